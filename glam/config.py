@@ -1,0 +1,169 @@
+"""Every number a bundle must remember: frozen dataclasses of JSON types, and the published settings as functions."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+FrameKind = Literal["stretch", "isotropic"]
+RegionPooling = Literal["anchored", "free"]
+PositionIds = Literal["proper", "official_zero"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameConfig:
+    """How a mammogram is laid into the model's square."""
+
+    size: int = 518
+    """Side of the square, in pixels."""
+    kind: FrameKind = "stretch"
+    """stretch: the breast box fills the square, as the released code does; isotropic: one scale for both axes, padded."""
+    align_mlo: bool = True
+    """Rotate the MLO view so that its chest-nipple axis is horizontal, and mask the pectoral muscle."""
+
+    def __post_init__(self) -> None:
+        if self.size < 14:
+            raise ValueError(f"size {self.size} is smaller than one patch of 14 px")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionConfig:
+    """A timm vision transformer."""
+
+    image_size: int = 518
+    """Side of the square input, in pixels; a multiple of `patch_size`."""
+    patch_size: int = 14
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    num_registers: int = 4
+    stem: Literal["linear", "conv"] = "linear"
+    """linear: one convolution of a patch, as in DINOv2; conv: a few small strided ones, which learn faster from little."""
+    layer_scale: float = 1e-5
+    """Initial LayerScale gain."""
+    timm_name: str | None = None
+    """A timm model to build in place of the sizes above. None: from the sizes."""
+    mean: float = 0.5
+    std: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
+
+    @property
+    def grid(self) -> int:
+        """Patches along a side."""
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """A BERT-family text tower."""
+
+    vocab_size: int = 28996
+    hidden_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    ffn_dim: int = 3072
+    max_positions: int = 512
+    max_tokens: int = 144
+    """Longest text, in tokens; what is longer is cut."""
+    position_ids: PositionIds = "proper"
+    """official_zero: every token at position 0, as the released code does by accident; only to load its checkpoints."""
+    lower_case: bool = True
+    wrap_tokens: bool = False
+    """Put [BOS] after [CLS] and [EOS] before the last [SEP] of training text, as the released code does."""
+    pool: Literal["first", "mean"] = "first"
+    """first: the state of [CLS]; mean: over the tokens that are no padding."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_dim % self.num_heads:
+            raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
+        if self.max_tokens > self.max_positions:
+            raise ValueError(f"max_tokens {self.max_tokens} exceeds max_positions {self.max_positions}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentConfig:
+    """Region pooling and patch-to-slice attention."""
+
+    side: int = 9
+    """Regions along a side; a column of them is one AP slice."""
+    pooling: RegionPooling = "anchored"
+    pooling_heads: int = 8
+    slice_heads: int = 4
+    window: float = 1.5
+    """Reach of an anchored query along each axis, in regions from its centre."""
+
+    @property
+    def num_regions(self) -> int:
+        """Regions of a view."""
+        return self.side**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """GLAM: two towers, their projections, the alignment module, and the frame its images come in."""
+
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    frame: FrameConfig = field(default_factory=FrameConfig)
+    joint_dim: int = 512
+    """Width of the space that images and texts share."""
+    max_scale: float | None = 100.0
+    """Upper bound of every learnable inverse temperature. None: unbounded, as in the released code."""
+    view_projection: bool = False
+    """The released code's SimCLR head between CC and MLO; without it their joint embeddings are contrasted."""
+
+    def __post_init__(self) -> None:
+        if self.vision.image_size != self.frame.size:
+            raise ValueError(f"vision.image_size {self.vision.image_size} is not frame.size {self.frame.size}")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return nested dicts of JSON types."""
+        return asdict(self)
+
+
+def model_config_from_json(data: dict[str, Any]) -> ModelConfig:
+    """Return the configuration that `ModelConfig.as_json` wrote; an unknown key is a TypeError."""
+    parts: dict[str, Any] = {
+        "vision": VisionConfig(**data["vision"]),
+        "text": TextConfig(**data["text"]),
+        "alignment": AlignmentConfig(**data["alignment"]),
+        "frame": FrameConfig(**data["frame"]),
+    }
+    return ModelConfig(**(data | parts))
+
+
+def glam() -> ModelConfig:
+    """Ours: Eq. 2 to 4 of the paper with anchored regions, proper positions and clamped temperatures."""
+    return ModelConfig()
+
+
+def glam_paper() -> ModelConfig:
+    """The printed paper (Du et al., MICCAI 2025): free region queries."""
+    return ModelConfig(alignment=AlignmentConfig(pooling="free"))
+
+
+def glam_official() -> ModelConfig:
+    """The released code (XYPB/GLAM b863b78): six text layers at position 0, SimCLR head, unbounded temperatures."""
+    return ModelConfig(
+        text=TextConfig(vocab_size=28999, depth=6, position_ids="official_zero", wrap_tokens=True),
+        alignment=AlignmentConfig(pooling="free"),
+        max_scale=None,
+        view_projection=True,
+    )
+
+
+def tiny() -> ModelConfig:
+    """A model that two CPU cores can train: 252 px, 18 x 18 patches, the same 9 x 9 regions."""
+    return ModelConfig(
+        vision=VisionConfig(
+            image_size=252, embed_dim=192, depth=4, num_heads=3, num_registers=0, stem="conv", layer_scale=1.0
+        ),
+        text=TextConfig(vocab_size=4000, hidden_dim=192, depth=2, num_heads=3, ffn_dim=384, max_positions=160),
+        alignment=AlignmentConfig(pooling_heads=4),
+        frame=FrameConfig(size=252),
+        joint_dim=128,
+    )
