@@ -1,0 +1,57 @@
+# What a person types here. `make` alone lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := .venv-demo/bin
+WHEEL := build/wheel-env/bin
+COMMANDS := glam glam-train glam-export glam-serve
+INSTALL := pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# `CC` is also make's name for the C compiler: what make itself put there is no mammogram.
+CC_FILE := $(if $(filter default,$(origin CC)),,$(CC))
+
+.PHONY: help demo check fix test wheel demo-bundle gates
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: .venv-demo/.installed ## Two real mammograms through the server; yours with CC=FILE MLO=FILE
+	@if $(DEMO)/python -c "import torch" 2>/dev/null; then echo "torch is in .venv-demo: remove the folder, then run make demo" >&2; exit 1; fi
+	@$(DEMO)/python -m glam_serve.demo --cc "$(CC_FILE)" --mlo "$(MLO)"
+
+check: gates ## Format, lint, types and the quick tests: run it before every commit
+	$(BIN)/pytest -q -m "not slow"
+
+fix: .venv/.installed ## Format, and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: gates ## The gates and every test, slow ones too; with CI=true an unexpected skip fails
+	PYTHONPATH=tests/plugins $(BIN)/pytest -q -p skips
+
+gates: .venv/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+wheel: ## Build the wheel, install it into an empty environment, run every --help from /
+	rm -rf build dist
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/wheel-env
+	$(WHEEL)/$(INSTALL) "$$(ls dist/*.whl)[serve]"
+	@for package in torch scipy; do \
+	  if $(WHEEL)/python -c "import $$package" 2>/dev/null; then echo "[serve] brought $$package" >&2; exit 1; fi; done
+	@cd / && for command in $(COMMANDS); do echo "$$command --help"; "$(CURDIR)/$(WHEEL)/$$command" --help > /dev/null || exit 1; done
+	@cd / && "$(CURDIR)/$(WHEEL)/python" -c "from glam.bundle import DEMO_BUNDLE, read_bundle; print('demo bundle', read_bundle(DEMO_BUNDLE).version)"
+
+demo-bundle: .venv/.installed ## Train the demo model on phantoms and export it to glam/demo; takes up where it stopped
+	$(BIN)/glam-train demo-bundle
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+.venv-demo/.installed: pyproject.toml constraints.txt
+	test -x $(DEMO)/python || $(PYTHON) -m venv .venv-demo
+	$(DEMO)/$(INSTALL) --editable '.[demo]'
+	@touch $@
