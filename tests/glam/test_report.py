@@ -1,0 +1,254 @@
+"""Reports and prompts against what the released code wrote, and the edges it never met."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glam.labels import BIRADS_5, BIRADS_7, DENSITY
+from glam.report import (
+    META_FIELDS,
+    Lesion,
+    ReportFacts,
+    class_prompts,
+    lesion_from_json,
+    lesions_as_text,
+    lesions_from_text,
+    mask_meta,
+    report_text,
+)
+from glam.tokens import from_vocab
+from glam.wording import ASSESSMENTS, LESION_WORDS
+
+GOLDEN = json.loads(Path(__file__).parents[1].joinpath("golden", "captions.json").read_text(encoding="utf-8"))
+STANDARD = {"procedure": "MG Screen Bilat w/Tomo/CAD Stnd Protocol", "reason": "screening", "image_type": "2D"}
+NON_HISPANIC = "Non-Hispanic or Latino"
+PATIENTS = {
+    "101": {**STANDARD, "race": "African American  or Black", "ethnicity": NON_HISPANIC, "age": 56, "density": "b"},
+    "102": {**STANDARD, "race": "Caucasian or White", "ethnicity": "Hispanic or Latino", "age": 50, "density": "c"},
+    "103": {
+        "procedure": "MG Diagnostic Bilateral w/ CAD",
+        "reason": "diagnostic",
+        "image_type": "2D",
+        "race": "Asian",
+        "ethnicity": NON_HISPANIC,
+        "age": 67,
+        "density": "d",
+    },
+    "104": {
+        "procedure": "MG Screening Bilateral w/CAD",
+        "reason": "screening",
+        "image_type": "2D",
+        "ethnicity": NON_HISPANIC,
+        "density": "a",
+    },
+    "106": {**STANDARD, "race": "Caucasian or White", "ethnicity": NON_HISPANIC, "age": 44, "density": "c"},
+}
+OVAL = Lesion(kind="mass", shape="oval", density="high")
+ROUND = Lesion(kind="mass", shape="round", density="low")
+IRREGULAR = Lesion(kind="mass", shape="irregular", density="equal")
+DYSTROPHIC = Lesion(kind="calcification", calc_type="dystrophic", distribution="grouped")
+COARSE = Lesion(kind="calcification", calc_type="coarse", distribution="grouped")
+PLEOMORPHIC = Lesion(kind="calcification", calc_type="fine pleomorphic", distribution="segmental")
+BREASTS = {
+    "101/L": (1, ()),
+    "101/R": (0, (OVAL,)),
+    "102/L": (2, (DYSTROPHIC,)),
+    "102/R": (2, (DYSTROPHIC,)),
+    "103/L": (4, (IRREGULAR, PLEOMORPHIC)),
+    "103/R": (3, (COARSE,)),
+    "104/L": (1, ()),
+    "104/R": (1, ()),
+    "106/L": (2, (ROUND,)),
+    "106/R": (1, ()),
+}
+
+
+def facts_of(path: str) -> ReportFacts:
+    study, name = path.split("/")[-2:]
+    laterality, view = name.removesuffix(".dcm").split("_")
+    birads, lesions = BREASTS[f"{study}/{laterality}"]
+    return ReportFacts(laterality=laterality, view=view, birads=birads, lesions=lesions, **PATIENTS[study])
+
+
+@pytest.mark.parametrize("path", GOLDEN["captions"])
+def test_papers_report_equals_the_released_caption_to_the_blank(path):
+    assert report_text(facts_of(path), style="papers") == GOLDEN["captions"][path]
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
+    path.write_text("\n".join(GOLDEN["vocab"]), encoding="utf-8")
+    return from_vocab(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "classes", "path"),
+    [
+        ("birads3", "birads", None, None),
+        ("birads3_in_context", "birads", None, "106/R_MLO.dcm"),
+        ("birads7_in_context", "birads", BIRADS_7, "101/L_CC.dcm"),
+        ("density_in_context", "density", None, "106/R_MLO.dcm"),
+    ],
+)
+def test_papers_prompts_equal_the_released_ones(vocabulary, name, task, classes, path):
+    prompts = class_prompts(task, classes, style="papers", context=facts_of(path) if path else None)
+    ids = [vocabulary.encode([prompt], max_tokens=144).ids[0] for prompt in prompts]
+    assert [vocabulary.backend.decode(row, skip_special_tokens=False) for row in ids] == GOLDEN["prompts"][name]
+
+
+def test_glam_report_of_the_papers_facts_has_the_same_words_when_nothing_more_is_known():
+    facts = ReportFacts(birads=2, laterality="L", view="CC", density="c")
+    papers = report_text(facts, style="papers").split()[:-1]
+    assert report_text(facts).split() == papers
+
+
+def test_glam_report_tells_place_size_and_margins():
+    mass = Lesion(
+        kind="mass", shape="irregular", density="high", margin="spiculated", size_mm=12.4, location="upper outer",
+        depth="posterior",
+    )  # fmt: skip
+    lines = report_text(ReportFacts(birads=0, lesions=(mass,))).split(" [SEP] ")
+    assert lines[5:8] == [
+        "A mass is present in the upper outer quadrant at posterior depth",
+        "The mass is Irregular and High density",
+        "It measures 12 mm and has spiculated margins",
+    ]
+
+
+def test_two_masses_are_told_one_after_the_other():
+    facts = ReportFacts(birads=0, lesions=(OVAL, ROUND))
+    assert report_text(facts).count("A mass is present") == 2
+    assert "[SEP] The mass is Oval and High density [SEP] The mass is Round and Low density [SEP]  Impressions" in (
+        report_text(facts, style="papers")
+    )
+
+
+def test_glam_report_says_that_there_is_no_mass_only_when_it_is_known():
+    assert "No mass is present" in report_text(ReportFacts(birads=1))
+    assert "No mass is present" in report_text(ReportFacts(birads=2, lesions=(COARSE,)))
+    assert "No mass" not in report_text(ReportFacts(birads=2))
+    assert "No mass" not in report_text(ReportFacts(birads=2, lesions=(ROUND, COARSE)))
+
+
+@pytest.mark.parametrize(
+    ("lesion", "sentence"),
+    [
+        (Lesion(kind="mass"), "A mass is present"),
+        (Lesion(kind="mass", shape="oval"), "The mass is oval"),
+        (Lesion(kind="mass", density="equal"), "The mass is Isodense"),
+        (Lesion(kind="calcification"), "A calcification is present"),
+        (Lesion(kind="calcification", calc_type="amorphous"), "An amorphous calcification is present"),
+        (Lesion(kind="calcification", distribution="linear"), "A linear calcification is present"),
+        (Lesion(kind="distortion", depth="middle"), "An architectural distortion is present at middle depth"),
+        (Lesion(kind="asymmetry", location="central"), "An asymmetry is present in the central breast"),
+        (Lesion(kind="mass", size_mm=0.2), "It measures 1 mm"),
+    ],
+)
+def test_glam_report_tells_what_is_known_of_a_finding(lesion, sentence):
+    assert sentence in report_text(ReportFacts(lesions=(lesion,), birads=0)).split(" [SEP] ")
+
+
+def test_report_of_nothing_known_has_the_four_context_segments():
+    text = report_text(ReportFacts())
+    assert len(text.split(" [SEP] ")) == 4
+    assert "This patient is unknown, unknown, and unknown years old" in text
+    assert text == " ".join(report_text(ReportFacts(), style="papers").split()).removesuffix(" [SEP]")
+
+
+def test_findings_without_a_birads_are_told_in_the_glam_style_only():
+    facts = ReportFacts(lesions=(OVAL,))
+    assert report_text(facts).split(" [SEP] ")[4] == "Findings: A mass is present"
+    assert "mass" not in report_text(facts, style="papers")
+
+
+def test_mass_prompts_are_sentences_of_the_reports():
+    without, with_mass = class_prompts("mass")
+    assert without.removeprefix("Findings: ") in report_text(ReportFacts(birads=1)).split(" [SEP] ")
+    assert with_mass.removeprefix("Findings: ") in report_text(ReportFacts(birads=0, lesions=(OVAL,))).split(" [SEP] ")
+
+
+def test_prompts_are_one_a_class_and_differ():
+    for task, classes in (("birads", BIRADS_5), ("birads", BIRADS_7), ("density", DENSITY), ("mass", None)):
+        prompts = class_prompts(task, classes)
+        assert len(set(prompts)) == len(prompts) == len(classes or (0, 1))
+
+
+def test_a_class_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="'e' is no class of density"):
+        class_prompts("density", ("a", "e"))
+
+
+def test_masking_hides_all_or_nothing_at_its_ends_and_nothing_but_the_context():
+    facts = facts_of("101/R_CC.dcm")
+    assert mask_meta(facts, ratio=0, rng=np.random.default_rng(0)) == facts
+    masked = mask_meta(facts, ratio=1, rng=np.random.default_rng(0))
+    assert {getattr(masked, name) for name in META_FIELDS} == {"", None}
+    kept = ("procedure", "reason", "density", "birads", "lesions")
+    assert all(getattr(masked, name) == getattr(facts, name) for name in kept)
+
+
+def test_masking_hides_each_field_by_itself_at_the_ratio_and_repeats_with_the_seed():
+    facts = facts_of("101/R_CC.dcm")
+    rng = np.random.default_rng(1)
+    hidden = np.array(
+        [
+            [getattr(masked, name) != getattr(facts, name) for name in META_FIELDS]
+            for masked in (mask_meta(facts, ratio=0.8, rng=rng) for _ in range(500))
+        ]
+    )
+    assert np.all(np.abs(hidden.mean(axis=0) - 0.8) < 0.07)
+    assert np.all(np.abs(np.corrcoef(hidden.T) - np.eye(len(META_FIELDS))) < 0.2)
+    again = [mask_meta(facts, ratio=0.8, rng=np.random.default_rng(2)) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def test_findings_survive_the_manifest():
+    lesions = (OVAL, PLEOMORPHIC, Lesion(kind="distortion", size_mm=21.5, location="retroareolar", depth="anterior"))
+    assert lesions_from_text(lesions_as_text(lesions)) == lesions
+    assert lesions_as_text(()) == ""
+    assert lesions_from_text(" ") == lesions_from_text("[]") == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"kind": "mass", "shape": "square"}, "shape 'square' is none of: round, oval"),
+        ({"kind": "cyst"}, "kind 'cyst' is none of: mass"),
+        ({}, "kind '' is none of"),
+        ({"kind": "mass", "colour": "grey"}, "has no 'colour'; it has: kind, shape"),
+        ({"kind": "mass", "size_mm": -3}, "size_mm -3 is no length"),
+        ({"kind": "mass", "size_mm": "12"}, "size_mm '12' is no length"),
+        ({"kind": "mass", "shape": []}, "shape"),
+        ("mass", "a JSON object, not 'mass'"),
+    ],
+)
+def test_a_finding_in_unknown_words_is_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        lesion_from_json(data)
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "no JSON"), ('{"kind": "mass"}', "JSON list")])
+def test_a_findings_cell_that_is_no_list_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        lesions_from_text(text)
+
+
+@pytest.mark.parametrize(("name", "value"), [("laterality", "left"), ("view", "ML"), ("density", "5"), ("birads", 7)])
+def test_facts_in_unknown_words_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} {value!r} is none of"):
+        ReportFacts(**{name: value})
+
+
+def test_every_word_of_every_finding_can_be_told():
+    kinds = {"shape": "mass", "density": "mass", "calc_type": "calcification", "distribution": "calcification"}
+    for name, words in LESION_WORDS.items():
+        for word in words:
+            lesion = Lesion(kind=word) if name == "kind" else Lesion(kind=kinds.get(name, "mass"), **{name: word})
+            assert "{" not in report_text(ReportFacts(birads=0, lesions=(lesion,)))
+
+
+def test_every_category_has_its_assessment():
+    assert tuple(ASSESSMENTS) == BIRADS_7
