@@ -75,6 +75,8 @@ class TextConfig:
     """Put [BOS] after [CLS] and [EOS] before the last [SEP] of training text, as the released code does."""
     pool: Literal["first", "mean"] = "first"
     """first: the state of [CLS]; mean: over the tokens that are no padding."""
+    dropout: float = 0.0
+    """Chance of a hidden unit or an attention weight to be zeroed in training."""
 
     def __post_init__(self) -> None:
         if self.hidden_dim % self.num_heads:
@@ -149,7 +151,7 @@ def glam_paper() -> ModelConfig:
 def glam_official() -> ModelConfig:
     """The released code (XYPB/GLAM b863b78): six text layers at position 0, SimCLR head, unbounded temperatures."""
     return ModelConfig(
-        text=TextConfig(vocab_size=28999, depth=6, position_ids="official_zero", wrap_tokens=True),
+        text=TextConfig(vocab_size=28999, depth=6, position_ids="official_zero", wrap_tokens=True, dropout=0.1),
         alignment=AlignmentConfig(pooling="free"),
         max_scale=None,
         view_projection=True,

@@ -1,0 +1,199 @@
+"""GLAM as one module: two towers, the space they share, the alignment of CC with MLO; its checkpoint folder."""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .alignment import Alignment, AlignmentModule, unit_vectors
+from .config import ModelConfig, model_config_from_json
+from .runtime import AlignOut, VisionOut
+from .text import POOLINGS, TextTower
+from .vision import ViewFeatures, VisionTower
+
+
+class Scales(NamedTuple):
+    """Inverse temperatures, bounded by `max_scale`."""
+
+    image_text: Tensor
+    local: Tensor
+    view: Tensor
+
+
+class PairOutput(NamedTuple):
+    """A batch of CC and MLO pairs with a report each; every vector but those of the view head has unit length."""
+
+    image_cc: Tensor  # (batch, joint)
+    image_mlo: Tensor  # (batch, joint)
+    text: Tensor  # (batch, joint)
+    alignment: Alignment
+    logit_scale: Tensor
+    local_scale: Tensor
+    view_scale: Tensor
+    view_cc: Tensor  # (batch, joint): what CC and MLO are contrasted by
+    view_mlo: Tensor  # (batch, joint)
+
+
+class ViewProjection(nn.Module):
+    """The released code's SimCLR head; its norm takes the statistics of one view's batch."""
+
+    def __init__(self, dim: int, joint_dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dim, dim, bias=False)
+        self.hidden_norm = nn.BatchNorm1d(dim)
+        self.out = nn.Linear(dim, joint_dim, bias=False)
+        self.out_norm = nn.BatchNorm1d(joint_dim)
+
+    def forward(self, cls: Tensor) -> Tensor:
+        """(batch, dim) -> (batch, joint), of any length."""
+        hidden = self.hidden_norm(self.hidden(cls)).relu()
+        return self.out_norm(self.out(hidden))
+
+
+class Glam(nn.Module):
+    """The model of Du et al., MICCAI 2025."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision = VisionTower(config.vision)
+        self.text = TextTower(config.text)
+        self.pool_text = POOLINGS[config.text.pool]
+        self.image_projection = nn.Linear(self.vision.dim, config.joint_dim)
+        self.text_projection = nn.Linear(self.text.dim, config.joint_dim)
+        self.alignment = AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid)
+        self.view_projection = ViewProjection(self.vision.dim, config.joint_dim) if config.view_projection else None
+        self.logit_scale = _log_scale()
+        self.local_scale = _log_scale()
+        self.view_scale = _log_scale()
+
+    def forward(self, cc: Tensor, mlo: Tensor, token_ids: Tensor, mask: Tensor) -> PairOutput:
+        """Views (batch, 1, S, S) in [0, 1], left and right breasts alike facing right; reports (batch, token)."""
+        features_cc, features_mlo = self.view_features(cc, mlo)
+        image_cc, image_mlo = self.embed_view(features_cc), self.embed_view(features_mlo)
+        view_cc, view_mlo = image_cc, image_mlo
+        if self.view_projection is not None:
+            view_mlo = self.view_projection(features_mlo.cls)  # MLO first: the order of the running statistics
+            view_cc = self.view_projection(features_cc.cls)
+        scales = self.scales()
+        return PairOutput(
+            image_cc=image_cc,
+            image_mlo=image_mlo,
+            text=self.embed_text(token_ids, mask),
+            alignment=self.align(features_cc.patches, features_mlo.patches),
+            logit_scale=scales.image_text,
+            local_scale=scales.local,
+            view_scale=scales.view,
+            view_cc=view_cc,
+            view_mlo=view_mlo,
+        )
+
+    def view_features(self, cc: Tensor, mlo: Tensor) -> tuple[ViewFeatures, ViewFeatures]:
+        """Both views through the tower in one pass."""
+        both = self.vision(torch.cat([cc, mlo]))
+        (cls_cc, cls_mlo), (patches_cc, patches_mlo) = both.cls.chunk(2), both.patches.chunk(2)
+        return ViewFeatures(cls_cc, patches_cc), ViewFeatures(cls_mlo, patches_mlo)
+
+    def embed_view(self, features: ViewFeatures) -> Tensor:
+        """Unit vectors of the joint space: (batch, joint)."""
+        return unit_vectors(self.image_projection(features.cls))
+
+    def embed_text(self, token_ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors of the joint space: (batch, joint)."""
+        return unit_vectors(self.text_projection(self.pool_text(self.text(token_ids, mask))))
+
+    def align(self, patches_cc: Tensor, patches_mlo: Tensor) -> Alignment:
+        """Where each region of a view finds itself in the other one."""
+        return self.alignment(patches_cc, patches_mlo)
+
+    def scales(self) -> Scales:
+        """The inverse temperatures themselves; the parameters are their logarithms."""
+        bound = self._log_bound()
+        logs = (self.logit_scale, self.local_scale, self.view_scale)
+        return Scales(*(log.clamp(max=bound).exp() for log in logs))
+
+    @torch.no_grad()
+    def bound_scales(self) -> None:
+        """Bring the parameters back to the bound, above which they have no gradient; for after an optimizer step."""
+        for log in (self.logit_scale, self.local_scale, self.view_scale):
+            log.clamp_(max=self._log_bound())
+
+    def _log_bound(self) -> float:
+        return math.inf if self.config.max_scale is None else math.log(self.config.max_scale)
+
+
+class TorchRuntime:
+    """A model behind the protocol of `glam.runtime`: numpy in, numpy out, fp32 on the model's device."""
+
+    def __init__(self, source: Glam | Path | str) -> None:
+        """Take a model or a checkpoint folder; the model is put into eval mode."""
+        self.model = (source if isinstance(source, Glam) else load_checkpoint(source)).eval()
+
+    @torch.inference_mode()
+    def vision(self, images: np.ndarray) -> VisionOut:
+        """Embed n prepared views: (n, 1, S, S) in [0, 1]."""
+        features = self.model.vision(self._tensor(images))
+        return VisionOut(embedding=_array(self.model.embed_view(features)), patches=_array(features.patches))
+
+    @torch.inference_mode()
+    def align(self, patches_cc: np.ndarray, patches_mlo: np.ndarray) -> AlignOut:
+        """Align n pairs of views: (n, patch, dim) each, from `vision`."""
+        alignment = self.model.align(self._tensor(patches_cc), self._tensor(patches_mlo))
+        return AlignOut(**{name: _array(getattr(alignment, name)) for name in AlignOut._fields})
+
+    @torch.inference_mode()
+    def text(self, token_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Embed n texts: int64 (n, token) each -> (n, joint), unit length."""
+        return _array(self.model.embed_text(self._tensor(token_ids), self._tensor(mask)))
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.model.logit_scale.device)
+
+
+def save_checkpoint(model: Glam, folder: Path | str, tokenizer_json: str | Path) -> None:
+    """Write config.json, weights.safetensors and tokenizer.json; at no moment is a file half written.
+
+    `tokenizer_json`: the text of the file, or the path of one to copy.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    tokenizer = tokenizer_json if isinstance(tokenizer_json, str) else tokenizer_json.read_text("utf-8")
+    config = json.dumps(model.config.as_json(), indent=2) + "\n"
+    _replace(folder / "weights.safetensors", lambda path: save_file(weights, path))
+    _replace(folder / "tokenizer.json", lambda path: path.write_text(tokenizer, "utf-8"))
+    _replace(folder / "config.json", lambda path: path.write_text(config, "utf-8"))
+
+
+def load_checkpoint(folder: Path | str) -> Glam:
+    """The model of a checkpoint folder, on the CPU, in eval mode."""
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"no checkpoint at {folder}: make one with glam-train pretrain or glam-train import-official")
+    model = Glam(model_config_from_json(json.loads((folder / "config.json").read_text("utf-8"))))
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return model.eval()
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside `path`, flush to the disk, then take its place."""
+    partial = path.with_name(f".{path.name}.partial")
+    write(partial)
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _log_scale() -> nn.Parameter:
+    return nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()

@@ -1,0 +1,119 @@
+"""The contrastive losses as pure functions of tensors: Eq. 1, 2 and 4 of the paper, and those of the released code.
+
+`scale` is an inverse temperature. Local vectors are (batch, region, dim), of unit length: `regions` are the queries of
+a view, `aligned` what each found in its slice of the other view.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Denominator = Callable[[Tensor, Tensor], Tensor]
+
+
+def symmetric_nce(logits: Tensor) -> Tensor:
+    """Cross-entropy along both axes of (n, n) or (group, n, n) logits whose diagonal holds the positives."""
+    targets = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape[:-1])
+    return (F.cross_entropy(logits.mT, targets) + F.cross_entropy(logits, targets)) / 2
+
+
+def info_nce(anchors: Tensor, positives: Tensor, scale: Tensor | float) -> Tensor:
+    """Eq. 1: each anchor against all positives, its own among them: (n, dim) unit vectors."""
+    logits = scale * anchors @ positives.mT  # (n, n)
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def view_loss(view_cc: Tensor, view_mlo: Tensor, scale: Tensor | float) -> Tensor:
+    """The first term of Eq. 2: CC finds the MLO of its breast; (batch, joint) unit vectors."""
+    return info_nce(view_cc, view_mlo, scale)
+
+
+def image_text_loss(image_cc: Tensor, image_mlo: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
+    """The second term of Eq. 2: half the sum of both views to the report and back; (batch, joint) unit vectors."""
+    return symmetric_nce(scale * image_cc @ text.mT) + symmetric_nce(scale * image_mlo @ text.mT)
+
+
+def global_loss(
+    image_cc: Tensor, image_mlo: Tensor, text: Tensor, *, view_scale: Tensor | float, text_scale: Tensor | float
+) -> Tensor:
+    """Eq. 2, each of its two terms with an inverse temperature of its own."""
+    return view_loss(image_cc, image_mlo, view_scale) + image_text_loss(image_cc, image_mlo, text, text_scale)
+
+
+def with_positive(positive: Tensor, others: Tensor) -> Tensor:
+    """The logarithm of a denominator that holds the positive (InfoNCE, Eq. 1): (...,) and (..., other) logits."""
+    return torch.logaddexp(positive, others.logsumexp(dim=-1))
+
+
+def without_positive(positive: Tensor, others: Tensor) -> Tensor:
+    """The logarithm of a denominator of the negatives alone (Eq. 4 as printed): (...,) and (..., other) logits."""
+    del positive
+    return others.logsumexp(dim=-1)
+
+
+def local_view_loss(
+    regions: Tensor, aligned: Tensor, scale: Tensor | float, denominator: Denominator = with_positive
+) -> Tensor:
+    """Eq. 4 of one view: a region against its own aligned vector, one softmax over two kinds of negatives.
+
+    These are the aligned vectors of the other regions of its image, and those of its position in the other images.
+    """
+    positive = scale * torch.einsum("brd,brd->br", regions, aligned)
+    within = _off_diagonal(scale * torch.einsum("bqd,bkd->bqk", regions, aligned))
+    across = _off_diagonal(scale * torch.einsum("brd,crd->rbc", regions, aligned)).transpose(0, 1)
+    others = torch.cat([within, across], dim=-1)  # (batch, region, region + batch)
+    return (denominator(positive, others) - positive).mean()
+
+
+def local_loss(
+    regions_cc: Tensor,
+    regions_mlo: Tensor,
+    aligned_cc: Tensor,
+    aligned_mlo: Tensor,
+    scale: Tensor | float,
+    denominator: Denominator = with_positive,
+) -> Tensor:
+    """Eq. 4: the mean over both views."""
+    loss_cc = local_view_loss(regions_cc, aligned_cc, scale, denominator)
+    loss_mlo = local_view_loss(regions_mlo, aligned_mlo, scale, denominator)
+    return (loss_cc + loss_mlo) / 2
+
+
+def within_image_loss(regions: Tensor, aligned: Tensor, scale: Tensor | float) -> Tensor:
+    """The released code's first local term of one view: the regions of an image against each other, both ways."""
+    return symmetric_nce(scale * torch.einsum("bqd,bkd->bqk", regions, aligned))
+
+
+def same_position_loss(regions: Tensor, aligned: Tensor, scale: Tensor | float) -> Tensor:
+    """The released code's second local term of one view: one position in all images of the batch, both ways."""
+    return symmetric_nce(scale * torch.einsum("brd,crd->rbc", regions, aligned))
+
+
+def official_local_loss(
+    regions_cc: Tensor, regions_mlo: Tensor, aligned_cc: Tensor, aligned_mlo: Tensor, scale: Tensor | float
+) -> Tensor:
+    """The released code's local loss: the mean over both views of each of its two terms, summed."""
+    within = within_image_loss(regions_cc, aligned_cc, scale) + within_image_loss(regions_mlo, aligned_mlo, scale)
+    across = same_position_loss(regions_cc, aligned_cc, scale) + same_position_loss(regions_mlo, aligned_mlo, scale)
+    return (within + across) / 2
+
+
+def nt_xent(view_cc: Tensor, view_mlo: Tensor, temperature: float = 0.5) -> Tensor:
+    """SimCLR's loss: 2 n anchors against all other 2 n - 1 vectors; (n, dim) of any length, normalised here."""
+    vectors = F.normalize(torch.cat([view_mlo, view_cc]), dim=-1)  # (2 n, dim)
+    logits = _off_diagonal(vectors @ vectors.mT / temperature)
+    partners = torch.arange(len(vectors), device=vectors.device).roll(len(view_cc))
+    return F.cross_entropy(logits, partners)
+
+
+def official_image_text_loss(image_cc: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
+    """The released code's image-text loss: CC alone, both ways, not halved; (batch, joint) unit vectors."""
+    return 2 * symmetric_nce(scale * image_cc @ text.mT)
+
+
+def _off_diagonal(logits: Tensor) -> Tensor:
+    """The logits with minus infinity on the diagonal of the last two axes."""
+    diagonal = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    return logits.masked_fill(diagonal, -torch.inf)
