@@ -1,0 +1,134 @@
+"""The checks on an input: one table of stable codes, their severity, HTTP status and sentence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from glam.dicom import View
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a code means to the one who gets it."""
+
+    severity: Severity
+    status: int
+    """HTTP status of an error; 200 for what is only reported."""
+    sentence: str
+    """What is wrong and the way out, with places for facts that say nothing about a patient."""
+
+
+def _error(sentence: str, status: int = 422) -> Code:
+    return Code("error", status, sentence)
+
+
+def _warning(sentence: str) -> Code:
+    return Code("warning", 200, sentence)
+
+
+def _info(sentence: str) -> Code:
+    return Code("info", 200, sentence)
+
+
+CODES: Mapping[str, Code] = {
+    # the file
+    "not_dicom": _error("this is not a DICOM file: send the .dcm file itself, not a picture or an archive of it", 415),
+    "truncated": _error("the pixel data is cut short or damaged: send the file again"),
+    "no_pixel_data": _error("the file has no image in it: send the mammogram, not its report or presentation state"),
+    "unsupported_syntax": _error("no decoder here for the transfer syntax {syntax}: send it uncompressed", 415),
+    "too_large": _error("the image has {pixels} Mpx and the limit is {limit} Mpx", 413),
+    # the kind of image
+    "not_a_mammogram": _error("this is not a mammogram: GLAM reads MG For Presentation, and films with Modality MG"),
+    "for_processing": _error("this is a For Processing image: send the For Presentation one that viewers show"),
+    "multi_frame": _error("the file holds {frames} frames (tomosynthesis): send a 2-D mammogram"),
+    "not_monochrome": _error("the image is in colour: send the grey-scale mammogram"),
+    "bad_value": _error("the header's {attribute} cannot be used: it is empty or not what the standard allows"),
+    # view and side
+    "unknown_view": _error("{what}: GLAM takes CC and MLO; name the view in the request if the header does not"),
+    "unknown_laterality": _error("{what}: name the side, L or R, in the request if the header does not"),
+    "view_mismatch": _error("{what}: check which file went where"),
+    "side_mismatch": _error("{what}: the two views must show the same breast"),
+    "patient_mismatch": _error("the CC and the MLO file name different patients: send two views of one breast"),
+    "study_mismatch": _error("the CC and the MLO file come from different studies: send two views of one exam"),
+    # the pixels
+    "no_breast": _error("no breast can be seen in the image: it is empty, or it is not a mammogram"),
+    # findings
+    "film": _warning("the image is a digitised film or secondary capture, not a digital mammogram"),
+    "no_spacing": _info("the header gives no pixel spacing: nothing here is in millimetres"),
+    "no_window": _info("the header gives no display window: the grey values were spread over the breast's own range"),
+    "burned_in": _warning("the header says that text is burned into the pixels"),
+    "lossy": _info("the pixels have been through lossy compression"),
+    "implant": _warning("the header reports a breast implant: the model has hardly seen any"),
+    "patient_differs": _warning("the CC and the MLO file name different patients"),
+    "study_differs": _warning("the CC and the MLO file come from different studies"),
+    "side_conflict": _warning("the breast lies against the other edge than the header says: the pixels were followed"),
+    "side_unclear": _info("the pixels do not show at which edge the chest wall lies: the header was followed"),
+    "strips_removed": _info("bright strips along the border were left out"),
+    "no_pectoral_line": _warning(
+        "no pectoral line was found: the angle {angle} degrees, usual for MLO views, was taken"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about an input that its reader should know."""
+
+    code: str
+    severity: Literal["info", "warning"]
+    message: str
+
+
+class InputError(ValueError):
+    """What a caller gave cannot be used; `code` is a key of CODES, `where` names the part of the request."""
+
+    def __init__(self, code: str, message: str, where: str = "") -> None:
+        super().__init__(code, message, where)
+        self.code = code
+        self.message = message
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that says whose fault it is."""
+        return CODES[self.code].status
+
+
+def input_error(code: str, where: str = "", **facts: object) -> InputError:
+    """Return the error of a code, its sentence filled with facts."""
+    return InputError(code, CODES[code].sentence.format(**facts), where)
+
+
+def finding(code: str, **facts: object) -> Finding:
+    """Return the finding of a code, its sentence filled with facts."""
+    severity = CODES[code].severity
+    assert severity != "error", f"{code} is an error"
+    return Finding(code, severity, CODES[code].sentence.format(**facts))
+
+
+def check_pair(cc: "View", mlo: "View") -> tuple[Finding, ...]:
+    """Refuse two files that are no pair; return what is odd about those that are.
+
+    Patient and study must agree between digital mammograms. Films often carry made-up identifiers, so that there
+    it is a warning.
+    """
+    for view, expected in ((cc, "CC"), (mlo, "MLO")):
+        if view.view != expected:
+            raise input_error("view_mismatch", expected.lower(), what=f"the file given as {expected} is a {view.view}")
+    if cc.laterality != mlo.laterality:
+        raise input_error("side_mismatch", what=f"the CC file is of side {cc.laterality}, the MLO of {mlo.laterality}")
+    certain = cc.is_mg and mlo.is_mg
+    odd = [name for name, ours, theirs in _identities(cc, mlo) if ours and theirs and ours != theirs]
+    if certain and odd:
+        raise input_error(f"{odd[0]}_mismatch")
+    return tuple(finding(f"{name}_differs") for name in odd)
+
+
+def _identities(cc: "View", mlo: "View") -> tuple[tuple[str, str, str], ...]:
+    return ("patient", cc.patient_id, mlo.patient_id), ("study", cc.study_uid, mlo.study_uid)

@@ -1,0 +1,101 @@
+"""Grey values: the table that turns every stored value into a display value in [0, 1].
+
+A table over the at most 65,536 stored values holds Modality LUT, VOI and inversion at once, so that a 14-Mpx image
+costs one look-up a pixel.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glam.breast import breast_mask, small
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Table = NDArray[np.float32]
+Range = tuple[float, float]
+
+
+def tone_table(
+    dataset: "Dataset", dtype: np.dtype[Any], tissue_range: Callable[[bool], Range | None]
+) -> tuple[Table | None, str]:
+    """Return the display value of every stored value, indexed by its bits as unsigned, and how it was windowed.
+
+    `tissue_range` is asked for the stored range to show when the header has no window: None from it, None from here.
+    PS3.3 C.11.2, C.7.6.3.1.2 (MONOCHROME1 is inverted after the VOI), C.7.5.1.1.2 (padding is background).
+    """
+    stored = _stored_values(dtype)
+    inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    if "VOILUTSequence" in dataset or ("WindowCenter" in dataset and "WindowWidth" in dataset):
+        shown, voi = _windowed(dataset, stored)
+    else:
+        limits = tissue_range(inverted)
+        if limits is None:
+            return None, "none"
+        shown, voi = (stored - limits[0]) / max(limits[1] - limits[0], 1.0), "breast range"
+    shown = np.clip(shown, 0, 1)
+    table = (1 - shown if inverted else shown).astype(np.float32)
+    table[_padding(dataset, stored)] = 0
+    return table, voi
+
+
+def breast_range(raw: NDArray[Any], *, inverted: bool) -> Range | None:
+    """Return the stored values to show as black and white, from background and breast, not from labels or strips.
+
+    Black is the image's darkest percentile inside any bright border, white the breast's 99.9th. None: no breast.
+    """
+    picture = small(raw)
+    shown = picture.max() - picture if inverted else picture
+    breast = breast_mask(shown)
+    if not breast.mask.any():
+        return None
+    inner = shown[breast.inner]
+    low, high = np.percentile(inner, 1), np.percentile(shown[breast.mask], 99.9)
+    if inverted:
+        return float(picture.max() - high), float(picture.max() - low)
+    return float(low), float(high)
+
+
+def _stored_values(dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Every value of an integer type, in the order of its bits read as unsigned."""
+    return np.arange(2 ** (8 * dtype.itemsize), dtype=f"u{dtype.itemsize}").view(dtype).astype(np.int64)
+
+
+def _windowed(dataset: "Dataset", stored: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+    modality = np.asarray(apply_modality_lut(stored, dataset))
+    whole = np.rint(modality)
+    if "VOILUTSequence" in dataset and len(dataset.VOILUTSequence):
+        item = dataset.VOILUTSequence[0]
+        values = apply_voi_lut(whole.astype(np.int64), dataset, index=0, prefer_lut=True)
+        return np.asarray(values, np.float64) / (2 ** int(item.LUTDescriptor[2]) - 1), "VOILUTSequence"
+    values = np.asarray(apply_voi_lut(modality, dataset, index=_normal(dataset), prefer_lut=False), np.float64)
+    low, high = _output_range(dataset)
+    return (values - low) / (high - low), f"window {dataset.get('VOILUTFunction') or 'LINEAR'}"
+
+
+def _output_range(dataset: "Dataset") -> Range:
+    """Return what a window maps to: the range of the stored bits, rescaled, as pydicom does. PS3.3 C.11.2.1.2."""
+    bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
+    low = -(2 ** (bits - 1)) if signed else 0
+    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+    return low * slope + intercept, (low + 2**bits - 1) * slope + intercept
+
+
+def _normal(dataset: "Dataset") -> int:
+    """Which of several windows to take: the one explained as NORMAL, else the first."""
+    names = dataset.get("WindowCenterWidthExplanation") or ()
+    names = [names] if isinstance(names, str) else [str(name).upper() for name in names]
+    return names.index("NORMAL") if "NORMAL" in names else 0
+
+
+def _padding(dataset: "Dataset", stored: NDArray[Any]) -> NDArray[np.bool_]:
+    if "PixelPaddingValue" not in dataset:
+        return np.zeros(stored.shape, bool)
+    first = int(dataset.PixelPaddingValue)
+    last = int(dataset.get("PixelPaddingRangeLimit", first))
+    return (stored >= min(first, last)) & (stored <= max(first, last))
