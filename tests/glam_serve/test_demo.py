@@ -1,0 +1,149 @@
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from glam_serve.demo import (
+    CURL,
+    HOST,
+    DemoError,
+    chosen_views,
+    curl_command,
+    free_port,
+    group_lives,
+    place,
+    stop,
+    summary,
+    wait_until_ready,
+)
+
+READY = "import signal, sys, time; print('up', flush=True); "
+
+
+def started(code: str) -> subprocess.Popen[bytes]:
+    """A process in a session of its own, past its first print."""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout
+    with process.stdout as printed:
+        assert printed.readline() == b"up\n"
+    return process
+
+
+def test_without_files_the_real_pair_is_taken():
+    views = chosen_views("", "")
+    assert [path.name for path in views.values()] == ["1-280.dcm", "1-281.dcm"]
+    assert all(path.is_file() for path in views.values())
+
+
+def test_a_compiler_named_by_the_environment_is_no_mammogram():
+    assert chosen_views("gcc", "") == chosen_views("", "")
+
+
+def test_the_caller_may_give_one_view_alone(tmp_path: Path):
+    file = tmp_path / "mine.dcm"
+    file.touch()
+    assert chosen_views(str(file), "") == {"cc": file}
+    assert chosen_views("", str(file)) == {"mlo": file}
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(DemoError, match=r"no file at .*nowhere\.dcm, given as MLO"):
+        chosen_views("", str(tmp_path / "nowhere.dcm"))
+
+
+def test_files_are_linked_under_the_names_of_the_command_and_old_links_go(tmp_path: Path):
+    file = tmp_path / "with space.dcm"
+    file.write_bytes(b"x")
+    out = tmp_path / "out"
+    out.mkdir()
+    place({"cc": file, "mlo": file}, out)
+    links = place({"mlo": file}, out)
+    assert links == {"mlo": out / "MLO.dcm"}
+    assert [link.name for link in out.iterdir()] == ["MLO.dcm"]
+    assert links["mlo"].read_bytes() == b"x"
+
+
+def test_the_command_is_the_readmes():
+    both = {"cc": Path(), "mlo": Path()}
+    assert curl_command(both, port=8000) == CURL
+    assert curl_command(both, port=4711) == CURL.replace("8000", "4711")
+    assert curl_command({"mlo": Path()}, port=8000) == "curl -F mlo=@MLO.dcm http://127.0.0.1:8000/predict"
+
+
+def test_a_taken_port_is_not_used():
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert free_port(port) != port
+    assert free_port(port) == port
+
+
+def test_a_server_that_dies_at_start_is_reported_with_its_log(tmp_path: Path):
+    log = tmp_path / "server.log"
+    log.write_text("no bundle at X")
+    process = subprocess.Popen([sys.executable, "-c", "pass"], start_new_session=True)
+    process.wait()
+    with pytest.raises(DemoError, match=r"did not become ready.*\nno bundle at X"):
+        wait_until_ready(process, free_port(0), log=log)
+
+
+def test_a_server_that_ends_leaves_no_process():
+    process = started(READY + "time.sleep(60)")
+    stop(process)
+    assert not group_lives(process.pid)
+
+
+def test_a_server_that_ignores_sigterm_is_killed_and_reported(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("glam_serve.demo.STOP_TIMEOUT_S", 0.2)
+    process = started("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + READY + "time.sleep(60)")
+    with pytest.raises(DemoError, match="did not stop"):
+        stop(process)
+    assert not group_lives(process.pid)
+
+
+def test_server_and_glam_predict_must_agree():
+    answer = {"embedding": [0.6, 0.8], "views": {"cc": {"findings": [{"code": "film"}]}}, "findings": []}
+    answer |= {"laterality": "L", "birads": {}, "density": {}, "calibrated": False, "missing": ["mlo"]}
+    answer |= {"bundle": "", "notice": "research use only, not for diagnosis"}
+    assert summary(answer, {"embedding": [0.6, 0.8]})["findings"] == ["film"]
+    with pytest.raises(DemoError, match="the embeddings of the server and of glam predict differ"):
+        summary(answer, {"embedding": [0.6, 0.81]})
+
+
+@pytest.mark.slow
+def test_the_demo_goes_from_two_real_mammograms_to_a_picture_and_leaves_nothing(tmp_path: Path):
+    process = subprocess.run(
+        [sys.executable, "-m", "glam_serve.demo", "--out", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    shown = json.loads(process.stdout)
+    assert shown["laterality"] == "L"
+    assert "film" in shown["findings"]
+    assert sum(shown["density"].values()) == pytest.approx(1, abs=1e-3)
+    assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "prediction.json").read_text())["views"].keys() == {"cc", "mlo"}
+    assert re.search(r"^\$ curl -F cc=@CC\.dcm -F mlo=@MLO\.dcm http://127\.0\.0\.1:\d+/predict$", process.stderr, re.M)
+
+
+@pytest.mark.slow
+def test_an_interrupted_demo_stops_its_server(tmp_path: Path):
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "glam_serve.demo", "--out", str(tmp_path)], stderr=subprocess.DEVNULL
+    )
+    children: list[str] = []
+    deadline = time.monotonic() + 60
+    while not children and time.monotonic() < deadline:
+        time.sleep(0.05)
+        children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+    assert children
+    demo.send_signal(signal.SIGTERM)
+    assert demo.wait(30) == 143
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(int(child), 0)
