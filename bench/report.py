@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def commit() -> str:
-    """Return the commit that was measured, with a + where the work tree differs; empty outside a clone."""
+    """The commit that was measured, with a + where the work tree differs; empty outside a clone."""
     outcome = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
         cwd=Path(__file__).parent,
@@ -28,7 +28,7 @@ def machine() -> str:
 
 
 def goal(value: float, *, at_most: float | None = None, at_least: float | None = None) -> dict[str, float | bool]:
-    """Put a figure beside its bound and say whether it holds."""
+    """A figure beside its bound, and whether it holds."""
     bound = at_most if at_most is not None else at_least
     if bound is None:
         raise ValueError("a goal needs at_most or at_least")
