@@ -1,0 +1,225 @@
+"""Views in, Prediction out: the one inference path of the server, the viewer, the cohort and `glam predict`."""
+
+import base64
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from glam.attention import Attention, ViewKey, compose_map
+from glam.bundle import Bundle
+from glam.dicom import View
+from glam.intake import Finding
+from glam.prepare import ModelInput, prepare, prepare_sha
+from glam.runtime import Runtime
+from glam.study import PreparedView, Study, prepare_study
+from glam.tokens import Tokenizer
+from glam.zeroshot import breast_embedding, class_probabilities
+
+__all__ = ["Attention", "Prediction", "Predictor", "PromptMatch", "Study", "ViewPrediction", "compose_map"]
+
+NOTICE = "research use only, not for diagnosis"
+Include = Literal["embedding", "attention", "frame", "findings", "pooling"]
+INCLUDES: tuple[Include, ...] = get_args(Include)
+DEFAULT_INCLUDE: tuple[Include, ...] = ("embedding", "attention", "frame", "findings")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewPrediction(PreparedView):
+    """What the model says of one view."""
+
+    embedding: np.ndarray
+    """(joint,), of length 1."""
+
+
+class PromptMatch(NamedTuple):
+    """How well the breast fits a caller's sentence."""
+
+    similarity: float
+    """Cosine."""
+    probability: float
+    """Softmax over the caller's prompts."""
+    unknown_words: tuple[str, ...]
+    """Words that the bundle's vocabulary does not hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of one breast."""
+
+    views: dict[ViewKey, ViewPrediction]
+    embedding: np.ndarray
+    """(joint,): the mean of the views' embeddings, brought to length 1."""
+    birads: dict[str, float]
+    density: dict[str, float]
+    prompts: dict[str, PromptMatch] = field(default_factory=dict)
+    attention: Attention | None
+    """None for a lone view."""
+    missing: tuple[ViewKey, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Of the breast; each view carries its own."""
+    bundle: str
+    """SHA-256 of bundle.json."""
+    prepare_sha: str
+    calibrated: bool = False
+    notice: str = NOTICE
+
+    @property
+    def laterality(self) -> Literal["L", "R"]:
+        """Side of the breast."""
+        return next(iter(self.views.values())).laterality
+
+    @property
+    def unknown_words(self) -> tuple[str, ...]:
+        """Words of the prompts that the bundle's vocabulary does not hold."""
+        return tuple(dict.fromkeys(word for match in self.prompts.values() for word in match.unknown_words))
+
+    def as_json(self, include: Collection[str] = DEFAULT_INCLUDE) -> Json:
+        """Return JSON types: always the probabilities and where they come from, the rest as `include` names it.
+
+        Attention and embeddings are lists of rounded numbers, pooling weights base64 of little-endian float16.
+        """
+        chosen = check_include(include)
+        answer: Json = {
+            "laterality": self.laterality,
+            "views": {key: _view_json(view, chosen) for key, view in self.views.items()},
+            "birads": _rounded(self.birads),
+            "density": _rounded(self.density),
+            "calibrated": self.calibrated,
+            "prompts": {text: _match_json(match) for text, match in self.prompts.items()},
+            "unknown_words": list(self.unknown_words),
+            "missing": list(self.missing),
+        }
+        if "embedding" in chosen:
+            answer["embedding"] = _numbers(self.embedding, decimals=6)
+        if "findings" in chosen:
+            answer["findings"] = [_finding_json(finding) for finding in self.findings]
+        answer |= _attention_json(self.attention, chosen)
+        return answer | {"bundle": self.bundle, "prepare_sha": self.prepare_sha, "notice": self.notice}
+
+
+class Predictor:
+    """A bundle and the runtime that runs it."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+        self.bundle = bundle
+        self.runtime = runtime
+        self._class_vectors = {task: bundle.class_vectors(task) for task in bundle.classes}
+        self._prepare_sha = prepare_sha(bundle.model.frame)
+        self._tokenizer: Tokenizer | None = None  # read when the first prompt comes
+
+    def prepare(self, view: View) -> ModelInput:
+        """Square and Frame of a view, as this bundle's model wants them."""
+        return prepare(view, self.bundle.model.frame)
+
+    def pair(self, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()) -> Prediction:
+        """Answer for one breast, of one view or both; InputError where they cannot be used."""
+        return self.answer(prepare_study(self.bundle.model.frame, cc, mlo, prompts=prompts))
+
+    def answer(self, study: Study) -> Prediction:
+        """Run the model on what `prepare_study` made."""
+        images = np.stack([view.input.pixels for view in study.views.values()])[:, None]  # (view, 1, S, S)
+        vision = self.runtime.vision(images)
+        embedding = breast_embedding(vision.embedding)
+        vectors = dict(zip(study.views, vision.embedding, strict=True))
+        patches = dict(zip(study.views, vision.patches, strict=True))
+        return Prediction(
+            views={key: ViewPrediction(**vars(view), embedding=vectors[key]) for key, view in study.views.items()},
+            embedding=embedding,
+            birads=self._probabilities("birads", embedding),
+            density=self._probabilities("density", embedding),
+            prompts=self._match_prompts(study.prompts, embedding),
+            attention=self._attend(patches["cc"], patches["mlo"]) if len(patches) == 2 else None,
+            missing=tuple(key for key in ("cc", "mlo") if key not in study.views),
+            findings=study.findings,
+            bundle=self.bundle.sha256,
+            prepare_sha=self._prepare_sha,
+        )
+
+    def _probabilities(self, task: str, embedding: np.ndarray) -> dict[str, float]:
+        """Zero-shot probabilities by class name; empty where the bundle has no such classes."""
+        if task not in self._class_vectors:
+            return {}
+        probabilities = class_probabilities(embedding[None], self._class_vectors[task], self.bundle.scale)[0]
+        return dict(zip(self.bundle.classes[task], probabilities.tolist(), strict=True))
+
+    def _match_prompts(self, prompts: Sequence[str], embedding: np.ndarray) -> dict[str, PromptMatch]:
+        if not prompts:
+            return {}
+        self._tokenizer = self._tokenizer or self.bundle.tokenizer()
+        tokens = self._tokenizer.encode(prompts, max_tokens=self.bundle.model.text.max_tokens)
+        vectors = self.runtime.text(tokens.ids, tokens.mask)  # (prompt, joint)
+        similarities = (vectors @ embedding).tolist()
+        probabilities = class_probabilities(embedding[None], vectors, self.bundle.scale)[0].tolist()
+        unknown = map(self._tokenizer.unknown_words, prompts)
+        return dict(zip(prompts, map(PromptMatch, similarities, probabilities, unknown), strict=True))
+
+    def _attend(self, cc: np.ndarray, mlo: np.ndarray) -> Attention:
+        """Attention between the patches (patch, dim) of two views."""
+        aligned = self.runtime.align(cc[None], mlo[None])
+        return Attention(
+            cc_to_mlo=aligned.cc_to_mlo[0],
+            mlo_to_cc=aligned.mlo_to_cc[0],
+            pooling_cc=aligned.pooling_cc[0],
+            pooling_mlo=aligned.pooling_mlo[0],
+        )
+
+
+def check_include(include: Collection[str]) -> frozenset[str]:
+    """Return the parts of an answer to include; ValueError for a name that is none."""
+    unknown = sorted(set(include) - set(INCLUDES))
+    if unknown:
+        raise ValueError(f"include {unknown[0]!r} is none of {', '.join(INCLUDES)}")
+    return frozenset(include)
+
+
+def _view_json(view: ViewPrediction, chosen: frozenset[str]) -> Json:
+    answer: Json = {"view": view.view, "laterality": view.laterality}
+    if "embedding" in chosen:
+        answer["embedding"] = _numbers(view.embedding, decimals=6)
+    if "frame" in chosen:
+        answer["frame"] = view.frame.as_json()
+    if "findings" in chosen:
+        answer["findings"] = [_finding_json(finding) for finding in view.findings]
+        answer["provenance"] = view.provenance
+    return answer
+
+
+def _attention_json(attention: Attention | None, chosen: frozenset[str]) -> Json:
+    answer: Json = {}
+    if "attention" in chosen:
+        answer["attention"] = attention and {
+            "cc_to_mlo": _numbers(attention.cc_to_mlo, decimals=4),
+            "mlo_to_cc": _numbers(attention.mlo_to_cc, decimals=4),
+        }
+    if "pooling" in chosen:
+        answer["pooling"] = attention and {
+            "cc": _base64(attention.pooling_cc),
+            "mlo": _base64(attention.pooling_mlo),
+            "shape": list(attention.pooling_cc.shape),  # (region, patch)
+        }
+    return answer
+
+
+def _match_json(match: PromptMatch) -> Json:
+    return _rounded({"similarity": match.similarity, "probability": match.probability}) | {
+        "unknown_words": list(match.unknown_words)
+    }
+
+
+def _finding_json(finding: Finding) -> Json:
+    return {"code": finding.code, "severity": finding.severity, "message": finding.message}
+
+
+def _rounded(values: dict[str, float]) -> Json:
+    return {name: round(value, 6) for name, value in values.items()}
+
+
+def _numbers(values: np.ndarray, *, decimals: int) -> list[Any]:
+    return values.astype(np.float64).round(decimals).tolist()
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(values.astype("<f2").tobytes()).decode("ascii")
