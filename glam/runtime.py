@@ -1,0 +1,149 @@
+"""What runs a bundle's graphs: one protocol, whichever engine is behind it."""
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from glam.bundle import Bundle
+
+RuntimeKind = Literal["onnx", "torch"]
+
+
+class VisionOut(NamedTuple):
+    """What the vision tower says of n views."""
+
+    embedding: np.ndarray  # (n, joint), unit length
+    patches: np.ndarray  # (n, patch, dim), row-major grid
+
+
+class AlignOut(NamedTuple):
+    """What the alignment module says of n pairs; the rows of every map sum to 1."""
+
+    pooling_cc: np.ndarray  # (n, region, patch)
+    pooling_mlo: np.ndarray  # (n, region, patch)
+    cc_to_mlo: np.ndarray  # (n, col, row of the CC query, row in MLO)
+    mlo_to_cc: np.ndarray  # (n, col, row of the MLO query, row in CC)
+
+
+class Runtime(Protocol):
+    """float32 arrays in, float32 arrays out; safe to call from several threads."""
+
+    def vision(self, images: np.ndarray) -> VisionOut:
+        """Embed n prepared views: (n, 1, S, S) in [0, 1]."""
+        ...
+
+    def align(self, patches_cc: np.ndarray, patches_mlo: np.ndarray) -> AlignOut:
+        """Align n pairs of views: (n, patch, dim) each, from `vision`."""
+        ...
+
+    def text(self, token_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Embed n texts: int64 (n, token) each -> (n, joint), unit length."""
+        ...
+
+
+class OnnxRuntime:
+    """A bundle's graphs in ONNX Runtime; the text tower is loaded when the first text comes."""
+
+    def __init__(
+        self, folder: Path | str, *, threads: int | None = None, provider: str = "CPUExecutionProvider"
+    ) -> None:
+        """Load vision and alignment. `threads`: of one call; None: all cores."""
+        self._folder = Path(folder)
+        self._threads = threads
+        self._provider = provider
+        self._text: onnxruntime.InferenceSession | None = None
+        self._lock = threading.Lock()
+        self._vision = self._session("vision.onnx")
+        self._alignment = self._session("alignment.onnx")
+
+    @property
+    def provider(self) -> str:
+        """The engine's execution provider, as it is and not only as asked."""
+        return self._vision.get_providers()[0]
+
+    def vision(self, images: np.ndarray) -> VisionOut:
+        """Embed n prepared views: (n, 1, S, S) in [0, 1]."""
+        outputs = self._vision.run(["image_embedding", "patches"], {"image": _floats(images)})
+        return VisionOut(*map(np.asarray, outputs))
+
+    def align(self, patches_cc: np.ndarray, patches_mlo: np.ndarray) -> AlignOut:
+        """Align n pairs of views: (n, patch, dim) each, from `vision`."""
+        inputs = {"patches_cc": _floats(patches_cc), "patches_mlo": _floats(patches_mlo)}
+        return AlignOut(*map(np.asarray, self._alignment.run(list(AlignOut._fields), inputs)))
+
+    def text(self, token_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Embed n texts: int64 (n, token) each -> (n, joint), unit length."""
+        inputs = {"token_ids": _integers(token_ids), "mask": _integers(mask)}
+        (embedding,) = self._text_session().run(["text_embedding"], inputs)
+        return np.asarray(embedding)
+
+    def _text_session(self) -> "onnxruntime.InferenceSession":
+        with self._lock:
+            if self._text is None:
+                self._text = self._session("text.onnx")
+            return self._text
+
+    def _session(self, name: str) -> "onnxruntime.InferenceSession":
+        return onnx_session(self._folder / name, threads=self._threads, provider=self._provider)
+
+
+def onnx_session(
+    path: Path, *, threads: int | None = None, provider: str = "CPUExecutionProvider"
+) -> "onnxruntime.InferenceSession":
+    """Load a graph; a ValueError when the provider asked for is not the one that will run it."""
+    import onnxruntime
+
+    if not path.is_file():
+        raise ValueError(f"no graph at {path}: make a bundle with glam-export onnx")
+    onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(3)  # errors only
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise ValueError(f"{provider} is not in this onnxruntime ({', '.join(available)}): {_WAY_TO_A_GPU}")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or 0
+    if path.with_name(f"{path.name}.data").exists():
+        # Weights beside the graph are mapped into memory and shared by all workers, unless packing copies them.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    session = onnxruntime.InferenceSession(path, sess_options=options, providers=[provider])
+    if session.get_providers()[0] != provider:  # a provider that does not start is dropped without an error
+        raise ValueError(f"{provider} did not start, and {session.get_providers()[0]} took its place: {_WAY_TO_A_GPU}")
+    return session
+
+
+def open_runtime(
+    bundle: "Bundle",
+    kind: RuntimeKind = "onnx",
+    *,
+    threads: int | None = None,
+    provider: str = "CPUExecutionProvider",
+    checkpoint: Path | None = None,
+) -> Runtime:
+    """Open the engine of a kind. torch runs the `checkpoint` that the bundle was exported from."""
+    if kind == "onnx":
+        return OnnxRuntime(bundle.folder, threads=threads, provider=provider)
+    if checkpoint is None:
+        raise ValueError("the torch runtime needs the checkpoint that the bundle was exported from")
+    from glam.model import TorchRuntime
+
+    return TorchRuntime(checkpoint)
+
+
+_WAY_TO_A_GPU = (
+    "pip install glam-mammo[gpu] in place of onnxruntime, with the driver's libraries, or use CPUExecutionProvider"
+)
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _integers(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.int64)
