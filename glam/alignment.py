@@ -151,7 +151,7 @@ def position_code(side: int, dim: int) -> Tensor:
 
 
 def window_mask(side: int, grid: int, window: float) -> Tensor:
-    """True where region (row, col) may see a patch: (side * side, grid * grid).
+    """Say which patches region (row, col) may see: (side * side, grid * grid) of bool.
 
     A patch is seen when its centre lies within `window` regions of the region's centre along both axes; where no
     centre does (more regions than patches, a narrow window), the nearest ones are seen.

@@ -75,7 +75,7 @@ class Glam(nn.Module):
         self.view_scale = _log_scale()
 
     def forward(self, cc: Tensor, mlo: Tensor, token_ids: Tensor, mask: Tensor) -> PairOutput:
-        """Views (batch, 1, S, S) in [0, 1], left and right breasts alike facing right; reports (batch, token)."""
+        """Embed and align a batch: views (batch, 1, S, S) in [0, 1], all facing right; reports (batch, token)."""
         features_cc, features_mlo = self.view_features(cc, mlo)
         image_cc, image_mlo = self.embed_view(features_cc), self.embed_view(features_mlo)
         view_cc, view_mlo = image_cc, image_mlo
@@ -102,11 +102,11 @@ class Glam(nn.Module):
         return ViewFeatures(cls_cc, patches_cc), ViewFeatures(cls_mlo, patches_mlo)
 
     def embed_view(self, features: ViewFeatures) -> Tensor:
-        """Unit vectors of the joint space: (batch, joint)."""
+        """Project CLS into the joint space: (batch, joint) unit vectors."""
         return unit_vectors(self.image_projection(features.cls))
 
     def embed_text(self, token_ids: Tensor, mask: Tensor) -> Tensor:
-        """Unit vectors of the joint space: (batch, joint)."""
+        """Project pooled token states into the joint space: (batch, joint) unit vectors."""
         return unit_vectors(self.text_projection(self.pool_text(self.text(token_ids, mask))))
 
     def align(self, patches_cc: Tensor, patches_mlo: Tensor) -> Alignment:
@@ -114,7 +114,7 @@ class Glam(nn.Module):
         return self.alignment(patches_cc, patches_mlo)
 
     def scales(self) -> Scales:
-        """The inverse temperatures themselves; the parameters are their logarithms."""
+        """Return the inverse temperatures themselves; the parameters are their logarithms."""
         bound = self._log_bound()
         logs = (self.logit_scale, self.local_scale, self.view_scale)
         return Scales(*(log.clamp(max=bound).exp() for log in logs))
@@ -173,7 +173,7 @@ def save_checkpoint(model: Glam, folder: Path | str, tokenizer_json: str | Path)
 
 
 def load_checkpoint(folder: Path | str) -> Glam:
-    """The model of a checkpoint folder, on the CPU, in eval mode."""
+    """Return the model of a checkpoint folder, on the CPU, in eval mode."""
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(f"no checkpoint at {folder}: make one with glam-train pretrain or glam-train import-official")

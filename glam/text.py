@@ -51,12 +51,12 @@ def zero_positions(token_ids: Tensor) -> Tensor:
 
 
 def first_token(features: TextFeatures) -> Tensor:
-    """The state of [CLS]: (batch, dim)."""
+    """Return the state of [CLS]: (batch, dim)."""
     return features.tokens[:, 0]
 
 
 def mean_of_tokens(features: TextFeatures) -> Tensor:
-    """The mean state of the tokens that are no padding: (batch, dim)."""
+    """Return the mean state of the tokens that are no padding: (batch, dim)."""
     weights = features.mask.to(features.tokens.dtype)
     total = torch.einsum("btd,bt->bd", features.tokens, weights)
     return total / weights.sum(dim=1, keepdim=True).clamp(min=1)

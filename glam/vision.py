@@ -63,7 +63,7 @@ class VisionTower(nn.Module):
 
 
 def _vit(config: VisionConfig) -> VisionTransformer:
-    """A transformer of DINOv2's kind: registers, LayerScale, no position for the prefix tokens.
+    """Build a transformer of DINOv2's kind: registers, LayerScale, no position for the prefix tokens.
 
     The linear stem takes three channels, so that published weights fit; the conv stem takes the grey one.
     """
@@ -91,7 +91,7 @@ def _conv_stem(config: VisionConfig) -> "Callable[..., ConvStem]":
 
 
 def _named_vit(name: str, config: VisionConfig) -> VisionTransformer:
-    """The timm model called `name`, with random weights, at our image size."""
+    """Build the timm model called `name`, with random weights, at our image size."""
     vit = timm.create_model(name, img_size=config.image_size, num_classes=0)
     if not isinstance(vit, VisionTransformer) or not vit.has_class_token:
         raise ValueError(f"timm_name {name} is not a vision transformer with a class token")

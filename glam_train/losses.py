@@ -26,12 +26,12 @@ def info_nce(anchors: Tensor, positives: Tensor, scale: Tensor | float) -> Tenso
 
 
 def view_loss(view_cc: Tensor, view_mlo: Tensor, scale: Tensor | float) -> Tensor:
-    """The first term of Eq. 2: CC finds the MLO of its breast; (batch, joint) unit vectors."""
+    """Return the first term of Eq. 2: CC finds the MLO of its breast; (batch, joint) unit vectors."""
     return info_nce(view_cc, view_mlo, scale)
 
 
 def image_text_loss(image_cc: Tensor, image_mlo: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
-    """The second term of Eq. 2: half the sum of both views to the report and back; (batch, joint) unit vectors."""
+    """Return the second term of Eq. 2: half of four, both views to the report and back; (batch, joint) unit vectors."""
     return symmetric_nce(scale * image_cc @ text.mT) + symmetric_nce(scale * image_mlo @ text.mT)
 
 
@@ -43,12 +43,12 @@ def global_loss(
 
 
 def with_positive(positive: Tensor, others: Tensor) -> Tensor:
-    """The logarithm of a denominator that holds the positive (InfoNCE, Eq. 1): (...,) and (..., other) logits."""
+    """Return the logarithm of a denominator that holds the positive (Eq. 1): (...,) and (..., other) logits."""
     return torch.logaddexp(positive, others.logsumexp(dim=-1))
 
 
 def without_positive(positive: Tensor, others: Tensor) -> Tensor:
-    """The logarithm of a denominator of the negatives alone (Eq. 4 as printed): (...,) and (..., other) logits."""
+    """Return the logarithm of a denominator of negatives alone (Eq. 4 as printed): (...,) and (..., other) logits."""
     del positive
     return others.logsumexp(dim=-1)
 
@@ -82,19 +82,19 @@ def local_loss(
 
 
 def within_image_loss(regions: Tensor, aligned: Tensor, scale: Tensor | float) -> Tensor:
-    """The released code's first local term of one view: the regions of an image against each other, both ways."""
+    """Contrast the regions of an image with each other, both ways: the released code's first local term of a view."""
     return symmetric_nce(scale * torch.einsum("bqd,bkd->bqk", regions, aligned))
 
 
 def same_position_loss(regions: Tensor, aligned: Tensor, scale: Tensor | float) -> Tensor:
-    """The released code's second local term of one view: one position in all images of the batch, both ways."""
+    """Contrast one position in all images, both ways: the released code's second local term of a view."""
     return symmetric_nce(scale * torch.einsum("brd,crd->rbc", regions, aligned))
 
 
 def official_local_loss(
     regions_cc: Tensor, regions_mlo: Tensor, aligned_cc: Tensor, aligned_mlo: Tensor, scale: Tensor | float
 ) -> Tensor:
-    """The released code's local loss: the mean over both views of each of its two terms, summed."""
+    """Return the released code's local loss: the mean over both views of each of its two terms, summed."""
     within = within_image_loss(regions_cc, aligned_cc, scale) + within_image_loss(regions_mlo, aligned_mlo, scale)
     across = same_position_loss(regions_cc, aligned_cc, scale) + same_position_loss(regions_mlo, aligned_mlo, scale)
     return (within + across) / 2
@@ -109,11 +109,11 @@ def nt_xent(view_cc: Tensor, view_mlo: Tensor, temperature: float = 0.5) -> Tens
 
 
 def official_image_text_loss(image_cc: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
-    """The released code's image-text loss: CC alone, both ways, not halved; (batch, joint) unit vectors."""
+    """Return the released code's image-text loss: CC alone, both ways, not halved; (batch, joint) unit vectors."""
     return 2 * symmetric_nce(scale * image_cc @ text.mT)
 
 
 def _off_diagonal(logits: Tensor) -> Tensor:
-    """The logits with minus infinity on the diagonal of the last two axes."""
+    """Put minus infinity on the diagonal of the last two axes."""
     diagonal = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
     return logits.masked_fill(diagonal, -torch.inf)

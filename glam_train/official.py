@@ -1,0 +1,238 @@
+"""Import a checkpoint of the released code (XYPB/GLAM b863b78): once, into a checkpoint folder of ours."""
+
+import math
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from glam.model import Glam
+    from glam.tokens import Tokenizer
+
+Weights = dict[str, "Tensor"]
+
+VISION = "img_encoder_q.model."
+TEXT = "text_encoder_q.model."
+NAMES = {
+    "img_encoder_q.model.register_tokens": "vision.vit.reg_token",
+    "img_encoder_q.model.": "vision.vit.",
+    "img_encoder_q.global_embed.": "image_projection.",
+    "text_encoder_q.model.": "text.bert.",
+    "text_encoder_q.global_embed.": "text_projection.",
+    "merge_patch1.": "alignment.pool_cc.",
+    "merge_patch2.": "alignment.pool_mlo.",
+    "patch_ln.": "alignment.norm.",
+    "view_attn1.": "alignment.cc_to_mlo.attn.",
+    "view_attn2.": "alignment.mlo_to_cc.attn.",
+    "simclr_proj.layers.0.": "view_projection.hidden.",
+    "simclr_proj.layers.1.": "view_projection.hidden_norm.",
+    "simclr_proj.layers.3.": "view_projection.out.",
+    "simclr_proj.layers.4.": "view_projection.out_norm.",
+    "logit_scale": "logit_scale",
+    "patch_scale": "local_scale",
+}
+"""Released name or beginning of one -> ours; the first that fits is taken."""
+NEVER_USED = re.compile(
+    r"img_encoder_q\.model\.mask_token"
+    r"|text_encoder_q\.model\.embeddings\.position_ids"
+    r"|text_encoder_q\.model\.encoder\.layer\.\d+\.crossattention\..*"
+    r"|text_encoder_q\.local_embed\..*"
+)
+"""What the released file holds and the released GLAM never computes with."""
+OTHER_MODELS = ("pool_feat", "pool_txt_feat", "all_patch_contrast")
+"""Switches of the released code that make a different model; its GLAM has them off."""
+VIEW_TEMPERATURE = 0.5  # of NT-Xent; fixed, so that it is not in the file
+
+
+class Imported(NamedTuple):
+    """What goes into a checkpoint folder."""
+
+    model: "Glam"
+    tokenizer: "Tokenizer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOfficial:
+    """Turn a Lightning checkpoint of the released code into a checkpoint folder; no code in the file is run."""
+
+    checkpoint: Path
+    """The .ckpt file."""
+    tokenizer: Path
+    """The vocab.txt that it was trained with (BioClinicalBERT's for the published recipe)."""
+    vision_heads: int
+    """Attention heads of the vision transformer, which the file does not tell (12 for ViT-B)."""
+    text_heads: int
+    """Attention heads of BERT, which the file does not tell (12 for BERT base)."""
+    out: Path
+    """The folder to write."""
+    image_size: int | None = None
+    """Side of the square image, in pixels. None: the crop_size stored in the file."""
+
+    def run(self) -> None:
+        """Write the folder."""
+        from glam.model import save_checkpoint
+
+        imported = import_official(
+            self.checkpoint,
+            tokenizer=self.tokenizer,
+            vision_heads=self.vision_heads,
+            text_heads=self.text_heads,
+            image_size=self.image_size,
+        )
+        save_checkpoint(imported.model, self.out, imported.tokenizer.backend.to_str())
+
+
+def import_official(
+    checkpoint: Path, *, tokenizer: Path, vision_heads: int, text_heads: int, image_size: int | None = None
+) -> Imported:
+    """Return the model and the tokenizer of a released checkpoint, in eval mode.
+
+    Every key of the file is either mapped or listed in `NEVER_USED`; any other, a missing one, a shape that does not
+    fit and a vocabulary of another size are ValueErrors.
+    """
+    from glam.model import Glam
+    from glam.tokens import from_vocab
+
+    weights, settings = _read(checkpoint)
+    size: int = image_size or settings.get("crop_size") or _stored_image_size(weights)
+    config = ModelConfig(
+        vision=_vision_config(weights, heads=vision_heads, image_size=size),
+        text=_text_config(weights, heads=text_heads, max_tokens=settings.get("max_words", 144)),
+        alignment=_alignment_config(weights, slice_heads=settings.get("num_heads", 4)),
+        frame=FrameConfig(size=size, align_mlo=settings.get("aligned_mlo", True)),
+        joint_dim=_shape(weights, "img_encoder_q.global_embed.weight")[0],
+        max_scale=None,
+        view_projection=True,
+    )
+    vocabulary = from_vocab(tokenizer, lower_case=config.text.lower_case)
+    if vocabulary.vocab_size != config.text.vocab_size:
+        raise ValueError(
+            f"{tokenizer} has {vocabulary.vocab_size} tokens with [BOS], [EOS] and [KEY], the checkpoint "
+            f"{config.text.vocab_size}: it is not the vocabulary of its training"
+        )
+    model = Glam(config)
+    _load(model, _translate(weights, grid=config.vision.grid))
+    return Imported(model.eval(), vocabulary)
+
+
+def _read(checkpoint: Path) -> tuple[Weights, dict[str, Any]]:
+    """Return weights in fp32 (the released recipe stores bf16) and the settings of the run."""
+    import torch
+
+    if not checkpoint.is_file():
+        raise ValueError(f"no checkpoint file at {checkpoint}")
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise ValueError(f"{checkpoint} is no checkpoint of plain tensors: {error}") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise ValueError(f"{checkpoint} has no state_dict: it is no Lightning checkpoint")
+    settings = content.get("hyper_parameters", {})
+    if used := [name for name in OTHER_MODELS if settings.get(name)]:
+        raise ValueError(f"{checkpoint} was trained with {', '.join(used)}, which GLAM does not use: not supported")
+    weights = content["state_dict"].items()
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights}, settings
+
+
+def _vision_config(weights: Weights, *, heads: int, image_size: int) -> VisionConfig:
+    embed_dim, _, patch_size, _ = _shape(weights, VISION + "patch_embed.proj.weight")
+    return VisionConfig(
+        image_size=image_size,
+        patch_size=patch_size,
+        embed_dim=embed_dim,
+        depth=_count(weights, VISION + "blocks."),
+        num_heads=heads,
+        num_registers=_shape(weights, VISION + "register_tokens")[1],
+    )
+
+
+def _text_config(weights: Weights, *, heads: int, max_tokens: int) -> TextConfig:
+    vocab_size, hidden_dim = _shape(weights, TEXT + "embeddings.word_embeddings.weight")
+    max_positions = _shape(weights, TEXT + "embeddings.position_embeddings.weight")[0]
+    return TextConfig(
+        vocab_size=vocab_size,
+        hidden_dim=hidden_dim,
+        depth=_count(weights, TEXT + "encoder.layer."),
+        num_heads=heads,
+        ffn_dim=_shape(weights, TEXT + "encoder.layer.0.intermediate.dense.weight")[0],
+        max_positions=max_positions,
+        max_tokens=min(max_tokens, max_positions),
+        position_ids="official_zero",
+        wrap_tokens=True,
+        dropout=0.1,
+    )
+
+
+def _alignment_config(weights: Weights, *, slice_heads: int) -> AlignmentConfig:
+    num_regions = _shape(weights, "merge_patch1.query")[0]
+    side = math.isqrt(num_regions)
+    if side**2 != num_regions:
+        raise ValueError(f"merge_patch1.query has {num_regions} regions, which is no square")
+    return AlignmentConfig(side=side, pooling="free", pooling_heads=8, slice_heads=slice_heads)
+
+
+def _stored_image_size(weights: Weights) -> int:
+    num_positions = _shape(weights, VISION + "pos_embed")[1] - 1
+    return math.isqrt(num_positions) * _shape(weights, VISION + "patch_embed.proj.weight")[-1]
+
+
+def _translate(weights: Weights, *, grid: int) -> Weights:
+    """Return the weights under our names; the position of CLS goes into CLS, the others are brought to the grid."""
+    import torch
+
+    ours = {_our_name(name): tensor for name, tensor in weights.items() if not NEVER_USED.fullmatch(name)}
+    position = ours["vision.vit.pos_embed"]  # (1, 1 + patch, dim)
+    ours["vision.vit.cls_token"] = ours["vision.vit.cls_token"] + position[:, :1]
+    ours["vision.vit.pos_embed"] = _resample(position[:, 1:], grid)
+    words = ours["text.bert.embeddings.word_embeddings.weight"]
+    ours["text.bert.embeddings.token_type_embeddings.weight"] = words.new_zeros(2, words.shape[1])
+    ours["view_scale"] = torch.tensor(math.log(1 / VIEW_TEMPERATURE))
+    return ours
+
+
+def _resample(position: "Tensor", grid: int) -> "Tensor":
+    """Resize position embeddings as DINOv2's register models do: (1, patch, dim) -> (1, grid * grid, dim)."""
+    from torch.nn.functional import interpolate
+
+    side = math.isqrt(position.shape[1])
+    if side == grid:
+        return position
+    square = position.mT.unflatten(2, (side, side))  # (1, dim, row, col)
+    resized = interpolate(square, size=(grid, grid), mode="bicubic", antialias=True)
+    return resized.flatten(2).mT
+
+
+def _our_name(name: str) -> str:
+    for theirs, ours in NAMES.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    raise ValueError(f"the checkpoint has {name}, which the released GLAM does not: another model or another version")
+
+
+def _load(model: "Glam", weights: Weights) -> None:
+    expected = model.state_dict()
+    if missing := sorted(expected.keys() - weights.keys()):
+        raise ValueError(f"the checkpoint has nothing for {', '.join(missing)}")
+    if unknown := sorted(weights.keys() - expected.keys()):
+        raise ValueError(f"the checkpoint has {', '.join(unknown)}, which the released GLAM does not")
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise ValueError(f"{name} is {tuple(tensor.shape)} in the checkpoint, not {tuple(expected[name].shape)}")
+    model.load_state_dict(weights)
+
+
+def _shape(weights: Weights, name: str) -> tuple[int, ...]:
+    if name not in weights:
+        raise ValueError(f"the checkpoint has no {name}: it is not of the released GLAM")
+    return tuple(weights[name].shape)
+
+
+def _count(weights: Weights, prefix: str) -> int:
+    """Count the numbers that follow `prefix`."""
+    return len({name.removeprefix(prefix).split(".")[0] for name in weights if name.startswith(prefix)})
