@@ -24,6 +24,10 @@ ANGLES_DEG = np.arange(6.0, 46.0)
 PRIOR_ANGLE_DEG = 19.0
 """Usual angle of the pectoral line to the vertical; taken where no line is found."""
 PRIOR_SPREAD_DEG = 9.0
+REACH = (0.3, 0.42)
+"""How far from the chest-wall edge, along the axis to the nipple, a pectoral line may meet it: behind and before."""
+LINE_LENGTH = 0.25
+"""A line at least so long, as a share of the picture's height, has its full weight."""
 MIN_CONFIDENCE = 0.2
 
 
@@ -89,34 +93,24 @@ def chest_wall_side(mask: Mask) -> tuple[str, float]:
 def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     """Return the straight edge from bright muscle to darker breast in the upper chest-wall corner of an MLO view.
 
-    Among all lines of 6 to 45 degrees to the vertical: the one across which the picture darkens most, on average and
-    for long enough, weighed by how usual its angle is. None: no line stands out.
+    Among all lines of 6 to 45 degrees to the vertical that pass behind the breast: the one across which the picture
+    darkens most, on average and for long enough, weighed by how usual its angle is. None: no line stands out.
     """
     region = _pectoral_region(mask)
-    smooth = cv2.GaussianBlur(picture, (0, 0), 2.5)
-    down_x = -cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=0.125)
-    down_y = -cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=0.125)
     rows, cols = np.nonzero(region)
     if len(rows) < 100:
         return None
-    limit = float(np.percentile(np.hypot(down_x, down_y)[region], 90))
-    points = np.stack([cols, rows], axis=1).astype(np.float64) + 0.5
-    scores = np.stack([_line_scores(points, down_x[region], down_y[region], angle, limit) for angle in ANGLES_DEG])
-    scores *= np.exp(-0.5 * ((ANGLES_DEG - PRIOR_ANGLE_DEG) / (2 * PRIOR_SPREAD_DEG)) ** 2)[:, None]
-    best = np.unravel_index(np.argmax(scores), scores.shape)
-    confidence = float(scores[best])
-    if confidence < MIN_CONFIDENCE:
-        return None
-    return Line(float(ANGLES_DEG[best[0]]), float(best[1]) + 0.5, min(confidence, 1.0))
+    smooth = cv2.GaussianBlur(picture, (0, 0), 2.5)
+    slopes = np.stack([cv2.Sobel(smooth, cv2.CV_32F, *axes, scale=-0.125)[region] for axes in ((1, 0), (0, 1))])
+    slopes /= max(float(np.percentile(np.hypot(*slopes), 90)), 1e-9)
+    points = np.stack([cols, rows]).astype(np.float64) + 0.5
+    best = max((_best_line(points, slopes, mask, angle) for angle in ANGLES_DEG), key=lambda line: line.confidence)
+    return best if best.confidence >= MIN_CONFIDENCE else None
 
 
 def assumed_line(mask: Mask) -> Line:
     """Return the line of the usual angle whose chest-nipple axis starts at the picture's chest-wall edge."""
-    line = Line(PRIOR_ANGLE_DEG, 0.0, 0.0)
-    x, y = nipple(mask, line)
-    start = _chest_edge(mask)
-    foot_y = y - (x - start) * np.tan(np.deg2rad(line.angle_deg))
-    return line._replace(offset=float(_along(line, np.array([[start, foot_y]]))[0]))
+    return Line(PRIOR_ANGLE_DEG, _edge_axis(mask, PRIOR_ANGLE_DEG)[0], 0.0)
 
 
 def chest_wall(mask: Mask) -> Line:
@@ -209,20 +203,36 @@ def _pectoral_region(mask: Mask) -> Mask:
     return inside
 
 
-def _line_scores(
-    points: NDArray[np.float64], down_x: NDArray[Any], down_y: NDArray[Any], angle_deg: float, limit: float
-) -> NDArray[np.float64]:
-    """Score of every offset of an angle: mean darkening across the line, -1..1, times how long it is, 0..1."""
-    cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
-    offset = points[:, 0] * cos + points[:, 1] * sin
-    darkening = np.clip((down_x * cos + down_y * sin) / max(limit, 1e-9), -1, 1)
-    bins = int(np.hypot(LONG_SIDE, LONG_SIDE)) + 1
-    index = np.clip(offset.astype(np.intp), 0, bins - 1)
-    total = np.bincount(index, darkening, bins)
-    count = np.bincount(index, minlength=bins)
-    kernel = np.ones(3)
-    total, count = np.convolve(total, kernel, "same"), np.convolve(count, kernel, "same") / 3
-    return total / 3 / np.maximum(count, 1) * np.minimum(count / (0.25 * LONG_SIDE), 1)
+def _best_line(points: NDArray[np.float64], slopes: NDArray[np.floating], mask: Mask, angle_deg: float) -> Line:
+    """Return the best line of an angle; its confidence is its score.
+
+    The score of an offset is the mean darkening across the line, -1..1, times how long the line is, 0..1, times how
+    usual the angle is. `points` (2, n) are (x, y), `slopes` (2, n) the darkening along x and y.
+    """
+    direction = np.array([np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))])
+    start, length = _edge_axis(mask, angle_deg)
+    lowest = int(start - length * REACH[0])
+    bins = max(int(length * sum(REACH)), 1)
+    index = (direction @ points - lowest).astype(np.intp)
+    inside = (index >= 0) & (index < bins)
+    darkening = np.clip(direction @ slopes, -1, 1)
+    total = np.bincount(index[inside], darkening[inside], bins)
+    count = np.bincount(index[inside], minlength=bins)
+    total, count = (np.convolve(values, np.ones(3) / 3, "same") for values in (total, count))
+    score = total / np.maximum(count, 1) * np.minimum(count / (LINE_LENGTH * mask.shape[0]), 1)
+    score *= np.exp(-0.5 * ((angle_deg - PRIOR_ANGLE_DEG) / (2 * PRIOR_SPREAD_DEG)) ** 2)
+    best = int(np.argmax(score))
+    return Line(float(angle_deg), lowest + best + 0.5, float(np.clip(score[best], 0, 1)))
+
+
+def _edge_axis(mask: Mask, angle_deg: float) -> tuple[float, float]:
+    """Return where an axis of that angle through the nipple leaves the picture at the chest wall, and its length."""
+    line = Line(angle_deg, 0.0, 0.0)
+    tip = nipple(mask, line)
+    start = _chest_edge(mask)
+    tangent = np.tan(np.deg2rad(angle_deg))
+    foot, end = _along(line, np.array([[start, tip[1] - (tip[0] - start) * tangent], tip]))
+    return float(foot), float(end - foot)
 
 
 def _chest_edge(mask: Mask) -> int:
