@@ -1,0 +1,116 @@
+"""What may vary from phantom to phantom, and the random streams that keep every part of one independent of the rest."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+
+ViewName = Literal["CC", "MLO"]
+Laterality = Literal["L", "R"]
+Seed = int | np.random.SeedSequence
+
+DENSITY_CLASSES = ("a", "b", "c", "d")
+DENSITY_THRESHOLDS = (0.025, 0.095, 0.25)  # gland fractions between a | b | c | d
+LESION_MIXES: tuple[tuple[str, ...], ...] = (
+    (),
+    ("mass",),
+    ("calcification",),
+    ("mass", "calcification"),
+    ("distortion",),
+    ("mass", "mass"),
+    ("asymmetry",),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomOptions:
+    """The ranges a phantom is drawn from; everything spatial is in millimetres."""
+
+    px_mm: float = 0.24
+    """Pixel pitch: 0.24 gives 1024 x 832 pixels, 0.48 gives 512 x 416."""
+    gland_fraction: tuple[float, float] = (0.008, 0.48)
+    """Bounds of the one log-uniform law of the glandular volume fraction."""
+    density_weights: tuple[float, float, float, float] | None = None
+    """Shares of the classes a, b, c, d; log-uniform inside a class. None: the one law, without classes."""
+    lesion_weights: tuple[float, ...] = (0.40, 0.22, 0.18, 0.10, 0.05, 0.05, 0.0)
+    """Shares of `LESION_MIXES`: none, mass, calcification, both, distortion, two masses, asymmetry."""
+    mass_mm: tuple[float, float] = (5.0, 35.0)
+    """Bounds of a mass' diameter."""
+    mass_median_mm: float = 13.0
+    mass_densities: tuple[str, ...] = ("low", "equal", "high")
+    """Densities a mass is drawn from."""
+    theta_deg: tuple[float, float] = (40.0, 60.0)
+    """Bounds of the gantry angle of the MLO view."""
+    positioning_mm: float = 2.5
+    """Spread of how far tissue lies from where the geometry alone would put it, drawn for each view."""
+    num_tissue_points: int = 200
+
+    def __post_init__(self) -> None:
+        if not 0.04 <= self.px_mm <= 2.0:
+            raise ValueError(f"px_mm {self.px_mm} is not within 0.04 and 2 mm")
+        low, high = self.gland_fraction
+        if not 0 < low < DENSITY_THRESHOLDS[0] or not DENSITY_THRESHOLDS[-1] < high < 0.9:
+            raise ValueError(f"gland_fraction {self.gland_fraction} does not reach the classes a to d")
+        if len(self.lesion_weights) != len(LESION_MIXES) or sum(self.lesion_weights) <= 0:
+            raise ValueError(f"lesion_weights needs {len(LESION_MIXES)} shares, not all of them 0")
+        if self.density_weights is not None and sum(self.density_weights) <= 0:
+            raise ValueError("density_weights are all 0: leave them out to draw from the one law")
+        if not 0 < self.mass_mm[0] <= self.mass_mm[1] <= 60:
+            raise ValueError(f"mass_mm {self.mass_mm} is not an interval of diameters up to 60 mm")
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Rows and columns of an image: always the same detector of 246 x 200 mm."""
+        return 8 * round(245.76 / self.px_mm / 8), 8 * round(199.68 / self.px_mm / 8)
+
+
+class Stream(IntEnum):
+    """One random stream a purpose: what is drawn for one leaves the others as they are."""
+
+    HABITUS = 0
+    GEOMETRY_CC = 1
+    GEOMETRY_MLO = 2
+    GLAND = 3
+    STRANDS = 4
+    LESIONS = 5
+    TISSUE = 6
+    NOISE_CC = 7
+    NOISE_MLO = 8
+    MUSCLE = 9
+    PATIENT = 10
+
+
+def stream(seed: Seed, purpose: Stream) -> np.random.Generator:
+    """Return the generator of one purpose: child `purpose` of the seed, whatever else was spawned from it."""
+    return np.random.default_rng(child(seed, purpose))
+
+
+def child(seed: Seed, *path: int) -> np.random.SeedSequence:
+    """Return the seed at `path` below a seed, as SeedSequence.spawn numbers its children, without its counter."""
+    parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, *path))
+
+
+def seed_text(seed: Seed) -> str:
+    """Return entropy and spawn key as text: `7` or `7/3/0`."""
+    sequence = child(seed)
+    return "/".join(str(part) for part in (sequence.entropy, *sequence.spawn_key))
+
+
+def density_class(gland_fraction: float) -> str:
+    """Return the BI-RADS density a to d of a glandular volume fraction."""
+    return DENSITY_CLASSES[int(np.searchsorted(DENSITY_THRESHOLDS, gland_fraction, side="right"))]
+
+
+def draw_gland_fraction(rng: np.random.Generator, options: PhantomOptions) -> float:
+    """Return a glandular volume fraction: log-uniform, over all classes or inside one that was drawn first."""
+    edges = (options.gland_fraction[0], *DENSITY_THRESHOLDS, options.gland_fraction[1])
+    which, where = rng.random(2)
+    if options.density_weights is None:
+        low, high = edges[0], edges[-1]
+    else:
+        shares = np.cumsum(options.density_weights) / sum(options.density_weights)
+        index = int(np.searchsorted(shares, which, side="right"))
+        low, high = edges[index], edges[index + 1]
+    return float(low * (high / low) ** where)
