@@ -1,0 +1,242 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from glam.bundle import BUNDLE_FORMAT, BundleError, read_bundle, write_bundle
+from glam.config import tiny
+from glam.golden import write_golden
+from glam.prepare import prepare, prepare_sha
+from glam.tokens import train_wordpiece
+
+CONFIG = tiny()
+
+
+def manifest(**changes):
+    said = {
+        "name": "phantom",
+        "version": "1.2.0",
+        "may_serve": True,
+        "may_share": False,
+        "provenance": {"data": "phantoms"},
+        "metrics": {"auc": 0.5},
+        "calibration": {},
+        "classes": {"density": ["a", "b"]},
+        "scale": 14.0,
+        "prepare_sha": prepare_sha(CONFIG.frame),
+        "model": CONFIG.as_json(),
+    }
+    return said | changes
+
+
+def fill(folder, golden, **changes):
+    for name in ("vision.onnx", "alignment.onnx", "text.onnx"):
+        (folder / name).write_bytes(name.encode())
+    train_wordpiece(["the breast is dense"], vocab_size=100).save(folder / "tokenizer.json")
+    np.savez(folder / "prompts.npz", density=np.eye(2, 128, dtype=np.float32))
+    shutil.copytree(golden, folder / "golden")
+    return manifest(**changes)
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("golden") / "golden"
+    write_golden(folder, CONFIG.frame)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, golden):
+    out = tmp_path_factory.mktemp("bundle") / "phantom"
+    return write_bundle(out, lambda folder: fill(folder, golden)).folder
+
+
+@pytest.fixture
+def folder(tmp_path, written):
+    return shutil.copytree(written, tmp_path / "bundle")
+
+
+def edit(folder, **changes):
+    path = folder / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def refusal(folder):
+    with pytest.raises(BundleError) as caught:
+        read_bundle(folder)
+    assert str(caught.value) == caught.value.message
+    return caught.value
+
+
+def test_bundle_reads_back_as_written(written):
+    bundle = read_bundle(written)
+    assert (bundle.name, bundle.version, bundle.model, bundle.scale) == ("phantom", "1.2.0", CONFIG, 14.0)
+    assert (bundle.may_serve, bundle.may_share) == (True, False)
+    assert bundle.classes == {"density": ("a", "b")}
+    assert (bundle.provenance, bundle.metrics, bundle.calibration) == ({"data": "phantoms"}, {"auc": 0.5}, {})
+    assert len(bundle.sha256) == 64
+
+
+def test_class_vectors_and_tokenizer_come_from_the_bundle(written):
+    bundle = read_bundle(written, verify=False)
+    np.testing.assert_array_equal(bundle.class_vectors("density"), np.eye(2, 128))
+    assert bundle.tokenizer().unknown_words("the breast is odd") == ("odd",)
+
+
+def test_manifest_is_readable_and_lists_every_other_file(written):
+    text = (written / "bundle.json").read_text()
+    assert text.startswith(f'{{\n  "format": {BUNDLE_FORMAT},\n  "name": "phantom"')
+    there = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
+    assert set(json.loads(text)["files"]) == there - {"bundle.json"}
+
+
+def test_folder_without_a_manifest_names_the_command_that_makes_one(tmp_path):
+    error = refusal(tmp_path / "nowhere")
+    assert error.code == "bundle_missing"
+    assert "glam-export onnx" in error.message
+
+
+def test_newer_format_is_refused_with_the_way_out_before_anything_else_is_read(folder):
+    (folder / "bundle.json").write_text(json.dumps({"format": BUNDLE_FORMAT + 1}))
+    error = refusal(folder)
+    assert error.code == "bundle_newer"
+    assert "pip install -U glam-mammo" in error.message
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "1"}', '{"format": 0}', '{"format": 1}'])
+def test_manifest_that_is_none_is_refused(folder, text):
+    (folder / "bundle.json").write_text(text)
+    assert refusal(folder).code == "bundle_unreadable"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": CONFIG.as_json() | {"flavour": 1}},
+        {"may_serve": "no"},
+        {"may_share": None},
+        {"scale": "high"},
+        {"files": {"../../secret": {"sha256": "", "bytes": 0}}},
+        {"files": {"/etc/passwd": {"sha256": "", "bytes": 0}}},
+    ],
+)
+def test_manifest_with_a_value_of_no_meaning_is_refused(folder, changes):
+    edit(folder, **changes)
+    assert refusal(folder).code == "bundle_unreadable"
+
+
+def test_changed_file_is_refused_by_name(folder):
+    (folder / "vision.onnx").write_bytes(b"visioN.onnx")
+    error = refusal(folder)
+    assert error.code == "bundle_changed"
+    assert "vision.onnx" in error.message
+
+
+def test_changed_file_is_not_looked_at_without_verify(folder):
+    (folder / "vision.onnx").write_bytes(b"other")
+    assert read_bundle(folder, verify=False).name == "phantom"
+
+
+def test_missing_file_is_refused_by_name(folder):
+    (folder / "golden" / "mlo.dcm").unlink()
+    error = refusal(folder)
+    assert error.code == "bundle_incomplete"
+    assert "mlo.dcm" in error.message
+
+
+def test_manifest_that_forgets_a_graph_is_refused(folder):
+    files = json.loads((folder / "bundle.json").read_text())["files"]
+    edit(folder, files={name: entry for name, entry in files.items() if name != "text.onnx"})
+    assert refusal(folder).code == "bundle_incomplete"
+
+
+def test_file_that_is_not_listed_is_ignored(folder):
+    (folder / "NOTES.txt").write_text("mine")
+    assert read_bundle(folder).name == "phantom"
+
+
+def test_other_preparation_parameters_are_refused(folder):
+    edit(folder, model=replace(CONFIG, frame=replace(CONFIG.frame, align_mlo=False)).as_json())
+    assert refusal(folder).code == "bundle_preparation"
+
+
+def test_other_preparation_version_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("glam.prepare.PREPARE_VERSION", 0)
+    assert refusal(folder).code == "bundle_preparation"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda made: replace(made, pixels=made.pixels * 0.95), "cc.dcm: the mean of a cell is off by"),
+        (lambda made: replace(made, frame=moved(made.frame, 0.2)), "cc.dcm: the frame is off by 0.20 px"),
+    ],
+)
+def test_program_that_sees_the_golden_images_otherwise_is_refused(folder, monkeypatch, change, complaint):
+    monkeypatch.setattr("glam.prepare.prepare", lambda view, config: change(prepare(view, config)))
+    error = refusal(folder)
+    assert error.code == "bundle_preparation"
+    assert complaint in error.message
+
+
+def moved(frame, distance_px):
+    """The same frame, a distance to the right in the square."""
+    return replace(frame, matrix=(*frame.matrix[:2], frame.matrix[2] + distance_px, *frame.matrix[3:]))
+
+
+def test_difference_within_the_tolerance_is_accepted(folder, monkeypatch):
+    def almost(view, config):
+        made = prepare(view, config)
+        return replace(made, pixels=made.pixels + 0.003, frame=moved(made.frame, -0.09))
+
+    monkeypatch.setattr("glam.prepare.prepare", almost)
+    assert read_bundle(folder).name == "phantom"
+
+
+def leftovers(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_failed_build_leaves_nothing(tmp_path):
+    def fail(folder):
+        (folder / "vision.onnx").write_bytes(b"half")
+        raise ValueError("no parity")
+
+    with pytest.raises(ValueError, match="no parity"):
+        write_bundle(tmp_path / "bundle", fail)
+    assert leftovers(tmp_path) == []
+
+
+def test_bundle_that_does_not_read_back_never_gets_its_name(tmp_path, golden):
+    with pytest.raises(BundleError, match="does not read as a bundle"):
+        write_bundle(tmp_path / "bundle", lambda folder: fill(folder, golden, scale=None))
+    assert leftovers(tmp_path) == []
+
+
+def test_bundle_that_is_there_is_kept_unless_asked(folder, golden):
+    with pytest.raises(BundleError, match="exists: choose another folder, or ask for --overwrite"):
+        write_bundle(folder, lambda new: fill(new, golden, name="second"))
+    assert read_bundle(folder, verify=False).name == "phantom"
+
+
+def test_overwriting_replaces_the_whole_folder(folder, golden):
+    (folder / "NOTES.txt").write_text("of the first")
+    bundle = write_bundle(folder, lambda new: fill(new, golden, name="second"), overwrite=True)
+    assert (bundle.name, bundle.folder) == ("second", folder)
+    assert leftovers(folder.parent) == [folder.name]
+    assert not (folder / "NOTES.txt").exists()
+
+
+def test_failed_overwriting_keeps_the_first(folder, golden):
+    with pytest.raises(BundleError):
+        write_bundle(folder, lambda new: fill(new, golden, scale=None), overwrite=True)
+    assert read_bundle(folder).name == "phantom"
+    assert leftovers(folder.parent) == [folder.name]
+
+
+def test_folder_that_is_no_bundle_is_never_replaced(tmp_path, golden):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(BundleError, match="is no bundle and will not be replaced"):
+        write_bundle(tmp_path / "photos", lambda new: fill(new, golden), overwrite=True)
