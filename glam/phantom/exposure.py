@@ -15,7 +15,7 @@ _TONES = 16384
 def detected(attenuation: np.ndarray, rng: np.random.Generator, *, px_mm: float) -> np.ndarray:
     """Return the intensity (rows, cols) that the detector counts, 1 behind air, with scatter and quantum noise."""
     intensity = np.exp(-attenuation)
-    step = coarse_step(px_mm)
+    step = _sparse_step(12, px_mm)
     scatter = blur(intensity[step // 2 :: step, step // 2 :: step], 12 / (step * px_mm))
     intensity += 0.08 * upsampled(scatter, step, intensity.shape)
     noise = rng.standard_normal(intensity.shape, dtype=np.float32)
@@ -33,7 +33,7 @@ def presented(
     """
     shown = -np.log(intensity)
     shown += equalised
-    step = coarse_step(px_mm)
+    step = _sparse_step(6, px_mm)
     corner = slice(step // 2, None, step)
     inside = body[corner, corner].astype(np.float32)
     sigma = 6 / (step * px_mm)
@@ -51,6 +51,11 @@ def presented(
 def coarse_step(px_mm: float) -> int:
     """Return how many pixels make the 0.96 mm of the coarse grid."""
     return max(1, round(0.96 / px_mm))
+
+
+def _sparse_step(sigma_mm: float, px_mm: float) -> int:
+    """How many pixels apart samples may be for a blur of this size."""
+    return max(1, round(sigma_mm / 3 / px_mm))
 
 
 @cache

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 from scipy import fft, sparse
 
+from glam.phantom.image import white_spectrum
 from glam.phantom.mapping import ViewGeometry
 
 SHAPE = (96, 128, 128)  # xi, e, z
@@ -78,9 +79,7 @@ def _disc() -> np.ndarray:
 
 def _noise(rng: np.random.Generator, amplitude: np.ndarray) -> np.ndarray:
     """Real noise of unit expected variance whose spectrum has the given amplitude (96, 128, 65)."""
-    white = rng.standard_normal((*amplitude.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    white *= amplitude
-    return np.asarray(fft.irfftn(white, s=SHAPE, overwrite_x=True))
+    return np.asarray(fft.irfftn(white_spectrum(rng, amplitude), s=SHAPE, overwrite_x=True))
 
 
 @cache

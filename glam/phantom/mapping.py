@@ -8,6 +8,7 @@ one and mirrored.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from glam.phantom.options import Laterality, ViewName
 
 Array = np.ndarray
 _MIN_RADIUS = 0.05  # of a slice at the nipple, where the disc shrinks to a point
+_ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 8193)
 _R = np.linspace(0.0, 1.0, 4097)
 _FLAT = 0.4 * _R + 0.6 * np.sqrt(1 - (1 - _R**2) ** 1.5)  # a half ball pressed to a slab, its volume kept
 
@@ -80,11 +82,12 @@ class ViewGeometry:
         y = y_image + self.droop_mm * ahead**2
         half = np.where(y > 0, self.top_mm + 0.02 * np.minimum(x, 0) ** 2, self.bottom_mm)
         phi = np.arctan2(y / half, ahead)
-        outline = self._outline(phi)
-        rho = np.hypot(ahead, y / half) / outline
+        rho = np.hypot(ahead, y / half) / _at_angle(self._outline_table, phi)
         r = np.interp(rho, _FLAT, _R)
         xi, nu = self._displaced(r * np.cos(phi), r * np.sin(phi), r)
-        return BodyPlace(xi=xi, nu=nu, depth_mm=self._depth(rho, phi, ahead, y), x_mm=x, y_mm=y_image)
+        ray = np.hypot(ahead * self.length_mm, y)
+        depth = ray * (1 / np.maximum(rho, 1e-6) - 1) * _at_angle(self._incidence_table, phi)
+        return BodyPlace(xi=xi, nu=nu, depth_mm=depth, x_mm=x, y_mm=y_image)
 
     def detector_of(self, xi: Array, nu: Array, *, iterations: int = 60) -> tuple[Array, Array]:
         """Return the detector places (u, v) in mm of body places (xi, nu): the inverse of `body_of` where x >= 0.
@@ -96,10 +99,10 @@ class ViewGeometry:
             xi_moved, nu_moved = self._displaced(xi_rest, nu_rest, np.hypot(xi_rest, nu_rest))
             step_xi, step_nu = xi - xi_moved, nu - nu_moved
             xi_rest, nu_rest = xi_rest + step_xi, nu_rest + step_nu
-            if max(np.abs(step_xi).max(initial=0), np.abs(step_nu).max(initial=0)) < 1e-9:
+            if max(np.abs(step_xi).max(initial=0), np.abs(step_nu).max(initial=0)) < 1e-8:
                 break
         phi = np.arctan2(nu_rest, np.maximum(xi_rest, 0))
-        rho = np.interp(np.hypot(xi_rest, nu_rest), _R, _FLAT) * self._outline(phi)
+        rho = np.interp(np.hypot(xi_rest, nu_rest), _R, _FLAT) * _at_angle(self._outline_table, phi)
         x = (rho * np.cos(phi) + np.minimum(xi_rest, 0)) * self.length_mm
         y = rho * np.sin(phi) * np.where(phi > 0, self.top_mm, self.bottom_mm)
         return self.rotated(x, y - self.droop_mm * (np.maximum(x, 0) / self.length_mm) ** 2)
@@ -118,11 +121,25 @@ class ViewGeometry:
         xi = points[:, 0]
         return self.detector_of(xi, self.across(points) * slice_radius(xi), iterations=iterations)
 
-    def _outline(self, phi: Array) -> Array:
+    def reach_mm(self) -> float:
+        """Return how far from the chest wall edge the skin reaches, the nipple apart."""
+        xi, nu = np.cos(_ANGLES[::64]), np.sin(_ANGLES[::64])
+        return float(self.detector_of(xi, nu)[0].max())
+
+    @cached_property
+    def _outline_table(self) -> Array:
+        """Radius of the outline over _ANGLES, in units of its half axes."""
+        phi = _ANGLES
         shape = (np.abs(np.cos(phi)) ** self.exponent + np.abs(np.sin(phi)) ** self.exponent) ** (-1 / self.exponent)
         for order, amplitude, phase in self.ripple:
             shape = shape * (1 + amplitude * np.cos(order * phi + phase))
         return shape
+
+    @cached_property
+    def _incidence_table(self) -> Array:
+        """Cosine between the ray from the origin and the normal of the outline, over _ANGLES."""
+        slope = np.gradient(self._outline_table, _ANGLES) / self._outline_table
+        return np.clip(1 / np.sqrt(1 + slope**2), 0.35, 1)
 
     def _displaced(self, xi: Array, nu: Array, r: Array) -> tuple[Array, Array]:
         envelope = np.clip(4 * (1 - r), 0, 1)  # nothing moves through the skin
@@ -130,12 +147,14 @@ class ViewGeometry:
         shift_y = sum((wave.at(xi, nu) for wave in self.waves_y), start=np.zeros_like(xi))
         return xi - shift_x * envelope / self.length_mm, nu - shift_y * envelope / self.bottom_mm
 
-    def _depth(self, rho: Array, phi: Array, ahead: Array, y: Array) -> Array:
-        """Distance to the skin line along the ray from the origin, times the cosine between ray and normal."""
-        step = 1e-3
-        slope = (self._outline(phi + step) - self._outline(phi - step)) / (2 * step * self._outline(phi))
-        ray = np.hypot(ahead * self.length_mm, y)
-        return ray * (1 / np.maximum(rho, 1e-6) - 1) * np.clip(1 / np.sqrt(1 + slope**2), 0.35, 1)
+
+
+def _at_angle(table: Array, phi: Array) -> Array:
+    """Values of a table over _ANGLES, linear in between."""
+    place = (phi + np.pi / 2) * ((len(table) - 1) / np.pi)
+    low = np.minimum(place.astype(np.int32), len(table) - 2)
+    part = place - low
+    return table[low] * (1 - part) + table[low + 1] * part
 
 
 def slice_radius(xi: Array) -> Array:

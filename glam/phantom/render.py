@@ -17,9 +17,9 @@ from glam.phantom.strands import Strands
 from glam.phantom.truth import ViewTruth, view_truth
 
 _LOBULE_MM3 = 0.5  # gland of a lobule of weight 1
-_CURVE_MM3 = 0.35  # gland that one point of a curve stands for
+_CURVE_MM3 = 0.9  # gland that one point of a curve stands for
 _NIPPLE_MM = (5.5, 5.0, 11.0)  # how far it stands out, half its width, its thickness along the ray
-_CROP = 64  # the columns of a crop are a multiple of it, so that tables of few sizes are kept
+_CROP = 32  # the columns of a crop are a multiple of it, so that tables of few sizes are kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +93,11 @@ def render(breast: Breast, view: ViewName) -> Projection:
 def _sheet(geometry: ViewGeometry, image_shape: tuple[int, int], px_mm: float) -> _Sheet:
     rows, cols = image_shape
     step = coarse_step(px_mm)
+    reach = int((geometry.reach_mm() + 12) / px_mm)  # the nipple stands out by less
+    cols = min(cols, -(-reach // _CROP) * _CROP)
     u = (np.arange(-(-cols // step)) + 0.5) * step * px_mm
     v = (rows / 2 - (np.arange(-(-rows // step)) + 0.5) * step) * px_mm
-    body = geometry.body_of(*np.broadcast_arrays(u, v[:, None]))
-    reach = np.flatnonzero((body.depth_mm > -12).any(axis=0))[-1] + 1  # the nipple stands out by less
-    cols = min(cols, -(-reach * step // _CROP) * _CROP)
-    kept = -(-cols // step)
-    coarse = BodyPlace(**{name: value[:, :kept] for name, value in vars(body).items()})
+    coarse = geometry.body_of(*np.broadcast_arrays(u, v[:, None]))
     depth = upsampled(coarse.depth_mm.astype(np.float32), step, (rows, cols))
     return _Sheet(geometry, px_mm, (rows, cols), step, coarse, depth)
 
@@ -127,7 +125,7 @@ def _gland_mm(breast: Breast, sheet: _Sheet, room: np.ndarray, rng: np.random.Ge
     gland = sheet.fine(fraction) * room
     strands = _strands_mm(breast.strands, sheet)
     texture = fine_texture(rng, sheet.shape, sheet.px_mm)
-    texture *= 0.18 + 0.40 * np.sqrt(np.maximum(gland + strands, 0))
+    texture *= 0.14 + 0.26 * np.sqrt(np.maximum(gland + strands, 0))
     gland += strands
     gland += texture
     return gland
@@ -173,7 +171,8 @@ def _nipple(sheet: _Sheet) -> np.ndarray:
     ahead, aside = right * cos + down * sin, down * cos - right * sin
     thickness = deep * np.sqrt(np.maximum(1 - (ahead / long) ** 2 - (aside / wide) ** 2, 0))
     image = np.zeros(sheet.shape, np.float32)
-    image[rows, cols] = thickness * np.where(sheet.depth[rows, cols] > 0, 0.012, 0.042)
+    outside = np.clip(0.5 - sheet.depth[rows, cols], 0, 1)  # the skin takes over within a millimetre
+    image[rows, cols] = thickness * (0.012 + 0.030 * outside)
     return image
 
 

@@ -43,9 +43,11 @@ def draw_strands(rng: np.random.Generator, gland: np.ndarray) -> Strands:
 
 
 def _lobules(rng: np.random.Generator, gland: np.ndarray) -> np.ndarray:
-    cumulated = np.cumsum(gland.ravel(), dtype=np.float64)
-    chosen = np.searchsorted(cumulated, np.sort(rng.random(NUM_LOBULES)) * cumulated[-1])
-    index = np.stack(np.unravel_index(np.minimum(chosen, gland.size - 1), SHAPE), axis=-1)
+    flat, chosen = gland.ravel(), np.empty(0, np.int64)
+    while len(chosen) < NUM_LOBULES:
+        voxels = rng.integers(0, flat.size, 2**17)
+        chosen = np.concatenate([chosen, voxels[rng.random(len(voxels), np.float32) < flat[voxels]]])
+    index = np.stack(np.unravel_index(chosen[:NUM_LOBULES], SHAPE), axis=-1)
     xi, e, z = ((index + rng.random(index.shape)) / SHAPE * (1, 2, 2) - (0, 1, 1)).T
     radius = np.sqrt(np.maximum(1 - xi**2, 0))
     return np.stack([xi, e * radius, z * radius], axis=-1)
