@@ -1,6 +1,8 @@
 """Tokens against transformers' BertTokenizer and the released code, and the edges of the vocabulary."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,11 @@ def test_a_file_that_is_no_bert_tokenizer_is_refused(tmp_path):
 def test_an_unknown_token_has_no_id(trained):
     with pytest.raises(ValueError, match=r"no token '\[NIX\]'"):
         trained.token_id("[NIX]")
+
+
+def test_words_and_numbers_import_nothing_heavy():
+    modules = ("calibrate", "labels", "metrics", "report", "tokens", "zeroshot")
+    heavy = "{'torch', 'scipy', 'transformers', 'tokenizers', 'pandas'}"
+    code = f"import sys, {', '.join(f'glam.{name}' for name in modules)}; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
