@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam import breast, geometry
+from glam import breast, geometry, pectoral
 from glam.breast import Line, Mask, Picture
 from glam.config import FrameConfig
 from glam.dicom import View
@@ -102,7 +102,8 @@ def _upright(view: View) -> Upright:
     side, odd = _chest_side(view, found.mask)
     upside_down = _is_upside_down(view)
     height, width = picture.shape
-    matrix = geometry.scale(width / view.pixels.shape[1], height / view.pixels.shape[0])
+    factor = breast.shrink_factor(view.pixels.shape)
+    matrix = geometry.scale(1 / factor, 1 / factor)
     mirrored = side == "right"
     if mirrored:
         matrix = geometry.compose(matrix, geometry.flip_columns(width))
@@ -139,25 +140,25 @@ def _zero_line(upright: Upright, *, aligned: bool) -> tuple[Line, tuple[Finding,
     """Return the line that becomes x = 0: pectoral line of an aligned MLO view, else the chest wall."""
     if not aligned:
         return breast.chest_wall(upright.mask), ()
-    line = breast.pectoral_line(upright.picture, upright.mask)
+    line = pectoral.pectoral_line(upright.picture, upright.mask)
     if line is None:
-        line = breast.assumed_line(upright.mask)
+        line = pectoral.assumed_line(upright.mask)
         return line, (finding("no_pectoral_line", angle=f"{line.angle_deg:.0f}"),)
     return line, ()
 
 
 def _box(mask: Mask, turned: Matrix, line: Line, *, aligned: bool) -> Box:
     """Return the breast box in turned coordinates: from x = 0 to the nipple, and the rows that the breast fills."""
-    rows, cols = np.nonzero(mask)
-    points = geometry.transform(turned, np.stack([cols + 0.5, rows + 0.5], axis=1))
+    rows, cols = np.nonzero(mask[::2, ::2])
+    points = geometry.transform(turned, np.stack([2 * cols + 1, 2 * rows + 1], axis=1))
     points = points[points[:, 0] >= 0]
     if not len(points):
         raise input_error("no_breast")
-    right = breast.chest_nipple_axis(mask, line).length if aligned else float(points[:, 0].max()) + 0.5
-    first = int(np.floor(points[:, 1].min()))
-    widths = np.bincount((points[:, 1] - first).astype(np.intp))
+    right = breast.chest_nipple_axis(mask, line).length if aligned else float(points[:, 0].max()) + 1
+    first = float(np.floor(points[:, 1].min()))
+    widths = np.bincount(((points[:, 1] - first) / 2).astype(np.intp))
     filled = np.flatnonzero(widths >= OUTLINE_SHARE * widths.max())
-    return Box(0.0, float(first + filled[0]), max(right, 1.0), float(first + filled[-1] + 1))
+    return Box(0.0, first + 2 * filled[0], max(right, 1.0), first + 2 * filled[-1] + 2)
 
 
 def _box_to_square(box: Box, config: FrameConfig) -> Matrix:
@@ -175,19 +176,18 @@ def _box_to_square(box: Box, config: FrameConfig) -> Matrix:
 
 
 def _resample(pixels: NDArray[np.float32], frame: Frame) -> Picture:
-    """Return the square's pixels: crop, shrink by averaging to about the square's scale, then one warp."""
+    """Return the square's pixels: crop, average whole pixels down to about the square's scale, then one warp."""
     size = frame.size
     corners = frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, (frame.cols - 1, frame.rows - 1))
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, (left + 1, top + 1), (frame.cols, frame.rows))
-    part = pixels[top:bottom, left:right]
-    # How many pixels of the square a step along a stored column or row covers: shrink to one for one.
-    steps = np.minimum(np.linalg.norm(frame.to_square_matrix[:2, :2], axis=0), 1.0)
-    width, height = np.maximum(np.rint(part.shape[::-1] * steps), 1).astype(int)
-    shrunk = np.asarray(cv2.resize(part, (int(width), int(height)), interpolation=cv2.INTER_AREA), np.float32)
-    back = geometry.compose(
-        geometry.scale(part.shape[1] / width, part.shape[0] / height), geometry.shift(float(left), float(top))
-    )
+    # How much of the square a step along a stored row or column covers; its inverse is what one pixel averages.
+    reach = np.linalg.norm(frame.to_square_matrix[:2, :2], axis=0)
+    across, down = (max(1, round(1 / float(step))) for step in reach)
+    cols, rows = max(1, int(right - left) // across), max(1, int(bottom - top) // down)
+    part = pixels[top : top + rows * down, left : left + cols * across]
+    shrunk = np.asarray(cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA), np.float32)
+    back = geometry.compose(geometry.scale(across, down), geometry.shift(float(left), float(top)))
     return _warp(shrunk, geometry.compose(back, frame.to_square_matrix), size)
 
 

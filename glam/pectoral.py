@@ -1,0 +1,143 @@
+"""The pectoral line of an MLO view: searched as a straight edge, then fitted along the muscle's curve.
+
+Pictures, masks and lines are those of `glam.breast`, the chest wall at x = 0.
+"""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from glam.breast import Line, Mask, Picture, Points, chest_wall, disc, nipple
+
+ANGLES_DEG = np.arange(6.0, 46.0)
+PRIOR_ANGLE_DEG = 19.0
+"""Usual angle of the pectoral line to the vertical; taken where no line is found."""
+PRIOR_SPREAD_DEG = 18.0
+REACH = (0.3, 0.42)
+"""How far from the chest-wall edge, along the axis to the nipple, a line may meet it: behind and before."""
+LINE_LENGTH = 0.25
+"""A line at least so long, as a share of the picture's height, has its full weight."""
+MIN_CONFIDENCE = 0.2
+FIT_WIDTHS = (8.0, 6.0, 5.0)
+"""How far from the line, in pixels of the small picture, an edge counts in each round of the fit."""
+STRAIGHTNESS = 0.1
+"""Weight of keeping the fitted edge straight."""
+
+
+class EdgePoints(NamedTuple):
+    """Where an edge may run, and how fast the picture darkens there."""
+
+    places: Points
+    """(n, 2)"""
+    darkening: NDArray[Any]
+    """(n, 2) along x and y; 1 is as steep as the steepest tenth."""
+
+
+def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
+    """Return the edge from bright muscle to darker breast in the upper chest-wall corner.
+
+    Among all lines of 6 to 45 degrees to the vertical that pass behind the breast: the one across which the picture
+    darkens most, on average and for long enough, weighed by how usual its angle is. None: no line stands out.
+    """
+    edges = _edge_points(picture, _region(mask))
+    if len(edges.places) < 400:
+        return None
+    coarse = EdgePoints(edges.places[::4], edges.darkening[::4])
+    best = max((_best_line(coarse, mask, angle) for angle in ANGLES_DEG), key=lambda line: line.confidence)
+    if best.confidence < MIN_CONFIDENCE:
+        return None
+    return _fitted(best, edges, np.array(nipple(mask, best)))
+
+
+def assumed_line(mask: Mask) -> Line:
+    """Return the line of the usual angle whose chest-nipple axis starts at the picture's chest-wall edge."""
+    return Line(PRIOR_ANGLE_DEG, _edge_axis(mask, PRIOR_ANGLE_DEG)[0], 0.0)
+
+
+def _region(mask: Mask) -> Mask:
+    """Return where in the breast the muscle's edge may run: above the nipple and away from the skin."""
+    kernel = disc(max(mask.shape) // 50)
+    eroded = cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=[1])
+    region = np.asarray(eroded, np.uint8).astype(bool)
+    region[round(nipple(mask, Line(PRIOR_ANGLE_DEG, 0.0, 0.0))[1]) :] = False
+    return region
+
+
+def _edge_points(picture: Picture, region: Mask) -> EdgePoints:
+    rows, cols = np.nonzero(region)
+    smooth = cv2.GaussianBlur(picture, (0, 0), 2.0)
+    slopes = [cv2.Sobel(smooth, cv2.CV_32F, dx, dy, scale=-0.125)[region] for dx, dy in ((1, 0), (0, 1))]
+    darkening = np.stack(slopes, axis=1)
+    steep = np.percentile(np.hypot(*darkening[::4].T), 90) if len(rows) else 1.0
+    places = np.stack([cols, rows], axis=1).astype(np.float64) + 0.5
+    return EdgePoints(places, darkening / max(float(steep), 1e-9))
+
+
+def _best_line(edges: EdgePoints, mask: Mask, angle_deg: float) -> Line:
+    """Return the best line of an angle; its confidence is its score.
+
+    The score of an offset is the mean darkening across the line, -1..1, times how long the line is, 0..1, times how
+    usual the angle is. Only every fourth edge point is here.
+    """
+    normal = Line(angle_deg, 0.0, 0.0).normal
+    start, length = _edge_axis(mask, angle_deg)
+    lowest = int(start - length * REACH[0])
+    bins = max(int(length * sum(REACH)), 1)
+    index = (edges.places @ normal - lowest).astype(np.intp)
+    inside = (index >= 0) & (index < bins)
+    total = np.bincount(index[inside], np.clip(edges.darkening @ normal, -1, 1)[inside], bins)
+    count = np.bincount(index[inside], minlength=bins)
+    total, count = (np.convolve(values, np.ones(3) / 3, "same") for values in (total, count))
+    score = total / np.maximum(count, 0.25) * np.minimum(4 * count / (LINE_LENGTH * mask.shape[0]), 1)
+    score *= np.exp(-0.5 * ((angle_deg - PRIOR_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
+    best = int(np.argmax(score))
+    return Line(float(angle_deg), lowest + best + 0.5, float(np.clip(score[best], 0, 1)))
+
+
+def _fitted(line: Line, edges: EdgePoints, tip: NDArray[np.float64]) -> Line:
+    """Return the tangent, at the end next to the nipple's level, of the slightly curved edge along a line."""
+    for width in FIT_WIDTHS:
+        along, x = edges.places @ _tangent(line), edges.places @ line.normal - line.offset
+        near = np.abs(x) < width
+        weight = np.clip(edges.darkening[near] @ line.normal, 0, 2) ** 2
+        if weight.sum() < 1e-6:
+            return line
+        middle = np.average(along[near], weights=weight)
+        y = (along[near] - middle) / 100
+        curve = _weighted_parabola(y, x[near], weight)
+        end = float(np.clip((tip @ _tangent(line) - middle) / 100, y.min(), y.max() + 0.3))
+        line = _tangent_line(line, curve, end, middle)
+    return line
+
+
+def _weighted_parabola(y: Points, x: Points, weight: Points) -> NDArray[np.float64]:
+    """Return (offset, slope, bend) of x over y, the bend held back."""
+    terms = np.stack([np.ones_like(y), y, y**2])
+    normal = (terms * weight) @ terms.T
+    normal[2, 2] += STRAIGHTNESS * weight.sum()
+    return np.asarray(np.linalg.solve(normal, (terms * weight) @ x), np.float64)
+
+
+def _tangent_line(line: Line, curve: NDArray[np.float64], end: float, middle: float) -> Line:
+    """Return the tangent of a curve that is given over a line, in hundreds of pixels from `middle`, at `end`."""
+    offset, slope, bend = curve.tolist()
+    point = line.normal * (line.offset + offset + slope * end + bend * end**2)
+    point = point + _tangent(line) * (middle + 100 * end)
+    turned = line._replace(angle_deg=line.angle_deg - float(np.rad2deg(np.arctan((slope + 2 * bend * end) / 100))))
+    return turned._replace(offset=float(point @ turned.normal))
+
+
+def _tangent(line: Line) -> NDArray[np.float64]:
+    x, y = line.normal
+    return np.array([-y, x])
+
+
+def _edge_axis(mask: Mask, angle_deg: float) -> tuple[float, float]:
+    """Return where an axis of that angle through the nipple leaves the picture at the chest wall, and its length."""
+    line = Line(angle_deg, 0.0, 0.0)
+    x, y = nipple(mask, line)
+    start = chest_wall(mask).offset
+    foot = np.array([start, y - (x - start) * np.tan(np.deg2rad(angle_deg))]) @ line.normal
+    return float(foot), float(np.array([x, y]) @ line.normal - foot)
