@@ -100,7 +100,7 @@ def from_vocab(path: str | Path, *, lower_case: bool = True, extra: Sequence[str
 
     Special tokens of `extra` that the file lacks get the ids after its last.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")  # a token may hold U+2028
     if missing := [token for token in CORE[:4] if token not in lines]:
         raise ValueError(f"the vocabulary at {path} has no {', '.join(missing)}")
     return _build({token: number for number, token in enumerate(lines)}, lower_case=lower_case, extra=extra)

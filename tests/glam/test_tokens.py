@@ -69,6 +69,12 @@ def test_extra_tokens_follow_the_vocabulary_and_mean_themselves(released):
     assert row(released, "[KEY] round")[1] == size + 2
 
 
+def test_a_line_separator_inside_a_token_shifts_no_id(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*CORE, "a\u2028b", "round", ""]), encoding="utf-8")
+    assert from_vocab(path).token_id("round") == 6
+
+
 def test_separator_inside_a_text_is_the_special_token(released):
     sep = released.token_id("[SEP]")
     assert row(released, "this [SEP] breast").count(sep) == 2
