@@ -19,9 +19,9 @@ STRIP_DEPTH = 0.03
 """A bright strip along a border (film edge, scanner) reaches at most this share into the picture."""
 STRIP_STEP = 0.08
 """How much brighter a strip is than what lies behind it, as a share of the picture's range."""
-SKIN_LEVEL = 0.06
+SKIN_LEVEL = 0.045
 """The skin line, as a share of the way from background to tissue."""
-GLOW_WIDTH = 1 / 24
+GLOW_WIDTH = 1 / 18
 """Bright bands narrower than this share of the picture (film glow along a border, folds) are cut off the breast."""
 SMALLEST_BREAST = 0.02
 """Share of the picture below which a bright body is no breast."""
@@ -43,12 +43,22 @@ class Line(NamedTuple):
     offset: float
     confidence: float
     """0..1; 0 for one that was assumed."""
+    bend: float = 0.0
+    """Above `end`, what the line stands for is an edge that lies bend * (distance from `end`)^2 before it."""
+    end: float = 0.0
+    """A place along the line, as -x sin(angle) + y cos(angle)."""
 
     @property
     def normal(self) -> NDArray[np.float64]:
         """Unit vector across the line, toward the nipple."""
         angle = np.deg2rad(self.angle_deg)
         return np.array([np.cos(angle), np.sin(angle)])
+
+    @property
+    def tangent(self) -> NDArray[np.float64]:
+        """Unit vector down the line."""
+        x, y = self.normal
+        return np.array([-y, x])
 
 
 class Axis(NamedTuple):

@@ -22,7 +22,7 @@ LINE_LENGTH = 0.25
 MIN_CONFIDENCE = 0.2
 FIT_WIDTHS = (8.0, 6.0, 5.0)
 """How far from the line, in pixels of the small picture, an edge counts in each round of the fit."""
-STRAIGHTNESS = 0.1
+STRAIGHTNESS = 0.3
 """Weight of keeping the fitted edge straight."""
 
 
@@ -54,6 +54,14 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
 def assumed_line(mask: Mask) -> Line:
     """Return the line of the usual angle whose chest-nipple axis starts at the picture's chest-wall edge."""
     return Line(PRIOR_ANGLE_DEG, _edge_axis(mask, PRIOR_ANGLE_DEG)[0], 0.0)
+
+
+def muscle_mask(shape: tuple[int, ...], line: Line) -> Mask:
+    """Return the (rows, cols) pixels behind the edge that a line stands for."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    before = (x + 0.5) * line.normal[0] + (y + 0.5) * line.normal[1] - line.offset
+    above = np.minimum((x + 0.5) * line.tangent[0] + (y + 0.5) * line.tangent[1] - line.end, 0)
+    return before < line.bend * above**2
 
 
 def _region(mask: Mask) -> Mask:
@@ -99,7 +107,7 @@ def _best_line(edges: EdgePoints, mask: Mask, angle_deg: float) -> Line:
 def _fitted(line: Line, edges: EdgePoints, tip: NDArray[np.float64]) -> Line:
     """Return the tangent, at the end next to the nipple's level, of the slightly curved edge along a line."""
     for width in FIT_WIDTHS:
-        along, x = edges.places @ _tangent(line), edges.places @ line.normal - line.offset
+        along, x = edges.places @ line.tangent, edges.places @ line.normal - line.offset
         near = np.abs(x) < width
         weight = np.clip(edges.darkening[near] @ line.normal, 0, 2) ** 2
         if weight.sum() < 1e-6:
@@ -107,7 +115,7 @@ def _fitted(line: Line, edges: EdgePoints, tip: NDArray[np.float64]) -> Line:
         middle = np.average(along[near], weights=weight)
         y = (along[near] - middle) / 100
         curve = _weighted_parabola(y, x[near], weight)
-        end = float(np.clip((tip @ _tangent(line) - middle) / 100, y.min(), y.max() + 0.3))
+        end = float(np.clip((tip @ line.tangent - middle) / 100, y.min(), y.max() + 0.3))
         line = _tangent_line(line, curve, end, middle)
     return line
 
@@ -124,14 +132,10 @@ def _tangent_line(line: Line, curve: NDArray[np.float64], end: float, middle: fl
     """Return the tangent of a curve that is given over a line, in hundreds of pixels from `middle`, at `end`."""
     offset, slope, bend = curve.tolist()
     point = line.normal * (line.offset + offset + slope * end + bend * end**2)
-    point = point + _tangent(line) * (middle + 100 * end)
-    turned = line._replace(angle_deg=line.angle_deg - float(np.rad2deg(np.arctan((slope + 2 * bend * end) / 100))))
-    return turned._replace(offset=float(point @ turned.normal))
-
-
-def _tangent(line: Line) -> NDArray[np.float64]:
-    x, y = line.normal
-    return np.array([-y, x])
+    point = point + line.tangent * (middle + 100 * end)
+    angle_deg = line.angle_deg - float(np.rad2deg(np.arctan((slope + 2 * bend * end) / 100)))
+    turned = line._replace(angle_deg=angle_deg, bend=bend / 100**2)
+    return turned._replace(offset=float(point @ turned.normal), end=float(point @ turned.tangent))
 
 
 def _edge_axis(mask: Mask, angle_deg: float) -> tuple[float, float]:

@@ -67,11 +67,13 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
     upright = _upright(view)
     line, odd = _zero_line(upright, aligned=config.align_mlo and view.view == "MLO")
     turned = geometry.compose(geometry.rotate(line.angle_deg), geometry.shift(-line.offset, 0))
-    box = _box(upright.mask, turned, line, aligned=config.align_mlo)
+    tissue = upright.mask & ~pectoral.muscle_mask(upright.mask.shape, line)
+    length = breast.chest_nipple_axis(upright.mask, line).length if config.align_mlo else None
+    box = _box(tissue, turned, length)
     laid = geometry.compose(turned, _box_to_square(box, config))
     rows, cols = view.pixels.shape
     frame = geometry.make_frame(geometry.compose(upright.matrix, laid), size=config.size, rows=rows, cols=cols)
-    inside = _warp(upright.mask.astype(np.float32), laid, config.size, border=cv2.BORDER_CONSTANT) >= 0.5
+    inside = _warp(tissue.astype(np.float32), laid, config.size, border=cv2.BORDER_CONSTANT) >= 0.5
     pixels, limits = _grey(_resample(view.pixels, frame), inside)
     steps: dict[str, float | str] = {
         "angle_deg": line.angle_deg,
@@ -147,17 +149,19 @@ def _zero_line(upright: Upright, *, aligned: bool) -> tuple[Line, tuple[Finding,
     return line, ()
 
 
-def _box(mask: Mask, turned: Matrix, line: Line, *, aligned: bool) -> Box:
-    """Return the breast box in turned coordinates: from x = 0 to the nipple, and the rows that the breast fills."""
-    rows, cols = np.nonzero(mask[::2, ::2])
-    points = geometry.transform(turned, np.stack([2 * cols + 1, 2 * rows + 1], axis=1))
-    points = points[points[:, 0] >= 0]
-    if not len(points):
+def _box(tissue: Mask, turned: Matrix, length: float | None) -> Box:
+    """Return the breast box in turned coordinates: from x = 0 to the nipple, and the rows that the breast fills.
+
+    Without a chest-nipple length the box ends where the tissue does.
+    """
+    rows, cols = np.nonzero(tissue[::2, ::2])
+    if not len(rows):
         raise input_error("no_breast")
-    right = breast.chest_nipple_axis(mask, line).length if aligned else float(points[:, 0].max()) + 1
+    points = geometry.transform(turned, np.stack([2 * cols + 1, 2 * rows + 1], axis=1))
     first = float(np.floor(points[:, 1].min()))
     widths = np.bincount(((points[:, 1] - first) / 2).astype(np.intp))
     filled = np.flatnonzero(widths >= OUTLINE_SHARE * widths.max())
+    right = float(points[:, 0].max()) + 1 if length is None else length
     return Box(0.0, first + 2 * filled[0], max(right, 1.0), first + 2 * filled[-1] + 2)
 
 
