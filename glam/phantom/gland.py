@@ -39,7 +39,7 @@ def draw_gland(rng: np.random.Generator, gland_fraction: float) -> np.ndarray:
     septa *= 10
     np.multiply(septa, -septa, out=septa)
     np.exp(septa, out=septa)
-    septa *= np.float32(rng.uniform(0.22, 0.34))
+    septa *= np.float32(rng.uniform(0.16, 0.26))
     np.maximum(noise, septa, out=noise)
     noise *= inside
     return noise

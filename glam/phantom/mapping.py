@@ -148,7 +148,6 @@ class ViewGeometry:
         return xi - shift_x * envelope / self.length_mm, nu - shift_y * envelope / self.bottom_mm
 
 
-
 def _at_angle(table: Array, phi: Array) -> Array:
     """Values of a table over _ANGLES, linear in between."""
     place = (phi + np.pi / 2) * ((len(table) - 1) / np.pi)

@@ -103,6 +103,13 @@ def density_class(gland_fraction: float) -> str:
     return DENSITY_CLASSES[int(np.searchsorted(DENSITY_THRESHOLDS, gland_fraction, side="right"))]
 
 
+def class_bounds(gland_fraction: float, options: PhantomOptions) -> tuple[float, float]:
+    """Return the interval of gland fractions that has the same density class."""
+    edges = (options.gland_fraction[0], *DENSITY_THRESHOLDS, options.gland_fraction[1])
+    index = DENSITY_CLASSES.index(density_class(gland_fraction))
+    return edges[index], edges[index + 1]
+
+
 def draw_gland_fraction(rng: np.random.Generator, options: PhantomOptions) -> float:
     """Return a glandular volume fraction: log-uniform, over all classes or inside one that was drawn first."""
     edges = (options.gland_fraction[0], *DENSITY_THRESHOLDS, options.gland_fraction[1])

@@ -16,7 +16,7 @@ from glam.phantom.stamps import Stamp, stamps_of
 from glam.phantom.strands import Strands
 from glam.phantom.truth import ViewTruth, view_truth
 
-_LOBULE_MM3 = 0.5  # gland of a lobule of weight 1
+_LOBULE_MM3 = 0.4  # gland of a lobule of weight 1
 _CURVE_MM3 = 0.9  # gland that one point of a curve stands for
 _NIPPLE_MM = (5.5, 5.0, 11.0)  # how far it stands out, half its width, its thickness along the ray
 _CROP = 32  # the columns of a crop are a multiple of it, so that tables of few sizes are kept
@@ -153,9 +153,10 @@ def _muscle(muscle: PectoralMuscle, sheet: _Sheet) -> tuple[np.ndarray, np.ndarr
     inside = np.maximum(behind, 0)
     thickness = muscle.thickness_mm * (1 - np.exp(-inside / np.float32(muscle.reach_mm)))
     thickness += 1.2 * np.minimum(inside, 1.6)
-    fibres = sheet.fine(np.sin(0.9 * sheet.coarse.x_mm + 0.25 * sheet.coarse.y_mm))
-    thickness *= 1 + 0.05 * fibres
-    return thickness, np.clip(1 - behind / 6, 0.12, 1)
+    x, y = sheet.coarse.x_mm, sheet.coarse.y_mm
+    fibres = np.sin(0.55 * x + 0.13 * y + 1.5 * np.sin(0.11 * x - 0.07 * y)) + np.sin(0.31 * x - 0.05 * y)
+    thickness *= 1 + 0.03 * sheet.fine(fibres)
+    return thickness, np.clip(1 - behind / 6, 0.25, 1)
 
 
 def _nipple(sheet: _Sheet) -> np.ndarray:
