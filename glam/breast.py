@@ -112,11 +112,15 @@ def chest_wall(mask: Mask) -> Line:
     return Line(0.0, float(np.argmax(heights > 0.2 * heights.max())), 1.0)
 
 
-def nipple(mask: Mask, line: Line) -> tuple[float, float]:
-    """Return the point of the skin that is furthest from the line; the middle one if several are."""
+def skin_points(mask: Mask) -> Points:
+    """Return the (n, 2) outer ends of the mask's rows."""
     rows = np.flatnonzero(mask.any(axis=1))
     last = mask.shape[1] - np.argmax(mask[rows, ::-1], axis=1)
-    skin = np.stack([last, rows + 0.5], axis=1)
+    return np.stack([last, rows + 0.5], axis=1).astype(np.float64)
+
+
+def nipple(skin: Points, line: Line) -> tuple[float, float]:
+    """Return the point of the skin that is furthest from the line; the middle one if several are."""
     distance = skin @ line.normal
     x, y = np.median(skin[distance >= distance.max() - 1.0], axis=0)
     return float(x), float(y)
@@ -124,7 +128,7 @@ def nipple(mask: Mask, line: Line) -> tuple[float, float]:
 
 def chest_nipple_axis(mask: Mask, line: Line) -> Axis:
     """Return the axis from the line to the nipple, perpendicular to the line."""
-    tip = nipple(mask, line)
+    tip = nipple(skin_points(mask), line)
     length = float(np.dot(tip, line.normal)) - line.offset
     x, y = tip - length * line.normal
     return Axis((float(x), float(y)), tip, length)
@@ -160,10 +164,10 @@ def _largest_body(scaled: Picture) -> Mask:
         return np.zeros(scaled.shape, bool)
     level = background + SKIN_LEVEL * (float(bright.mean()) - background)
     binary = (scaled > level).astype(np.uint8)
-    radius = round(max(scaled.shape) * GLOW_WIDTH / 2)
-    core = _largest_piece(_opened(binary, disc(radius)))
-    near = np.asarray(cv2.dilate(core, disc(radius + 2)), np.uint8)
-    return _filled(_largest_piece(binary & near))
+    radius = round(max(scaled.shape) * GLOW_WIDTH / 4)  # of a disc in a picture of half the size
+    core = _largest_piece(_opened(binary[::2, ::2], disc(radius)))
+    near = cv2.resize(cv2.dilate(core, disc(radius + 1)), binary.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return _filled(_largest_piece(binary & np.asarray(near, np.uint8)))
 
 
 def _opened(binary: NDArray[np.uint8], kernel: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.breast import Line, Mask, Picture, Points, chest_wall, disc, nipple
+from glam.breast import Line, Mask, Picture, Points, chest_wall, disc, nipple, skin_points
 
-ANGLES_DEG = np.arange(6.0, 46.0)
+ANGLES_DEG = np.arange(6.0, 46.0, 2.0)
 PRIOR_ANGLE_DEG = 19.0
 """Usual angle of the pectoral line to the vertical; taken where no line is found."""
 PRIOR_SPREAD_DEG = 18.0
@@ -41,19 +41,22 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     Among all lines of 6 to 45 degrees to the vertical that pass behind the breast: the one across which the picture
     darkens most, on average and for long enough, weighed by how usual its angle is. None: no line stands out.
     """
-    edges = _edge_points(picture, _region(mask))
+    skin, edge = skin_points(mask), chest_wall(mask).offset
+    edges = _edge_points(picture, _region(mask, skin))
     if len(edges.places) < 400:
         return None
     coarse = EdgePoints(edges.places[::4], edges.darkening[::4])
-    best = max((_best_line(coarse, mask, angle) for angle in ANGLES_DEG), key=lambda line: line.confidence)
+    lines = (_best_line(coarse, _edge_axis(skin, edge, angle), angle, mask.shape[0]) for angle in ANGLES_DEG)
+    best = max(lines, key=lambda line: line.confidence)
     if best.confidence < MIN_CONFIDENCE:
         return None
-    return _fitted(best, edges, np.array(nipple(mask, best)))
+    return _fitted(best, edges, np.array(nipple(skin, best)))
 
 
 def assumed_line(mask: Mask) -> Line:
     """Return the line of the usual angle whose chest-nipple axis starts at the picture's chest-wall edge."""
-    return Line(PRIOR_ANGLE_DEG, _edge_axis(mask, PRIOR_ANGLE_DEG)[0], 0.0)
+    foot, _ = _edge_axis(skin_points(mask), chest_wall(mask).offset, PRIOR_ANGLE_DEG)
+    return Line(PRIOR_ANGLE_DEG, foot, 0.0)
 
 
 def muscle_mask(shape: tuple[int, ...], line: Line) -> Mask:
@@ -64,12 +67,12 @@ def muscle_mask(shape: tuple[int, ...], line: Line) -> Mask:
     return before < line.bend * above**2
 
 
-def _region(mask: Mask) -> Mask:
+def _region(mask: Mask, skin: Points) -> Mask:
     """Return where in the breast the muscle's edge may run: above the nipple and away from the skin."""
     kernel = disc(max(mask.shape) // 50)
     eroded = cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=[1])
     region = np.asarray(eroded, np.uint8).astype(bool)
-    region[round(nipple(mask, Line(PRIOR_ANGLE_DEG, 0.0, 0.0))[1]) :] = False
+    region[round(nipple(skin, Line(PRIOR_ANGLE_DEG, 0.0, 0.0))[1]) :] = False
     return region
 
 
@@ -83,14 +86,14 @@ def _edge_points(picture: Picture, region: Mask) -> EdgePoints:
     return EdgePoints(places, darkening / max(float(steep), 1e-9))
 
 
-def _best_line(edges: EdgePoints, mask: Mask, angle_deg: float) -> Line:
+def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, rows: int) -> Line:
     """Return the best line of an angle; its confidence is its score.
 
     The score of an offset is the mean darkening across the line, -1..1, times how long the line is, 0..1, times how
-    usual the angle is. Only every fourth edge point is here.
+    usual the angle is. `axis` is that of `_edge_axis`. Only every fourth edge point is here.
     """
     normal = Line(angle_deg, 0.0, 0.0).normal
-    start, length = _edge_axis(mask, angle_deg)
+    start, length = axis
     lowest = int(start - length * REACH[0])
     bins = max(int(length * sum(REACH)), 1)
     index = (edges.places @ normal - lowest).astype(np.intp)
@@ -98,7 +101,7 @@ def _best_line(edges: EdgePoints, mask: Mask, angle_deg: float) -> Line:
     total = np.bincount(index[inside], np.clip(edges.darkening @ normal, -1, 1)[inside], bins)
     count = np.bincount(index[inside], minlength=bins)
     total, count = (np.convolve(values, np.ones(3) / 3, "same") for values in (total, count))
-    score = total / np.maximum(count, 0.25) * np.minimum(4 * count / (LINE_LENGTH * mask.shape[0]), 1)
+    score = total / np.maximum(count, 0.25) * np.minimum(4 * count / (LINE_LENGTH * rows), 1)
     score *= np.exp(-0.5 * ((angle_deg - PRIOR_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
     best = int(np.argmax(score))
     return Line(float(angle_deg), lowest + best + 0.5, float(np.clip(score[best], 0, 1)))
@@ -138,10 +141,9 @@ def _tangent_line(line: Line, curve: NDArray[np.float64], end: float, middle: fl
     return turned._replace(offset=float(point @ turned.normal), end=float(point @ turned.tangent))
 
 
-def _edge_axis(mask: Mask, angle_deg: float) -> tuple[float, float]:
+def _edge_axis(skin: Points, edge: float, angle_deg: float) -> tuple[float, float]:
     """Return where an axis of that angle through the nipple leaves the picture at the chest wall, and its length."""
     line = Line(angle_deg, 0.0, 0.0)
-    x, y = nipple(mask, line)
-    start = chest_wall(mask).offset
-    foot = np.array([start, y - (x - start) * np.tan(np.deg2rad(angle_deg))]) @ line.normal
+    x, y = nipple(skin, line)
+    foot = np.array([edge, y - (x - edge) * np.tan(np.deg2rad(angle_deg))]) @ line.normal
     return float(foot), float(np.array([x, y]) @ line.normal - foot)
