@@ -9,6 +9,7 @@ import numpy as np
 
 from glam.attention import Attention, ViewKey, compose_map
 from glam.bundle import Bundle
+from glam.calibrate import calibration_from_json
 from glam.dicom import View
 from glam.intake import Finding
 from glam.prepare import ModelInput, prepare, prepare_sha
@@ -64,6 +65,7 @@ class Prediction:
     """SHA-256 of bundle.json."""
     prepare_sha: str
     calibrated: bool = False
+    """Whether all of these probabilities are."""
     notice: str = NOTICE
 
     @property
@@ -107,6 +109,12 @@ class Predictor:
         self.bundle = bundle
         self.runtime = runtime
         self._class_vectors = {task: bundle.class_vectors(task) for task in bundle.classes}
+        self._calibrations = {
+            task: calibration_from_json(numbers, num_classes=len(bundle.classes[task]))
+            for task, numbers in bundle.calibration.items()
+        }
+        reported = {"birads", "density"} & self._class_vectors.keys()
+        self._calibrated = bool(reported) and reported <= self._calibrations.keys()
         self._prepare_sha = prepare_sha(bundle.model.frame)
         self._tokenizer: Tokenizer | None = None  # read when the first prompt comes
 
@@ -136,13 +144,16 @@ class Predictor:
             findings=study.findings,
             bundle=self.bundle.sha256,
             prepare_sha=self._prepare_sha,
+            calibrated=self._calibrated,
         )
 
     def _probabilities(self, task: str, embedding: np.ndarray) -> dict[str, float]:
-        """Zero-shot probabilities by class name; empty where the bundle has no such classes."""
+        """Zero-shot probabilities by class name, calibrated where the bundle can; empty where it knows no such task."""
         if task not in self._class_vectors:
             return {}
         probabilities = class_probabilities(embedding[None], self._class_vectors[task], self.bundle.scale)[0]
+        if task in self._calibrations:
+            probabilities = self._calibrations[task].apply(probabilities)
         return dict(zip(self.bundle.classes[task], probabilities.tolist(), strict=True))
 
     def _match_prompts(self, prompts: Sequence[str], embedding: np.ndarray) -> dict[str, PromptMatch]:

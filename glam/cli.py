@@ -1,0 +1,218 @@
+"""`glam predict | inspect | phantom`: JSON on stdout, what goes on on stderr."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from glam.attention import ViewKey
+    from glam.dicom import View
+    from glam.draw import Query
+    from glam.predict import Prediction
+
+KEYS: "tuple[ViewKey, ViewKey]" = ("cc", "mlo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Answer for one breast without a server: prediction.json, attention.png and embeddings.npz in a folder."""
+
+    files: tuple[Path, ...]
+    """The DICOM file of the CC view, then that of the MLO view; or one file, of the view that its header names."""
+    cc: Path | None = None
+    """The CC view alone, whatever its header fails to say."""
+    mlo: Path | None = None
+    """The MLO view alone, whatever its header fails to say."""
+    laterality: Literal["L", "R"] | None = None
+    """Side of the breast, where the header does not say it."""
+    out: Path = Path("prediction")
+    """Folder to write to."""
+    bundle: Path | None = None
+    """Folder that glam-export made. None: the demo bundle that comes with the package."""
+    point: str | None = None
+    """Where to ask in the picture: X,Y in pixels of the stored image. None: where attention is most concentrated."""
+    point_view: Literal["cc", "mlo"] = "cc"
+    """The view that `point` is in."""
+    prompts: tuple[str, ...] = ()
+    """Sentences to compare the breast with."""
+    include: tuple[str, ...] = ("embedding", "attention", "frame", "findings")
+    """Parts of prediction.json, of embedding, attention, frame, findings, pooling."""
+    runtime: Literal["onnx", "torch"] = "onnx"
+    """What runs the model; torch needs `checkpoint`."""
+    checkpoint: Path | None = None
+    """Checkpoint that the bundle was exported from."""
+    threads: int | None = None
+    """Threads of the model. None: all cores."""
+
+    def run(self) -> None:
+        """Write the three files, and print a summary."""
+        from glam.bundle import DEMO_BUNDLE, read_bundle
+        from glam.draw import choose_query, draw_prediction
+        from glam.predict import Predictor
+        from glam.runtime import open_runtime
+
+        point = None if self.point is None else parse_point(self.point)
+        views = self._read_views()
+        bundle = read_bundle(self.bundle or DEMO_BUNDLE)
+        runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
+        prediction = Predictor(bundle, runtime).pair(views.get("cc"), views.get("mlo"), prompts=self.prompts)
+        query = choose_query(prediction, point=point, view=self.point_view)
+        picture = draw_prediction(prediction, views, bundle, query=query)
+        self.out.mkdir(parents=True, exist_ok=True)
+        answer = prediction.as_json(self.include)
+        (self.out / "prediction.json").write_text(json.dumps(answer, allow_nan=False) + "\n")
+        picture.save(self.out / "attention.png")
+        save_embeddings(self.out / "embeddings.npz", prediction)
+        print_json(summary(prediction, query) | {"out": str(self.out)})
+
+    def _read_views(self) -> "dict[ViewKey, View]":
+        from glam.dicom import read_view
+
+        named: list[tuple[ViewKey, Path]] = [
+            (key, path) for key, path in zip(KEYS, (self.cc, self.mlo), strict=True) if path is not None
+        ]
+        if len(self.files) + len(named) not in {1, 2} or (self.files and named):
+            raise ValueError("give CC and MLO, or one file, or --cc FILE, or --mlo FILE")
+        if len(self.files) == 1:
+            view = read_view(self.files[0], laterality=self.laterality)
+            return {"cc" if view.view == "CC" else "mlo": view}
+        views: dict[ViewKey, View] = {}
+        for key, path in named or zip(KEYS, self.files, strict=True):
+            views[key] = read_view(path, view=key.upper(), laterality=self.laterality, where=key)
+        return views
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Say what reading and preparing a file found, and draw what the model sees."""
+
+    file: Path
+    """A DICOM file."""
+    view: Literal["CC", "MLO"] | None = None
+    """The view, where the header does not say it."""
+    laterality: Literal["L", "R"] | None = None
+    """Side of the breast, where the header does not say it."""
+    size: int = 518
+    """Side of the model's square."""
+    png: Path | None = None
+    """Picture to write: the image as stored with the outline of the square, and the square."""
+
+    def run(self) -> None:
+        """Print what was found; nothing of it is a value of the patient."""
+        from glam.config import FrameConfig
+        from glam.dicom import read_view
+        from glam.prepare import prepare, prepare_sha
+
+        config = FrameConfig(size=self.size)
+        view = read_view(self.file, view=self.view, laterality=self.laterality)
+        made = prepare(view, config)
+        if self.png is not None:
+            from glam.draw import draw_preparation
+
+            draw_preparation(view, made).save(self.png)
+        print_json(
+            {
+                "view": view.view,
+                "laterality": view.laterality,
+                "spacing_mm": view.spacing_mm,
+                "digital": view.is_mg,
+                "findings": [vars(found) for found in made.findings],
+                "provenance": view.provenance,
+                "frame": made.frame.as_json(),
+                "steps": made.steps,
+                "prepare_sha": prepare_sha(config),
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phantom:
+    """Draw synthetic exams: four DICOM files each, their reports, and where each lesion and some tissue points are."""
+
+    out: Path
+    """Folder to write to."""
+    exams: int = 1
+    """Number of exams, of four views each."""
+    seed: int = 0
+
+    def run(self) -> None:
+        """Write the exams, and print where the manifest is."""
+        from glam.phantom.exam import write_exams
+
+        manifest = write_exams(self.out, num_exams=self.exams, seed=self.seed)
+        print_json({"manifest": str(manifest), "exams": self.exams, "seed": self.seed})
+
+
+def summary(prediction: "Prediction", query: "Query | None") -> dict[str, Any]:
+    """Return what a person wants to see first."""
+    answer = prediction.as_json(include=("findings",))
+    findings = [*answer["findings"], *(found for view in answer["views"].values() for found in view["findings"])]
+    kept = ("laterality", "birads", "density", "calibrated", "prompts", "unknown_words", "missing", "bundle", "notice")
+    return {key: answer[key] for key in kept} | {
+        "findings": sorted({found["code"] for found in findings}),
+        "query": None if query is None else described(prediction, query),
+    }
+
+
+def described(prediction: "Prediction", query: "Query") -> dict[str, Any]:
+    """Return the drawn query, and where its attention is hottest in stored pixels of the other view."""
+    from glam.attention import OTHER, hottest_cells, query_map
+
+    assert prediction.attention is not None
+    heat = query_map(prediction.attention, query.region, grid=prediction.attention.grid)
+    other = OTHER[query.region.view]
+    cells = hottest_cells(heat, prediction.views[other].frame)
+    return query.region._asdict() | {
+        "why": query.why,
+        "hottest": [
+            {"view": other, "weight": round(cell.weight, 4), "polygon": cell.polygon.round(1).tolist()}
+            for cell in cells
+        ],
+    }
+
+
+def save_embeddings(path: Path, prediction: "Prediction") -> None:
+    """Write the unit embeddings of the breast and of each view, full precision."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {key: view.embedding for key, view in prediction.views.items()}
+    np.savez(path, breast=prediction.embedding, **arrays)
+
+
+def parse_point(text: str) -> tuple[float, float]:
+    """Return X,Y as numbers."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"point {text!r} is not X,Y in pixels") from None
+    return x, y
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """Print to stdout."""
+    sys.stdout.write(json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def main() -> None:
+    """Run the command line: 2 for one that cannot be read, 1 for a run that fails."""
+    import tyro
+
+    commands = {"predict": Predict, "inspect": Inspect, "phantom": Phantom}
+    config = (tyro.conf.PositionalRequiredArgs,)
+    command = tyro.extras.subcommand_cli_from_dict(commands, prog="glam", description=__doc__, config=config)
+    try:
+        command.run()
+    except (ValueError, OSError) as error:
+        sys.exit(f"glam: {said(error)}")
+
+
+def said(error: Exception) -> str:
+    """Return one line about a failed run, with the code where there is one."""
+    code = getattr(error, "code", None)
+    return f"{code}: {error}" if code else str(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Typed HTTP client of `glam-serve`; needs nothing but Python."""
+
+import json
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+Source = bytes | Path | str
+
+
+class ServerError(RuntimeError):
+    """The server's one error shape; 4xx is the caller's, 5xx the server's, 0 no answer at all."""
+
+    def __init__(self, status: int, code: str, message: str, where: str = "") -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.where = where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A server at `url`."""
+
+    url: str = "http://127.0.0.1:8000"
+    timeout_s: float = 60.0
+
+    def predict(
+        self,
+        *,
+        cc: Source | None = None,
+        mlo: Source | None = None,
+        laterality: str | None = None,
+        prompts: Sequence[str] = (),
+        include: Sequence[str] | None = None,
+    ) -> Json:
+        """Return the prediction for one breast; ServerError when there is none.
+
+        `include` names parts of the answer (None: the server's usual ones). File names are not sent.
+        """
+        files = {field: source for field, source in (("cc", cc), ("mlo", mlo)) if source is not None}
+        texts = [("prompts", text) for text in prompts]
+        if laterality is not None:
+            texts.append(("laterality", laterality))
+        if include is not None:
+            texts.append(("include", ",".join(include)))
+        boundary = secrets.token_hex(16)
+        body = b"".join(_parts(files, texts, boundary))
+        return self._ask("/predict", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+    def model(self) -> Json:
+        """Return what answers there."""
+        return self._ask("/v1/model")
+
+    def is_ready(self) -> bool:
+        """Say whether the server takes requests."""
+        try:
+            return self._ask("/readyz")["status"] == "ready"
+        except ServerError:
+            return False
+
+    def _ask(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Json:
+        request = urllib.request.Request(self.url.rstrip("/") + path, body, headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise _server_error(error.code, error.read()) from None
+        except OSError as error:
+            raise ServerError(0, "no_answer", f"no answer from {self.url}: {error}") from error
+
+
+def _server_error(status: int, body: bytes) -> ServerError:
+    try:
+        error = json.loads(body)
+        return ServerError(status, error["code"], error["message"], error["where"])
+    except (ValueError, KeyError, TypeError):
+        return ServerError(status, "not_glam", f"status {status} without GLAM's error: is this a GLAM server?")
+
+
+def _parts(files: dict[str, Source], texts: Sequence[tuple[str, str]], boundary: str) -> Iterator[bytes]:
+    """Yield a multipart/form-data body (RFC 7578)."""
+    for field, source in files.items():
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        name = f'Content-Disposition: form-data; name="{field}"; filename="{field}.dcm"'
+        yield f"--{boundary}\r\n{name}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        yield content
+        yield b"\r\n"
+    for field, text in texts:
+        yield f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{text}\r\n'.encode()
+    yield f"--{boundary}--\r\n".encode()

@@ -1,0 +1,166 @@
+"""The model behind `POST /predict`: uploads are read and prepared in the API process, the worker only runs the model.
+
+What crosses from one to the other is the prepared squares and their Frames, never a DICOM file. No
+`from __future__ import annotations` here: LitServe reads the annotation of `decode_request` itself.
+"""
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import anyio
+import litserve
+from fastapi import Depends, File, Form, HTTPException, Request, Response, UploadFile
+from starlette.formparsers import MultiPartParser
+
+from glam.bundle import Bundle, BundleError, read_bundle
+from glam.config import FrameConfig
+from glam.dicom import View, read_view
+from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
+from glam.runtime import open_runtime
+from glam.study import RequestError, Study, prepare_study
+from glam_serve.errors import log_to_stderr, status_response, where_raised
+from glam_serve.schema import PredictionBody
+
+log = logging.getLogger(__name__)
+
+# LitServe keeps whole uploads in memory so that it can pickle them; here they never leave the process that got them.
+MultiPartParser.spool_max_size = 1 << 20
+
+FIELDS = ("cc", "mlo", "images", "laterality", "prompts", "include")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the worker is asked: a prepared breast, and which parts of the answer to send."""
+
+    study: Study
+    include: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What came in a form."""
+
+    cc: UploadFile | None
+    mlo: UploadFile | None
+    laterality: str | None
+    prompts: tuple[str, ...]
+
+
+class Desk:
+    """Reads uploads in threads, at most one a core, so that a burst of files does not fill the memory."""
+
+    def __init__(self, config: FrameConfig) -> None:
+        self.config = config
+        self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+
+    async def prepare(self, sent: Sent) -> Study:
+        """Read and prepare one breast; InputError says what cannot be used."""
+        return await anyio.to_thread.run_sync(self._prepare, sent, limiter=self.limiter)
+
+    def _prepare(self, sent: Sent) -> Study:
+        cc, mlo = _read(sent.cc, "cc", sent.laterality), _read(sent.mlo, "mlo", sent.laterality)
+        return prepare_study(self.config, cc, mlo, prompts=sent.prompts)
+
+
+def _read(upload: UploadFile | None, field: str, laterality: str | None) -> View | None:
+    if upload is None:
+        return None
+    return read_view(upload.file, view=field.upper(), laterality=laterality, where=field)
+
+
+async def parse_upload(
+    request: Request,
+    cc: Annotated[UploadFile | None, File(description="DICOM file of the CC view.")] = None,
+    mlo: Annotated[UploadFile | None, File(description="DICOM file of the MLO view, of the same breast.")] = None,
+    laterality: Annotated[
+        Literal["L", "R"] | None, Form(description="Side of the breast, where the headers do not say it.")
+    ] = None,
+    prompts: Annotated[
+        list[str] | None, Form(description="A sentence to compare the breast with; the field may be repeated.")
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        Form(description=f"Parts of the answer, of {', '.join(INCLUDES)}; repeated or separated by commas."),
+    ] = None,
+) -> Question:
+    """Turn a multipart request into a Question, or raise what is wrong with it."""
+    await _check_form(request)
+    desk: Desk = request.app.state.desk
+    chosen = parse_include(include)
+    sent = Sent(cc=cc, mlo=mlo, laterality=laterality, prompts=tuple(prompts or ()))
+    return Question(study=await desk.prepare(sent), include=chosen)
+
+
+async def _check_form(request: Request) -> None:
+    """Refuse a body that is no form, and fields that would be ignored."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise HTTPException(415)
+    form = await request.form()  # parsed already: this one is kept
+    for field in form:
+        if field not in FIELDS:
+            raise RequestError("unknown_field", f"a field is none of {', '.join(FIELDS)}")
+    if "images" in form:
+        raise RequestError(
+            "images_not_served", "images is not served yet: send cc and mlo, one breast a request", "images"
+        )
+    for field in ("cc", "mlo"):
+        if len(form.getlist(field)) > 1:
+            raise RequestError("repeated_field", f"{field} is there twice: send one file in it", field)
+
+
+def parse_include(include: Sequence[str] | None) -> frozenset[str]:
+    """Return the parts of an answer that the fields name; the usual ones when there are no fields."""
+    if include is None:
+        return frozenset(DEFAULT_INCLUDE)
+    names = [name.strip() for field in include for name in field.split(",") if name.strip()]
+    try:
+        return check_include(names)
+    except ValueError:
+        raise RequestError("bad_include", f"include takes {', '.join(INCLUDES)}", "include") from None
+
+
+class GlamAPI(litserve.LitAPI):
+    """One worker: a bundle and its runtime."""
+
+    def __init__(self, bundle: Bundle, *, threads: int | None, provider: str) -> None:
+        super().__init__(api_path="/predict")
+        self.folder: Path = bundle.folder
+        self.sha256 = bundle.sha256
+        self.threads = threads
+        self.provider = provider
+
+    def setup(self, device: str) -> None:
+        """Load the model, in the worker process."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the parent ends this one
+        log_to_stderr()
+        bundle = read_bundle(self.folder, verify=False)  # verified by the parent
+        if bundle.sha256 != self.sha256:
+            raise BundleError("bundle_changed", f"{self.folder} changed while the server started: start it again")
+        self.predictor = Predictor(bundle, open_runtime(bundle, threads=self.threads, provider=self.provider))
+
+    # LitAPI's own methods take **kwargs that it never passes.
+    def decode_request(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, request: Annotated[Question, Depends(parse_upload)]
+    ) -> Question:
+        """Hand on what `parse_upload` made, long before, in the API process."""
+        return request
+
+    def predict(self, x: Question) -> Response:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the whole answer; a failure of the model is an answer too, so that it cannot hurt another request."""
+        try:
+            answer = self.predictor.answer(x.study).as_json(x.include)
+            return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
+        except Exception as error:
+            log.error("the model failed: %s", where_raised(error))
+            return status_response(500)
+
+    def encode_response(self, output: Response) -> PredictionBody:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Send the answer as it is; the annotation publishes its shape."""
+        return output  # pyright: ignore[reportReturnType]

@@ -1,0 +1,122 @@
+"""What the server sends: the published shapes of its answers and of its errors."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Severity = Literal["info", "warning"]
+Side = Literal["L", "R"]
+
+
+class Body(BaseModel):
+    """A body that holds what it names and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ErrorBody(Body):
+    """The shape of every error."""
+
+    code: str = Field(description="Stable; made for programs.")
+    message: str = Field(description="What is wrong and the way out. Never a value of a patient.")
+    where: str = Field(description='The part of the request: "cc", "mlo", "prompts" ... or empty.')
+
+
+class FindingBody(Body):
+    """Something about an input that its reader should know."""
+
+    code: str
+    severity: Severity
+    message: str
+
+
+class FrameBody(Body):
+    """Where the model's square lies in the stored image; pixel i spans i to i + 1."""
+
+    to_square: list[list[float]] = Field(
+        description="Row-major 3x3: stored pixel (x, y, 1) -> square (x, y) in 0..size."
+    )
+    size: int
+    rows: int
+    cols: int
+
+
+class ViewBody(Body):
+    """One view."""
+
+    view: Literal["CC", "MLO"]
+    laterality: Side
+    embedding: list[float] | None = Field(None, description="Of length 1.")
+    frame: FrameBody | None = None
+    findings: list[FindingBody] | None = None
+    provenance: dict[str, str] | None = Field(None, description="Each decision of the intake and its source.")
+
+
+class PromptBody(Body):
+    """How well the breast fits one of the caller's sentences."""
+
+    similarity: float = Field(description="Cosine.")
+    probability: float = Field(description="Softmax over the caller's prompts.")
+    unknown_words: list[str] = Field(description="Words that the model's vocabulary does not hold.")
+
+
+class AttentionBody(Body):
+    """Attention between the regions of the two views, mean of the heads; each innermost list sums to 1."""
+
+    cc_to_mlo: list[list[list[float]]] = Field(description="[col][row of the CC query][row in MLO]")
+    mlo_to_cc: list[list[list[float]]] = Field(description="[col][row of the MLO query][row in CC]")
+
+
+class PoolingBody(Body):
+    """Pooling weights of the regions over the patches: base64 of little-endian float16, row-major."""
+
+    cc: str
+    mlo: str
+    shape: list[int] = Field(description="[region, patch]")
+
+
+class PredictionBody(Body):
+    """What the model says of one breast. Research use only, not for diagnosis."""
+
+    laterality: Side
+    views: dict[Literal["cc", "mlo"], ViewBody]
+    birads: dict[str, float] = Field(description="Zero-shot probability of each BI-RADS class.")
+    density: dict[str, float] = Field(description="Zero-shot probability of each density class.")
+    calibrated: bool = Field(description="Whether these probabilities are calibrated.")
+    prompts: dict[str, PromptBody]
+    unknown_words: list[str]
+    missing: list[Literal["cc", "mlo"]] = Field(description="Views that were not sent.")
+    embedding: list[float] | None = Field(None, description="Mean of the views' embeddings, brought to length 1.")
+    findings: list[FindingBody] | None = None
+    attention: AttentionBody | None = Field(None, description="null for a lone view.")
+    pooling: PoolingBody | None = Field(None, description="On request only.")
+    bundle: str = Field(description="SHA-256 of the model bundle's bundle.json.")
+    prepare_sha: str = Field(description="Hash of the parameters of the preparation.")
+    notice: str
+
+
+class StatusBody(Body):
+    """Whether the server lives, or takes requests."""
+
+    status: Literal["alive", "ready"]
+
+
+class ModelBody(Body):
+    """What answers here, what it saw, and what it may be used for."""
+
+    name: str
+    version: str
+    bundle: str = Field(description="SHA-256 of bundle.json.")
+    prepare_sha: str
+    classes: dict[str, list[str]]
+    image_size: int = Field(description="Side of the model's square, in pixels.")
+    grid: int = Field(description="Patches along a side.")
+    side: int = Field(description="Regions along a side.")
+    pooling: Literal["anchored", "free"] = Field(description="free: a region is not tied to its place.")
+    joint_dim: int
+    calibrated: list[str] = Field(description="Tasks whose probabilities are calibrated.")
+    provenance: dict[str, object]
+    metrics: dict[str, object]
+    may_serve: bool
+    may_share: bool
+    notice: str

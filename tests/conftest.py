@@ -1,0 +1,77 @@
+"""A bundle of random weights and phantom mammograms, made once a session: what the tests of answering need."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glam.bundle import Bundle
+from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
+
+if TYPE_CHECKING:
+    from glam.predict import Predictor
+
+ANSWERING = ModelConfig(
+    vision=VisionConfig(image_size=126, embed_dim=32, depth=2, num_heads=2, num_registers=1, layer_scale=1.0),
+    text=TextConfig(vocab_size=200, hidden_dim=32, depth=1, num_heads=2, ffn_dim=64, max_positions=80, max_tokens=64),
+    alignment=AlignmentConfig(side=3, pooling_heads=2, slice_heads=2),
+    frame=FrameConfig(size=126),
+    joint_dim=16,
+)
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of seeded random weights."""
+    import torch
+
+    from glam.model import Glam, save_checkpoint
+    from glam.report import class_prompts
+    from glam.tokens import train_wordpiece
+
+    torch.manual_seed(0)
+    model = Glam(ANSWERING).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    folder = tmp_path_factory.mktemp("random_checkpoint")
+    texts = [text for task in ("birads", "density", "mass") for text in class_prompts(task)]
+    train_wordpiece(texts, vocab_size=200).save(folder / "words.json")
+    save_checkpoint(model, folder, folder / "words.json")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle of that checkpoint; it may be served anywhere."""
+    from glam_export.build import Label, build_bundle
+
+    label = Label(name="random", version="0.0.1", provenance={"data": "none"}, may_serve=True, may_share=True)
+    return build_bundle(random_checkpoint, tmp_path_factory.mktemp("bundles") / "random", label)
+
+
+@pytest.fixture(scope="session")
+def predictor(random_bundle: Bundle) -> "Predictor":
+    """The bundle in ONNX Runtime."""
+    from glam.predict import Predictor
+    from glam.runtime import open_runtime
+
+    return Predictor(random_bundle, open_runtime(random_bundle, threads=1))
+
+
+@pytest.fixture(scope="session")
+def mammograms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Phantom DICOM files of one exam: "L_CC", "L_MLO", "R_CC", "R_MLO"."""
+    from glam.phantom.dicom_file import study_of, write_dicom
+    from glam.phantom.pair import draw_pair
+
+    folder = tmp_path_factory.mktemp("mammograms")
+    study = study_of("conftest")
+    files: dict[str, Path] = {}
+    for laterality in ("L", "R"):
+        pair = draw_pair(f"conftest/{laterality}", laterality=laterality)
+        for projection in (pair.cc, pair.mlo):
+            name = f"{laterality}_{projection.view}"
+            files[name] = folder / f"{name}.dcm"
+            write_dicom(files[name], projection, study)
+    return files
