@@ -126,7 +126,9 @@ class Glam(nn.Module):
             log.clamp_(max=self._log_bound())
 
     def _log_bound(self) -> float:
-        return math.inf if self.config.max_scale is None else math.log(self.config.max_scale)
+        if self.config.max_scale is None:
+            return math.inf
+        return float(np.float32(math.log(self.config.max_scale)))  # what a parameter at the bound holds
 
 
 class TorchRuntime:

@@ -92,9 +92,12 @@ def _conv_stem(config: VisionConfig) -> "Callable[..., ConvStem]":
 
 def _named_vit(name: str, config: VisionConfig) -> VisionTransformer:
     """Build the timm model called `name`, with random weights, at our image size."""
+    if not timm.models.is_model_in_modules(name, ["vision_transformer", "deit"]):
+        raise ValueError(f"timm_name {name} is none of timm's vision transformers")
     vit = timm.create_model(name, img_size=config.image_size, num_classes=0)
-    if not isinstance(vit, VisionTransformer) or not vit.has_class_token:
-        raise ValueError(f"timm_name {name} is not a vision transformer with a class token")
+    assert isinstance(vit, VisionTransformer)
+    if not vit.has_class_token:
+        raise ValueError(f"timm_name {name} has no class token, which GLAM embeds a view by")
     if vit.patch_embed.num_patches != config.grid**2:
         raise ValueError(
             f"timm_name {name} makes {vit.patch_embed.num_patches} patches of a {config.image_size} px image, "
