@@ -117,7 +117,8 @@ class Glam(nn.Module):
         """Return the inverse temperatures themselves; the parameters are their logarithms."""
         bound = self._log_bound()
         logs = (self.logit_scale, self.local_scale, self.view_scale)
-        return Scales(*(log.clamp(max=bound).exp() for log in logs))
+        # Not clamp: it has no gradient at the bound either, and a parameter that came there would stay for ever.
+        return Scales(*(log.masked_fill(log > bound, bound).exp() for log in logs))
 
     @torch.no_grad()
     def bound_scales(self) -> None:
