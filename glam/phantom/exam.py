@@ -53,7 +53,7 @@ def draw_exam(seed: int, index: int, options: PhantomOptions | None = None) -> E
     options, own = options or PhantomOptions(), child(seed, index)
     rng = stream(own, Stream.PATIENT)
     habitus = draw_habitus(own, options)
-    affected, both, split = rng.random(3)
+    affected, split = lesion_sides(rng), rng.random()
     age = int(np.clip(rng.normal(58, 10), 40, 85))
     date = f"{rng.integers(2015, 2023)}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}"
     breasts: dict[Laterality, Pair] = {}
@@ -63,7 +63,7 @@ def draw_exam(seed: int, index: int, options: PhantomOptions | None = None) -> E
             options,
             laterality=side,
             habitus=_one_side(habitus, options, float(rng.uniform(0.9, 1.1))),
-            with_lesions=both < _BOTH_SIDES or (affected < 0.5) == (side == "L"),
+            with_lesions=side in affected,
         )
         breasts[side] = pair_of(breast)
     return Exam(
@@ -71,6 +71,12 @@ def draw_exam(seed: int, index: int, options: PhantomOptions | None = None) -> E
         split=next(name for name, end in _SPLITS.items() if split < end),
         breasts=breasts,
     )
+
+
+def lesion_sides(rng: np.random.Generator) -> tuple[Laterality, ...]:
+    """Return the side that may have lesions; now and then both."""
+    which, both = rng.random(2)
+    return SIDES if both < _BOTH_SIDES else SIDES[int(which < 0.5) :][:1]
 
 
 def write_exams(
