@@ -63,7 +63,7 @@ class RegionPooling(nn.Module):
     def forward(self, patches: Tensor) -> Regions:
         """(batch, patch, dim) -> the regions of each view."""
         keys = self.ln_k(patches)
-        queries = self.ln_q(self.queries()).expand(len(patches), -1, -1)  # (batch, region, dim)
+        queries = self.ln_q(self.queries()).expand(patches.shape[0], -1, -1)  # (batch, region, dim)
         vectors, weights = self.attn(queries, keys, keys, attn_mask=self.blocked)
         return Regions(vectors=vectors, weights=weights)
 
