@@ -1,0 +1,73 @@
+"""The model card: bundle.json in the words a person reads before using it."""
+
+from typing import Any
+
+JsonDict = dict[str, Any]
+
+_LIMITS = """\
+## Limits
+Research use only, not for diagnosis. Figures measured on synthetic phantoms say nothing about patients.
+Probabilities are zero-shot and {calibrated}.
+"""
+
+
+def model_card(manifest: JsonDict) -> str:
+    """Return Markdown: what the bundle is, what its model saw, what is permitted, how it was measured."""
+    sections = (
+        _head(manifest),
+        _table("What the model saw", manifest["provenance"] or {"data": "not stated"}),
+        _permissions(manifest),
+        _table("Figures", manifest["metrics"] or {"none": "nothing was measured"}),
+        _classes(manifest["prompts"]["texts"], manifest["classes"]),
+        _graphs(manifest),
+        _LIMITS.format(calibrated="calibrated" if manifest["calibration"] else "not calibrated"),
+    )
+    return "\n".join(sections)
+
+
+def _head(manifest: JsonDict) -> str:
+    model = manifest["model"]
+    vision, text = model["vision"], model["text"]
+    return f"""\
+# {manifest["name"]} {manifest["version"]}
+A GLAM bundle (Du, Chen, Dvornek, MICCAI 2025): CC and MLO mammograms of a breast to embeddings, zero-shot classes and
+the attention between the views. {manifest["notice"].capitalize()}.
+
+Input: {vision["image_size"]} x {vision["image_size"]} px in patches of {vision["patch_size"]} px.
+Towers: {vision["depth"]} vision blocks of width {vision["embed_dim"]}, {text["depth"]} text blocks of width \
+{text["hidden_dim"]}. Embeddings: {model["joint_dim"]} numbers.
+"""
+
+
+def _permissions(manifest: JsonDict) -> str:
+    serve = "may be served to others" if manifest["may_serve"] else "is served on the loopback interface only"
+    share = "may be shared" if manifest["may_share"] else "are not to be shared"
+    return f"## Permissions\nThe model {serve}; its embeddings {share}.\n"
+
+
+def _classes(texts: JsonDict, classes: JsonDict) -> str:
+    lines = [
+        f"- {task} {name}: {text}" for task in texts for name, text in zip(classes[task], texts[task], strict=True)
+    ]
+    return "## Class prompts\n" + "\n".join(lines) + "\n"
+
+
+def _graphs(manifest: JsonDict) -> str:
+    export = manifest["export"]
+    rows = {"ONNX opset": export["opset"], "weights": export["weights"]} | export["parity"] | export["versions"]
+    return _table("Graphs", rows)
+
+
+def _table(title: str, values: JsonDict) -> str:
+    rows = "\n".join(f"| {key} | {_cell(value)} |" for key, value in values.items())
+    return f"## {title}\n| | |\n| --- | --- |\n{rows}\n"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_cell(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return str(value).replace("|", "\\|").replace("\n", " ")

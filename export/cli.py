@@ -1,0 +1,93 @@
+"""`glam-export`: from a checkpoint to a bundle that needs no torch."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, subcommand
+
+
+@dataclass(frozen=True, kw_only=True)
+class Onnx:
+    """Export a checkpoint as a bundle of ONNX graphs that answer as torch does; prints the bundle's folder."""
+
+    checkpoint: Positional[Path]
+    """Folder with config.json, weights.safetensors and tokenizer.json."""
+    out: Path
+    """Folder of the new bundle."""
+    name: str = "glam"
+    """Name of the bundle."""
+    version: str = "0.0.0"
+    """Version of the bundle."""
+    provenance: Path | None = None
+    """JSON object that says what the model saw: data, licence, synthetic, permits, commit, metrics."""
+    may_serve: FlagCreatePairsOff[bool] = False
+    """Others than this machine may be served: the licence named in the provenance permits it."""
+    may_share: FlagCreatePairsOff[bool] = False
+    """Embeddings may leave the store: the licence named in the provenance permits it."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the bundle that is there."""
+
+    def run(self) -> None:
+        """Build and verify the bundle."""
+        from .build import Imprint, build_bundle
+        from .permission import permission, read_provenance
+
+        provenance = read_provenance(self.provenance)
+        allowed = permission(provenance, may_serve=self.may_serve, may_share=self.may_share)
+        imprint = Imprint(name=self.name, version=self.version, provenance=provenance, **allowed._asdict())
+        bundle = build_bundle(self.checkpoint, self.out, imprint, overwrite=self.overwrite)
+        sys.stdout.write(f"{bundle.folder}\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """Check every file of a bundle, and that this machine prepares images as its exporter did; prints JSON."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle."""
+
+    def run(self) -> None:
+        """Read the bundle."""
+        from glam.bundle import read_bundle
+
+        bundle = read_bundle(self.bundle)
+        found = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+        sys.stdout.write(f"{json.dumps(found)}\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Print the model card of a bundle as Markdown."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle."""
+
+    def run(self) -> None:
+        """Write the card to stdout."""
+        from glam.bundle import MANIFEST, read_bundle
+
+        from .card import model_card
+
+        folder = read_bundle(self.bundle).folder
+        sys.stdout.write(model_card(json.loads((folder / MANIFEST).read_text())))
+
+
+Command = (
+    Annotated[Onnx, subcommand("onnx")] | Annotated[Verify, subcommand("verify")] | Annotated[Card, subcommand("card")]
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command: 0, 1 when it fails, 2 (by tyro) for a wrong command line."""
+    command = tyro.cli(Command, prog="glam-export", description=__doc__, args=args)
+    try:
+        command.run()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0

@@ -1,0 +1,165 @@
+"""The three graphs of a bundle, written by torch's exporter from wrappers around an untouched model."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from glam.model import Glam
+from glam.runtime import onnx_session
+
+OPSET = 20
+EXTERNAL_DATA_BYTES = 64 * 2**20
+"""Weights of a graph beyond this lie in a file beside it, which every worker maps into memory and none copies."""
+
+
+class VisionGraph(nn.Module):
+    """Views to their place in the joint space, and to their patches."""
+
+    def __init__(self, model: Glam) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, 1, S, S) -> (batch, joint), (batch, patch, dim)."""
+        features = self.model.vision(image)
+        return self.model.embed_view(features), features.patches
+
+
+class AlignmentGraph(nn.Module):
+    """Patches of a pair to the maps of region pooling and slice attention."""
+
+    def __init__(self, model: Glam) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, patches_cc: Tensor, patches_mlo: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(batch, patch, dim) each -> two (batch, region, patch), two (batch, col, row_query, row_key)."""
+        alignment = self.model.align(patches_cc, patches_mlo)
+        return alignment.pooling_cc, alignment.pooling_mlo, alignment.cc_to_mlo, alignment.mlo_to_cc
+
+
+class TextGraph(nn.Module):
+    """Texts to their place in the joint space."""
+
+    def __init__(self, model: Glam) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, token_ids: Tensor, mask: Tensor) -> Tensor:
+        """(batch, token) each -> (batch, joint)."""
+        return self.model.embed_text(token_ids, mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """One file to write: the wrapper, its named inputs with the axes that vary, and its outputs' names."""
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    axes: dict[int, Any]
+    outputs: tuple[str, ...]
+
+
+def graphs(model: Glam) -> tuple[Graph, ...]:
+    """Return the graphs of a model, with example inputs of two rows (a batch of one would be taken for a constant)."""
+    config = model.config
+    size, num_patches, width = config.vision.image_size, config.vision.grid**2, model.vision.dim
+    token_ids = torch.ones(2, 8, dtype=torch.int64)
+    batch, token = Dim("batch"), Dim("token", max=config.text.max_tokens)
+    patches = torch.zeros(2, num_patches, width)
+    return (
+        Graph(
+            name="vision.onnx",
+            module=VisionGraph(model),
+            inputs={"image": torch.zeros(2, 1, size, size)},
+            axes={0: batch},
+            outputs=("image_embedding", "patches"),
+        ),
+        Graph(
+            name="alignment.onnx",
+            module=AlignmentGraph(model),
+            inputs={"patches_cc": patches, "patches_mlo": torch.zeros_like(patches)},
+            axes={0: batch},
+            outputs=("pooling_cc", "pooling_mlo", "cc_to_mlo", "mlo_to_cc"),
+        ),
+        Graph(
+            name="text.onnx",
+            module=TextGraph(model),
+            inputs={"token_ids": token_ids, "mask": torch.ones_like(token_ids)},
+            axes={0: batch, 1: token},
+            outputs=("text_embedding",),
+        ),
+    )
+
+
+def write_graph(graph: Graph, folder: Path) -> Path:
+    """Export one graph into `folder`, check it, and load it; ValueError when the exporter wrote another opset."""
+    proto = _export(graph)
+    opset = next(entry.version for entry in proto.opset_import if not entry.domain)
+    if opset != OPSET:  # the exporter picks another one without an error when it cannot write the one asked for
+        raise ValueError(f"{graph.name}: torch wrote opset {opset} in place of {OPSET}")
+    strip(proto)
+    path = folder / graph.name
+    external = sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > EXTERNAL_DATA_BYTES
+    onnx.save_model(proto, path, save_as_external_data=external, location=f"{path.name}.data")
+    onnx.checker.check_model(path, full_check=True)
+    onnx_session(path, threads=1)
+    return path
+
+
+def strip(proto: onnx.ModelProto) -> None:
+    """Remove what only the exporting machine should know: stack traces, module names, the paths of source files."""
+    proto.ClearField("doc_string")
+    del proto.metadata_props[:]
+    graph = proto.graph
+    graph.ClearField("doc_string")
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for entry in [*graph.node, *graph.input, *graph.output, *graph.initializer]:
+        entry.ClearField("doc_string")
+        del entry.metadata_props[:]
+
+
+def _export(graph: Graph) -> onnx.ModelProto:
+    axes = tuple(graph.axes for _ in graph.inputs)
+    with _quiet_exporter():
+        # In two steps: asked for both at once, torch answers a model that pins an axis with a graph that pins it too.
+        program = torch.export.export(graph.module.eval(), tuple(graph.inputs.values()), dynamic_shapes=axes)
+        written = torch.onnx.export(
+            program,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            opset_version=OPSET,
+            dynamic_shapes=axes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert written is not None
+    return written.model_proto
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep back what the exporter says of every axis that two inputs share, and of what it does not fold."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "# The axis name: .* will not be used", UserWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,194 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import glam_export.build as build
+from glam.bundle import read_bundle
+from glam.dicom import read_view
+from glam.model import load_checkpoint, save_checkpoint
+from glam.predict import Predictor
+from glam.report import class_prompts
+from glam.runtime import open_runtime
+from glam_export.card import model_card
+from glam_export.cli import Onnx, main
+from glam_export.permission import permission, read_provenance
+
+
+@pytest.fixture
+def quick_graphs(monkeypatch, exported):
+    """Copies in place of exporting once more."""
+    monkeypatch.setattr(build, "write_graph", lambda graph, folder: shutil.copy(exported / graph.name, folder))
+
+
+def test_bundle_says_what_it_is_and_what_it_saw(exported):
+    bundle = read_bundle(exported)
+    assert (bundle.name, bundle.version) == ("tiny", "0.1.0")
+    assert bundle.provenance["data"] == "300 synthetic phantom exams"
+    assert bundle.metrics == {"density macro AUC": 0.91}
+    assert bundle.may_serve
+    assert bundle.may_share
+    assert bundle.classes == {"birads": ("0", "1", "2"), "density": ("a", "b", "c", "d"), "mass": ("0", "1")}
+
+
+def test_parity_stands_in_the_manifest(exported):
+    parity = json.loads((exported / "bundle.json").read_text())["export"]["parity"]
+    assert parity["image_cosine"] >= 0.99999
+    assert parity["text_cosine"] >= 0.99999
+    assert parity["attention_max_abs"] <= 1e-4
+    assert parity["batches"] == [1, 3]
+
+
+def test_class_vectors_are_the_text_tower_s_answer_to_the_prompts(exported, model):
+    bundle = read_bundle(exported)
+    for task in ("birads", "density", "mass"):
+        tokens = bundle.tokenizer().encode(class_prompts(task), max_tokens=model.config.text.max_tokens)
+        with torch.inference_mode():
+            expected = model.embed_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask))
+        np.testing.assert_allclose(bundle.class_vectors(task), expected, atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(bundle.class_vectors(task), axis=1), 1, atol=1e-5)
+
+
+def test_scale_is_the_inverse_temperature_of_image_and_text(exported, model):
+    assert read_bundle(exported).scale == pytest.approx(model.scales().image_text.item())
+
+
+def test_bundle_answers_as_its_checkpoint_does(exported, checkpoint):
+    bundle = read_bundle(exported)
+    views = [read_view(exported / "golden" / name) for name in ("cc.dcm", "mlo.dcm")]
+    runtimes = (open_runtime(bundle), open_runtime(bundle, "torch", checkpoint=checkpoint))
+    onnx, torch_ = (Predictor(bundle, runtime).pair(*views, prompts=["a mass is present"]) for runtime in runtimes)
+    np.testing.assert_allclose(onnx.embedding, torch_.embedding, atol=1e-5)
+    assert onnx.birads == pytest.approx(torch_.birads, abs=1e-4)
+    np.testing.assert_allclose(onnx.attention.cc_to_mlo, torch_.attention.cc_to_mlo, atol=1e-5)
+
+
+def test_export_that_disagrees_with_torch_fails_and_leaves_nothing(checkpoint, tmp_path, model, capsys, quick_graphs):
+    damaged = load_checkpoint(checkpoint)
+    torch.nn.init.normal_(damaged.image_projection.weight)
+    shutil.copytree(checkpoint, tmp_path / "damaged")
+    save_checkpoint(damaged, tmp_path / "damaged", tmp_path / "damaged" / "tokenizer.json")
+    assert main(["onnx", str(tmp_path / "damaged"), "--out", str(tmp_path / "out" / "bundle")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "do not answer as torch does: image_cosine is" in captured.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_bundle_of_unstated_data_may_be_neither_served_nor_shared(checkpoint, tmp_path, quick_graphs, capsys):
+    Onnx(checkpoint=checkpoint, out=tmp_path / "bundle").run()
+    assert capsys.readouterr().out == f"{tmp_path / 'bundle'}\n"
+    bundle = read_bundle(tmp_path / "bundle")
+    assert (bundle.may_serve, bundle.may_share) == (False, False)
+
+
+def test_prompts_key_changes_with_the_text_tower_only(checkpoint, model):
+    from glam_export.prompts import prompts_key
+
+    texts = {"mass": ("no", "yes")}
+    changed = load_checkpoint(checkpoint)
+    tokenizer = checkpoint / "tokenizer.json"
+    key = prompts_key(model, tokenizer, texts)
+    torch.nn.init.zeros_(changed.image_projection.weight)
+    assert prompts_key(changed, tokenizer, texts) == key
+    assert prompts_key(changed, tokenizer, {"mass": ("yes", "no")}) != key
+    assert prompts_key(changed, checkpoint / "config.json", texts) != key
+    torch.nn.init.zeros_(changed.text_projection.bias)
+    assert prompts_key(changed, tokenizer, texts) != key
+
+
+def test_verify_prints_the_hash_and_names_what_changed(exported, tmp_path, capsys):
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    assert main(["verify", str(copy)]) == 0
+    assert json.loads(capsys.readouterr().out)["sha256"] == read_bundle(copy, verify=False).sha256
+    (copy / "prompts.npz").write_bytes(b"")
+    assert main(["verify", str(copy)]) == 1
+    assert "prompts.npz has changed" in capsys.readouterr().err
+
+
+def test_card_tells_what_the_bundle_saw_and_that_it_is_no_diagnosis(exported, capsys):
+    assert main(["card", str(exported)]) == 0
+    card = capsys.readouterr().out
+    assert card.startswith("# tiny 0.1.0\n")
+    for phrase in (
+        "300 synthetic phantom exams",
+        "not for diagnosis",
+        "| density macro AUC | 0.91 |",
+        "may be served to others; its embeddings may be shared",
+        "- density a: ",
+        "not calibrated",
+    ):
+        assert phrase in card
+
+
+def test_card_of_a_bundle_that_says_nothing_says_so(exported):
+    manifest = json.loads((exported / "bundle.json").read_text())
+    card = model_card(manifest | {"provenance": {}, "metrics": {}, "may_serve": False, "may_share": False})
+    assert "| data | not stated |" in card
+    assert "nothing was measured" in card
+    assert "on the loopback interface only; its embeddings are not to be shared" in card
+
+
+@pytest.mark.parametrize(
+    ("provenance", "flags", "expected"),
+    [
+        ({}, (False, False), (False, False)),
+        ({"synthetic": True}, (False, False), (True, True)),
+        ({"synthetic": "yes"}, (False, False), (False, False)),
+        ({"licence": "CC BY", "permits": ["share"]}, (False, False), (False, True)),
+        ({"licence": "my hospital's"}, (True, False), (True, False)),
+    ],
+)
+def test_nothing_is_permitted_unless_the_licence_is_said_to(provenance, flags, expected):
+    assert permission(provenance, may_serve=flags[0], may_share=flags[1]) == expected
+
+
+def test_permission_without_a_licence_is_refused():
+    with pytest.raises(ValueError, match="rest on a licence"):
+        permission({"data": "found somewhere"}, may_serve=False, may_share=True)
+
+
+@pytest.mark.parametrize(("text", "complaint"), [("{", "is not JSON"), ("[]", "is not a JSON object")])
+def test_provenance_that_is_no_object_is_refused(tmp_path, text, complaint):
+    (tmp_path / "provenance.json").write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        read_provenance(tmp_path / "provenance.json")
+
+
+def test_missing_provenance_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no provenance at"):
+        read_provenance(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("arguments", [[], ["onnx"], ["onnx", "checkpoint"], ["engine", "x"]])
+def test_wrong_command_line_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_failed_run_ends_with_1_and_one_sentence(tmp_path, capsys):
+    assert main(["onnx", str(tmp_path / "nothing"), "--out", str(tmp_path / "bundle")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("no checkpoint at")
+    assert captured.err.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy():
+    script = """
+import sys
+from glam_export.cli import main
+try:
+    main(["onnx", "--help"])
+except SystemExit as stop:
+    assert stop.code == 0
+heavy = {"torch", "onnx", "onnxruntime", "numpy", "pydicom", "scipy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
