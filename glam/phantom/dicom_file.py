@@ -138,7 +138,6 @@ def _series(projection: Projection, study: Study) -> dict[str, Any]:
         "Manufacturer": MANUFACTURER,
         "ManufacturerModelName": "parallel beam",
         "BodyPartExamined": "BREAST",
-        "Laterality": projection.laterality,
         "ImageLaterality": projection.laterality,
         "ViewPosition": projection.view,
         "PatientOrientation": list(orientation_of(projection)),

@@ -172,7 +172,7 @@ def _nipple(sheet: _Sheet) -> np.ndarray:
     ahead, aside = right * cos + down * sin, down * cos - right * sin
     thickness = deep * np.sqrt(np.maximum(1 - (ahead / long) ** 2 - (aside / wide) ** 2, 0))
     image = np.zeros(sheet.shape, np.float32)
-    outside = np.clip(0.5 - sheet.depth[rows, cols], 0, 1)  # the skin takes over within a millimetre
+    outside = np.clip(1 - sheet.depth[rows, cols], 0, 1)  # the skin takes over within a millimetre
     image[rows, cols] = thickness * (0.012 + 0.030 * outside)
     return image
 

@@ -85,7 +85,7 @@ def _haze(lesion: Lesion3D, plane: _Plane) -> Stamp:
     reach = 1.2 * lesion.size_mm
     across = np.linspace(-reach, reach, 32)
     distance = np.hypot(across[:, None], across) / lesion.size_mm
-    signal = (0.0075 * lesion.size_mm * np.exp(-((2 * distance) ** 2))).astype(np.float32)
+    signal = (0.014 * lesion.size_mm * np.exp(-((2 * distance) ** 2))).astype(np.float32)
     row, col, signal = _resampled(signal, reach, plane)
     return Stamp(row, col, signal, _extent(signal > 0.35 * signal.max(), row, col))
 
@@ -104,7 +104,7 @@ def _resampled(signal: np.ndarray, reach: float, plane: _Plane) -> tuple[int, in
 
 def _lines(lesion: Lesion3D, plane: _Plane) -> Stamp:
     offsets, weights = spicules(lesion)
-    factor = 0.71 if lesion.kind == "distortion" else 1.0
+    factor = 1.5 if lesion.kind == "distortion" else 1.0
     row, col, signal = _splatted(plane.pixels_of(offsets), weights * factor * _SPICULE, 0.30, plane)
     core = plane.pixels_of(offsets[np.linalg.norm(offsets, axis=1) < 0.5 * lesion.size_mm])
     return Stamp(row, col, signal, (*core.min(axis=0).tolist(), *core.max(axis=0).tolist()))
