@@ -9,13 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from glam.client import Client
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -52,6 +52,8 @@ class Demo:
         """Print a summary of the answer as JSON; DemoError when a step fails."""
         start = time.perf_counter()
         self.out.mkdir(parents=True, exist_ok=True)
+        for name in ("prediction.json", "attention.png"):
+            (self.out / name).unlink(missing_ok=True)  # a run that fails must not leave an older one's answer
         links = place(chosen_views(self.cc, self.mlo), self.out)
         port = free_port(PORT)
         with server(port, log=self.out / "server.log"):
@@ -135,22 +137,14 @@ def server(port: int, *, log: Path) -> Iterator[None]:
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int, *, log: Path) -> None:
     """Return once /readyz says 200; DemoError with the end of the log when that does not come."""
+    client = Client(url=f"http://{HOST}:{port}", timeout_s=2)
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        if is_ready(port):
+        if client.is_ready():
             return
         time.sleep(0.1)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
     raise DemoError(f"the server did not become ready; the end of {log}:\n{tail}")
-
-
-def is_ready(port: int) -> bool:
-    """Say whether the server takes requests."""
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -198,7 +192,8 @@ def ask(command: str, *, folder: Path) -> Json:
 
 def draw(views: Mapping[str, Path], *, out: Path) -> Path:
     """Let `glam predict` answer for the same files without the server, and draw the attention; return its folder."""
-    command = [str(tool("glam")), "predict", *(str(path) for path in views.values()), "--out", str(out)]
+    given = [word for field, path in views.items() for word in (f"--{field}", str(path))]
+    command = [str(tool("glam")), "predict", *given, "--out", str(out)]
     note("$ " + shlex.join(["glam", *command[1:]]))
     done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if done.returncode:
