@@ -43,7 +43,7 @@ CODES: Mapping[str, Code] = {
     # the kind of image
     "not_a_mammogram": _error("this is not a mammogram: GLAM reads MG For Presentation, and films with Modality MG"),
     "for_processing": _error("this is a For Processing image: send the For Presentation one that viewers show"),
-    "multi_frame": _error("the file holds {frames} frames (tomosynthesis): send a 2-D mammogram"),
+    "multi_frame": _error("the file holds several frames (tomosynthesis): send the 2-D mammogram"),
     "not_monochrome": _error("the image is in colour: send the grey-scale mammogram"),
     "bad_value": _error("the header's {attribute} cannot be used: it is empty or not what the standard allows"),
     # view and side
@@ -53,9 +53,12 @@ CODES: Mapping[str, Code] = {
     "side_mismatch": _error("{what}: the two views must show the same breast"),
     "patient_mismatch": _error("the CC and the MLO file name different patients: send two views of one breast"),
     "study_mismatch": _error("the CC and the MLO file come from different studies: send two views of one exam"),
+    "missing_view": _error("there is no mammogram in the request: send a CC view, an MLO view, or both"),
+    "bad_prompt": _error("a prompt is empty or too long, or there are too many"),
     # the pixels
     "no_breast": _error("no breast can be seen in the image: it is empty, or it is not a mammogram"),
     # findings
+    "lone_view": _info("there is no {absent} view: nothing is said between the views"),
     "film": _warning("the image is a digitised film or secondary capture, not a digital mammogram"),
     "no_spacing": _info("the header gives no pixel spacing: nothing here is in millimetres"),
     "no_window": _info("the header gives no display window: the grey values were spread over the breast's own range"),

@@ -65,17 +65,25 @@ def _stored_values(dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _windowed(dataset: "Dataset", stored: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+    """Return display values, 0 black and 1 white, of stored ones: Modality LUT, then VOI LUT or else window."""
+    from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 
     modality = np.asarray(apply_modality_lut(stored, dataset))
-    whole = np.rint(modality)
-    if "VOILUTSequence" in dataset and len(dataset.VOILUTSequence):
-        item = dataset.VOILUTSequence[0]
-        values = apply_voi_lut(whole.astype(np.int64), dataset, index=0, prefer_lut=True)
-        return np.asarray(values, np.float64) / (2 ** int(item.LUTDescriptor[2]) - 1), "VOILUTSequence"
-    values = np.asarray(apply_voi_lut(modality, dataset, index=_normal(dataset), prefer_lut=False), np.float64)
+    if dataset.get("VOILUTSequence"):
+        return _looked_up(dataset.VOILUTSequence[0], modality), "VOILUTSequence"
     low, high = _output_range(dataset)
+    values = np.asarray(apply_windowing(modality, dataset, _normal(dataset)), np.float64)
     return (values - low) / (high - low), f"window {dataset.get('VOILUTFunction') or 'LINEAR'}"
+
+
+def _looked_up(item: "Dataset", modality: NDArray[Any]) -> NDArray[np.float64]:
+    """Apply a VOI LUT, PS3.3 C.11.2.1.1; pydicom's own wraps around in a table of 8 bits and over 256 entries."""
+    entries, first, bits = (int(value) for value in item.LUTDescriptor)
+    data = item.LUTData
+    packed = np.uint8 if isinstance(data, bytes) and len(data) == (entries or 2**16) else np.dtype("<u2")
+    table = np.frombuffer(data, packed) if isinstance(data, bytes) else np.asarray(data)
+    index = np.clip(np.rint(modality) - first, 0, len(table) - 1).astype(np.intp)
+    return table[index] / (2.0**bits - 1)
 
 
 def _output_range(dataset: "Dataset") -> Range:
