@@ -1,0 +1,29 @@
+"""`glam-train`: prepare, pretrain, evaluate, import."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, subcommand
+
+from .commands import Prepare, PreparePhantoms, Pretrain
+from .official import ImportOfficial
+
+Command = (
+    Annotated[Prepare, subcommand("prepare")]
+    | Annotated[PreparePhantoms, subcommand("prepare-phantoms")]
+    | Annotated[Pretrain, subcommand("pretrain")]
+    | Annotated[ImportOfficial, subcommand("import-official")]
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command: 0, 1 when it fails, 2 (by tyro) for a wrong command line."""
+    command = tyro.cli(Command, prog="glam-train", description=__doc__, args=args, config=(FlagCreatePairsOff,))
+    try:
+        command.run()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0

@@ -1,0 +1,173 @@
+"""What the commands of `glam-train` do: each a frozen dataclass with run(), importable without tyro."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from glam.config import ModelConfig
+    from glam.tokens import Tokenizer
+
+    from .cache import PairCache
+    from .presets import PretrainConfig
+
+PresetName = Literal["tiny", "glam", "glam-paper", "glam-official"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """Read and prepare the CC/MLO pairs of a manifest into a cache; prints how many."""
+
+    manifest: Path
+    """CSV or Parquet, a row an image (docs/train.md)."""
+    out: Path
+    """Folder of the cache; what is there already is kept."""
+    split: Literal["train", "val", "test"] = "train"
+    preset: PresetName = "glam"
+    """Whose image size and frame to prepare for."""
+    workers: int = 1
+    """Processes."""
+
+    def run(self) -> None:
+        """Fill the cache."""
+        from .cache import read_cache
+        from .manifest_pairs import cache_manifest, paired_rows
+        from .presets import PRESETS
+
+        rows, lone = paired_rows(self.manifest, split=self.split)
+        frame = PRESETS[self.preset]().model.frame
+        _show(cache_manifest(self.out, rows, frame=frame, workers=self.workers), total=len(rows))
+        found = {"pairs": len(read_cache(self.out)), "of": len(rows), "breasts_with_one_view": lone}
+        sys.stdout.write(json.dumps(found) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparePhantoms:
+    """Draw phantoms and prepare them into a cache; prints how many."""
+
+    out: Path
+    """Folder of the cache; what is there already is kept."""
+    pairs: int = 4096
+    """How many breasts."""
+    seed: int | None = None
+    """Of the first phantom. None: that of the training phantoms."""
+    preset: PresetName = "tiny"
+    """Whose image size and frame to prepare for."""
+    workers: int = 1
+    """Processes."""
+
+    def run(self) -> None:
+        """Fill the cache."""
+        from .cache import read_cache
+        from .phantom_pairs import TRAINING_SEED, cache_phantoms
+        from .presets import PRESETS
+
+        seed = TRAINING_SEED if self.seed is None else self.seed
+        frame = PRESETS[self.preset]().model.frame
+        done = cache_phantoms(self.out, num_pairs=self.pairs, seed=seed, frame=frame, workers=self.workers)
+        _show(done, total=self.pairs)
+        sys.stdout.write(json.dumps({"pairs": len(read_cache(self.out)), "seed": seed}) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """Pretrain on a prepared cache; prints the folder of the last checkpoint."""
+
+    cache: Path
+    """Folder that `glam-train prepare` or `prepare-phantoms` made."""
+    out: Path
+    """Folder of the run."""
+    preset: PresetName = "glam"
+    """The published settings to train with."""
+    resume: bool = False
+    """Go on with the run in `out` from its newest checkpoint, with the settings it was started with."""
+    start_from: Path | None = None
+    """Checkpoint whose weights and tokenizer to start from. None: random weights, a vocabulary from the reports."""
+    tokenizer: Path | None = None
+    """A tokenizer.json, or the vocab.txt of a BERT. None: trained on the reports, or that of `start_from`."""
+    steps: int | None = None
+    """Optimizer updates. None: the preset's."""
+    batch_size: int | None = None
+    """Pairs a forward pass. None: the preset's."""
+    learning_rate: float | None = None
+    """None: the preset's."""
+    seed: int | None = None
+    """None: the preset's."""
+    device: str | None = None
+    """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
+    save_every: int | None = None
+    """Updates between checkpoints. None: only at the end."""
+    stop_after_s: float | None = None
+    """Save and stop after this many seconds, to be resumed. None: run to the end."""
+
+    def run(self) -> None:
+        """Train."""
+        from .cache import read_cache
+        from .pretrain import LoopOptions, pretrain
+
+        cache = read_cache(self.cache)
+        if not self.resume:
+            self._start(cache)
+        options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
+        sys.stdout.write(f"{pretrain(self.out, cache, options)}\n")
+
+    def _start(self, cache: "PairCache") -> None:
+        from .pretrain import describe_cache
+        from .run_folder import start_run
+
+        config = self._settings()
+        tokenizer = self._vocabulary(cache, config)
+        text = replace(config.model.text, vocab_size=tokenizer.vocab_size)
+        config = replace(config, model=replace(config.model, text=text))
+        start_run(self.out, config, data=describe_cache(cache), tokenizer=tokenizer, start_from=self.start_from)
+
+    def _settings(self) -> "PretrainConfig":
+        from .presets import PRESETS
+
+        config = PRESETS[self.preset]()
+        if self.start_from is not None:
+            config = replace(config, model=_checkpoint_config(self.start_from))
+        if self.steps is not None:
+            config = replace(config, steps=self.steps, warmup_steps=min(config.warmup_steps, self.steps // 10))
+        given = {
+            name: getattr(self, name)
+            for name in ("batch_size", "learning_rate", "seed")
+            if getattr(self, name) is not None
+        }
+        return replace(config, **given)
+
+    def _vocabulary(self, cache: "PairCache", config: "PretrainConfig") -> "Tokenizer":
+        from glam.tokens import Tokenizer, from_vocab
+
+        from .vocabulary import report_vocabulary
+
+        if self.start_from is not None:
+            return Tokenizer.from_file(self.start_from / "tokenizer.json")
+        if self.tokenizer is None:
+            return report_vocabulary(cache.records, style=config.text.style)
+        if self.tokenizer.suffix == ".txt":
+            return from_vocab(self.tokenizer, lower_case=config.model.text.lower_case)
+        return Tokenizer.from_file(self.tokenizer)
+
+
+def _checkpoint_config(folder: Path) -> "ModelConfig":
+    from glam.config import model_config_from_json
+
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {folder}")
+    return model_config_from_json(json.loads(path.read_text()))
+
+
+def _show(done: Iterator[int], *, total: int) -> None:
+    """Draw a bar on stderr while the work goes on."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("prepare", total=total)
+        for count in done:
+            bar.update(task, completed=count)

@@ -1,0 +1,98 @@
+"""Pairs of a manifest's images, read and prepared into a cache."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from glam.config import FrameConfig
+from glam.dicom import View, read_view
+from glam.intake import InputError, check_pair
+from glam.prepare import prepare
+from glam.report import ReportFacts, lesions_from_text
+
+from .cache import SHARD_PAIRS, PreparedPair, build_shard, open_cache_folder
+from .manifests import check_leakage, pairs, read_manifest
+
+Row = dict[str, Any]
+
+
+def paired_rows(manifest: Path, *, split: str) -> tuple[list[tuple[Row, Row]], int]:
+    """The (CC, MLO) image rows of each breast of a split, and how many breasts lack a view.
+
+    ManifestError when the table breaks its rules or a patient is in two splits.
+    """
+    table = read_manifest(manifest)
+    check_leakage(table)
+    rows = {row["image_id"]: row for row in table.to_dict("records")}
+    breasts = [breast for breast in pairs(table).to_dict("records") if breast["split"] == split]
+    whole = [(rows[breast["cc"]], rows[breast["mlo"]]) for breast in breasts if not breast["missing"]]
+    return whole, len(breasts) - len(whole)
+
+
+def cache_manifest(folder: Path, rows: list[tuple[Row, Row]], *, frame: FrameConfig, workers: int) -> Iterator[int]:
+    """Fill a prepared cache with pairs of image rows, shard by shard in parallel; yield pairs done so far.
+
+    A file that cannot be used is named on stderr by its image_id and its code, and its pair is left out.
+    """
+    open_cache_folder(folder, frame)
+    chunks = [rows[start : start + SHARD_PAIRS] for start in range(0, len(rows), SHARD_PAIRS)]
+    write = partial(_shard, folder, partial(prepared_files, frame=frame))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        done = 0
+        for count in pool.map(write, range(len(chunks)), chunks):
+            done += count
+            yield done
+
+
+def _shard(folder: Path, build: Any, index: int, rows: list[tuple[Row, Row]]) -> int:
+    build_shard(folder, index, rows, build)
+    return len(rows)
+
+
+def prepared_files(rows: tuple[Row, Row], *, frame: FrameConfig) -> PreparedPair | None:
+    """Read and prepare one pair; None, with a line on stderr, where it cannot be used."""
+    cc, mlo = rows
+    try:
+        views = [_view(cc), _view(mlo)]
+        check_pair(*views)
+        squares = [prepare(view, frame) for view in views]
+    except InputError as error:
+        sys.stderr.write(f"left out {cc['image_id']} + {mlo['image_id']}: {error.code}\n")
+        return None
+    return PreparedPair(cc=squares[0], mlo=squares[1], record=manifest_record(cc))
+
+
+def _view(row: Row) -> View:
+    return read_view(Path(row["path"]), view=row["view"], laterality=row["laterality"], where=row["view"].lower())
+
+
+def manifest_record(row: Row) -> Row:
+    """What training needs of a breast, from its CC image's row, as JSON types."""
+    facts = ReportFacts(
+        procedure=row["procedure"],
+        reason=row["reason"],
+        race=row["race"],
+        ethnicity=row["ethnicity"],
+        age=_integer(row["age"]),
+        image_type=row["image_type"],
+        laterality=row["laterality"],
+        view=row["view"],
+        density=row["density"],
+        birads=_integer(row["birads"]),
+        lesions=lesions_from_text(row["findings"]),
+    )
+    return {
+        "pair_id": row["image_id"],
+        "patient_id": row["patient_id"],
+        "facts": asdict(facts) | {"lesions": [lesion.as_json() for lesion in facts.lesions]},
+    }
+
+
+def _integer(value: Any) -> int | None:
+    """An Int64 cell as int; None where it is <NA>."""
+    return int(value) if isinstance(value, int) else None

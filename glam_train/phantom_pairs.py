@@ -1,0 +1,90 @@
+"""Pairs of phantoms for training: drawn, prepared as files are, and cached; no file is written on the way."""
+
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glam.config import FrameConfig
+from glam.intake import InputError
+from glam.phantom import Pair, PhantomOptions, draw_pair, report_facts, view_of
+from glam.prepare import prepare
+
+from .cache import SHARD_PAIRS, PreparedPair, build_shard, open_cache_folder
+
+NATURAL = PhantomOptions(px_mm=0.48)
+"""The phantom's own mix of findings."""
+CONSPICUOUS = replace(
+    NATURAL,
+    lesion_weights=(0.2, 0.5, 0.0, 0.1, 0.0, 0.2, 0.0),
+    mass_mm=(10.0, 30.0),
+    mass_median_mm=16.0,
+    mass_densities=("equal", "high"),
+)
+"""Mostly masses that can be seen at 252 px: what a small model learns to look for first."""
+CONSPICUOUS_SHARE = 0.65
+TRAINING_SEED = 20_250_000
+"""Phantoms are numbered from a seed; evaluation starts from another (`glam_train.evaluate.HELD_OUT_SEED`)."""
+
+
+def options_of(index: int, *, seed: int) -> PhantomOptions:
+    """The options of training phantom `index`: conspicuous or natural, by the seed."""
+    conspicuous = np.random.default_rng([seed, index]).random() < CONSPICUOUS_SHARE
+    return CONSPICUOUS if conspicuous else NATURAL
+
+
+def prepared_phantom(index: int, *, seed: int, frame: FrameConfig) -> PreparedPair | None:
+    """Draw and prepare training phantom `index`; None where the preparation refuses it."""
+    pair = draw_pair(seed + index, options_of(index, seed=seed), laterality="R" if index % 2 else "L")
+    try:
+        cc, mlo = prepare(view_of(pair.cc), frame), prepare(view_of(pair.mlo), frame)
+    except InputError:
+        return None
+    return PreparedPair(cc=cc, mlo=mlo, record=phantom_record(pair, f"phantom-{seed}-{index}"))
+
+
+def phantom_record(pair: Pair, pair_id: str) -> dict[str, Any]:
+    """What training and the position-only prior need of a phantom, as JSON types."""
+    age = 40 + zlib.crc32(pair_id.encode()) % 41
+    facts = report_facts(pair.truth, "CC", age=age)
+    return {
+        "pair_id": pair_id,
+        "patient_id": pair_id,
+        "facts": asdict(facts) | {"lesions": [lesion.as_json() for lesion in facts.lesions]},
+        "points": {kind: _points(pair, kind) for kind in ("lesion", "tissue")},
+    }
+
+
+def _points(pair: Pair, kind: str) -> dict[str, list[list[float]]]:
+    """The same places in both views, in stored pixels: view -> (point, 2) x and y."""
+    views = {"cc": pair.truth.views["CC"], "mlo": pair.truth.views["MLO"]}
+    if kind == "tissue":
+        return {key: np.round(view.tissue, 1).tolist() for key, view in views.items()}
+    return {key: [list(lesion.centre) for lesion in view.lesions] for key, view in views.items()}
+
+
+def cache_phantoms(folder: Path, *, num_pairs: int, seed: int, frame: FrameConfig, workers: int = 1) -> Iterator[int]:
+    """Fill a prepared cache with phantoms, shard by shard in parallel; yield pairs done so far.
+
+    Phantom k of a seed is the same whatever `num_pairs` and `workers`; shards that are there are kept.
+    """
+    open_cache_folder(folder, frame)
+    starts = range(0, num_pairs, SHARD_PAIRS)
+    chunks = [range(start, min(start + SHARD_PAIRS, num_pairs)) for start in starts]
+    build = partial(prepared_phantom, seed=seed, frame=frame)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        done = 0
+        for count in pool.map(partial(_shard, folder, build), range(len(chunks)), chunks):
+            done += count
+            yield done
+
+
+def _shard(folder: Path, build: Any, index: int, keys: range) -> int:
+    build_shard(folder, index, keys, build)
+    return len(keys)

@@ -1,0 +1,21 @@
+"""The tokenizer of a run: WordPiece trained on its own reports, with every word of the class prompts in it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from glam.labels import BIRADS_3, BIRADS_5, BIRADS_7
+from glam.report import Style, class_prompts, report_text
+from glam.tokens import Tokenizer, train_wordpiece
+
+from .data import facts_of
+
+
+def report_vocabulary(records: Sequence[dict[str, Any]], *, style: Style, vocab_size: int = 4000) -> Tokenizer:
+    """Train on the reports of cache records and on all class prompts of the style."""
+    reports = [report_text(facts_of(record), style=style) for record in records]
+    prompts = [
+        prompt for classes in (BIRADS_3, BIRADS_5, BIRADS_7) for prompt in class_prompts("birads", classes, style=style)
+    ]
+    others = [prompt for task in ("density", "mass") for prompt in class_prompts(task, style=style)]
+    unknown = "This patient is unknown, unknown, and unknown years old"  # what masking writes
+    return train_wordpiece([*reports, *prompts, *others, unknown], vocab_size=vocab_size)

@@ -1,0 +1,77 @@
+import json
+
+import numpy as np
+import pytest
+
+from glam.config import FrameConfig
+from glam.geometry import make_frame
+from glam.prepare import ModelInput
+from glam_train.cache import SHARD_PAIRS, CacheError, PreparedPair, build_shard, open_cache_folder, read_cache
+
+FRAME = FrameConfig(size=28)
+
+
+def square(value: float) -> ModelInput:
+    frame = make_frame(np.diag([0.5, 0.5, 1.0]), size=28, rows=56, cols=56)
+    return ModelInput(pixels=np.full((28, 28), value, np.float32), frame=frame, findings=(), steps={})
+
+
+def pair(key: int) -> PreparedPair:
+    return PreparedPair(cc=square(key / 200), mlo=square(key / 400), record={"pair_id": f"pair-{key}"})
+
+
+def build(folder, keys, make=pair):
+    open_cache_folder(folder, FRAME)
+    for index, start in enumerate(range(0, len(keys), SHARD_PAIRS)):
+        build_shard(folder, index, keys[start : start + SHARD_PAIRS], make)
+
+
+def test_what_is_written_is_read_back_in_order(tmp_path):
+    build(tmp_path, range(130))
+    cache = read_cache(tmp_path)
+    assert [record["pair_id"] for record in cache.records] == [f"pair-{key}" for key in range(130)]
+    assert cache.squares(129)[0, 0, 0] == round(129 / 200 * 65535)
+    assert cache.squares(64)[1, 0, 0] == round(64 / 400 * 65535)
+    assert cache.records[0]["frames"]["cc"]["size"] == 28
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
+    made = []
+
+    def dies_in_the_second_shard(key):
+        if key == 70:
+            raise KeyboardInterrupt
+        made.append(key)
+        return pair(key)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, range(130), dies_in_the_second_shard)
+    assert len(read_cache(tmp_path)) == 64
+    made.clear()
+    build(tmp_path, range(130), lambda key: made.append(key) or pair(key))
+    assert made == list(range(64, 130))
+    assert len(read_cache(tmp_path)) == 130
+
+
+def test_a_pair_that_cannot_be_used_is_left_out(tmp_path):
+    build(tmp_path, range(4), lambda key: None if key == 2 else pair(key))
+    assert [record["pair_id"] for record in read_cache(tmp_path).records] == ["pair-0", "pair-1", "pair-3"]
+
+
+def test_another_preparation_is_refused(tmp_path):
+    build(tmp_path, range(2))
+    with pytest.raises(CacheError, match="prepared another way"):
+        open_cache_folder(tmp_path, FrameConfig(size=42))
+
+
+def test_a_torn_shard_is_refused(tmp_path):
+    build(tmp_path, range(2))
+    with (tmp_path / "shard-00000.jsonl").open("a") as file:
+        file.write(json.dumps({"pair_id": "extra"}) + "\n")
+    with pytest.raises(CacheError, match="lists 3 pairs but its pixels are 2"):
+        read_cache(tmp_path)
+
+
+def test_an_empty_folder_says_how_to_make_a_cache(tmp_path):
+    with pytest.raises(CacheError, match="glam-train prepare"):
+        read_cache(tmp_path)
