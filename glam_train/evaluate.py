@@ -1,0 +1,171 @@
+"""What a bundle knows of phantoms nobody trained on, through the one inference path (DESIGN.md section 6).
+
+A phantom figure says nothing about patients.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glam.attention import OTHER, ViewKey
+from glam.geometry import frame_from_json
+from glam.metrics import Interval, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
+from glam.phantom import Pair, PhantomOptions, view_of
+from glam.phantom.exam import draw_exam
+from glam.predict import Prediction, Predictor
+from glam.zeroshot import class_probabilities
+
+from .cache import PairCache
+from .correspondence import Queries, cells_of, inside_square, queries
+
+HELD_OUT_SEED = 77_000_000
+"""Exams drawn from it are never trained on: training phantoms are numbered from `phantom_pairs.TRAINING_SEED`."""
+QUERY_VIEWS: tuple[ViewKey, ViewKey] = ("cc", "mlo")
+POINT_KINDS = ("mass", "lesion", "tissue", "gland")
+"""mass: centres of masses; lesion: of all findings; tissue: places drawn evenly in the breast; gland: those of them
+where at least half of the tissue is gland."""
+
+
+class BreastResult(NamedTuple):
+    """What the model says of one breast and what is true of it."""
+
+    exam: int
+    density: str
+    has_mass: bool
+    density_probabilities: np.ndarray
+    mass_probability: float
+    queries: dict[tuple[str, ViewKey], Queries]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Figures with 95 % bootstrap intervals by exam; hits beside the best predictor that sees no image."""
+
+    density_macro_auc: Interval
+    mass_auc: Interval
+    hits: dict[str, dict[str, Any]]
+    num_breasts: int
+    num_with_mass: int
+
+
+def results(predictor: Predictor, *, num_exams: int, seed: int, options: PhantomOptions) -> Iterator[BreastResult]:
+    """Draw exams, answer for both breasts of each, and yield answer and truth."""
+    mass_vectors = predictor.bundle.class_vectors("mass")
+    for exam in range(num_exams):
+        for pair in draw_exam(seed, exam, options).breasts.values():
+            prediction = predictor.pair(view_of(pair.cc), view_of(pair.mlo))
+            mass = class_probabilities(prediction.embedding[None], mass_vectors, predictor.bundle.scale)[0]
+            yield BreastResult(
+                exam=exam,
+                density=pair.truth.density,
+                has_mass=any(lesion.kind == "mass" for lesion in pair.truth.lesions),
+                density_probabilities=np.array(list(prediction.density.values())),
+                mass_probability=float(mass[-1]),
+                queries=_queries(pair, prediction, grid=predictor.bundle.model.vision.grid),
+            )
+
+
+def _queries(pair: Pair, prediction: Prediction, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:
+    assert prediction.attention is not None
+    frames = {key: view.frame for key, view in prediction.views.items()}
+    return {
+        (kind, query): queries(prediction.attention, query, frames, points_of(pair, kind), grid=grid)
+        for kind in POINT_KINDS
+        for query in QUERY_VIEWS
+    }
+
+
+def points_of(pair: Pair, kind: str) -> dict[ViewKey, np.ndarray]:
+    """The same places in both views, in stored pixels: (point, 2)."""
+    truths: dict[ViewKey, Any] = {"cc": pair.truth.views["CC"], "mlo": pair.truth.views["MLO"]}
+    if kind in ("tissue", "gland"):
+        kept = pair.truth.tissue_gland >= (0.5 if kind == "gland" else 0.0)
+        return {key: np.asarray(view.tissue)[kept] for key, view in truths.items()}
+    kept_lesions = [kind == "lesion" or lesion.kind == kind for lesion in pair.truth.lesions]
+    return {
+        key: np.array([place.centre for place, keep in zip(view.lesions, kept_lesions, strict=True) if keep]).reshape(
+            -1, 2
+        )
+        for key, view in truths.items()
+    }
+
+
+def fit_priors(cache: PairCache, *, side: int) -> dict[tuple[str, ViewKey], PositionPrior]:
+    """The best position-only predictors of the training phantoms: for lesions and for tissue, from either view."""
+    priors = {}
+    for kind in ("lesion", "tissue"):
+        for query in QUERY_VIEWS:
+            seen = [_seen(record, kind, query, side=side) for record in cache.records]
+            cells = np.concatenate([cells for cells, _ in seen])
+            rows = np.concatenate([rows for _, rows in seen])
+            priors[kind, query] = PositionPrior.fit(cells, rows, side=side)
+    return priors
+
+
+def _seen(record: dict[str, Any], kind: str, query: ViewKey, *, side: int) -> tuple[np.ndarray, np.ndarray]:
+    frames = {key: frame_from_json(data) for key, data in record["frames"].items()}
+    points = {key: np.array(value, float).reshape(-1, 2) for key, value in record["points"][kind].items()}
+    other = OTHER[query]
+    kept = inside_square(points[query], frames[query]) & inside_square(points[other], frames[other])
+    cells = cells_of(points[query][kept], frames[query], side)
+    return cells, cells_of(points[other][kept], frames[other], side)[:, 0]
+
+
+def figures(found: list[BreastResult], priors: dict[tuple[str, ViewKey], PositionPrior], *, seed: int) -> Figures:
+    """Condense results into figures."""
+    exams = np.array([result.exam for result in found])
+    interval = partial(bootstrap_interval, seed=seed)
+    density = np.array(["abcd".index(result.density) for result in found])
+    probabilities = np.stack([result.density_probabilities for result in found])
+    masses = np.array([result.has_mass for result in found])
+    scores = np.array([result.mass_probability for result in found])
+    return Figures(
+        density_macro_auc=interval(macro_auc, density, probabilities, groups=exams),
+        mass_auc=interval(auc, masses, scores, groups=exams),
+        hits={kind: _hits(found, exams, kind, priors, interval) for kind in POINT_KINDS},
+        num_breasts=len(found),
+        num_with_mass=int(masses.sum()),
+    )
+
+
+def _hits(
+    found: list[BreastResult],
+    exams: np.ndarray,
+    kind: str,
+    priors: dict[tuple[str, ViewKey], PositionPrior],
+    interval: Callable[..., Interval],
+) -> dict[str, Any]:
+    """hit@1 and hit@3 of the model, of position alone, and their ratio, over both directions."""
+    prior_kind = "lesion" if kind in ("lesion", "mass") else "tissue"
+    ours, position, groups = [], [], []
+    for query in QUERY_VIEWS:
+        for exam, result in zip(exams, found, strict=True):
+            asked = result.queries[kind, query]
+            ours.append(_hits_at_1_and_3(asked.scores, asked.true_rows))
+            prior = priors[prior_kind, query].row_scores(asked.cells)
+            position.append(_hits_at_1_and_3(prior, asked.true_rows))
+            groups.append(np.full(len(asked.true_rows), exam))
+    model, chance, group = np.concatenate(ours), np.concatenate(position), np.concatenate(groups)
+    return {"points": len(model)} | {
+        name: {
+            "model": interval(_mean, model[:, column], groups=group),
+            "position_only": interval(_mean, chance[:, column], groups=group),
+            "ratio": interval(_ratio, model[:, column], chance[:, column], groups=group),
+        }
+        for column, name in enumerate(("hit_at_1", "hit_at_3"))
+    }
+
+
+def _hits_at_1_and_3(scores: np.ndarray, true_rows: np.ndarray) -> np.ndarray:
+    return np.stack([hit_at(scores, true_rows, k) for k in (1, 3)], axis=1)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean())
+
+
+def _ratio(ours: np.ndarray, theirs: np.ndarray) -> float:
+    return float(ours.mean() / theirs.mean())
