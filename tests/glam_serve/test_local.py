@@ -60,7 +60,12 @@ def test_a_server_that_ignores_sigterm_is_killed_and_reported(monkeypatch: pytes
 
 def test_an_interrupt_waits_until_the_process_is_known():
     order = []
-    with pytest.raises(KeyboardInterrupt), interrupts_held_back():
-        signal.raise_signal(signal.SIGINT)
-        order.append("process known")
+
+    def start() -> None:
+        with interrupts_held_back():
+            signal.raise_signal(signal.SIGINT)
+            order.append("process known")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
     assert order == ["process known"]
