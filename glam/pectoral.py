@@ -19,7 +19,10 @@ REACH = (0.3, 0.42)
 """How far from the chest-wall edge, along the axis to the nipple, a line may meet it: behind and before."""
 LINE_LENGTH = 0.25
 """A line at least so long, as a share of the picture's height, has its full weight."""
+EDGE_PROFILE = np.bartlett(13) / 6
+"""Weights of the darkening over neighbouring offsets: wide enough that noise averages out."""
 MIN_CONFIDENCE = 0.2
+"""Noise without an edge stays below it."""
 FIT_WIDTHS = (8.0, 6.0, 5.0)
 """How far from the line, in pixels of the small picture, an edge counts in each round of the fit."""
 STRAIGHTNESS = 0.3
@@ -100,7 +103,7 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     inside = (index >= 0) & (index < bins)
     total = np.bincount(index[inside], np.clip(edges.darkening @ normal, -1, 1)[inside], bins)
     count = np.bincount(index[inside], minlength=bins)
-    total, count = (np.convolve(values, np.ones(3) / 3, "same") for values in (total, count))
+    total, count = (np.convolve(values, EDGE_PROFILE, "same") for values in (total, count))
     score = total / np.maximum(count, 0.25) * np.minimum(4 * count / (LINE_LENGTH * rows), 1)
     score *= np.exp(-0.5 * ((angle_deg - PRIOR_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
     best = int(np.argmax(score))

@@ -1,0 +1,191 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from glam.config import FrameConfig
+from glam.dicom import View
+from glam.intake import InputError, finding
+from glam.phantom.dicom_file import view_of
+from glam.phantom.options import PhantomOptions
+from glam.phantom.pair import Pair, draw_pair
+from glam.prepare import PREPARE_VERSION, ModelInput, prepare, prepare_sha
+
+CONFIG = FrameConfig(size=252)
+OPTIONS = PhantomOptions(px_mm=0.48)
+
+
+@pytest.fixture(scope="module")
+def left() -> Pair:
+    return draw_pair(1, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def right() -> Pair:
+    return draw_pair(1, OPTIONS, laterality="R")
+
+
+def gradient_view(rows: int = 600, cols: int = 500) -> View:
+    """A breast whose grey value grows by its column."""
+    y, x = np.mgrid[:rows, :cols] + 0.5
+    inside = (x / 300) ** 2 + ((y - 310) / 250) ** 2 < 1
+    return View(pixels=np.where(inside, 0.3 + 0.002 * x, 0).astype(np.float32), view="CC", laterality="L")
+
+
+def codes(made: ModelInput) -> list[str]:
+    return [item.code for item in made.findings]
+
+
+def test_the_square_is_grey_in_zero_to_one_and_black_outside_the_breast(left: Pair) -> None:
+    made = prepare(view_of(left.cc), CONFIG)
+    assert made.pixels.shape == (252, 252)
+    assert made.pixels.dtype == np.float32
+    assert (made.pixels.min(), made.pixels.max()) == (0, 1)
+    assert made.pixels[0, -1] == made.pixels[-1, -1] == 0
+
+
+@pytest.mark.parametrize("name", ["cc", "mlo"])
+def test_a_right_breast_is_mirrored_to_face_left(left: Pair, right: Pair, name: str) -> None:
+    ours, other = (prepare(view_of(getattr(pair, name)), CONFIG) for pair in (left, right))
+    assert np.abs(ours.pixels - other.pixels).mean() < 0.002
+    width = left.cc.pixels.shape[1]
+    points = np.array([[30.0, 200], [100, 350]])
+    np.testing.assert_allclose(
+        other.frame.to_square((width, 0) + points * (-1, 1)), ours.frame.to_square(points), atol=1
+    )
+    assert other.steps["chest_wall"] == "right"
+
+
+def test_grey_values_and_frame_agree_to_a_tenth_of_a_pixel() -> None:
+    view = gradient_view()
+    made = prepare(view, CONFIG)
+    centres = np.array([[60.5, 120.5], [125.5, 100.5], [180.5, 130.5]])
+    stored = made.frame.to_pixels(centres)[:, 0]
+    seen = made.pixels[centres[:, 1].astype(int), centres[:, 0].astype(int)]
+    grey = float(made.steps["black"]) + seen * (float(made.steps["white"]) - float(made.steps["black"]))
+    np.testing.assert_allclose((grey - 0.3) / 0.002, stored, atol=0.1)
+
+
+def test_nothing_aliases_when_a_fine_pattern_is_shrunk() -> None:
+    view = gradient_view(2400, 2000)
+    y, x = np.mgrid[:2400, :2000]
+    inside = (x / 1500) ** 2 + ((y - 1200) / 1000) ** 2 < 1
+    pixels = np.where(inside, 0.5 + 0.3 * ((x + y) % 2), 0).astype(np.float32)
+    made = prepare(replace(view, pixels=pixels), CONFIG)
+    inner = made.pixels[60:190, :150] * (float(made.steps["white"]) - float(made.steps["black"]))
+    assert np.ptp(inner) < 0.05
+
+
+def test_the_chest_wall_lies_at_zero_and_the_nipple_at_the_far_side(left: Pair) -> None:
+    for projection in (left.cc, left.mlo):
+        made = prepare(view_of(projection), CONFIG)
+        foot, nipple = made.frame.to_square([projection.truth.pnl_foot, projection.truth.nipple])
+        assert foot[0] == pytest.approx(0, abs=0.06 * 252)
+        assert 0.90 * 252 < nipple[0] <= 252  # the nipple stands out from the skin that the truth names
+
+
+def test_the_same_tissue_falls_into_the_same_column_of_both_views() -> None:
+    ours, oracle = [], []
+    for seed in range(6):
+        pair = draw_pair(seed, OPTIONS)
+        columns, truth = [], []
+        for projection in (pair.cc, pair.mlo):
+            points = np.asarray(projection.truth.tissue)
+            columns.append(prepare(view_of(projection), CONFIG).frame.to_square(points)[:, 0] / 252)
+            truth.append(projection.truth.nipple_distance_mm(points) / projection.truth.pnl_mm)
+        ours.append(np.abs(columns[0] - columns[1]))
+        oracle.append(np.abs(truth[0] - truth[1]))
+    assert np.median(oracle) < np.median(ours) + 0.005  # positioning moves tissue, whoever aligns
+    assert np.median(ours) < 0.04
+
+
+def test_the_muscle_is_out_of_the_square(left: Pair) -> None:
+    made = prepare(view_of(left.mlo), CONFIG)
+    top, bottom = np.array(left.mlo.truth.pectoral_line)
+    behind = (top + bottom) / 2 - 25 * np.array(left.mlo.truth.pnl_direction)
+    assert made.frame.to_square([behind])[0, 0] < 0
+    plain = prepare(view_of(left.mlo), replace(CONFIG, align_mlo=False))
+    x, y = plain.frame.to_square([behind])[0]
+    assert plain.pixels[int(y), int(x)] > 0
+    assert plain.steps["angle_deg"] == 0
+
+
+def test_a_plain_box_is_the_breast_and_nothing_else() -> None:
+    view = gradient_view()
+    made = prepare(view, replace(CONFIG, align_mlo=False))
+    np.testing.assert_allclose(made.frame.to_pixels([[0, 0], [252, 252]]), [[0, 60], [300, 560]], atol=8)
+
+
+def test_an_isotropic_square_keeps_shapes(left: Pair) -> None:
+    made = prepare(view_of(left.mlo), FrameConfig(size=252, kind="isotropic"))
+    linear = made.frame.to_square_matrix[:2, :2]
+    scale = np.sqrt(abs(np.linalg.det(linear)))
+    np.testing.assert_allclose(linear @ linear.T, scale**2 * np.eye(2), atol=1e-9)
+    rows = np.flatnonzero(made.pixels.any(axis=1))
+    assert rows[0] + (251 - rows[-1]) < 12  # the longer side fills the square
+
+
+def test_a_breast_on_the_other_side_is_followed_and_told() -> None:
+    view = gradient_view()
+    flipped = replace(view, pixels=np.ascontiguousarray(view.pixels[:, ::-1]))
+    made = prepare(flipped, CONFIG)
+    assert codes(made) == ["side_conflict"]
+    np.testing.assert_allclose(made.pixels, prepare(view, CONFIG).pixels, atol=0.02)
+
+
+def test_an_image_stored_upside_down_is_turned() -> None:
+    view = gradient_view()
+    turned = replace(view, pixels=np.ascontiguousarray(view.pixels[::-1]), orientation=("A", "L"))
+    upright = replace(view, orientation=("A", "R"))
+    assert prepare(turned, CONFIG).steps["upside_down"] == 1
+    np.testing.assert_allclose(prepare(turned, CONFIG).pixels, prepare(upright, CONFIG).pixels, atol=0.02)
+
+
+def test_a_mirrored_image_whose_header_says_so_is_no_conflict() -> None:
+    view = gradient_view()
+    flipped = replace(view, pixels=np.ascontiguousarray(view.pixels[:, ::-1]), orientation=("P", "R"))
+    assert codes(prepare(flipped, CONFIG)) == []
+
+
+def test_without_a_pectoral_line_the_usual_angle_is_taken_and_told() -> None:
+    made = prepare(replace(gradient_view(), view="MLO"), CONFIG)
+    assert codes(made) == ["no_pectoral_line"]
+    assert made.steps["angle_deg"] == 19
+    assert made.steps["pectoral_confidence"] == 0
+
+
+def test_findings_of_the_view_come_first() -> None:
+    view = replace(gradient_view(), findings=(finding("film"),))
+    flipped = replace(view, pixels=np.ascontiguousarray(view.pixels[:, ::-1]))
+    assert codes(prepare(flipped, CONFIG)) == ["film", "side_conflict"]
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((80, 60)), np.full((80, 60), 0.7), np.zeros((1, 1))])
+def test_an_image_without_a_breast_is_refused(pixels: np.ndarray) -> None:
+    with pytest.raises(InputError) as caught:
+        prepare(View(pixels=pixels.astype(np.float32), view="CC", laterality="L"), CONFIG)
+    assert caught.value.code == "no_breast"
+
+
+def test_preparing_is_deterministic_and_leaves_the_view_alone(left: Pair) -> None:
+    view = view_of(left.mlo)
+    before = view.pixels.copy()
+    first, second = prepare(view, CONFIG), prepare(view, CONFIG)
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+    assert first.frame == second.frame
+    np.testing.assert_array_equal(view.pixels, before)
+
+
+def test_the_hash_follows_every_parameter() -> None:
+    assert PREPARE_VERSION == 1
+    hashes = {
+        prepare_sha(config)
+        for config in (
+            CONFIG,
+            FrameConfig(size=518),
+            replace(CONFIG, kind="isotropic"),
+            replace(CONFIG, align_mlo=False),
+        )
+    }
+    assert len(hashes) == 4
+    assert prepare_sha(CONFIG) == prepare_sha(FrameConfig(size=252))
