@@ -69,9 +69,12 @@ class _replacing:
         self.temporary.replace(self.target)
 
 
-def open_cache_folder(folder: Path, frame: FrameConfig) -> None:
-    """Make the folder, or check that it was prepared the same way; otherwise CacheError."""
-    expected = {"frame": asdict(frame), "prepare_sha": prepare_sha(frame)}
+def open_cache_folder(folder: Path, frame: FrameConfig, source: dict[str, Any]) -> None:
+    """Make the folder, or check that it was prepared the same way from the same source; otherwise CacheError.
+
+    `source`: JSON types that say what the pairs are, for the provenance of what is trained on them.
+    """
+    expected = json.loads(json.dumps({"frame": asdict(frame), "prepare_sha": prepare_sha(frame), "source": source}))
     header = folder / "cache.json"
     folder.mkdir(parents=True, exist_ok=True)
     if not header.exists():
@@ -79,7 +82,9 @@ def open_cache_folder(folder: Path, frame: FrameConfig) -> None:
             temporary.write_text(json.dumps(expected, indent=1) + "\n")
         return
     if json.loads(header.read_text()) != expected:
-        raise CacheError(f"{folder} was prepared another way (see its cache.json): give a new folder")
+        raise CacheError(
+            f"{folder} was prepared another way or from other data (see its cache.json): give a new folder"
+        )
 
 
 def build_shard(folder: Path, index: int, keys: Sequence[Any], build: Callable[[Any], PreparedPair | None]) -> None:
@@ -99,6 +104,7 @@ class PairCache:
     """A prepared cache, read: `squares(i)` maps the pixels from disk, `records[i]` says what they are."""
 
     frame: FrameConfig
+    source: dict[str, Any]
     records: list[dict[str, Any]]
     shards: list[np.ndarray]
     offsets: np.ndarray
@@ -127,5 +133,11 @@ def read_cache(folder: Path, *, max_shards: int | None = None) -> PairCache:
         if len(shard) != len(lines):
             raise CacheError(f"{mark.name} lists {len(lines)} pairs but its pixels are {len(shard)}: delete the shard")
     offsets = np.cumsum([0] + [len(shard) for shard in shards[:-1]])
-    frame = FrameConfig(**json.loads(header.read_text())["frame"])
-    return PairCache(frame, [record for lines in records for record in lines], shards, offsets)
+    about = json.loads(header.read_text())
+    return PairCache(
+        FrameConfig(**about["frame"]),
+        about["source"],
+        [record for lines in records for record in lines],
+        shards,
+        offsets,
+    )

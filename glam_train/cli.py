@@ -7,13 +7,15 @@ from typing import Annotated
 import tyro
 from tyro.conf import FlagCreatePairsOff, subcommand
 
-from .commands import Prepare, PreparePhantoms, Pretrain
+from .commands import Evaluate, Prepare, PreparePhantoms, Pretrain, Provenance
 from .official import ImportOfficial
 
 Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[PreparePhantoms, subcommand("prepare-phantoms")]
     | Annotated[Pretrain, subcommand("pretrain")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Provenance, subcommand("provenance")]
     | Annotated[ImportOfficial, subcommand("import-official")]
 )
 

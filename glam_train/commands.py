@@ -34,12 +34,13 @@ class Prepare:
     def run(self) -> None:
         """Fill the cache."""
         from .cache import read_cache
-        from .manifest_pairs import cache_manifest, paired_rows
+        from .manifest_pairs import cache_manifest, manifest_source, paired_rows
         from .presets import PRESETS
 
         rows, lone = paired_rows(self.manifest, split=self.split)
         frame = PRESETS[self.preset]().model.frame
-        _show(cache_manifest(self.out, rows, frame=frame, workers=self.workers), total=len(rows))
+        source = manifest_source(self.manifest, split=self.split)
+        _show(cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers), total=len(rows))
         found = {"pairs": len(read_cache(self.out)), "of": len(rows), "breasts_with_one_view": lone}
         sys.stdout.write(json.dumps(found) + "\n")
 
@@ -83,7 +84,7 @@ class Pretrain:
     preset: PresetName = "glam"
     """The published settings to train with."""
     resume: bool = False
-    """Go on with the run in `out` from its newest checkpoint, with the settings it was started with."""
+    """Go on with the run in `out`, if there is one, from its newest checkpoint and with its own settings."""
     start_from: Path | None = None
     """Checkpoint whose weights and tokenizer to start from. None: random weights, a vocabulary from the reports."""
     tokenizer: Path | None = None
@@ -107,9 +108,10 @@ class Pretrain:
         """Train."""
         from .cache import read_cache
         from .pretrain import LoopOptions, pretrain
+        from .run_folder import has_run
 
         cache = read_cache(self.cache)
-        if not self.resume:
+        if not (self.resume and has_run(self.out)):
             self._start(cache)
         options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
         sys.stdout.write(f"{pretrain(self.out, cache, options)}\n")
@@ -151,6 +153,63 @@ class Pretrain:
         if self.tokenizer.suffix == ".txt":
             return from_vocab(self.tokenizer, lower_case=config.model.text.lower_case)
         return Tokenizer.from_file(self.tokenizer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Ask a bundle about phantom exams it never saw; prints the figures as JSON."""
+
+    bundle: Path
+    """Folder of the bundle."""
+    cache: Path
+    """The phantom cache it was trained on: the position-only predictor is fitted there."""
+    out: Path
+    """JSON file for the figures."""
+    page: Path | None = None
+    """Markdown page to write, docs/results.md for the demo bundle. None: no page."""
+    exams: int = 300
+    """Phantom exams, two breasts each."""
+    threads: int | None = None
+    """Threads of the runtime. None: all cores."""
+
+    def run(self) -> None:
+        """Draw, predict, score."""
+        from glam.bundle import read_bundle
+        from glam.predict import Predictor
+        from glam.runtime import open_runtime
+
+        from .cache import read_cache
+        from .evaluate import HELD_OUT_SEED, evaluate
+        from .results import results_json, write_results
+
+        bundle = read_bundle(self.bundle)
+        predictor = Predictor(bundle, open_runtime(bundle, threads=self.threads))
+        figures = evaluate(predictor, read_cache(self.cache), num_exams=self.exams, show=_show)
+        about = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+        results = results_json(figures, bundle=about, exams=self.exams, seed=HELD_OUT_SEED)
+        write_results(results, out=self.out, page=self.page)
+        sys.stdout.write(json.dumps(results["figures"]) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Print, as JSON for `glam-export --provenance`, what the model of a run saw and under which licence."""
+
+    run_folder: Path
+    """Folder of the run."""
+    figures: Path | None = None
+    """What `glam-train evaluate` wrote, to be carried in the bundle."""
+    licence: str | None = None
+    """Licence of the data; phantoms need none."""
+
+    def run(self) -> None:
+        """Print it."""
+        from .run_folder import provenance
+
+        content = provenance(self.run_folder, licence=self.licence)
+        if self.figures is not None:
+            content["metrics"] = json.loads(self.figures.read_text())
+        sys.stdout.write(json.dumps(content, indent=1) + "\n")
 
 
 def _checkpoint_config(folder: Path) -> "ModelConfig":

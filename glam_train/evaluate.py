@@ -6,7 +6,7 @@ A phantom figure says nothing about patients.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,6 +29,14 @@ POINT_KINDS = ("mass", "lesion", "tissue", "gland")
 where at least half of the tissue is gland."""
 
 
+class Show(Protocol):
+    """Show progress."""
+
+    def __call__(self, done: Iterator[int], *, total: int) -> None:
+        """Run an iterator of counts to its end."""
+        ...
+
+
 class BreastResult(NamedTuple):
     """What the model says of one breast and what is true of it."""
 
@@ -49,6 +57,22 @@ class Figures:
     hits: dict[str, dict[str, Any]]
     num_breasts: int
     num_with_mass: int
+
+
+def evaluate(predictor: Predictor, cache: PairCache, *, num_exams: int, show: Show, seed: int = 0) -> Figures:
+    """Figures on the first `num_exams` held-out exams of the phantom's own mix, at the pixel pitch it writes files.
+
+    `cache`: the training phantoms, for the position-only predictor. `show` is given breasts done so far.
+    """
+    found: list[BreastResult] = []
+
+    def done() -> Iterator[int]:
+        for result in results(predictor, num_exams=num_exams, seed=HELD_OUT_SEED, options=PhantomOptions()):
+            found.append(result)
+            yield len(found)
+
+    show(done(), total=2 * num_exams)
+    return figures(found, fit_priors(cache, side=predictor.bundle.model.alignment.side), seed=seed)
 
 
 def results(predictor: Predictor, *, num_exams: int, seed: int, options: PhantomOptions) -> Iterator[BreastResult]:

@@ -1,5 +1,6 @@
 """Pairs of a manifest's images, read and prepared into a cache."""
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -34,12 +35,19 @@ def paired_rows(manifest: Path, *, split: str) -> tuple[list[tuple[Row, Row]], i
     return whole, len(breasts) - len(whole)
 
 
-def cache_manifest(folder: Path, rows: list[tuple[Row, Row]], *, frame: FrameConfig, workers: int) -> Iterator[int]:
+def manifest_source(manifest: Path, *, split: str) -> Row:
+    """What tells this training set from others, for the record: the table's hash, not where it lies."""
+    return {"kind": "manifest", "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(), "split": split}
+
+
+def cache_manifest(
+    folder: Path, rows: list[tuple[Row, Row]], *, source: Row, frame: FrameConfig, workers: int
+) -> Iterator[int]:
     """Fill a prepared cache with pairs of image rows, shard by shard in parallel; yield pairs done so far.
 
     A file that cannot be used is named on stderr by its image_id and its code, and its pair is left out.
     """
-    open_cache_folder(folder, frame)
+    open_cache_folder(folder, frame, source)
     chunks = [rows[start : start + SHARD_PAIRS] for start in range(0, len(rows), SHARD_PAIRS)]
     write = partial(_shard, folder, partial(prepared_files, frame=frame))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

@@ -61,6 +61,17 @@ def phantom_record(pair: Pair, pair_id: str) -> dict[str, Any]:
     }
 
 
+def phantom_source(seed: int) -> dict[str, Any]:
+    """What training phantoms of a seed are, for the record."""
+    return {
+        "kind": "phantoms",
+        "seed": seed,
+        "conspicuous_share": CONSPICUOUS_SHARE,
+        "conspicuous": asdict(CONSPICUOUS),
+        "natural": asdict(NATURAL),
+    }
+
+
 def _points(pair: Pair, kind: str) -> dict[str, list[list[float]]]:
     """The same places in both views, in stored pixels: view -> (point, 2) x and y."""
     views = {"cc": pair.truth.views["CC"], "mlo": pair.truth.views["MLO"]}
@@ -74,7 +85,7 @@ def cache_phantoms(folder: Path, *, num_pairs: int, seed: int, frame: FrameConfi
 
     Phantom k of a seed is the same whatever `num_pairs` and `workers`; shards that are there are kept.
     """
-    open_cache_folder(folder, frame)
+    open_cache_folder(folder, frame, phantom_source(seed))
     starts = range(0, num_pairs, SHARD_PAIRS)
     chunks = [range(start, min(start + SHARD_PAIRS, num_pairs)) for start in starts]
     build = partial(prepared_phantom, seed=seed, frame=frame)

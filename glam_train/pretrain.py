@@ -107,7 +107,8 @@ def loss_of(config: PretrainConfig) -> Loss:
 def describe_cache(cache: PairCache) -> dict[str, Any]:
     """What tells one training set from another: its pairs, in order."""
     names = "\n".join(record["pair_id"] for record in cache.records)
-    return {"pairs": len(cache), "pairs_sha256": hashlib.sha256(names.encode()).hexdigest()}
+    digest = hashlib.sha256(names.encode()).hexdigest()
+    return {"pairs": len(cache), "pairs_sha256": digest, "source": cache.source}
 
 
 def check_cache(run: Run, cache: PairCache) -> None:

@@ -54,7 +54,7 @@ def start_run(
     `data` says what is trained on; a resumed run must find the same. `start_from`: the checkpoint of the first weights.
     """
     path = folder / "config.json"
-    if path.exists():
+    if has_run(folder):
         raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder / "tokenizer.json")
@@ -69,11 +69,37 @@ def start_run(
     temporary.replace(path)
 
 
+def has_run(folder: Path) -> bool:
+    """Whether a run was started in the folder."""
+    return (folder / "config.json").exists()
+
+
+def provenance(folder: Path, *, licence: str | None) -> dict[str, Any]:
+    """What the model of a run saw: data and licence, settings, the updates made, the commit it was started from."""
+    run, found = read_run(folder), checkpoints(folder)
+    if not found:
+        raise RunError(f"the run at {folder} has no checkpoint yet")
+    source = run.data["source"]
+    synthetic = source.get("kind") == "phantoms"
+    if not synthetic and not licence:
+        raise RunError("name the licence of the data with --licence: the bundle's permissions rest on it")
+    return {
+        "data": source | {"pairs": run.data["pairs"], "pairs_sha256": run.data["pairs_sha256"]},
+        "synthetic": synthetic,
+        "licence": licence or "none needed: synthetic phantoms, no patient",
+        "objective": run.config.objective,
+        "updates": updates_of(found[-1]),
+        "pairs_per_update": run.config.pairs_per_update,
+        "seed": run.config.seed,
+        "commit": json.loads((folder / "config.json").read_text())["commit"],
+    }
+
+
 def read_run(folder: Path) -> Run:
     """The configuration of a run, what it trains on, and where its first weights come from."""
     path = folder / "config.json"
-    if not path.exists():
-        raise RunError(f"no run at {folder}: start one without --resume")
+    if not has_run(folder):
+        raise RunError(f"no run at {folder}: start one with glam-train pretrain")
     content = json.loads(path.read_text())
     start_from = content["start_from"]
     return Run(
@@ -121,6 +147,11 @@ def load_state(checkpoint: Path, optimizer: "Optimizer") -> int:
     import torch
 
     optimizer.load_state_dict(torch.load(checkpoint / "state" / "optimizer.pt", weights_only=True))
+    return updates_of(checkpoint)
+
+
+def updates_of(checkpoint: Path) -> int:
+    """The optimizer updates that lie behind a checkpoint."""
     return json.loads((checkpoint / "state" / "meta.json").read_text())["step"]
 
 

@@ -21,7 +21,7 @@ def pair(key: int) -> PreparedPair:
 
 
 def build(folder, keys, make=pair):
-    open_cache_folder(folder, FRAME)
+    open_cache_folder(folder, FRAME, {"kind": "toy"})
     for index, start in enumerate(range(0, len(keys), SHARD_PAIRS)):
         build_shard(folder, index, keys[start : start + SHARD_PAIRS], make)
 
@@ -61,7 +61,7 @@ def test_a_pair_that_cannot_be_used_is_left_out(tmp_path):
 def test_another_preparation_is_refused(tmp_path):
     build(tmp_path, range(2))
     with pytest.raises(CacheError, match="prepared another way"):
-        open_cache_folder(tmp_path, FrameConfig(size=42))
+        open_cache_folder(tmp_path, FrameConfig(size=42), {"kind": "toy"})
 
 
 def test_a_torn_shard_is_refused(tmp_path):

@@ -1,0 +1,85 @@
+"""Figures as JSON, and docs/results.md from them."""
+
+import json
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .evaluate import Figures
+from .run_folder import git_commit
+
+Json = dict[str, Any]
+HIT_NAMES = {
+    "mass": "masses",
+    "lesion": "all findings",
+    "tissue": "tissue, drawn evenly in the breast",
+    "gland": "tissue that is mostly gland",
+}
+NOTICE = "A phantom figure says nothing about patients."
+INTRODUCTION = f"""# Results
+
+Written by `glam-train evaluate`. {NOTICE} Research use only, not for diagnosis.
+
+Each figure is followed by its 95 % bootstrap interval (2,000 resamples of whole exams). hit@k: the share of places of
+one view whose row, of nine, in the other view is among the k rows to which the composed attention map gives most
+weight; both directions together. "Position only" is the best predictor that sees no image, from the cell of the query
+to the row, fitted on the training phantoms; a model that has learnt nothing but where breasts lie scores as much.
+"""
+
+
+def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Json:
+    """The figures with what they were measured on, by what, and when."""
+    return {
+        "bundle": bundle,
+        "exams": exams,
+        "seed": seed,
+        "figures": asdict(figures),
+        "commit": git_commit(),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "notice": NOTICE,
+    }
+
+
+def results_page(results: Json) -> str:
+    """Return docs/results.md."""
+    figures, bundle = results["figures"], results["bundle"]
+    lines = [
+        INTRODUCTION,
+        f"## The demo bundle `{bundle['name']}` {bundle['version']}",
+        "",
+        f"{results['exams']} phantom exams it never saw (seed {results['seed']}): {figures['num_breasts']} breasts, "
+        f"{figures['num_with_mass']} of them with a mass. {results['date']}, {results['machine']}, "
+        f"commit {results['commit'][:12]}, bundle {bundle['sha256'][:12]}.",
+        "",
+        "| zero-shot | AUC |",
+        "| --- | --- |",
+        f"| density a to d, macro | {_interval(figures['density_macro_auc'])} (goal: at least 0.9) |",
+        f"| mass against none | {_interval(figures['mass_auc'])} |",
+        "",
+        "| places | number | hit@1 | position only | ratio | hit@3 | position only |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(_hit_row(HIT_NAMES[kind], hits) for kind, hits in figures["hits"].items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _hit_row(name: str, hits: Json) -> str:
+    first, third = hits["hit_at_1"], hits["hit_at_3"]
+    cells = [first["model"], first["position_only"], first["ratio"], third["model"], third["position_only"]]
+    return f"| {name} | {hits['points']} | " + " | ".join(_interval(cell) for cell in cells) + " |"
+
+
+def _interval(interval: Any) -> str:
+    value, low, high, *_ = interval
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def write_results(results: Json, *, out: Path, page: Path | None) -> None:
+    """Write the JSON and, where asked, the page."""
+    out.write_text(json.dumps(results, indent=1) + "\n")
+    if page is not None:
+        page.write_text(results_page(results))
