@@ -1,10 +1,11 @@
 """The pretraining loop, all of it: batch, gradient, clip, update, log, save."""
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,18 +56,17 @@ def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
     optimizer = make_optimizer(model, config)
     start = load_state(found[-1], optimizer) if found else 0
     stream = _stream(config, cache, run.tokenizer)
-    log = MetricsLog(out, start_step=start)
-    deadline = time.monotonic() + (options.stop_after_s or float("inf"))
-    for step, batch in _with_progress(_prefetched(stream, start, config), start, config.steps):
-        terms = update(model, optimizer, Batch(*(tensor.to(device) for tensor in batch)), config, step)
-        if step % options.log_every == 0 or step + 1 == config.steps:
-            log.write(step, {name: float(value) for name, value in terms.items()})
-        late = time.monotonic() > deadline
-        if late or step + 1 == config.steps or _due(step + 1, options.save_every):
-            save_state(out, model, optimizer, step=step + 1, tokenizer=run.tokenizer)
-        if late:
-            break
-    log.close()
+    stop_at = time.monotonic() + (math.inf if options.stop_after_s is None else options.stop_after_s)
+    with closing(MetricsLog(out, start_step=start)) as log:
+        for step, batch in _with_progress(_prefetched(stream, start, config), start, config.steps):
+            terms = update(model, optimizer, Batch(*(tensor.to(device) for tensor in batch)), config, step)
+            last, late = step + 1 == config.steps, time.monotonic() > stop_at
+            if last or step % options.log_every == 0:
+                log.write(step, {name: float(value) for name, value in terms.items()})
+            if last or late or _due(step + 1, options.save_every):
+                save_state(out, model, optimizer, step=step + 1, tokenizer=run.tokenizer)
+            if late:
+                break
     return checkpoints(out)[-1]
 
 

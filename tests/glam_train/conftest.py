@@ -1,0 +1,49 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
+from glam.geometry import make_frame
+from glam.prepare import ModelInput
+from glam_train.cache import PairCache, PreparedPair, build_shard, open_cache_folder, read_cache
+from glam_train.presets import PretrainConfig, tiny
+
+FRAME = FrameConfig(size=28)
+
+
+@pytest.fixture(scope="session")
+def toy_config() -> PretrainConfig:
+    """Four patches, one block, dropout in the text tower; six updates of four pairs in two passes."""
+    model = ModelConfig(
+        vision=VisionConfig(image_size=28, embed_dim=32, depth=1, num_heads=2, num_registers=1, layer_scale=1.0),
+        text=TextConfig(
+            vocab_size=200, hidden_dim=32, depth=1, num_heads=2, ffn_dim=32, max_positions=192, dropout=0.1
+        ),
+        alignment=AlignmentConfig(side=2, pooling_heads=2, slice_heads=2),
+        frame=FRAME,
+        joint_dim=16,
+    )
+    return replace(tiny(), model=model, steps=6, batch_size=2, accumulate=2, warmup_steps=1, precision="bf16-mixed")
+
+
+@pytest.fixture(scope="session")
+def toy_cache(tmp_path_factory: pytest.TempPathFactory) -> PairCache:
+    """Twelve pairs of random squares, all four densities, every third with a mass."""
+    folder: Path = tmp_path_factory.mktemp("toy-cache")
+    rng = np.random.default_rng(1)
+    frame = make_frame(np.eye(3), size=28, rows=28, cols=28)
+
+    def square() -> ModelInput:
+        return ModelInput(pixels=rng.random((28, 28), np.float32), frame=frame, findings=(), steps={})
+
+    def pair(key: int) -> PreparedPair:
+        lesions = [{"kind": "mass", "shape": "oval", "density": "high"}] if key % 3 == 0 else []
+        facts = {"laterality": "L", "view": "CC", "density": "abcd"[key % 4], "birads": 0 if lesions else 1}
+        record = {"pair_id": f"toy-{key}", "patient_id": f"patient-{key}", "facts": facts | {"lesions": lesions}}
+        return PreparedPair(cc=square(), mlo=square(), record=record)
+
+    open_cache_folder(folder, FRAME, {"kind": "phantoms", "seed": 1})
+    build_shard(folder, 0, range(12), pair)
+    return read_cache(folder)

@@ -1,0 +1,135 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from glam_train.cache import PairCache
+from glam_train.pretrain import LoopOptions, describe_cache, make_optimizer, pretrain, starting_model
+from glam_train.run_folder import RunError, checkpoints, provenance, read_run, start_run
+from glam_train.vocabulary import report_vocabulary
+
+CPU = LoopOptions(device="cpu", log_every=1)
+
+
+def start(folder, cache, config):
+    tokenizer = report_vocabulary(cache.records, style="glam")
+    start_run(folder, config, data=describe_cache(cache), tokenizer=tokenizer)
+    return folder
+
+
+def weights(checkpoint):
+    return load_file(checkpoint / "weights.safetensors")
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, toy_cache, toy_config):
+    folder = start(tmp_path_factory.mktemp("whole"), toy_cache, toy_config)
+    pretrain(folder, toy_cache, CPU)
+    return folder
+
+
+@pytest.mark.parametrize("stop", ["killed", "late"])
+def test_a_run_that_is_stopped_and_resumed_gives_the_same_bits(
+    stop, tmp_path, toy_cache, toy_config, whole_run, monkeypatch
+):
+    folder = start(tmp_path / "run", toy_cache, toy_config)
+    if stop == "killed":
+        pretrain_until_killed(folder, toy_cache, monkeypatch)
+    else:
+        pretrain(folder, toy_cache, replace(CPU, stop_after_s=0.0))
+    assert len(checkpoints(folder)) >= 1
+    assert checkpoints(folder)[-1].name < "step-0000006"
+    last = pretrain(folder, toy_cache, CPU)
+    expected = weights(checkpoints(whole_run)[-1])
+    found = weights(last)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert lines(folder) == lines(whole_run)
+
+
+def pretrain_until_killed(folder, cache, monkeypatch):
+    """Save every update, and die in the fourth after its batch was drawn."""
+    import glam_train.pretrain as loop
+
+    real = loop.update
+
+    def update(model, optimizer, batch, config, step):
+        if step == 3:
+            raise KeyboardInterrupt
+        return real(model, optimizer, batch, config, step)
+
+    monkeypatch.setattr(loop, "update", update)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(folder, cache, replace(CPU, save_every=1))
+    monkeypatch.undo()
+
+
+def test_the_loss_falls_and_every_term_is_logged(whole_run):
+    found = lines(whole_run)
+    assert [line["step"] for line in found] == list(range(6))
+    assert {"view", "image_text", "local", "total", "learning_rate", "gradient_norm", "scale/local"} <= set(found[0])
+    assert found[-1]["local"] < found[0]["local"]
+
+
+def test_tensorboard_events_are_written(whole_run):
+    assert list((whole_run / "tensorboard").glob("events.*"))
+
+
+def test_a_checkpoint_can_be_loaded_as_a_model(whole_run):
+    from glam.model import load_checkpoint
+
+    model = load_checkpoint(checkpoints(whole_run)[-1])
+    assert not model.training
+    assert torch.isfinite(model.logit_scale)
+
+
+def test_a_half_written_checkpoint_is_no_checkpoint(whole_run, tmp_path):
+    (tmp_path / "checkpoints" / ".step-0000009.123").mkdir(parents=True)
+    assert checkpoints(tmp_path) == []
+
+
+def test_other_data_is_refused(whole_run, toy_cache):
+    fewer = PairCache(toy_cache.frame, toy_cache.source, toy_cache.records[:5], toy_cache.shards, toy_cache.offsets)
+    with pytest.raises(RunError, match="started on 12 pairs"):
+        pretrain(whole_run, fewer, CPU)
+
+
+def test_a_second_run_in_a_folder_is_refused(whole_run, toy_cache, toy_config):
+    with pytest.raises(RunError, match="holds a run"):
+        start(whole_run, toy_cache, toy_config)
+
+
+def test_the_settings_of_a_run_come_back(whole_run, toy_config):
+    assert read_run(whole_run).config == toy_config
+
+
+def test_vectors_and_scalars_are_not_decayed_unless_asked(toy_config):
+    model = starting_model(toy_config, None)
+    decayed, kept = make_optimizer(model, toy_config).param_groups
+    assert all(parameter.ndim >= 2 for parameter in decayed["params"])
+    assert any(parameter is model.logit_scale for parameter in kept["params"])
+    assert kept["weight_decay"] == 0
+    (everything,) = make_optimizer(model, replace(toy_config, decay_all=True)).param_groups
+    assert len(everything["params"]) == len(decayed["params"]) + len(kept["params"])
+
+
+def test_provenance_says_what_was_seen(whole_run):
+    found = provenance(whole_run, licence=None)
+    assert found["synthetic"] is True
+    assert found["updates"] == 6
+    assert found["data"]["pairs"] == 12
+
+
+def test_provenance_of_real_data_needs_a_licence(whole_run, tmp_path, toy_cache, toy_config):
+    real = replace(toy_cache, source={"kind": "manifest"})
+    folder = start(tmp_path / "run", real, toy_config)
+    pretrain(folder, real, replace(CPU, stop_after_s=0.0))
+    with pytest.raises(RunError, match="--licence"):
+        provenance(folder, licence=None)
+    assert provenance(folder, licence="CC BY 4.0")["licence"] == "CC BY 4.0"
