@@ -78,36 +78,45 @@ def _disc() -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator, amplitude: np.ndarray) -> np.ndarray:
-    """Real noise of unit expected variance whose spectrum has the given amplitude (96, 128, 65)."""
-    return np.asarray(fft.irfftn(white_spectrum(rng, amplitude), s=SHAPE, overwrite_x=True))
+    """Return noise of unit expected variance (SHAPE) whose spectrum has an amplitude (a, b, c), 0 beyond these terms.
+
+    Axis by axis, the zeros put in as late as can be: half the time of a transform of the whole box.
+    """
+    spectrum = white_spectrum(rng, amplitude)
+    for axis in (0, 1):
+        low, high = np.split(spectrum, 2, axis=axis)
+        missing = [*spectrum.shape]
+        missing[axis] = SHAPE[axis] - spectrum.shape[axis]
+        spectrum = np.concatenate([low, np.zeros(missing, np.complex64), high], axis=axis)
+        spectrum = np.asarray(fft.ifft(spectrum, axis=axis, overwrite_x=True))
+    return np.asarray(fft.irfft(spectrum, n=SHAPE[2], axis=2, overwrite_x=True))
 
 
-@cache
-def _frequency() -> np.ndarray:
-    """Cycles per mm of every term of a real transform (96, 128, 65)."""
+def _frequency(kept: tuple[int, int, int]) -> np.ndarray:
+    """Return the cycles per mm of the lowest terms of each axis (a, b, c): both signs of two axes, one of the last."""
+    cycles_xi, cycles_e = (fft.fftfreq(count, d=1 / count) for count in kept[:2])
     f_xi, f_e, f_z = (
-        spectrum(n, d=extent / n)
-        for spectrum, n, extent in zip((fft.fftfreq, fft.fftfreq, fft.rfftfreq), SHAPE, _EXTENT_MM, strict=True)
+        cycles / extent for cycles, extent in zip((cycles_xi, cycles_e, np.arange(kept[2])), _EXTENT_MM, strict=True)
     )
     return np.sqrt((1.3 * f_xi[:, None, None]) ** 2 + f_e[:, None] ** 2 + f_z**2)
 
 
 @cache
 def _power_law() -> np.ndarray:
-    return _unit((_frequency() ** 2 + (1 / 80) ** 2) ** -0.75)
+    return _unit((_frequency((72, 96, 48)) ** 2 + (1 / 80) ** 2) ** -0.75)
 
 
 @cache
 def _septa_band() -> np.ndarray:
-    frequency = np.maximum(_frequency(), 1e-6)
+    frequency = np.maximum(_frequency((48, 64, 32)), 1e-6)
     return _unit(np.exp(-0.5 * (np.log(frequency * 15) / 0.45) ** 2))
 
 
 def _unit(amplitude: np.ndarray) -> np.ndarray:
-    """Scale an amplitude so that the noise it shapes has unit expected variance."""
+    """Return an amplitude scaled so that the noise it shapes has unit expected variance."""
     amplitude[0, 0, 0] = 0
-    weight = np.full(amplitude.shape[-1], 2.0)
-    weight[[0, -1]] = 1
+    weight = np.full(amplitude.shape[-1], 2.0)  # the terms of the last axis stand for their conjugates too
+    weight[0] = 1
     power = (amplitude**2 * weight).sum() * 2  # of real and imaginary part
     return (amplitude * np.prod(SHAPE) / np.sqrt(power)).astype(np.float32)
 

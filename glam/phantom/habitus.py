@@ -1,5 +1,6 @@
 """The size of a breast and how the two views compress it: numbers only."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,8 +105,8 @@ def _waves(rng: np.random.Generator, spread_mm: float, extent_mm: float) -> tupl
     """Two waves of N(0, spread), no wave steeper than 0.2: steeper ones would fold the tissue over itself."""
     waves = []
     for _ in range(2):
-        amplitude = spread_mm * np.clip(rng.standard_normal(), -2, 2)
+        amplitude = spread_mm * min(max(rng.standard_normal(), -2.0), 2.0)
         k_xi, k_nu, phase = (*rng.uniform(-5, 5, 2).tolist(), rng.uniform(0, 2 * np.pi))
-        gentle = min(1.0, 0.2 * extent_mm / max(abs(amplitude) * np.hypot(k_xi, k_nu), 1e-9))
+        gentle = min(1.0, 0.2 * extent_mm / max(abs(amplitude) * math.hypot(k_xi, k_nu), 1e-9))
         waves.append(PlaneWave(amplitude_mm=amplitude, k_xi=k_xi * gentle, k_nu=k_nu * gentle, phase=phase))
     return tuple(waves)

@@ -7,6 +7,7 @@ out in millimetres (compression, outline, droop, rotation) and in stored pixels.
 one and mirrored.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,7 +76,7 @@ class ViewGeometry:
 
     def body_of(self, u: Array, v: Array) -> BodyPlace:
         """Return what lies under detector places (u from the chest wall edge, v upward from the middle row), in mm."""
-        cos, sin = np.cos(self.alpha), np.sin(self.alpha)
+        cos, sin = math.cos(self.alpha), math.sin(self.alpha)
         u, v = u - self.origin_u_mm, v - self.origin_v_mm
         x, y_image = u * cos - v * sin, u * sin + v * cos
         ahead = np.maximum(x, 0) / self.length_mm
@@ -83,7 +84,7 @@ class ViewGeometry:
         half = np.where(y > 0, self.top_mm + 0.02 * np.minimum(x, 0) ** 2, self.bottom_mm)
         phi = np.arctan2(y / half, ahead)
         rho = np.hypot(ahead, y / half) / _at_angle(self._outline_table, phi)
-        r = np.interp(rho, _FLAT, _R)
+        r = np.interp(rho, _FLAT, _R).astype(u.dtype, copy=False)  # float32 is enough for a picture, and faster
         xi, nu = self._displaced(r * np.cos(phi), r * np.sin(phi), r)
         ray = np.hypot(ahead * self.length_mm, y)
         depth = ray * (1 / np.maximum(rho, 1e-6) - 1) * _at_angle(self._incidence_table, phi)
@@ -109,12 +110,12 @@ class ViewGeometry:
 
     def rotated(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Return the detector places (u, v) of places along (x) and across (y) the posterior nipple line."""
-        cos, sin = np.cos(self.alpha), np.sin(self.alpha)
+        cos, sin = math.cos(self.alpha), math.sin(self.alpha)
         return x * cos + y * sin + self.origin_u_mm, y * cos - x * sin + self.origin_v_mm
 
     def across(self, points: Array) -> Array:
-        """Return nu' of points (n, 3) in cylinder coordinates (xi, e, z)."""
-        return points[:, 1] * np.cos(self.theta) + points[:, 2] * np.sin(self.theta)
+        """Return nu' of points (n, 3) in cylinder coordinates, or nu of points in half-ball coordinates."""
+        return points[:, 1] * math.cos(self.theta) + points[:, 2] * math.sin(self.theta)
 
     def detector_of_points(self, points: Array, *, iterations: int = 60) -> tuple[Array, Array]:
         """Return the detector places (u, v) in mm of points (n, 3) in cylinder coordinates (xi, e, z)."""

@@ -97,7 +97,7 @@ def _sheet(geometry: ViewGeometry, image_shape: tuple[int, int], px_mm: float) -
     cols = min(cols, -(-reach // _CROP) * _CROP)
     u = (np.arange(-(-cols // step)) + 0.5) * step * px_mm
     v = (rows / 2 - (np.arange(-(-rows // step)) + 0.5) * step) * px_mm
-    coarse = geometry.body_of(*np.broadcast_arrays(u, v[:, None]))
+    coarse = geometry.body_of(*np.broadcast_arrays(u.astype(np.float32), v.astype(np.float32)[:, None]))
     depth = upsampled(coarse.depth_mm.astype(np.float32), step, (rows, cols))
     return _Sheet(geometry, px_mm, (rows, cols), step, coarse, depth)
 
@@ -141,7 +141,7 @@ def _strands_mm(strands: Strands, sheet: _Sheet) -> np.ndarray:
         (strands.lobules, _LOBULE_MM3 * strands.lobule_weights, 1.0),
         (strands.curves, _CURVE_MM3 * strands.curve_weights, 0.43),
     ):
-        nu = points[:, 1] * np.cos(sheet.geometry.theta) + points[:, 2] * np.sin(sheet.geometry.theta)
+        nu = sheet.geometry.across(points)
         x, y = sheet.pixels_of(*sheet.geometry.detector_of(points[:, 0], nu, iterations=3))
         total += blur(splat(x / step, y / step, weights / pitch**2, shape), sigma_mm / pitch)
     return sheet.fine(total, step)

@@ -35,9 +35,9 @@ def draw_strands(rng: np.random.Generator, gland: np.ndarray) -> Strands:
         for walk, (mean, spread) in zip(walks, amplitudes, strict=True)
     ]
     return Strands(
-        lobules=lobules,
+        lobules=lobules.astype(np.float32),
         lobule_weights=rng.gamma(1.2, size=len(lobules)),
-        curves=np.concatenate([walk.points[walk.kept] for walk in walks]),
+        curves=np.concatenate([walk.points[walk.kept] for walk in walks]).astype(np.float32),
         curve_weights=np.concatenate(weights),
     )
 
