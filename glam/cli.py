@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from glam.draw import Query
     from glam.predict import Prediction
 
+
+class UsageError(ValueError):
+    """A command line that says too little or too much."""
+
+
 KEYS: "tuple[ViewKey, ViewKey]" = ("cc", "mlo")
 
 
@@ -74,7 +79,7 @@ class Predict:
             (key, path) for key, path in zip(KEYS, (self.cc, self.mlo), strict=True) if path is not None
         ]
         if len(self.files) + len(named) not in {1, 2} or (self.files and named):
-            raise ValueError("give CC and MLO, or one file, or --cc FILE, or --mlo FILE")
+            raise UsageError("give CC and MLO, or one file, or --cc FILE, or --mlo FILE")
         if len(self.files) == 1:
             view = read_view(self.files[0], laterality=self.laterality)
             return {"cc" if view.view == "CC" else "mlo": view}
@@ -157,20 +162,15 @@ def summary(prediction: "Prediction", query: "Query | None") -> dict[str, Any]:
 
 
 def described(prediction: "Prediction", query: "Query") -> dict[str, Any]:
-    """Return the drawn query, and where its attention is hottest in stored pixels of the other view."""
+    """Return the drawn query, and the patch of the other view with the most attention, in stored pixels."""
     from glam.attention import OTHER, hottest_cells, query_map
 
     assert prediction.attention is not None
     heat = query_map(prediction.attention, query.region, grid=prediction.attention.grid)
     other = OTHER[query.region.view]
-    cells = hottest_cells(heat, prediction.views[other].frame)
-    return query.region._asdict() | {
-        "why": query.why,
-        "hottest": [
-            {"view": other, "weight": round(cell.weight, 4), "polygon": cell.polygon.round(1).tolist()}
-            for cell in cells
-        ],
-    }
+    (hottest,) = hottest_cells(heat, prediction.views[other].frame, count=1)
+    place = {"view": other, "share": round(hottest.weight, 4), "polygon": hottest.polygon.round(1).tolist()}
+    return query.region._asdict() | {"why": query.why, "hottest": place}
 
 
 def save_embeddings(path: Path, prediction: "Prediction") -> None:
@@ -186,7 +186,7 @@ def parse_point(text: str) -> tuple[float, float]:
     try:
         x, y = (float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"point {text!r} is not X,Y in pixels") from None
+        raise UsageError(f"point {text!r} is not X,Y in pixels") from None
     return x, y
 
 
@@ -205,7 +205,8 @@ def main() -> None:
     try:
         command.run()
     except (ValueError, OSError) as error:
-        sys.exit(f"glam: {said(error)}")
+        sys.stderr.write(f"glam: {said(error)}\n")
+        sys.exit(2 if isinstance(error, UsageError) else 1)
 
 
 def said(error: Exception) -> str:

@@ -26,7 +26,8 @@ from glam.predict import Prediction
 from glam.prepare import ModelInput
 from glam.sheet import HeatScale, Plate, draw_row, draw_sheet
 
-PANEL = (560, 960)
+PANEL = (500, 860)
+"""Largest width and height of a view."""
 EVEN_FACTOR = 3
 """The last colour is at least this many times an even spread: noise must not look like a finding."""
 
@@ -36,6 +37,8 @@ class Query(NamedTuple):
 
     region: Region
     why: str
+    point: tuple[float, float] | None = None
+    """Where the caller pointed, in stored pixels (x, y)."""
 
 
 def choose_query(
@@ -51,7 +54,7 @@ def choose_query(
     if point is not None:
         patch = patch_at(prediction.views[view].frame, point, grid=grid)
         region = region_of_patch(prediction.attention, view, patch, grid=grid)
-        return Query(region, f"the region at pixel {point[0]:g}, {point[1]:g}")
+        return Query(region, f"the region that sees most of pixel {point[0]:g}, {point[1]:g} (cross)", point)
     tissue: dict[ViewKey, np.ndarray] = {}
     for key, made in prediction.views.items():
         tissue[key] = tissue_patches(made.input.pixels, grid=grid)
@@ -73,7 +76,7 @@ def draw_prediction(
         panels[key] = _panel(views[key], made.input, scales[key])
     attention = prediction.attention
     if query is None or attention is None:
-        plates = [Plate(panels[key].picture(), _name(prediction, key), "") for key in panels]
+        plates = [Plate(panels[key].picture(), _name(prediction, key), "alone: no attention") for key in panels]
         return draw_sheet(prediction, bundle, [plates], ruler_px=_ruler(views, scales))
     back = Query(return_query(attention, query.region, grid=attention.grid), "where the first answer is strongest")
     answers = [(asked, query_map(attention, asked.region, grid=attention.grid)) for asked in (query, back)]
@@ -137,6 +140,8 @@ def _direction(
     key, row, col = query.region
     place = cell_polygon(prediction.views[key].frame, attention.side, row, col)
     asked = panels[key].with_outline(place, QUERY)
+    if query.point is not None:
+        asked = asked.with_cross(query.point, QUERY)
     frame = prediction.views[OTHER[key]].frame
     answer = _with_slice(panels[OTHER[key]].with_heat(heat, frame, top=top), frame, attention.side, col)
     profile = attention.slices(key)[col, row]  # (row_key,)

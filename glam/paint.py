@@ -19,7 +19,7 @@ QUERY: Colour = (64, 210, 255)
 AMBER: Colour = (255, 190, 70)
 
 SMOOTH = 3
-LABEL_SIZE = 24
+LABEL_SIZE = 26
 
 # Violet to yellow by equal steps of CIELAB lightness, 22 to 94: even steps of a value look even, to colour-blind eyes
 # as well.
@@ -97,8 +97,18 @@ class Panel:
         ends = [
             [start + (end - start) * min(to, length) / length for to in (at, at + dash)] for at in _steps(length, dash)
         ]
-        strokes = [Stroke((a[0], a[1]), (b[0], b[1]), colour, width) for a, b in ends]
-        return replace(self, marks=(*self.marks, *strokes))
+        halo = [Stroke((a[0], a[1]), (b[0], b[1]), BLACK, width + 3) for a, b in ends]
+        return replace(
+            self, marks=(*self.marks, *halo, *(stroke._replace(colour=colour, width=width) for stroke in halo))
+        )
+
+    def with_cross(self, stored: tuple[float, float], colour: Colour, *, reach: float = 9) -> "Panel":
+        """Mark a stored pixel (x, y)."""
+        ((x, y),) = self._points(np.array([stored]))
+        strokes = (Stroke((x - reach, y), (x + reach, y), colour, 2), Stroke((x, y - reach), (x, y + reach), colour, 2))
+        return replace(
+            self, marks=(*self.marks, *(stroke._replace(colour=BLACK, width=5) for stroke in strokes), *strokes)
+        )
 
     def with_label(self, stored: np.ndarray, text: str, colour: Colour) -> "Panel":
         """Write beside a polygon of stored pixels, on the side with room."""
@@ -164,39 +174,47 @@ def grey_panel(pixels: np.ndarray, scale: tuple[float, float], window: tuple[flo
 
 @dataclass
 class Column:
-    """Text from top to bottom; `y` is where the next line goes."""
+    """Text from top to bottom of an image; `y` is where the next line goes."""
 
-    draw: ImageDraw.ImageDraw
-    x: int
-    y: int
-    width: int
+    image: Image.Image
+    y: int = 0
+
+    @property
+    def draw(self) -> ImageDraw.ImageDraw:
+        """Draw on the image."""
+        return ImageDraw.Draw(self.image)
+
+    @property
+    def width(self) -> int:
+        """Width of the image."""
+        return self.image.width
 
     def text(self, text: str, colour: Colour = WHITE, *, size: int = 21, gap: int = 0) -> None:
         """Write a paragraph, broken into lines that fit, and leave a gap below."""
         for line in wrapped(text, size=size, width=self.width):
-            self.draw.text((self.x, self.y), line, colour, font(size))
+            self.draw.text((0, self.y), line, colour, font(size))
             self.y += round(size * 1.35)
         self.y += gap
 
     def heading(self, text: str, note: str = "") -> None:
         """Write a heading, a grey note behind it, a rule below."""
-        self.y += 22
-        self.draw.text((self.x, self.y), text, WHITE, font(25))
+        self.y += 22 if self.y else 0
+        self.draw.text((0, self.y), text, WHITE, font(27))
         if note:
-            self.draw.text((self.x + self.width, self.y + 5), note, GREY, font(18), anchor="ra")
+            self.draw.text((self.width, self.y + 5), note, GREY, font(20), anchor="ra")
         self.y += 36
-        self.draw.line([(self.x, self.y), (self.x + self.width, self.y)], RULE, 2)
+        self.draw.line([(0, self.y), (self.width, self.y)], RULE, 2)
         self.y += 10
 
     def bar(self, label: str, share: float, *, strong: bool) -> None:
         """Write a probability: its name and number, a bar below."""
         colour = WHITE if strong else GREY
-        self.draw.text((self.x, self.y), fitted(label, size=20, width=self.width - 84), colour, font(20))
-        self.draw.text((self.x + self.width, self.y), f"{100 * share:.1f} %", colour, font(20), anchor="ra")
-        self.y += 27
-        self.draw.rectangle([self.x, self.y, self.x + self.width - 1, self.y + 7], RULE)
+        self.draw.text((0, self.y), fitted(label, size=22, width=self.width - 92), colour, font(22))
+        self.draw.text((self.width, self.y), f"{100 * share:.1f} %", colour, font(22), anchor="ra")
+        self.y += 29
+        self.draw.rectangle([0, self.y, self.width - 1, self.y + 7], RULE)
         if share >= 0.001:
-            self.draw.rectangle([self.x, self.y, self.x + round((self.width - 1) * share), self.y + 7], colour)
+            self.draw.rectangle([0, self.y, round((self.width - 1) * share), self.y + 7], colour)
         self.y += 15
 
 

@@ -1,7 +1,8 @@
 """The sheet of a figure: plates in a row, a column of numbers beside them, what it is and what it is not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,8 +13,9 @@ from glam.paint import AMBER, GREY, GROUND, QUERY, WHITE, Column, font, heat_col
 from glam.predict import NOTICE, Prediction
 
 SIDES = {"L": "Left breast", "R": "Right breast"}
-MARGIN, GAP, GROUP_GAP, SIDEBAR = 40, 20, 64, 440
-HEADER, TITLE, CAPTION = 86, 46, 96
+TITLE_OF_PAIR = "where the model looks, from one view to the other and back"
+MARGIN, GAP, GROUP_GAP, SIDEBAR, NOTES = 40, 20, 60, 460, 620
+HEADER, TITLE, CAPTION = 92, 46, 84
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,29 @@ def draw_sheet(
 ) -> Image.Image:
     """Draw groups of plates in one row, and what the model says in numbers at the right."""
     rows = [draw_row(group) for group in groups]
-    sidebar = _sidebar(prediction, bundle, ruler_px=ruler_px, heat=heat)
+    sidebar = _column(
+        SIDEBAR,
+        lambda column: _write_probabilities(column, prediction),
+        lambda column: _write_scale(column, ruler_px),
+        lambda column: _write_origin(column, prediction, bundle),
+    )
+    notes = [_column(NOTES, lambda column: _write_warnings(column, prediction))]
+    if heat is not None:
+        notes.insert(0, _column(NOTES, lambda column: _write_heat_scale(column, heat)))
     width = sum(row.width + GROUP_GAP for row in rows) + sidebar.width + 2 * MARGIN
-    sheet = Image.new("RGB", (width, HEADER + max(part.height for part in (*rows, sidebar)) + MARGIN), GROUND)
+    below = HEADER + max(row.height for row in rows) + 24
+    height = max(below + max(note.height for note in notes), HEADER + sidebar.height) + MARGIN
+    sheet = Image.new("RGB", (width, height), GROUND)
     x = MARGIN
-    for part in (*rows, sidebar):
+    for part, note in zip_longest((*rows, sidebar), notes):
         sheet.paste(part, (x, HEADER))
+        if note is not None:
+            sheet.paste(note, (x, below))
         x += part.width + GROUP_GAP
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, 28), SIDES[prediction.laterality], WHITE, font(34))
+    draw.text((MARGIN, 26), SIDES[prediction.laterality], WHITE, font(36))
+    if heat is not None:
+        draw.text((MARGIN + 240, 37), TITLE_OF_PAIR, GREY, font(24))
     draw.text((width - MARGIN, 32), NOTICE.capitalize(), AMBER, font(28), anchor="ra")
     return sheet
 
@@ -67,26 +83,24 @@ def draw_row(plates: Sequence[Plate]) -> Image.Image:
     draw = ImageDraw.Draw(row)
     x = 0
     for plate in plates:
-        draw.text((x, 2), plate.name, WHITE, font(28))
-        left = x + font(28).getbbox(plate.name)[2] + 14
+        draw.text((x, 0), plate.name, WHITE, font(30))
+        left = x + font(30).getbbox(plate.name)[2] + 14
         draw.text((left, 9), plate.role, QUERY if plate.role == "query" else GREY, font(21))
         row.paste(plate.image, (x, TITLE))
-        Column(draw, x, TITLE + plate.image.height + 10, plate.image.width).text(plate.caption, GREY, size=19)
+        if plate.caption:
+            caption = _column(plate.image.width, lambda column, text=plate.caption: column.text(text, GREY, size=20))
+            row.paste(caption, (x, TITLE + plate.image.height + 10))
         x += plate.image.width + GAP
     return row
 
 
-def _sidebar(prediction: Prediction, bundle: Bundle, *, ruler_px: float | None, heat: HeatScale | None) -> Image.Image:
-    """Draw what the model says in numbers, how to read the colours, and where all this comes from."""
-    image = Image.new("RGB", (SIDEBAR, 4000), GROUND)
-    column = Column(ImageDraw.Draw(image), 0, -18, SIDEBAR)
-    _write_probabilities(column, prediction)
-    if heat is not None:
-        _write_heat_scale(column, image, heat)
-    _write_scale(column, ruler_px)
-    _write_warnings(column, prediction)
-    _write_origin(column, prediction, bundle)
-    return image.crop((0, 0, SIDEBAR, column.y))
+def _column(width: int, *writers: Callable[[Column], None]) -> Image.Image:
+    """Write a column of text and cut it off below its last line."""
+    image = Image.new("RGB", (width, 4000), GROUND)
+    column = Column(image)
+    for write in writers:
+        write(column)
+    return image.crop((0, 0, width, max(column.y, 1)))
 
 
 def _write_probabilities(column: Column, prediction: Prediction) -> None:
@@ -107,38 +121,38 @@ def _birads_name(key: str) -> str:
     return BIRADS_NAMES.get(int(key), "") if key.isdigit() else ""
 
 
-def _write_heat_scale(column: Column, image: Image.Image, heat: HeatScale) -> None:
+def _write_heat_scale(column: Column, heat: HeatScale) -> None:
     """Draw the colour bar over grey, as the colours are seen, with numbers below."""
     column.heading("Attention", "share of a patch")
     values = np.linspace(0, 1, column.width)
     opacity = heat_opacity(values)[:, None]
     colours = opacity * heat_colours(values) + (1 - opacity) * 60
     bar = np.broadcast_to(colours.round().astype(np.uint8), (26, column.width, 3))
-    image.paste(Image.fromarray(np.ascontiguousarray(bar)), (column.x, column.y))
+    column.image.paste(Image.fromarray(np.ascontiguousarray(bar)), (0, column.y))
     for share, anchor in ((0.0, "la"), (heat.top / 2, "ma"), (heat.top, "ra")):
-        x = column.x + round(column.width * share / heat.top)
-        column.draw.text((x, column.y + 34), f"{100 * share:.1f} %", WHITE, font(19), anchor=anchor)
-    even_x = column.x + round(column.width * heat.even / heat.top)
+        x = round(column.width * share / heat.top)
+        column.draw.text((x, column.y + 34), f"{100 * share:.1f} %", WHITE, font(20), anchor=anchor)
+    even_x = round(column.width * heat.even / heat.top)
     column.draw.line([(even_x, column.y - 4), (even_x, column.y + 30)], WHITE, 2)
     column.y += 64
     column.text(
         f"White tick: {100 * heat.even:.1f} %, an even spread over the slice. Dashed: the slice at the query's depth "
-        "from the chest wall. White outline: the row of the slice with the most attention.",
+        "from the chest wall. White outline: the row of the slice with the most attention, and its share of the slice.",
         GREY,
-        size=18,
+        size=20,
     )
 
 
 def _write_scale(column: Column, ruler_px: float | None) -> None:
     column.heading("Scale")
     if ruler_px is None:
-        column.text("No pixel spacing in the header: the views are not to scale.", GREY, size=18)
+        column.text("No pixel spacing in the header: the views are not to scale.", GREY, size=20)
         return
     y = column.y + 10
-    column.draw.line([(column.x, y), (column.x + ruler_px, y)], WHITE, 3)
-    for x in (column.x, column.x + ruler_px):
+    column.draw.line([(0, y), (ruler_px, y)], WHITE, 3)
+    for x in (0, ruler_px):
         column.draw.line([(x, y - 7), (x, y + 7)], WHITE, 3)
-    column.draw.text((column.x + ruler_px + 14, column.y), "5 cm at the detector", GREY, font(18))
+    column.draw.text((ruler_px + 14, column.y), "5 cm at the detector", GREY, font(20))
     column.y += 26
 
 
@@ -148,10 +162,10 @@ def _write_warnings(column: Column, prediction: Prediction) -> None:
     if messages:
         column.heading("Findings of the intake")
     for message in messages:
-        column.text(f"{message[0].upper()}{message[1:]}.", GREY, size=18, gap=6)
+        column.text(f"{message[0].upper()}{message[1:]}.", GREY, size=20, gap=6)
 
 
 def _write_origin(column: Column, prediction: Prediction, bundle: Bundle) -> None:
     column.heading("Model")
-    column.text(f"{bundle.name} {bundle.version}", size=20)
-    column.text(f"bundle {prediction.bundle[:12]}, preparation {prediction.prepare_sha[:12]}", GREY, size=18)
+    column.text(f"{bundle.name} {bundle.version}", size=22)
+    column.text(f"bundle {prediction.bundle[:12]}, preparation {prediction.prepare_sha[:12]}", GREY, size=20)

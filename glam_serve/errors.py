@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -120,8 +121,9 @@ class Guard:
 
 
 def _route(scope: Scope) -> str:
-    """Return the path as the app declares it: what a caller typed may hold anything."""
-    return getattr(scope.get("route"), "path", "(no route)")
+    """Return the path if the app has it: what else a caller typed may hold anything."""
+    path = scope["path"]
+    return path if any(path == getattr(route, "path", None) for route in scope["app"].routes) else "(no route)"
 
 
 def where_raised(error: BaseException) -> str:
@@ -144,7 +146,7 @@ class PlainFormatter(logging.Formatter):
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Point this server's log and LitServe's to stderr."""
+    """Point this server's log and LitServe's to stderr, and silence every library: they may quote what they read."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     for name, limit in (("glam_serve", level), ("litserve", max(level, logging.WARNING))):
@@ -152,3 +154,5 @@ def log_to_stderr(level: int = logging.INFO) -> None:
         logger.handlers = [handler]
         logger.setLevel(limit)
         logger.propagate = False
+    logging.getLogger().handlers = [logging.NullHandler()]
+    warnings.simplefilter("ignore")

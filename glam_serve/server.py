@@ -2,12 +2,15 @@
 
 import logging
 import multiprocessing
+import os
 import signal
+import sys
 from typing import Any, Literal
 
 import litserve
 from fastapi import FastAPI, HTTPException
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from litserve.utils import WorkerSetupStatus
 
 from glam.bundle import Bundle
@@ -54,6 +57,9 @@ def make_server(bundle: Bundle, *, threads: int | None, provider: str, max_uploa
     app.state.desk = Desk(bundle.model.frame)
     app.title, app.version, app.description = "GLAM", bundle.version, f"{NOTICE[0].upper()}{NOTICE[1:]}."
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in FOREIGN_PATHS]
+    for route in app.router.routes:
+        if isinstance(route, APIRoute) and route.path == api.api_path:
+            route.summary, route.operation_id = "What the model says of one breast", "predict"
     install_error_handlers(app)
     _add_routes(server, model_body(bundle))
     _publish_errors(app)
@@ -62,7 +68,7 @@ def make_server(bundle: Bundle, *, threads: int | None, provider: str, max_uploa
 
 def run_server(server: GlamServer, *, host: Host, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C, answer what is under way, and leave no process behind."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    _stop_on_sigterm()
     log_to_stderr()
     log.info("serving on http://%s:%d", host, port)
     try:
@@ -143,5 +149,13 @@ def _publish_errors(app: FastAPI) -> None:
     app.openapi = openapi
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _stop_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does; LitServe alone would die at once and leave its children."""
+    parent = os.getpid()
+
+    def stop(*_: object) -> None:
+        if os.getpid() == parent:
+            raise KeyboardInterrupt
+        sys.exit()  # the API process, forked with this handler, has answered what was under way
+
+    signal.signal(signal.SIGTERM, stop)

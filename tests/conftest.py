@@ -44,10 +44,10 @@ def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The bundle of that checkpoint; it may be served anywhere."""
-    from glam_export.build import Label, build_bundle
+    from glam_export.build import Imprint, build_bundle
 
-    label = Label(name="random", version="0.0.1", provenance={"data": "none"}, may_serve=True, may_share=True)
-    return build_bundle(random_checkpoint, tmp_path_factory.mktemp("bundles") / "random", label)
+    imprint = Imprint(name="random", version="0.0.1", provenance={"data": "none"}, may_serve=True, may_share=True)
+    return build_bundle(random_checkpoint, tmp_path_factory.mktemp("bundles") / "random", imprint)
 
 
 @pytest.fixture(scope="session")
@@ -62,16 +62,8 @@ def predictor(random_bundle: Bundle) -> "Predictor":
 @pytest.fixture(scope="session")
 def mammograms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Phantom DICOM files of one exam: "L_CC", "L_MLO", "R_CC", "R_MLO"."""
-    from glam.phantom.dicom_file import study_of, write_dicom
-    from glam.phantom.pair import draw_pair
+    from glam.phantom.exam import write_exams
 
     folder = tmp_path_factory.mktemp("mammograms")
-    study = study_of("conftest")
-    files: dict[str, Path] = {}
-    for laterality in ("L", "R"):
-        pair = draw_pair(f"conftest/{laterality}", laterality=laterality)
-        for projection in (pair.cc, pair.mlo):
-            name = f"{laterality}_{projection.view}"
-            files[name] = folder / f"{name}.dcm"
-            write_dicom(files[name], projection, study)
-    return files
+    write_exams(folder, num_exams=1, seed=11)
+    return {path.stem: path for path in folder.rglob("*.dcm")}

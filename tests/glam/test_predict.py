@@ -1,0 +1,190 @@
+import base64
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glam.bundle import Bundle
+from glam.dicom import View, read_view
+from glam.intake import InputError
+from glam.predict import INCLUDES, NOTICE, Prediction, Predictor
+from glam.runtime import open_runtime
+from glam.study import RequestError, check_prompts, prepare_study
+from glam.zeroshot import class_probabilities
+
+TOLERANCE = 2e-5
+"""Between ONNX Runtime and torch, in the numbers of an answer."""
+
+
+@pytest.fixture(scope="module")
+def views(mammograms: dict[str, Path]) -> dict[str, View]:
+    return {name: read_view(path) for name, path in mammograms.items()}
+
+
+@pytest.fixture(scope="module")
+def prediction(predictor: Predictor, views: dict[str, View]) -> Prediction:
+    return predictor.pair(views["L_CC"], views["L_MLO"], prompts=["extremely dense", "a zebra"])
+
+
+def largest_difference(one: Prediction, two: Prediction) -> float:
+    assert one.attention
+    assert two.attention
+    arrays = [(vars(one.attention)[name], vars(two.attention)[name]) for name in vars(one.attention)]
+    arrays += [(one.embedding, two.embedding)]
+    arrays += [(one.views[key].embedding, two.views[key].embedding) for key in one.views]
+    for table in ("birads", "density"):
+        arrays.append((np.array(list(getattr(one, table).values())), np.array(list(getattr(two, table).values()))))
+    return max(float(np.abs(a - b).max()) for a, b in arrays)
+
+
+def test_onnx_and_torch_agree_on_the_whole_answer(
+    prediction: Prediction, random_bundle: Bundle, random_checkpoint: Path, views: dict[str, View]
+):
+    torch_runtime = open_runtime(random_bundle, "torch", checkpoint=random_checkpoint)
+    by_torch = Predictor(random_bundle, torch_runtime).pair(views["L_CC"], views["L_MLO"])
+    assert largest_difference(prediction, by_torch) <= TOLERANCE
+
+
+def test_a_view_is_answered_alone_as_in_a_pair(predictor: Predictor, prediction: Prediction, views: dict[str, View]):
+    alone = predictor.pair(None, views["L_MLO"])
+    np.testing.assert_allclose(alone.views["mlo"].embedding, prediction.views["mlo"].embedding, atol=1e-5)
+    np.testing.assert_allclose(alone.embedding, alone.views["mlo"].embedding, atol=1e-6)
+
+
+def test_a_lone_view_has_no_attention_and_says_what_is_missing(predictor: Predictor, views: dict[str, View]):
+    alone = predictor.pair(views["R_CC"], None)
+    answer = alone.as_json(INCLUDES)
+    assert (alone.missing, answer["missing"]) == (("mlo",), ["mlo"])
+    assert answer["attention"] is None
+    assert answer["pooling"] is None
+    assert [finding.code for finding in alone.findings] == ["missing_view"]
+    assert alone.laterality == "R"
+
+
+def test_embeddings_have_length_one_and_the_breasts_is_their_mean(prediction: Prediction):
+    vectors = np.stack([view.embedding for view in prediction.views.values()])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    mean = vectors.mean(0)
+    np.testing.assert_allclose(prediction.embedding, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_probabilities_are_the_zero_shot_rule_on_the_bundles_vectors(prediction: Prediction, random_bundle: Bundle):
+    for task, shares in (("birads", prediction.birads), ("density", prediction.density)):
+        assert tuple(shares) == random_bundle.classes[task]
+        vectors = random_bundle.class_vectors(task)
+        expected = class_probabilities(prediction.embedding[None], vectors, random_bundle.scale)[0]
+        np.testing.assert_allclose(list(shares.values()), expected, atol=1e-9)
+    assert not prediction.calibrated
+
+
+def test_a_calibrated_bundle_says_so_and_keeps_the_order(random_bundle: Bundle, predictor: Predictor, views):
+    tasks = {task: {"temperature": 2.0} for task in ("birads", "density")}
+    calibrated = Predictor(replace(random_bundle, calibration=tasks), predictor.runtime).pair(views["L_CC"], None)
+    plain = predictor.pair(views["L_CC"], None)
+    assert (calibrated.calibrated, plain.calibrated) == (True, False)
+    assert max(calibrated.density.values()) < max(plain.density.values())
+    assert max(calibrated.density, key=calibrated.density.get) == max(plain.density, key=plain.density.get)
+    half = Predictor(replace(random_bundle, calibration={"density": {"temperature": 2.0}}), predictor.runtime)
+    assert not half.pair(views["L_CC"], None).calibrated
+
+
+def test_prompts_are_compared_by_cosine_and_unknown_words_are_named(prediction: Prediction, predictor: Predictor):
+    dense, zebra = prediction.prompts["extremely dense"], prediction.prompts["a zebra"]
+    assert dense.probability + zebra.probability == pytest.approx(1)
+    ratio = math.exp(predictor.bundle.scale * (dense.similarity - zebra.similarity))
+    assert dense.probability / zebra.probability == pytest.approx(ratio, rel=1e-4)
+    assert dense.unknown_words == ()
+    assert zebra.unknown_words == prediction.unknown_words == ("zebra",)
+
+
+def test_attention_rows_are_distributions(prediction: Prediction):
+    assert prediction.attention
+    for weights in vars(prediction.attention).values():
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-4)
+
+
+def test_the_frame_leads_from_the_square_to_stored_pixels_and_back(prediction: Prediction, views: dict[str, View]):
+    view = prediction.views["mlo"]
+    assert (view.frame.rows, view.frame.cols) == views["L_MLO"].pixels.shape
+    points = np.array([(3.0, 7.0), (100.0, 60.0)])
+    np.testing.assert_allclose(view.frame.to_square(view.frame.to_pixels(points)), points, atol=1e-6)
+
+
+def test_an_answer_is_json_and_always_says_where_it_comes_from(prediction: Prediction, random_bundle: Bundle):
+    answer = json.loads(json.dumps(prediction.as_json(), allow_nan=False))
+    assert answer["bundle"] == random_bundle.sha256
+    assert answer["prepare_sha"] == random_bundle.prepare_sha
+    assert answer["notice"] == NOTICE == "research use only, not for diagnosis"
+    bare = prediction.as_json(())
+    assert {"bundle", "prepare_sha", "notice", "birads", "density", "missing"} <= bare.keys()
+    assert not {"embedding", "findings", "attention", "pooling"} & bare.keys()
+    assert bare["views"]["cc"] == {"view": "CC", "laterality": "L"}
+
+
+def test_attention_is_sent_with_four_decimals(prediction: Prediction):
+    assert prediction.attention
+    sent = np.array(prediction.as_json(["attention"])["attention"]["cc_to_mlo"])
+    assert sent.shape == (3, 3, 3)
+    np.testing.assert_array_equal(sent, np.round(sent, 4))
+    np.testing.assert_allclose(sent, prediction.attention.cc_to_mlo, atol=5e-5)
+
+
+def test_pooling_weights_are_sent_on_request_as_half_floats(prediction: Prediction):
+    assert prediction.attention
+    sent = prediction.as_json(["pooling"])["pooling"]
+    weights = np.frombuffer(base64.b64decode(sent["cc"]), "<f2").reshape(sent["shape"])
+    np.testing.assert_allclose(weights, prediction.attention.pooling_cc, atol=1e-3)
+    assert "pooling" not in prediction.as_json()
+
+
+def test_nothing_of_the_patient_is_in_an_answer(prediction: Prediction, views: dict[str, View]):
+    text = json.dumps(prediction.as_json(INCLUDES)) + repr(prediction)
+    assert views["L_CC"].patient_id
+    assert views["L_CC"].patient_id not in text
+    assert views["L_CC"].study_uid not in text
+
+
+def test_an_include_that_is_none_is_refused(prediction: Prediction):
+    with pytest.raises(ValueError, match="include 'pixels' is none of embedding"):
+        prediction.as_json(["pixels"])
+
+
+def test_two_breasts_are_no_pair(predictor: Predictor, views: dict[str, View]):
+    with pytest.raises(InputError, match="same breast") as error:
+        predictor.pair(views["L_CC"], views["R_MLO"])
+    assert error.value.code == "side_mismatch"
+
+
+def test_a_view_in_the_others_place_is_refused_alone_too(predictor: Predictor, views: dict[str, View]):
+    with pytest.raises(InputError) as error:
+        predictor.pair(views["L_MLO"], None)
+    assert (error.value.code, error.value.where) == ("view_mismatch", "cc")
+
+
+def test_no_view_is_no_request(predictor: Predictor):
+    with pytest.raises(RequestError, match="send a CC view") as error:
+        predictor.pair(None, None)
+    assert (error.value.code, error.value.status) == ("missing_view", 422)
+
+
+def test_a_black_image_is_an_error_of_its_view(random_bundle: Bundle, views: dict[str, View]):
+    black = replace(views["L_MLO"], pixels=np.zeros_like(views["L_MLO"].pixels))
+    with pytest.raises(InputError) as error:
+        prepare_study(random_bundle.model.frame, views["L_CC"], black)
+    assert (error.value.code, error.value.where) == ("no_breast", "mlo")
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [([" "], "empty"), (["a"] * 3 + ["b" * 3000], "longer"), (map(str, range(65)), "65 prompts")],
+)
+def test_prompts_that_cannot_be_used_are_refused(prompts, message: str):
+    with pytest.raises(RequestError, match=message):
+        check_prompts(list(prompts))
+
+
+def test_a_prompt_given_twice_counts_once():
+    assert check_prompts(["a mass ", "a mass", "none"]) == ("a mass", "none")
