@@ -46,7 +46,7 @@ def unit_vectors(vectors: Tensor) -> Tensor:
 class RegionPooling(nn.Module):
     """Free pooling, as released: learned queries attend to all patches, and nothing ties a query to a place."""
 
-    blocked: Tensor | None
+    preference: Tensor | None  # (region, patch), added to the attention logits
 
     def __init__(self, config: AlignmentConfig, *, dim: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class RegionPooling(nn.Module):
         self.ln_q = nn.LayerNorm(dim)
         self.ln_k = nn.LayerNorm(dim)
         self.attn = nn.MultiheadAttention(dim, config.pooling_heads, batch_first=True)
-        self.register_buffer("blocked", None)
+        self.register_buffer("preference", None)
 
     def queries(self) -> Tensor:
         """One query a region: (region, dim)."""
@@ -64,7 +64,7 @@ class RegionPooling(nn.Module):
         """(batch, patch, dim) -> the regions of each view."""
         keys = self.ln_k(patches)
         queries = self.ln_q(self.queries()).expand(patches.shape[0], -1, -1)  # (batch, region, dim)
-        vectors, weights = self.attn(queries, keys, keys, attn_mask=self.blocked)
+        vectors, weights = self.attn(queries, keys, keys, attn_mask=self.preference)
         return Regions(vectors=vectors, weights=weights)
 
 
@@ -76,7 +76,7 @@ class AnchoredPooling(RegionPooling):
     def __init__(self, config: AlignmentConfig, *, dim: int, grid: int) -> None:
         super().__init__(config, dim=dim)
         self.register_buffer("position", position_code(config.side, dim), persistent=False)
-        self.register_buffer("blocked", ~window_mask(config.side, grid, config.window), persistent=False)
+        self.register_buffer("preference", centre_preference(config, grid), persistent=False)
 
     def queries(self) -> Tensor:
         """One query a region: (region, dim)."""
@@ -107,6 +107,23 @@ class AlignmentModule(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.cc_to_mlo = SliceAttention(dim, config.slice_heads)
         self.mlo_to_cc = SliceAttention(dim, config.slice_heads)
+        if config.start == "matching":
+            self.start_matching()
+
+    @torch.no_grad()
+    def start_matching(self) -> None:
+        """Let pooling average the patches and slices compare the regions as they are.
+
+        A random start learns some code for the rows of a slice, and nothing ties that code to the row it looks at:
+        the local loss (Eq. 4) is the same under any permutation of the rows that is read back by the projections.
+        """
+        for pool in (self.pool_cc, self.pool_mlo):
+            _, _, value = pool.attn.in_proj_weight.chunk(3)
+            for projection in (value, pool.attn.out_proj.weight):
+                nn.init.eye_(projection)
+        for slices in (self.cc_to_mlo, self.mlo_to_cc):
+            for projection in (*slices.attn.in_proj_weight.chunk(3), slices.attn.out_proj.weight):
+                nn.init.eye_(projection)
 
     def forward(self, patches_cc: Tensor, patches_mlo: Tensor) -> Alignment:
         """Two times (batch, patch, dim), LayerNormed, row-major."""
@@ -148,6 +165,18 @@ def position_code(side: int, dim: int) -> Tensor:
     rows = along.unsqueeze(1).expand(-1, side, -1)
     cols = along.unsqueeze(0).expand(side, -1, -1)
     return torch.cat([rows, cols], dim=2).flatten(0, 1)
+
+
+def centre_preference(config: AlignmentConfig, grid: int) -> Tensor:
+    """What anchoring adds to the logits of region and patch: minus infinity beyond the window, (region, patch)."""
+    seen = window_mask(config.side, grid, config.window)
+    region = (torch.arange(config.side) + 0.5) / config.side
+    patch = (torch.arange(grid) + 0.5) / grid
+    distance = (region.unsqueeze(1) - patch).square() * config.side**2  # (side, grid), in regions, squared
+    squared = distance[:, None, :, None] + distance[None, :, None, :]  # (row, col, patch row, patch col)
+    flat = squared.flatten(2).flatten(0, 1)
+    liking = torch.zeros_like(flat) if config.spread is None else -flat / (2 * config.spread**2)
+    return liking.masked_fill(~seen, -torch.inf)
 
 
 def window_mask(side: int, grid: int, window: float) -> Tensor:

@@ -15,7 +15,7 @@ class FrameConfig:
     size: int = 518
     """Side of the square, in pixels."""
     kind: FrameKind = "stretch"
-    """stretch: the breast box fills the square, as the released code does; isotropic: one scale for both axes, padded."""
+    """stretch: the breast box fills the square, as in the released code; isotropic: one scale for both axes, padded."""
     align_mlo: bool = True
     """Rotate the MLO view so that its chest-nipple axis is horizontal, and mask the pectoral muscle."""
 
@@ -36,7 +36,9 @@ class VisionConfig:
     num_heads: int = 12
     num_registers: int = 4
     stem: Literal["linear", "conv"] = "linear"
-    """linear: one convolution of a patch, as in DINOv2; conv: a few small strided ones, which learn faster from little."""
+    """linear: one convolution a patch, as in DINOv2; conv: a few small strided ones, which learn from fewer images."""
+    positions: Literal["learned", "none"] = "learned"
+    """learned: a vector a patch, as in DINOv2; none: a patch knows its place only by what lies around it."""
     layer_scale: float = 1e-5
     """Initial LayerScale gain."""
     timm_name: str | None = None
@@ -96,6 +98,12 @@ class AlignmentConfig:
     slice_heads: int = 4
     window: float = 1.5
     """Reach of an anchored query along each axis, in regions from its centre."""
+    spread: float | None = 0.5
+    """How far from its centre an anchored query prefers to look: a Gaussian's standard deviation, in regions.
+    None: all of its window alike."""
+    start: Literal["matching", "random"] = "matching"
+    """matching: values start unprojected, so that a region starts by looking at its likeness in the other view;
+    random: as in the released code, where what is attended to may stand for anything."""
 
     @property
     def num_regions(self) -> int:
@@ -145,14 +153,14 @@ def glam() -> ModelConfig:
 
 def glam_paper() -> ModelConfig:
     """The printed paper (Du et al., MICCAI 2025): free region queries."""
-    return ModelConfig(alignment=AlignmentConfig(pooling="free"))
+    return ModelConfig(alignment=AlignmentConfig(pooling="free", start="random"))
 
 
 def glam_official() -> ModelConfig:
     """The released code (XYPB/GLAM b863b78): six text layers at position 0, SimCLR head, unbounded temperatures."""
     return ModelConfig(
         text=TextConfig(vocab_size=28999, depth=6, position_ids="official_zero", wrap_tokens=True, dropout=0.1),
-        alignment=AlignmentConfig(pooling="free"),
+        alignment=AlignmentConfig(pooling="free", start="random"),
         max_scale=None,
         view_projection=True,
     )

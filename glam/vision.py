@@ -80,6 +80,7 @@ def _vit(config: VisionConfig) -> VisionTransformer:
         init_values=config.layer_scale,
         reg_tokens=config.num_registers,
         no_embed_class=True,
+        pos_embed="learn" if config.positions == "learned" else "none",
         **stem,
     )
 

@@ -174,7 +174,7 @@ def _alignment_config(weights: Weights, *, slice_heads: int) -> AlignmentConfig:
     side = math.isqrt(num_regions)
     if side**2 != num_regions:
         raise ValueError(f"merge_patch1.query has {num_regions} regions, which is no square")
-    return AlignmentConfig(side=side, pooling="free", pooling_heads=8, slice_heads=slice_heads)
+    return AlignmentConfig(side=side, pooling="free", pooling_heads=8, slice_heads=slice_heads, start="random")
 
 
 def _stored_image_size(weights: Weights) -> int:

@@ -7,6 +7,7 @@ from glam.alignment import (
     AnchoredPooling,
     RegionPooling,
     SliceAttention,
+    centre_preference,
     position_code,
     unit_vectors,
     window_mask,
@@ -142,10 +143,40 @@ def test_position_code_tells_all_places_apart():
 
 
 def test_buffers_that_follow_from_the_config_are_not_saved():
-    assert not [name for name in small_module().state_dict() if "blocked" in name or "position" in name]
+    assert not [name for name in small_module().state_dict() if "preference" in name or "position" in name]
 
 
 def test_unit_vectors_are_computed_in_fp32_at_least():
     assert unit_vectors(torch.ones(1, 4, dtype=torch.bfloat16)).dtype == torch.float32
     assert unit_vectors(torch.ones(1, 4, dtype=torch.float64)).dtype == torch.float64
     assert not unit_vectors(torch.zeros(1, 4)).isnan().any()
+
+
+def test_a_matching_start_looks_at_the_likeness_of_a_region():
+    """The MLO view holds the rows of the CC view in another order: the maps follow them before any training."""
+    config = AlignmentConfig(side=SIDE, pooling_heads=1, slice_heads=1, window=0.5)
+    module = AlignmentModule(config, dim=16, grid=SIDE).eval()
+    cc = torch.nn.functional.one_hot(torch.arange(SIDE**2), 16).float()[None] * 9
+    order = torch.tensor([2, 0, 1])  # row of MLO -> row of CC
+    mlo = cc.unflatten(1, (SIDE, SIDE))[:, order].flatten(1, 2)
+    alignment = aligned(module, cc, mlo)
+    assert alignment.cc_to_mlo.argmax(dim=-1)[0].tolist() == [order.argsort().tolist()] * SIDE
+    assert alignment.mlo_to_cc.argmax(dim=-1)[0].tolist() == [order.tolist()] * SIDE
+
+
+def test_a_random_start_does_not():
+    torch.manual_seed(0)
+    config = AlignmentConfig(side=SIDE, pooling_heads=1, slice_heads=1, window=0.5, start="random")
+    module = AlignmentModule(config, dim=16, grid=SIDE).eval()
+    cc = torch.nn.functional.one_hot(torch.arange(SIDE**2), 16).float()[None] * 9
+    assert aligned(module, cc, cc).cc_to_mlo.argmax(dim=-1)[0].tolist() != [[0, 1, 2]] * SIDE
+
+
+def test_an_anchored_query_prefers_its_centre():
+    config = AlignmentConfig(side=SIDE, window=1.5, spread=0.5)
+    liking = centre_preference(config, GRID).unflatten(1, (GRID, GRID))[4]  # the region in the middle
+    assert liking[4, 4] == 0
+    assert liking[4, 7] == pytest.approx(-2.0)  # one region off at half a region's spread
+    assert liking[0, 4] == pytest.approx(-((4 / 3) ** 2) * 2)
+    flat = centre_preference(AlignmentConfig(side=SIDE, window=1.5, spread=None), GRID)
+    assert set(flat.unique().tolist()) == {0.0, float("-inf")}

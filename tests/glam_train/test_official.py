@@ -261,7 +261,7 @@ def small_official(**vision) -> ModelConfig:
             vocab_size=420, hidden_dim=32, depth=1, num_heads=2, ffn_dim=40, max_positions=160,
             position_ids="official_zero", wrap_tokens=True, dropout=0.1,
         ),
-        alignment=AlignmentConfig(pooling="free"),
+        alignment=AlignmentConfig(pooling="free", start="random"),
         frame=FrameConfig(size=sizes["image_size"]),
         joint_dim=16,
         max_scale=None,
