@@ -18,6 +18,7 @@ from glam.phantom.truth import ViewTruth, view_truth
 
 _LOBULE_MM3 = 0.4  # gland of a lobule of weight 1
 _CURVE_MM3 = 0.9  # gland that one point of a curve stands for
+_CURVE_MM = 2.0  # most that curves add: one seen end-on would pass for a calcification
 _NIPPLE_MM = (5.5, 5.0, 11.0)  # how far it stands out, half its width, its thickness along the ray
 _CROP = 32  # the columns of a crop are a multiple of it, so that tables of few sizes are kept
 
@@ -137,13 +138,14 @@ def _strands_mm(strands: Strands, sheet: _Sheet) -> np.ndarray:
     pitch = step * sheet.px_mm
     shape = (-(-sheet.shape[0] // step), -(-sheet.shape[1] // step))
     total = np.zeros(shape, np.float32)
-    for points, weights, sigma_mm in (
-        (strands.lobules, _LOBULE_MM3 * strands.lobule_weights, 1.0),
-        (strands.curves, _CURVE_MM3 * strands.curve_weights, 0.43),
+    for points, weights, sigma_mm, most_mm in (
+        (strands.lobules, _LOBULE_MM3 * strands.lobule_weights, 1.0, np.inf),
+        (strands.curves, _CURVE_MM3 * strands.curve_weights, 0.43, _CURVE_MM),
     ):
         nu = sheet.geometry.across(points)
         x, y = sheet.pixels_of(*sheet.geometry.detector_of(points[:, 0], nu, iterations=3))
-        total += blur(splat(x / step, y / step, weights / pitch**2, shape), sigma_mm / pitch)
+        layer = blur(splat(x / step, y / step, weights / pitch**2, shape), sigma_mm / pitch)
+        total += np.minimum(layer, most_mm)
     return sheet.fine(total, step)
 
 
