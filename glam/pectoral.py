@@ -17,11 +17,13 @@ PRIOR_ANGLE_DEG = 19.0
 PRIOR_SPREAD_DEG = 18.0
 REACH = (0.3, 0.42)
 """How far from the chest-wall edge, along the axis to the nipple, a line may meet it: behind and before."""
+USUAL_REACH = (0.05, 0.25)
+"""Where along that axis lines usually meet it: middle and spread."""
 LINE_LENGTH = 0.25
 """A line at least so long, as a share of the picture's height, has its full weight."""
 EDGE_PROFILE = np.bartlett(13) / 6
 """Weights of the darkening over neighbouring offsets: wide enough that noise averages out."""
-MIN_CONFIDENCE = 0.2
+MIN_CONFIDENCE = 0.15
 """Noise without an edge stays below it."""
 FIT_WIDTHS = (8.0, 6.0, 5.0)
 """How far from the line, in pixels of the small picture, an edge counts in each round of the fit."""
@@ -42,7 +44,7 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     """Return the edge from bright muscle to darker breast in the upper chest-wall corner.
 
     Among all lines of 6 to 45 degrees to the vertical that pass behind the breast: the one across which the picture
-    darkens most, on average and for long enough, weighed by how usual its angle is. None: no line stands out.
+    darkens most, on average and for long enough, weighed by how usual its angle and place are. None: none stands out.
     """
     skin, edge = skin_points(mask), chest_wall(mask).offset
     edges = _edge_points(picture, _region(mask, skin))
@@ -93,7 +95,7 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     """Return the best line of an angle; its confidence is its score.
 
     The score of an offset is the mean darkening across the line, -1..1, times how long the line is, 0..1, times how
-    usual the angle is. `axis` is that of `_edge_axis`. Only every fourth edge point is here.
+    usual angle and place are. `axis` is that of `_edge_axis`. Only every fourth edge point is here.
     """
     normal = Line(angle_deg, 0.0, 0.0).normal
     start, length = axis
@@ -106,6 +108,8 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     total, count = (np.convolve(values, EDGE_PROFILE, "same") for values in (total, count))
     score = total / np.maximum(count, 0.25) * np.minimum(4 * count / (LINE_LENGTH * rows), 1)
     score *= np.exp(-0.5 * ((angle_deg - PRIOR_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
+    reach = (lowest + np.arange(bins) + 0.5 - start) / length
+    score *= np.exp(-0.5 * ((reach - USUAL_REACH[0]) / USUAL_REACH[1]) ** 2)
     best = int(np.argmax(score))
     return Line(float(angle_deg), lowest + best + 0.5, float(np.clip(score[best], 0, 1)))
 
