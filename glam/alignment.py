@@ -43,6 +43,49 @@ def unit_vectors(vectors: Tensor) -> Tensor:
     return F.normalize(precise, dim=-1, eps=1e-6)  # torch's own 1e-12 is lost in fp16
 
 
+class ProjectedAttention(nn.Module):
+    """Multi-head attention as released: what comes out is projected, so that it need not look like what was seen."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.attn = nn.MultiheadAttention(dim, heads, batch_first=True)
+
+    def forward(self, queries: Tensor, keys: Tensor, preference: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(batch, query, dim) and (batch, key, dim) -> values (batch, query, dim), weights (batch, query, key)."""
+        return self.attn(queries, keys, keys, attn_mask=preference)
+
+
+class PlainAttention(nn.Module):
+    """Attention whose outcome is the weighted mean of the keys themselves: the map is all there is to learn.
+
+    Queries and keys are compared through projections that start as the identity.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key = nn.Linear(dim, dim, bias=False)
+        for projection in (self.query, self.key):
+            nn.init.eye_(projection.weight)
+
+    def forward(self, queries: Tensor, keys: Tensor, preference: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(batch, query, dim) and (batch, key, dim) -> values (batch, query, dim), weights (batch, query, key)."""
+        query = self.query(queries).unflatten(-1, (self.heads, -1))  # (batch, query, head, dim / head)
+        key = self.key(keys).unflatten(-1, (self.heads, -1))  # (batch, key, head, dim / head)
+        logits = torch.einsum("bqhd,bkhd->bhqk", query, key) * query.shape[-1] ** -0.5
+        if preference is not None:
+            logits = logits + preference
+        weights = logits.softmax(dim=-1).mean(dim=1)  # (batch, query, key)
+        return weights @ keys, weights
+
+
+ATTENTIONS: dict[str, type[ProjectedAttention] | type[PlainAttention]] = {
+    "projected": ProjectedAttention,
+    "plain": PlainAttention,
+}
+
+
 class RegionPooling(nn.Module):
     """Free pooling, as released: learned queries attend to all patches, and nothing ties a query to a place."""
 
@@ -53,7 +96,7 @@ class RegionPooling(nn.Module):
         self.query = nn.Parameter(torch.randn(config.num_regions, dim))
         self.ln_q = nn.LayerNorm(dim)
         self.ln_k = nn.LayerNorm(dim)
-        self.attn = nn.MultiheadAttention(dim, config.pooling_heads, batch_first=True)
+        self.attention = ATTENTIONS[config.values](dim, config.pooling_heads)
         self.register_buffer("preference", None)
 
     def queries(self) -> Tensor:
@@ -62,14 +105,13 @@ class RegionPooling(nn.Module):
 
     def forward(self, patches: Tensor) -> Regions:
         """(batch, patch, dim) -> the regions of each view."""
-        keys = self.ln_k(patches)
         queries = self.ln_q(self.queries()).expand(patches.shape[0], -1, -1)  # (batch, region, dim)
-        vectors, weights = self.attn(queries, keys, keys, attn_mask=self.preference)
+        vectors, weights = self.attention(queries, self.ln_k(patches), self.preference)
         return Regions(vectors=vectors, weights=weights)
 
 
 class AnchoredPooling(RegionPooling):
-    """Query (row, col) knows its place in the square and attends only to the patches around it."""
+    """Query (row, col) knows its place in the square and attends to the patches around it, most to the nearest."""
 
     position: Tensor
 
@@ -86,13 +128,13 @@ class AnchoredPooling(RegionPooling):
 class SliceAttention(nn.Module):
     """Eq. 3: every region of a slice attends to the same slice of the other view."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, config: AlignmentConfig, *, dim: int) -> None:
         super().__init__()
-        self.attn = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.attention = ATTENTIONS[config.values](dim, config.slice_heads)
 
     def forward(self, query_columns: Tensor, key_columns: Tensor) -> SliceMatch:
         """Two times (batch * col, row, dim): row i of a column is matched with the rows of the other view's column."""
-        aligned, weights = self.attn(query_columns, key_columns, key_columns)
+        aligned, weights = self.attention(query_columns, key_columns)
         return SliceMatch(aligned=aligned, weights=weights)
 
 
@@ -105,25 +147,8 @@ class AlignmentModule(nn.Module):
         self.pool_cc = _pooling(config, dim, grid)
         self.pool_mlo = _pooling(config, dim, grid)
         self.norm = nn.LayerNorm(dim)
-        self.cc_to_mlo = SliceAttention(dim, config.slice_heads)
-        self.mlo_to_cc = SliceAttention(dim, config.slice_heads)
-        if config.start == "matching":
-            self.start_matching()
-
-    @torch.no_grad()
-    def start_matching(self) -> None:
-        """Let pooling average the patches and slices compare the regions as they are.
-
-        A random start learns some code for the rows of a slice, and nothing ties that code to the row it looks at:
-        the local loss (Eq. 4) is the same under any permutation of the rows that is read back by the projections.
-        """
-        for pool in (self.pool_cc, self.pool_mlo):
-            _, _, value = pool.attn.in_proj_weight.chunk(3)
-            for projection in (value, pool.attn.out_proj.weight):
-                nn.init.eye_(projection)
-        for slices in (self.cc_to_mlo, self.mlo_to_cc):
-            for projection in (*slices.attn.in_proj_weight.chunk(3), slices.attn.out_proj.weight):
-                nn.init.eye_(projection)
+        self.cc_to_mlo = SliceAttention(config, dim=dim)
+        self.mlo_to_cc = SliceAttention(config, dim=dim)
 
     def forward(self, patches_cc: Tensor, patches_mlo: Tensor) -> Alignment:
         """Two times (batch, patch, dim), LayerNormed, row-major."""

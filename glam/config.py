@@ -101,9 +101,10 @@ class AlignmentConfig:
     spread: float | None = 0.5
     """How far from its centre an anchored query prefers to look: a Gaussian's standard deviation, in regions.
     None: all of its window alike."""
-    start: Literal["matching", "random"] = "matching"
-    """matching: values start unprojected, so that a region starts by looking at its likeness in the other view;
-    random: as in the released code, where what is attended to may stand for anything."""
+    values: Literal["plain", "projected"] = "plain"
+    """plain: a region is the weighted mean of its patches, and finds the weighted mean of the other view's regions;
+    projected: both through learned projections, as printed and released, and what is attended to may stand for
+    anything (docs/adr/0004-plain-values.md)."""
 
     @property
     def num_regions(self) -> int:
@@ -153,14 +154,14 @@ def glam() -> ModelConfig:
 
 def glam_paper() -> ModelConfig:
     """The printed paper (Du et al., MICCAI 2025): free region queries."""
-    return ModelConfig(alignment=AlignmentConfig(pooling="free", start="random"))
+    return ModelConfig(alignment=AlignmentConfig(pooling="free", values="projected"))
 
 
 def glam_official() -> ModelConfig:
     """The released code (XYPB/GLAM b863b78): six text layers at position 0, SimCLR head, unbounded temperatures."""
     return ModelConfig(
         text=TextConfig(vocab_size=28999, depth=6, position_ids="official_zero", wrap_tokens=True, dropout=0.1),
-        alignment=AlignmentConfig(pooling="free", start="random"),
+        alignment=AlignmentConfig(pooling="free", values="projected"),
         max_scale=None,
         view_projection=True,
     )

@@ -25,11 +25,13 @@ NAMES = {
     "img_encoder_q.global_embed.": "image_projection.",
     "text_encoder_q.model.": "text.bert.",
     "text_encoder_q.global_embed.": "text_projection.",
+    "merge_patch1.attn.": "alignment.pool_cc.attention.attn.",
     "merge_patch1.": "alignment.pool_cc.",
+    "merge_patch2.attn.": "alignment.pool_mlo.attention.attn.",
     "merge_patch2.": "alignment.pool_mlo.",
     "patch_ln.": "alignment.norm.",
-    "view_attn1.": "alignment.cc_to_mlo.attn.",
-    "view_attn2.": "alignment.mlo_to_cc.attn.",
+    "view_attn1.": "alignment.cc_to_mlo.attention.attn.",
+    "view_attn2.": "alignment.mlo_to_cc.attention.attn.",
     "simclr_proj.layers.0.": "view_projection.hidden.",
     "simclr_proj.layers.1.": "view_projection.hidden_norm.",
     "simclr_proj.layers.3.": "view_projection.out.",
@@ -174,7 +176,7 @@ def _alignment_config(weights: Weights, *, slice_heads: int) -> AlignmentConfig:
     side = math.isqrt(num_regions)
     if side**2 != num_regions:
         raise ValueError(f"merge_patch1.query has {num_regions} regions, which is no square")
-    return AlignmentConfig(side=side, pooling="free", pooling_heads=8, slice_heads=slice_heads, start="random")
+    return AlignmentConfig(side=side, pooling="free", pooling_heads=8, slice_heads=slice_heads, values="projected")
 
 
 def _stored_image_size(weights: Weights) -> int:

@@ -5,8 +5,10 @@ from torch import nn
 from glam.alignment import (
     AlignmentModule,
     AnchoredPooling,
+    PlainAttention,
     RegionPooling,
     SliceAttention,
+    SliceMatch,
     centre_preference,
     position_code,
     unit_vectors,
@@ -74,10 +76,10 @@ def test_patches_of_another_slice_change_nothing_in_a_slice(view):
 
 def test_slice_attention_equals_a_loop_over_columns_and_heads():
     torch.manual_seed(0)
-    slices = SliceAttention(DIM, heads=2).eval()
+    slices = SliceAttention(AlignmentConfig(slice_heads=2, values="projected"), dim=DIM).attention.eval()
     query, key = torch.randn(5, SIDE, DIM), torch.randn(5, SIDE, DIM)
     with torch.no_grad():
-        match = slices(query, key)
+        match = SliceMatch(*slices(query, key))
         queries, keys, values = (
             nn.functional.linear(columns, weight, bias)
             for columns, weight, bias in zip(
@@ -152,8 +154,8 @@ def test_unit_vectors_are_computed_in_fp32_at_least():
     assert not unit_vectors(torch.zeros(1, 4)).isnan().any()
 
 
-def test_a_matching_start_looks_at_the_likeness_of_a_region():
-    """The MLO view holds the rows of the CC view in another order: the maps follow them before any training."""
+def test_with_plain_values_a_region_looks_at_its_likeness_before_any_training():
+    """The MLO view holds the rows of the CC view in another order: the maps follow them."""
     config = AlignmentConfig(side=SIDE, pooling_heads=1, slice_heads=1, window=0.5)
     module = AlignmentModule(config, dim=16, grid=SIDE).eval()
     cc = torch.nn.functional.one_hot(torch.arange(SIDE**2), 16).float()[None] * 9
@@ -164,12 +166,23 @@ def test_a_matching_start_looks_at_the_likeness_of_a_region():
     assert alignment.mlo_to_cc.argmax(dim=-1)[0].tolist() == [order.tolist()] * SIDE
 
 
-def test_a_random_start_does_not():
+def test_plain_attention_finds_the_weighted_mean_of_its_keys():
     torch.manual_seed(0)
-    config = AlignmentConfig(side=SIDE, pooling_heads=1, slice_heads=1, window=0.5, start="random")
-    module = AlignmentModule(config, dim=16, grid=SIDE).eval()
-    cc = torch.nn.functional.one_hot(torch.arange(SIDE**2), 16).float()[None] * 9
-    assert aligned(module, cc, cc).cc_to_mlo.argmax(dim=-1)[0].tolist() != [[0, 1, 2]] * SIDE
+    attention = PlainAttention(DIM, heads=2).eval()
+    nn.init.normal_(attention.query.weight)
+    nn.init.normal_(attention.key.weight)
+    queries, keys = torch.randn(5, 4, DIM), torch.randn(5, SIDE, DIM)
+    preference = torch.randn(4, SIDE)
+    with torch.no_grad():
+        values, weights = attention(queries, keys, preference)
+        query, key = attention.query(queries), attention.key(keys)
+    for row in range(5):
+        maps = [
+            (query[row][:, head] @ key[row][:, head].T / 4**0.5 + preference).softmax(dim=1)
+            for head in (slice(0, 4), slice(4, 8))
+        ]
+        assert torch.allclose(weights[row], (maps[0] + maps[1]) / 2, atol=1e-6)
+        assert torch.allclose(values[row], weights[row] @ keys[row], atol=1e-6)
 
 
 def test_an_anchored_query_prefers_its_centre():

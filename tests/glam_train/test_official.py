@@ -261,7 +261,7 @@ def small_official(**vision) -> ModelConfig:
             vocab_size=420, hidden_dim=32, depth=1, num_heads=2, ffn_dim=40, max_positions=160,
             position_ids="official_zero", wrap_tokens=True, dropout=0.1,
         ),
-        alignment=AlignmentConfig(pooling="free", start="random"),
+        alignment=AlignmentConfig(pooling="free", values="projected"),
         frame=FrameConfig(size=sizes["image_size"]),
         joint_dim=16,
         max_scale=None,
@@ -329,7 +329,7 @@ def test_weights_stored_in_bf16_are_brought_to_fp32(released_518):
         ("patch_ln.bias", None, "nothing for alignment.norm.bias"),
         ("merge_patch1.query", None, "the checkpoint has no merge_patch1.query"),
         ("merge_patch1.query", (80, 48), "80 regions, which is no square"),
-        ("view_attn1.in_proj_bias", (7,), "alignment.cc_to_mlo.attn.in_proj_bias is"),
+        ("view_attn1.in_proj_bias", (7,), "alignment.cc_to_mlo.attention.attn.in_proj_bias is"),
     ],
 )
 def test_a_key_too_many_too_few_or_of_another_shape_is_named(released_518, name, shape, message):
