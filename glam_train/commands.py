@@ -197,7 +197,7 @@ class Provenance:
 
     run_folder: Path
     """Folder of the run."""
-    figures: Path | None = None
+    results: Path | None = None
     """What `glam-train evaluate` wrote, to be carried in the bundle."""
     licence: str | None = None
     """Licence of the data; phantoms need none."""
@@ -207,8 +207,8 @@ class Provenance:
         from .run_folder import provenance
 
         content = provenance(self.run_folder, licence=self.licence)
-        if self.figures is not None:
-            content["metrics"] = json.loads(self.figures.read_text())
+        if self.results is not None:
+            content["metrics"] = json.loads(self.results.read_text())
         sys.stdout.write(json.dumps(content, indent=1) + "\n")
 
 
