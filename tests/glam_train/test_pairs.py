@@ -1,0 +1,98 @@
+"""Phantoms and manifests into caches, by the commands a person types."""
+
+import json
+
+import numpy as np
+import pytest
+
+from glam.config import FrameConfig
+from glam.geometry import frame_from_json
+from glam.phantom import PhantomOptions
+from glam.phantom.exam import write_exams
+from glam_train.cache import CacheError, read_cache
+from glam_train.commands import Prepare, PreparePhantoms
+from glam_train.manifest_pairs import paired_rows, prepared_files
+from glam_train.phantom_pairs import CONSPICUOUS, NATURAL, TRAINING_SEED, options_of, prepared_phantom
+
+FRAME = FrameConfig(size=56)
+
+
+@pytest.fixture(scope="module")
+def exams(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exams")
+    write_exams(folder, num_exams=2, seed=4, options=PhantomOptions(px_mm=0.96))
+    return folder
+
+
+def all_of(folder, split: str) -> None:
+    """Put every row of the manifest into one split."""
+    manifest = folder / "manifest.csv"
+    header, *rows = manifest.read_text().splitlines()
+    place = header.split(",").index("split")
+    cells = [row.split(",") for row in rows]
+    manifest.write_text(
+        "\n".join([header, *(",".join([*row[:place], split, *row[place + 1 :]]) for row in cells)]) + "\n"
+    )
+
+
+def test_a_training_phantom_is_the_same_whoever_draws_it():
+    first, again = (prepared_phantom(3, seed=TRAINING_SEED, frame=FRAME) for _ in range(2))
+    assert np.array_equal(first.cc.pixels, again.cc.pixels)
+    assert first.record == again.record
+
+
+def test_its_record_places_the_same_points_in_both_views():
+    pair = prepared_phantom(0, seed=TRAINING_SEED, frame=FRAME)
+    tissue = {key: np.array(points) for key, points in pair.record["points"]["tissue"].items()}
+    assert tissue["cc"].shape == tissue["mlo"].shape == (200, 2)
+    columns = [
+        view.frame.to_square(tissue[key])[:, 0] / FRAME.size for key, view in (("cc", pair.cc), ("mlo", pair.mlo))
+    ]
+    assert np.median(np.abs(columns[0] - columns[1])) < 0.06  # the prior that GLAM is built on
+
+
+def test_most_training_phantoms_are_conspicuous():
+    drawn = [options_of(index, seed=TRAINING_SEED) for index in range(400)]
+    assert 0.55 < sum(options == CONSPICUOUS for options in drawn) / 400 < 0.75
+    assert set(map(id, drawn)) == {id(CONSPICUOUS), id(NATURAL)}
+
+
+def test_phantoms_are_prepared_by_a_command_that_can_be_run_again(tmp_path, capsys):
+    command = PreparePhantoms(out=tmp_path / "cache", pairs=2, workers=1)
+    command.run()
+    assert json.loads(capsys.readouterr().out) == {"pairs": 2, "seed": TRAINING_SEED}
+    before = (tmp_path / "cache" / "shard-00000.npy").stat().st_mtime_ns
+    command.run()
+    assert (tmp_path / "cache" / "shard-00000.npy").stat().st_mtime_ns == before
+    with pytest.raises(CacheError, match="other data"):
+        PreparePhantoms(out=tmp_path / "cache", pairs=2, seed=9, workers=1).run()
+
+
+def test_a_manifest_is_prepared_by_a_command(exams, tmp_path, capsys):
+    all_of(exams, "train")
+    Prepare(manifest=exams / "manifest.csv", out=tmp_path / "cache", preset="tiny").run()
+    assert json.loads(capsys.readouterr().out) == {"pairs": 4, "of": 4, "breasts_with_one_view": 0}
+    cache = read_cache(tmp_path / "cache")
+    assert cache.squares(0).shape == (2, 252, 252)
+    assert {record["facts"]["laterality"] for record in cache.records} == {"L", "R"}
+    assert frame_from_json(cache.records[0]["frames"]["mlo"]).size == 252
+
+
+def test_an_unusable_file_is_named_by_id_and_code_and_its_pair_left_out(exams, capsys):
+    all_of(exams, "train")
+    (rows, *_), _ = paired_rows(exams / "manifest.csv", split="train")
+    broken = exams / "broken.dcm"
+    broken.write_bytes(b"no DICOM")
+    assert prepared_files((rows[0] | {"path": str(broken)}, rows[1]), frame=FRAME) is None
+    said = capsys.readouterr().err
+    assert rows[0]["image_id"] in said
+    assert "not_dicom" in said
+
+
+def test_a_breast_with_one_view_is_counted_and_not_trained_on(exams, tmp_path):
+    all_of(exams, "train")
+    header, *rows = (exams / "manifest.csv").read_text().splitlines()
+    fewer = exams / "fewer.csv"
+    fewer.write_text("\n".join([header, *rows[1:]]) + "\n")
+    whole, lone = paired_rows(fewer, split="train")
+    assert (len(whole), lone) == (3, 1)
