@@ -136,7 +136,7 @@ class Inspect:
 class Phantom:
     """Draw synthetic exams: four DICOM files each, their reports, and where each lesion and some tissue points are."""
 
-    out: Path
+    out: Path = Path("phantoms")
     """Folder to write to."""
     exams: int = 1
     """Number of exams, of four views each."""
