@@ -9,7 +9,7 @@ INSTALL := pip install --quiet --disable-pip-version-check --constraint constrai
 CC_FILE := $(if $(filter default,$(origin CC)),,$(CC))
 
 # The demo model: how many phantoms, and the export of its newest checkpoint with what it saw.
-DEMO_PAIRS := 2560
+DEMO_PAIRS := 2048
 EXPORT_DEMO = $(BIN)/glam-export onnx "$$(ls -d runs/demo/checkpoints/step-* | tail -n 1)" --out glam/demo --name glam-demo \
   --version 0.1.0 --provenance runs/provenance.json --overwrite
 # glibc gives large arrays back to the system at once, and training asks for them anew at every step: keep them.

@@ -171,7 +171,14 @@ def tiny() -> ModelConfig:
     """A model that two CPU cores can train: 252 px, 18 x 18 patches, the same 9 x 9 regions."""
     return ModelConfig(
         vision=VisionConfig(
-            image_size=252, embed_dim=128, depth=3, num_heads=2, num_registers=0, stem="conv", layer_scale=1.0
+            image_size=252,
+            embed_dim=128,
+            depth=3,
+            num_heads=2,
+            num_registers=0,
+            stem="conv",
+            positions="none",
+            layer_scale=1.0,
         ),
         text=TextConfig(
             vocab_size=4000, hidden_dim=128, depth=2, num_heads=2, ffn_dim=256, max_positions=160, max_tokens=160

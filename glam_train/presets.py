@@ -126,12 +126,12 @@ def tiny() -> PretrainConfig:
     """Two CPU cores and phantoms: the objective of `glam` on a model of a few million parameters."""
     return PretrainConfig(
         model=model_presets.tiny(),
-        steps=1600,
+        steps=1200,
         batch_size=32,
         accumulate=1,
-        learning_rate=1e-3,
+        learning_rate=7e-4,
         min_learning_rate=1e-6,
-        warmup_steps=100,
+        warmup_steps=60,
         weight_decay=0.05,
         precision="fp32",
         image=ImageAugmentation(rotate_deg=5.0, shift=0.04),
