@@ -1,0 +1,144 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glam.bundle import Bundle
+from glam.cli import Inspect, Phantom, Predict, UsageError, parse_point, said
+from glam.intake import InputError
+
+FILES = ("prediction.json", "attention.png", "embeddings.npz")
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def glam(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "glam.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_predict_writes_three_files_and_prints_a_summary(
+    random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    files = (mammograms["R_CC"], mammograms["R_MLO"])
+    Predict(files=files, out=tmp_path, bundle=random_bundle.folder, prompts=("a zebra",), threads=1).run()
+    shown = printed(capsys)
+    assert shown["laterality"] == "R"
+    assert shown["unknown_words"] == ["zebra"]
+    assert shown["query"]["view"] != shown["query"]["hottest"]["view"]
+    assert shown["notice"] == "research use only, not for diagnosis"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    answer = json.loads((tmp_path / "prediction.json").read_text())
+    assert answer["birads"] == shown["birads"]
+    assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(tmp_path / "embeddings.npz") as arrays:
+        assert sorted(arrays) == ["breast", "cc", "mlo"]
+        np.testing.assert_allclose(arrays["breast"], answer["embedding"], atol=1e-6)
+
+
+def test_torch_answers_as_onnx_does(
+    random_bundle: Bundle, random_checkpoint: Path, mammograms: dict[str, Path], tmp_path: Path
+):
+    files = (mammograms["L_CC"], mammograms["L_MLO"])
+    Predict(files=files, out=tmp_path / "onnx", bundle=random_bundle.folder).run()
+    Predict(
+        files=files,
+        out=tmp_path / "torch",
+        bundle=random_bundle.folder,
+        runtime="torch",
+        checkpoint=random_checkpoint,
+    ).run()
+    answers = [json.loads((tmp_path / kind / "prediction.json").read_text()) for kind in ("onnx", "torch")]
+    np.testing.assert_allclose(answers[0]["embedding"], answers[1]["embedding"], atol=2e-5)
+    np.testing.assert_allclose(answers[0]["attention"]["cc_to_mlo"], answers[1]["attention"]["cc_to_mlo"], atol=2e-4)
+
+
+def test_one_file_goes_where_its_header_says(
+    random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    Predict(files=(mammograms["L_MLO"],), out=tmp_path, bundle=random_bundle.folder).run()
+    shown = printed(capsys)
+    assert shown["missing"] == ["cc"]
+    assert shown["query"] is None
+
+
+def test_a_named_view_is_checked_against_its_header(random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path):
+    with pytest.raises(InputError) as error:
+        Predict(files=(), cc=mammograms["L_MLO"], out=tmp_path, bundle=random_bundle.folder).run()
+    assert error.value.code == "view_mismatch"
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_too_few_and_too_many_files_are_a_wrong_command_line(count: int):
+    with pytest.raises(UsageError, match="give CC and MLO"):
+        Predict(files=(Path("a.dcm"),) * count).run()
+    with pytest.raises(UsageError, match="give CC and MLO"):
+        Predict(files=(Path("a.dcm"),), cc=Path("b.dcm")).run()
+
+
+def test_a_point_is_two_numbers():
+    assert parse_point("12,34.5") == (12.0, 34.5)
+    for text in ("12", "1,2,3", "a,b"):
+        with pytest.raises(UsageError, match="is not X,Y"):
+            parse_point(text)
+
+
+def test_inspect_prints_what_was_found_and_nothing_of_the_patient(
+    mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    png = tmp_path / "square.png"
+    Inspect(file=mammograms["L_MLO"], size=126, png=png).run()
+    text = capsys.readouterr().out
+    shown = json.loads(text)
+    assert (shown["view"], shown["laterality"], shown["digital"]) == ("MLO", "L", True)
+    assert shown["frame"]["size"] == 126
+    assert "PHANTOM-" not in text
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_phantom_writes_four_views_an_exam(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    Phantom(out=tmp_path, exams=1, seed=11).run()
+    shown = printed(capsys)
+    assert Path(shown["manifest"]).is_file()
+    assert len(list(tmp_path.rglob("*.dcm"))) == 4
+
+
+def test_a_file_that_is_no_mammogram_ends_with_one_line(tmp_path: Path):
+    stray = tmp_path / "stray.dcm"
+    stray.write_text("hello")
+    outcome = glam("inspect", stray)
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert outcome.stderr.startswith("glam: not_dicom: this is not a DICOM file")
+    assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("predict",), ("nonsense",), ("inspect",), ("predict", "--point", "x", "a", "b")])
+def test_a_wrong_command_line_exits_with_2(words: tuple[str, ...]):
+    outcome = glam(*words)
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+
+
+def test_a_missing_file_is_named():
+    outcome = glam("inspect", "nowhere.dcm")
+    assert outcome.returncode == 1
+    assert "nowhere.dcm" in outcome.stderr
+
+
+def test_an_error_shows_its_code():
+    assert said(InputError("no_breast", "nothing to see", "cc")) == "no_breast: cc: nothing to see"
+    assert said(ValueError("plain")) == "plain"
+
+
+def test_help_loads_nothing_but_the_command_line():
+    code = "import atexit, sys; sys.argv = ['glam', '--help']; import glam.cli; "
+    code += "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); glam.cli.main()"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for command in ("predict", "inspect", "phantom"):
+        assert command in outcome.stdout
+    heavy = {"numpy", "cv2", "pydicom", "onnxruntime", "PIL", "torch", "scipy", "tokenizers"}
+    assert not heavy & {name.partition(".")[0] for name in outcome.stderr.split()}
