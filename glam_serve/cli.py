@@ -44,7 +44,8 @@ def main() -> None:
     try:
         command.run()
     except ValueError as error:
-        sys.exit(f"glam-serve: {error}")
+        code = getattr(error, "code", None)
+        sys.exit(f"glam-serve: {code}: {error}" if code else f"glam-serve: {error}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+import json
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from glam.client import Client, ServerError
+
+
+class Recorder(BaseHTTPRequestHandler):
+    """Answers by path, and keeps the fields of the last form."""
+
+    fields: ClassVar[list[tuple[str, str | None, bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        message = message_from_bytes(f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode() + body)
+        type(self).fields = [
+            (part.get_param("name", header="content-disposition"), part.get_filename(), part.get_payload(decode=True))
+            for part in message.get_payload()
+        ]
+        self.send(200, {"notice": "n"})
+
+    def do_GET(self) -> None:
+        if self.path == "/v1/model":
+            self.send(404, {"code": "not_found", "message": "nothing here", "where": "path"})
+        else:
+            self.send(503, {"detail": "something else"})
+
+    def send(self, status: int, body: dict) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Client(url=f"http://127.0.0.1:{server.server_port}/", timeout_s=5)
+        server.shutdown()
+        thread.join()
+
+
+def test_a_prediction_is_asked_with_a_form(client: Client, tmp_path: Path):
+    file = tmp_path / "DOE^JANE.dcm"
+    file.write_bytes(b"\x00\r\n--\xff")
+    answer = client.predict(
+        cc=file, mlo=b"mlo", laterality="L", prompts=["a mass", "keine"], include=["frame", "pooling"]
+    )
+    assert answer == {"notice": "n"}
+    assert Recorder.fields == [
+        ("cc", "cc.dcm", b"\x00\r\n--\xff"),
+        ("mlo", "mlo.dcm", b"mlo"),
+        ("prompts", None, b"a mass"),
+        ("prompts", None, b"keine"),
+        ("laterality", None, b"L"),
+        ("include", None, b"frame,pooling"),
+    ]
+
+
+def test_what_is_not_given_is_not_sent(client: Client):
+    client.predict(mlo=b"x")
+    assert Recorder.fields == [("mlo", "mlo.dcm", b"x")]
+
+
+def test_the_servers_error_comes_as_an_exception(client: Client):
+    with pytest.raises(ServerError, match="not_found: nothing here") as error:
+        client.model()
+    assert (error.value.status, error.value.code, error.value.where) == (404, "not_found", "path")
+
+
+def test_a_stranger_is_recognised(client: Client):
+    with pytest.raises(ServerError, match="is this a GLAM server"):
+        client._ask("/other")
+    assert not client.is_ready()
+
+
+def test_nobody_there_is_an_error_of_its_own():
+    client = Client(url="http://127.0.0.1:9", timeout_s=1)
+    assert not client.is_ready()
+    with pytest.raises(ServerError, match="no answer from") as error:
+        client.model()
+    assert error.value.status == 0

@@ -1,0 +1,241 @@
+"""What is settled before a worker is asked: forms, files and errors, in one process."""
+
+import json
+import logging
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from glam.bundle import Bundle
+from glam.dicom import read_view
+from glam.predict import DEFAULT_INCLUDE, Predictor
+from glam.study import RequestError, prepare_study
+from glam_serve.api import GlamAPI, Question, parse_include
+from glam_serve.errors import Guard, PlainFormatter, install_error_handlers, where_raised
+from glam_serve.server import check_permission, make_server
+
+SECRET = "DOE^JANE"
+
+
+@pytest.fixture(scope="module")
+def client(random_bundle: Bundle) -> TestClient:
+    """The app without its worker: whatever reaches the queue fails, and nothing here does."""
+    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=1)
+    return TestClient(server.app, raise_server_exceptions=False)
+
+
+def error_of(answer) -> tuple[int, str, str]:
+    """Status, code and place of an error, whose shape is checked."""
+    assert answer.headers["content-type"] == "application/json"
+    assert sorted(answer.json()) == ["code", "message", "where"]
+    return answer.status_code, answer.json()["code"], answer.json()["where"]
+
+
+def dcm(path: Path) -> tuple[str, bytes]:
+    return (f"{SECRET}.dcm", path.read_bytes())
+
+
+def test_importing_the_api_brings_no_torch():
+    code = "import glam_serve.api, sys; print('torch' in sys.modules or 'scipy' in sys.modules)"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert outcome.stdout == "False\n"
+
+
+def test_a_file_that_is_no_dicom_is_the_callers_fault(client: TestClient):
+    answer = client.post("/predict", files={"cc": (f"{SECRET}.txt", b"hello")})
+    assert error_of(answer) == (415, "not_dicom", "cc")
+
+
+@pytest.mark.parametrize(
+    ("form", "code", "where"),
+    [
+        ({"prompts": "a mass"}, "missing_view", ""),
+        ({"cc": "L_CC.dcm"}, "bad_field", "cc"),
+        ({"laterality": "X"}, "bad_field", "laterality"),
+        ({"DOE^JANE": "x"}, "unknown_field", ""),
+        ({"include": "embedding,pixels"}, "bad_include", "include"),
+    ],
+)
+def test_a_form_that_cannot_be_followed_names_its_field(client: TestClient, form: dict, code: str, where: str):
+    answer = client.post("/predict", data=form, files={"prompts": (None, "a mass")})
+    assert error_of(answer) == (422, code, where)
+    assert SECRET not in answer.text
+
+
+def test_whole_exams_are_refused_clearly(client: TestClient):
+    answer = client.post("/predict", files=[("images", ("a", b"x"))])
+    assert error_of(answer) == (422, "images_not_served", "images")
+
+
+def test_a_view_given_twice_is_refused(client: TestClient):
+    answer = client.post("/predict", files=[("cc", ("a", b"x")), ("cc", ("b", b"y"))])
+    assert error_of(answer) == (422, "repeated_field", "cc")
+
+
+def test_a_body_that_is_no_form_is_refused(client: TestClient):
+    assert error_of(client.post("/predict", json={"cc": 1})) == (415, "not_multipart", "")
+    assert error_of(client.post("/predict")) == (415, "not_multipart", "")
+    broken = client.post("/predict", content=b"abc", headers={"content-type": "multipart/form-data"})
+    assert error_of(broken) == (400, "malformed_request", "")
+
+
+def test_a_view_in_the_others_place_is_refused(random_bundle: Bundle, mammograms: dict[str, Path]):
+    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=64)
+    client = TestClient(server.app)
+    files = {"cc": dcm(mammograms["L_MLO"]), "mlo": dcm(mammograms["L_CC"])}
+    assert error_of(client.post("/predict", files=files)) == (422, "view_mismatch", "cc")
+    files = {"cc": dcm(mammograms["L_CC"]), "mlo": dcm(mammograms["R_MLO"])}
+    assert error_of(client.post("/predict", files=files)) == (422, "side_mismatch", "")
+
+
+def test_a_body_that_is_too_large_is_refused_declared_or_not(client: TestClient):
+    large = b"0" * (2 << 20)
+    assert error_of(client.post("/predict", files={"cc": ("a", large)})) == (413, "body_too_large", "")
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    head = b'--b\r\nContent-Disposition: form-data; name="cc"; filename="a"\r\n\r\n'
+    chunked = client.post("/predict", content=iter([head, large, b"\r\n--b--\r\n"]), headers=form)
+    assert error_of(chunked) == (413, "body_too_large", "")
+
+
+def test_paths_and_methods_that_are_not_there_have_the_same_shape(client: TestClient):
+    for path in ("/nothing", "/", "/docs", "/health", "/info"):
+        assert error_of(client.get(path)) == (404, "not_found", "")
+    answer = client.get("/predict")
+    assert error_of(answer) == (405, "method_not_allowed", "")
+    assert answer.headers["allow"] == "POST"
+
+
+def test_a_server_without_a_loaded_model_lives_but_is_not_ready(client: TestClient):
+    assert client.get("/livez").json() == {"status": "alive"}
+    assert error_of(client.get("/readyz")) == (503, "not_ready", "")
+
+
+def test_the_model_says_what_it_is(client: TestClient, random_bundle: Bundle):
+    model = client.get("/v1/model").json()
+    assert model["bundle"] == random_bundle.sha256
+    assert model["classes"]["density"] == ["a", "b", "c", "d"]
+    assert (model["image_size"], model["grid"], model["side"], model["pooling"]) == (126, 9, 3, "anchored")
+    assert model["notice"] == "research use only, not for diagnosis"
+
+
+def test_the_published_schema_has_the_form_the_answer_and_the_one_error(client: TestClient):
+    schema = client.get("/openapi.json").json()
+    assert sorted(schema["paths"]) == ["/livez", "/predict", "/readyz", "/v1/model"]
+    predict = schema["paths"]["/predict"]["post"]
+    form = schema["components"]["schemas"][
+        predict["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"].rsplit("/")[-1]
+    ]
+    assert {"cc", "mlo", "laterality", "prompts", "include"} <= form["properties"].keys()
+    answer = predict["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer["$ref"].endswith("/PredictionBody")
+    assert predict["responses"]["default"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody")
+    assert "ValidationError" not in str(schema)
+
+
+def test_the_log_has_no_file_name_and_no_path_of_the_callers(client: TestClient, caplog: pytest.LogCaptureFixture):
+    logger = logging.getLogger("glam_serve")
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO, "glam_serve")
+    client.post("/predict", files={"cc": (f"{SECRET}.dcm", SECRET.encode())})
+    client.get(f"/{SECRET}?name={SECRET}")
+    logger.removeHandler(caplog.handler)
+    assert "POST /predict 415" in caplog.text
+    assert "GET (no route) 404" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_what_nobody_caught_is_a_500_without_a_trace(caplog: pytest.LogCaptureFixture):
+    app = FastAPI()
+    install_error_handlers(app)
+    app.add_middleware(Guard, max_bytes=100)
+
+    @app.get("/boom")
+    def boom() -> None:
+        raise RuntimeError(SECRET)
+
+    logger = logging.getLogger("glam_serve")
+    logger.addHandler(caplog.handler)
+    answer = TestClient(app).get("/boom")
+    logger.removeHandler(caplog.handler)
+    assert error_of(answer) == (500, "internal_error", "")
+    assert "RuntimeError at" in caplog.text
+    assert "test_api.py" in caplog.text
+    assert SECRET not in caplog.text + answer.text
+
+
+def test_a_log_line_has_no_trace():
+    with pytest.raises(ValueError, match="DOE") as caught:
+        int(SECRET)
+    assert where_raised(caught.value).startswith("ValueError at ")
+    trace = (caught.type, caught.value, caught.tb)
+    record = logging.LogRecord("litserve", logging.ERROR, __file__, 1, "failed", None, trace)
+    line = PlainFormatter("%(message)s").format(record)
+    assert SECRET not in line
+    assert line.startswith("failed\nValueError at ")
+
+
+def test_includes_may_be_repeated_or_separated_by_commas():
+    assert parse_include(None) == set(DEFAULT_INCLUDE)
+    assert parse_include(["embedding, frame", "pooling"]) == {"embedding", "frame", "pooling"}
+    assert parse_include([""]) == frozenset()
+    with pytest.raises(RequestError, match="include takes embedding"):
+        parse_include(["pixels"])
+
+
+def worker(bundle: Bundle, predictor: Predictor) -> GlamAPI:
+    """A worker past its setup."""
+    api = GlamAPI(bundle, threads=1, provider="CPUExecutionProvider")
+    api.predictor = predictor
+    return api
+
+
+def question(bundle: Bundle, path: Path) -> Question:
+    view = read_view(path)
+    study = prepare_study(bundle.model.frame, view, None)
+    return Question(study=study, include=frozenset(DEFAULT_INCLUDE))
+
+
+def test_what_crosses_to_the_worker_is_small_and_says_nothing_of_the_patient(
+    random_bundle: Bundle, mammograms: dict[str, Path]
+):
+    sent = pickle.dumps(question(random_bundle, mammograms["L_CC"]))
+    assert len(sent) < 4 * 126**2 + 20_000
+    assert read_view(mammograms["L_CC"]).patient_id.encode() not in sent
+
+
+def test_the_worker_answers_what_the_predictor_answers(
+    random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
+):
+    api = worker(random_bundle, predictor)
+    asked = pickle.loads(pickle.dumps(question(random_bundle, mammograms["L_CC"])))
+    response = api.encode_response(api.predict(api.decode_request(asked)))
+    expected = predictor.pair(read_view(mammograms["L_CC"]), None).as_json()
+    assert pickle.loads(pickle.dumps(response)).body == json.dumps(expected).encode()
+
+
+def test_a_model_that_fails_answers_500_and_hurts_nobody(
+    random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
+):
+    class Broken:
+        def answer(self, study: object) -> None:
+            raise RuntimeError(SECRET)
+
+    api = worker(random_bundle, predictor)
+    api.predictor = Broken()
+    response = api.predict(question(random_bundle, mammograms["L_CC"]))
+    assert response.status_code == 500
+    assert SECRET.encode() not in response.body
+
+
+def test_what_may_not_be_served_stays_on_this_machine(random_bundle: Bundle):
+    own = replace(random_bundle, may_serve=False)
+    check_permission(own, "127.0.0.1")
+    check_permission(random_bundle, "0.0.0.0")
+    with pytest.raises(ValueError, match="may not be served on a network"):
+        check_permission(own, "0.0.0.0")
