@@ -46,8 +46,10 @@ def choose_query(
 ) -> Query | None:
     """Region under a stored pixel (x, y) of a view, or else the one whose attention is most concentrated in the breast.
 
-    None for a lone view, which has no attention. ValueError: the point lies outside what the model sees.
+    None for a lone view, which has no attention. ValueError: a point there, or one outside what the model sees.
     """
+    if prediction.attention is None and point is not None:
+        raise ValueError("a point asks where the model looks in the other view: give both views")
     if prediction.attention is None:
         return None
     grid = prediction.attention.grid

@@ -175,6 +175,8 @@ def test_another_query_gives_another_sheet(prediction: Prediction, views: dict[s
 def test_a_lone_view_is_drawn_without_attention(predictor: Predictor, views: dict[str, View]):
     alone = predictor.pair(views["cc"], None)
     assert choose_query(alone) is None
+    with pytest.raises(ValueError, match="give both views"):
+        choose_query(alone, point=(3, 4))
     sheet = draw_prediction(alone, {"cc": views["cc"]}, predictor.bundle, query=None)
     assert (np.abs(np.asarray(sheet).astype(int) - QUERY).max(-1) < 12).sum() == 0
 

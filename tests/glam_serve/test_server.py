@@ -18,6 +18,7 @@ from glam.bundle import Bundle
 from glam.client import Client, ServerError
 from glam.dicom import read_view
 from glam.predict import INCLUDES, Predictor
+from glam_serve.demo import real_pair
 
 READY_S = 120.0
 
@@ -94,6 +95,15 @@ def test_the_server_answers_as_the_predictor_does(server: Running, predictor: Pr
     same = ("laterality", "missing", "unknown_words", "findings", "bundle", "prepare_sha", "notice")
     assert [served[key] for key in same] == [expected[key] for key in same]
     assert served["views"]["cc"]["frame"] == expected["views"]["cc"]["frame"]
+
+
+def test_real_films_are_answered_as_the_predictor_does(server: Running, predictor: Predictor):
+    files = real_pair()
+    served = server.client.predict(**files)
+    expected = predictor.pair(read_view(files["cc"]), read_view(files["mlo"])).as_json()
+    np.testing.assert_allclose(served["embedding"], expected["embedding"], atol=1e-5)
+    assert [finding["code"] for finding in served["findings"]] == ["patient_differs", "study_differs"]
+    assert "film" in [finding["code"] for finding in served["views"]["cc"]["findings"]]
 
 
 def test_a_lone_view_is_answered(server: Running, mammograms: dict[str, Path]):
