@@ -53,8 +53,14 @@ CODES: Mapping[str, Code] = {
     "side_mismatch": _error("{what}: the two views must show the same breast"),
     "patient_mismatch": _error("the CC and the MLO file name different patients: send two views of one breast"),
     "study_mismatch": _error("the CC and the MLO file come from different studies: send two views of one exam"),
+    # the request
     "missing_view": _error("there is no mammogram in the request: send a CC view, an MLO view, or both"),
-    "bad_prompt": _error("a prompt is empty or too long, or there are too many"),
+    "bad_prompt": _error("{what}: leave it out, or say less"),
+    "bad_include": _error("include takes {names}"),
+    "bad_field": _error("{what}"),
+    "repeated_field": _error("{field} is there twice: send one file in it"),
+    "unknown_field": _error("a field is none of {names}"),
+    "images_not_served": _error("images is not served yet: send cc and mlo, one breast a request"),
     # the pixels
     "no_breast": _error("no breast can be seen in the image: it is empty, or it is not a mammogram"),
     # findings

@@ -8,20 +8,11 @@ from glam.attention import OTHER, ViewKey
 from glam.config import FrameConfig
 from glam.dicom import View
 from glam.geometry import Frame
-from glam.intake import Finding, InputError, check_pair, input_error
+from glam.intake import Finding, InputError, check_pair, finding, input_error
 from glam.prepare import ModelInput, prepare
 
 MAX_PROMPTS = 64
 MAX_PROMPT_CHARS = 2000
-
-
-class RequestError(InputError):
-    """A request that cannot be answered whatever the files hold: nothing in it, or prompts that cannot be read."""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status of a request that was understood and cannot be followed."""
-        return 422
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +49,7 @@ def prepare_study(config: FrameConfig, cc: View | None, mlo: View | None, *, pro
     """
     given: dict[ViewKey, View] = {key: view for key, view in _keyed(cc, mlo) if view is not None}
     if not given:
-        raise RequestError("missing_view", "send a CC view, an MLO view, or both")
+        raise input_error("missing_view")
     findings = _lone_findings(*given.items()) if cc is None or mlo is None else check_pair(cc, mlo)
     views: dict[ViewKey, PreparedView] = {}
     for key, view in given.items():
@@ -70,11 +61,11 @@ def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
     """Return the prompts without surrounding blanks and repeats; InputError for an empty or an endless one."""
     texts = tuple(dict.fromkeys(text.strip() for text in prompts))
     if not all(texts):
-        raise RequestError("bad_prompt", "a prompt is empty: leave it out, or say something", where="prompts")
+        raise input_error("bad_prompt", "prompts", what="a prompt is empty")
     if len(texts) > MAX_PROMPTS:
-        raise RequestError("bad_prompt", f"{len(texts)} prompts are more than {MAX_PROMPTS}", where="prompts")
+        raise input_error("bad_prompt", "prompts", what=f"{len(texts)} prompts are more than {MAX_PROMPTS}")
     if any(len(text) > MAX_PROMPT_CHARS for text in texts):
-        raise RequestError("bad_prompt", f"a prompt is longer than {MAX_PROMPT_CHARS} characters", where="prompts")
+        raise input_error("bad_prompt", "prompts", what=f"a prompt is longer than {MAX_PROMPT_CHARS} characters")
     return texts
 
 
@@ -88,7 +79,7 @@ def _lone_findings(given: tuple[ViewKey, View]) -> tuple[Finding, ...]:
     if view.view != key.upper():
         raise input_error("view_mismatch", key, what=f"the file given as {key.upper()} is a {view.view}")
     absent = OTHER[key].upper()
-    return (Finding("missing_view", "info", f"there is no {absent} view: no attention between the views"),)
+    return (finding("lone_view", absent=absent),)
 
 
 def _prepared(view: View, config: FrameConfig, where: ViewKey) -> PreparedView:

@@ -21,9 +21,10 @@ from starlette.formparsers import MultiPartParser
 from glam.bundle import Bundle, BundleError, read_bundle
 from glam.config import FrameConfig
 from glam.dicom import View, read_view
+from glam.intake import input_error
 from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
 from glam.runtime import open_runtime
-from glam.study import RequestError, Study, prepare_study
+from glam.study import Study, prepare_study
 from glam_serve.errors import log_to_stderr, status_response, where_raised
 from glam_serve.schema import PredictionBody
 
@@ -105,14 +106,12 @@ async def _check_form(request: Request) -> None:
     form = await request.form()  # parsed already: this one is kept
     for field in form:
         if field not in FIELDS:
-            raise RequestError("unknown_field", f"a field is none of {', '.join(FIELDS)}")
+            raise input_error("unknown_field", names=", ".join(FIELDS))
     if "images" in form:
-        raise RequestError(
-            "images_not_served", "images is not served yet: send cc and mlo, one breast a request", "images"
-        )
+        raise input_error("images_not_served", "images")
     for field in ("cc", "mlo"):
         if len(form.getlist(field)) > 1:
-            raise RequestError("repeated_field", f"{field} is there twice: send one file in it", field)
+            raise input_error("repeated_field", field, field=field)
 
 
 def parse_include(include: Sequence[str] | None) -> frozenset[str]:
@@ -123,7 +122,7 @@ def parse_include(include: Sequence[str] | None) -> frozenset[str]:
     try:
         return check_include(names)
     except ValueError:
-        raise RequestError("bad_include", f"include takes {', '.join(INCLUDES)}", "include") from None
+        raise input_error("bad_include", "include", names=", ".join(INCLUDES)) from None
 
 
 class GlamAPI(litserve.LitAPI):

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from glam.intake import InputError
+from glam.intake import InputError, input_error
 
 log = logging.getLogger("glam_serve")
 
@@ -59,12 +59,12 @@ async def _on_input_error(_: Request, error: Exception) -> JSONResponse:
     return error_response(error.status, error.code, error.message, where=error.where)
 
 
-async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     """Name the field; what was sent in it is not repeated."""
     assert isinstance(error, RequestValidationError)
     field = next((str(part) for part in error.errors()[0]["loc"][1:]), "")
     message = f"{field} must be a file: curl -F {field}=@FILE" if field in FILES else f"{field} cannot be read"
-    return error_response(422, "bad_field", message, where=field)
+    return await _on_input_error(request, input_error("bad_field", field, what=message))
 
 
 async def _on_http_error(_: Request, error: Exception) -> JSONResponse:

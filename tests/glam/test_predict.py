@@ -12,7 +12,7 @@ from glam.dicom import View, read_view
 from glam.intake import InputError
 from glam.predict import INCLUDES, NOTICE, Prediction, Predictor
 from glam.runtime import open_runtime
-from glam.study import RequestError, check_prompts, prepare_study
+from glam.study import check_prompts, prepare_study
 from glam.zeroshot import class_probabilities
 
 TOLERANCE = 2e-5
@@ -60,7 +60,7 @@ def test_a_lone_view_has_no_attention_and_says_what_is_missing(predictor: Predic
     assert (alone.missing, answer["missing"]) == (("mlo",), ["mlo"])
     assert answer["attention"] is None
     assert answer["pooling"] is None
-    assert [finding.code for finding in alone.findings] == ["missing_view"]
+    assert [finding.code for finding in alone.findings] == ["lone_view"]
     assert alone.laterality == "R"
 
 
@@ -165,7 +165,7 @@ def test_a_view_in_the_others_place_is_refused_alone_too(predictor: Predictor, v
 
 
 def test_no_view_is_no_request(predictor: Predictor):
-    with pytest.raises(RequestError, match="send a CC view") as error:
+    with pytest.raises(InputError, match="send a CC view") as error:
         predictor.pair(None, None)
     assert (error.value.code, error.value.status) == ("missing_view", 422)
 
@@ -182,7 +182,7 @@ def test_a_black_image_is_an_error_of_its_view(random_bundle: Bundle, views: dic
     [([" "], "empty"), (["a"] * 3 + ["b" * 3000], "longer"), (map(str, range(65)), "65 prompts")],
 )
 def test_prompts_that_cannot_be_used_are_refused(prompts, message: str):
-    with pytest.raises(RequestError, match=message):
+    with pytest.raises(InputError, match=message):
         check_prompts(list(prompts))
 
 

@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.dicom import read_view
+from glam.intake import InputError
 from glam.predict import DEFAULT_INCLUDE, Predictor
-from glam.study import RequestError, prepare_study
+from glam.study import prepare_study
 from glam_serve.api import GlamAPI, Question, parse_include
 from glam_serve.errors import Guard, PlainFormatter, install_error_handlers, where_raised
 from glam_serve.server import check_permission, make_server
@@ -184,7 +185,7 @@ def test_includes_may_be_repeated_or_separated_by_commas():
     assert parse_include(None) == set(DEFAULT_INCLUDE)
     assert parse_include(["embedding, frame", "pooling"]) == {"embedding", "frame", "pooling"}
     assert parse_include([""]) == frozenset()
-    with pytest.raises(RequestError, match="include takes embedding"):
+    with pytest.raises(InputError, match="include takes embedding"):
         parse_include(["pixels"])
 
 
