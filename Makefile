@@ -61,7 +61,7 @@ demo-bundle: .venv/.installed ## Train the demo model on phantoms and export it 
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/$(INSTALL) --editable '.[dev]'
+	$(BIN)/$(INSTALL) --no-compile --editable '.[dev]'
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml constraints.txt
