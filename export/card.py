@@ -1,5 +1,6 @@
 """The model card: bundle.json in the words a person reads before using it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 JsonDict = dict[str, Any]
@@ -47,7 +48,9 @@ def _permissions(manifest: JsonDict) -> str:
 
 def _classes(texts: JsonDict, classes: JsonDict) -> str:
     lines = [
-        f"- {task} {name}: {text}" for task in texts for name, text in zip(classes[task], texts[task], strict=True)
+        f"- {task} {name}: {_told(sentences)}"
+        for task in texts
+        for name, sentences in zip(classes[task], texts[task], strict=True)
     ]
     return "## Class prompts\n" + "\n".join(lines) + "\n"
 
@@ -71,3 +74,8 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
     return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _told(texts: Sequence[str]) -> str:
+    """The text of a class, or the first of the reports that are averaged."""
+    return texts[0] if len(texts) == 1 else f"the mean of {len(texts)} reports, the first: {texts[0]}"

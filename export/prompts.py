@@ -10,11 +10,14 @@ import numpy as np
 import torch
 
 from glam.config import TextConfig
+from glam.ensembles import class_ensembles
 from glam.labels import DEFAULT_CLASSES, class_names
 from glam.model import Glam
-from glam.report import class_prompts
 from glam.tokens import Tokenizer
+from glam.zeroshot import unit
 
+Texts = dict[str, tuple[tuple[str, ...], ...]]
+"""Task -> class -> texts."""
 TASKS: tuple[Literal["birads", "density", "mass"], ...] = ("birads", "density", "mass")
 
 
@@ -23,7 +26,7 @@ class ClassPrompts:
     """The prompts of every task, with the vectors the text tower makes of them."""
 
     classes: dict[str, tuple[str, ...]]
-    texts: dict[str, tuple[str, ...]]
+    texts: Texts
     vectors: dict[str, np.ndarray]
     """Task -> (class, joint) float32, unit length."""
     key: str
@@ -33,17 +36,17 @@ class ClassPrompts:
 def embed_class_prompts(model: Glam, config: TextConfig, tokenizer_json: Path) -> ClassPrompts:
     """Embed the prompts of all tasks, in the words of the reports the model was trained on."""
     style = "papers" if config.wrap_tokens else "glam"
-    texts = {task: class_prompts(task, style=style) for task in TASKS}
+    texts: Texts = {task: class_ensembles(task, style=style) for task in TASKS}
     tokenizer = Tokenizer.from_file(tokenizer_json)
     return ClassPrompts(
         classes={task: class_names(DEFAULT_CLASSES[task]) for task in TASKS},
         texts=texts,
-        vectors={task: _embed(model, tokenizer, prompts, config.max_tokens) for task, prompts in texts.items()},
+        vectors={task: _embed(model, tokenizer, classes, config.max_tokens) for task, classes in texts.items()},
         key=prompts_key(model, tokenizer_json, texts),
     )
 
 
-def prompts_key(model: Glam, tokenizer_json: Path, texts: dict[str, tuple[str, ...]]) -> str:
+def prompts_key(model: Glam, tokenizer_json: Path, texts: Texts) -> str:
     """Return the SHA-256 over the text tower's weights, the tokenizer and the texts."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -55,6 +58,11 @@ def prompts_key(model: Glam, tokenizer_json: Path, texts: dict[str, tuple[str, .
 
 
 @torch.inference_mode()
-def _embed(model: Glam, tokenizer: Tokenizer, texts: tuple[str, ...], max_tokens: int) -> np.ndarray:
-    tokens = tokenizer.encode(texts, max_tokens=max_tokens)
-    return model.embed_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask)).numpy()
+def _embed(model: Glam, tokenizer: Tokenizer, classes: tuple[tuple[str, ...], ...], max_tokens: int) -> np.ndarray:
+    """Return the mean vector of each class's texts, of unit length: (class, joint)."""
+    means = []
+    for texts in classes:
+        tokens = tokenizer.encode(texts, max_tokens=max_tokens)
+        vectors = model.embed_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask))  # (text, joint)
+        means.append(vectors.mean(dim=0).numpy())
+    return unit(np.stack(means))

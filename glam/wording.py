@@ -109,3 +109,7 @@ LESION_WORDS: dict[str, tuple[str, ...]] = {
     "location": tuple(LOCATIONS),
 }
 """Every word a finding may use (the lexicon of BI-RADS, fifth edition); an empty string is unknown."""
+
+SCREENING_PROCEDURE = "MG Screening Bilateral"
+SCREENING_REASON = "screening"
+"""What phantoms and the reports of `glam.ensembles` were done for."""

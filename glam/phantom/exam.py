@@ -22,13 +22,14 @@ import numpy as np
 
 from glam.phantom.anatomy import draw_breast
 from glam.phantom.dicom_file import MANUFACTURER, Study, Transfer, study_of, write_dicom
-from glam.phantom.facts import PROCEDURE, REASON, report_facts, report_lesion
+from glam.phantom.facts import report_facts, report_lesion
 from glam.phantom.habitus import Habitus, draw_habitus
 from glam.phantom.options import Laterality, PhantomOptions, Stream, child, class_bounds, seed_text, stream
 from glam.phantom.pair import Pair, pair_of
 from glam.phantom.render import Projection
 from glam.phantom.truth import BreastTruth
 from glam.report import lesions_as_text, report_text
+from glam.wording import SCREENING_PROCEDURE, SCREENING_REASON
 
 MANIFEST_COLUMNS = (
     *("image_id", "patient_id", "exam_id", "laterality", "view", "path", "split", "image_type", "birads", "density"),
@@ -147,8 +148,8 @@ def _row(exam: Exam, truth: BreastTruth, projection: Projection, path: str) -> d
         "cancer": truth.cancer,
         "age": study.age,
         "sex": "F",
-        "procedure": PROCEDURE,
-        "reason": REASON,
+        "procedure": SCREENING_PROCEDURE,
+        "reason": SCREENING_REASON,
         "manufacturer": MANUFACTURER,
         "study_date": study.date,
         "spacing_mm": projection.px_mm,

@@ -3,16 +3,14 @@
 from glam.phantom.options import ViewName
 from glam.phantom.truth import BreastTruth, LesionTruth
 from glam.report import Lesion, ReportFacts
-
-PROCEDURE = "MG Screening Bilateral"
-REASON = "screening"
+from glam.wording import SCREENING_PROCEDURE, SCREENING_REASON
 
 
 def report_facts(truth: BreastTruth, view: ViewName, *, age: int | None = None) -> ReportFacts:
     """Return the facts of the report of one view, with the screening assessment 0, 1 or 2."""
     return ReportFacts(
-        procedure=PROCEDURE,
-        reason=REASON,
+        procedure=SCREENING_PROCEDURE,
+        reason=SCREENING_REASON,
         age=age,
         image_type="2D",
         laterality=truth.laterality,

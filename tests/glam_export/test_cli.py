@@ -10,10 +10,11 @@ import torch
 import glam_export.build as build
 from glam.bundle import read_bundle
 from glam.dicom import read_view
+from glam.ensembles import class_ensembles
 from glam.model import load_checkpoint, save_checkpoint
 from glam.predict import Predictor
-from glam.report import class_prompts
 from glam.runtime import open_runtime
+from glam.zeroshot import unit
 from glam_export.card import model_card
 from glam_export.cli import Onnx, main
 from glam_export.permission import permission, read_provenance
@@ -46,9 +47,12 @@ def test_parity_stands_in_the_manifest(exported):
 def test_class_vectors_are_the_text_tower_s_answer_to_the_prompts(exported, model):
     bundle = read_bundle(exported)
     for task in ("birads", "density", "mass"):
-        tokens = bundle.tokenizer().encode(class_prompts(task), max_tokens=model.config.text.max_tokens)
-        with torch.inference_mode():
-            expected = model.embed_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask))
+        expected = []
+        for texts in class_ensembles(task):
+            tokens = bundle.tokenizer().encode(texts, max_tokens=model.config.text.max_tokens)
+            with torch.inference_mode():
+                vectors = model.embed_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask))
+            expected.append(unit(vectors.mean(dim=0).numpy()))
         np.testing.assert_allclose(bundle.class_vectors(task), expected, atol=1e-6)
         np.testing.assert_allclose(np.linalg.norm(bundle.class_vectors(task), axis=1), 1, atol=1e-5)
 

@@ -1,0 +1,40 @@
+"""Class prompts as a bundle embeds them: one text a class, or whole reports whose vectors are averaged.
+
+A text tower that was trained on whole reports places a lone sentence badly. For the classes of the papers their own
+prompts are used; a mass, which has none, is asked for by reports with and without one.
+"""
+
+from dataclasses import replace
+from itertools import product
+
+from glam.labels import DENSITY
+from glam.report import Lesion, PromptTask, ReportFacts, Style, class_prompts, report_text
+from glam.wording import SCREENING_PROCEDURE, SCREENING_REASON
+
+SCREENING = ReportFacts(procedure=SCREENING_PROCEDURE, reason=SCREENING_REASON)
+SHAPES = ("round", "oval", "irregular")
+LOCATIONS = ("upper outer", "upper inner", "lower outer", "lower inner")
+
+
+def class_ensembles(task: PromptTask, *, style: Style = "glam") -> tuple[tuple[str, ...], ...]:
+    """Return, for each class of a task, the texts whose mean vector stands for it."""
+    if task == "mass":
+        return _reports_without_mass(style), _reports_with_mass(style)
+    return tuple((prompt,) for prompt in class_prompts(task, style=style))
+
+
+def _reports_without_mass(style: Style) -> tuple[str, ...]:
+    return tuple(report_text(replace(SCREENING, density=density, birads=1), style=style) for density in DENSITY)
+
+
+def _reports_with_mass(style: Style) -> tuple[str, ...]:
+    """All densities of the breast, shapes and quadrants: what they have in common is the mass."""
+    facts = [
+        replace(SCREENING, density=density, birads=0, lesions=(_mass(shape, location),))
+        for density, shape, location in product(DENSITY, SHAPES, LOCATIONS)
+    ]
+    return tuple(report_text(fact, style=style) for fact in facts)
+
+
+def _mass(shape: str, location: str) -> Lesion:
+    return Lesion(kind="mass", shape=shape, density="high", location=location, depth="middle", size_mm=15)
