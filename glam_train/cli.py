@@ -2,13 +2,24 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, subcommand
+from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
 from .commands import Evaluate, Prepare, PreparePhantoms, Pretrain, Provenance
 from .official import ImportOfficial
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOfficialFile(ImportOfficial):
+    """Turn a Lightning checkpoint of the released code into a checkpoint folder; no code in the file is run."""
+
+    checkpoint: Positional[Path]
+    """The .ckpt file."""
+
 
 Command = (
     Annotated[Prepare, subcommand("prepare")]
@@ -16,7 +27,7 @@ Command = (
     | Annotated[Pretrain, subcommand("pretrain")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Provenance, subcommand("provenance")]
-    | Annotated[ImportOfficial, subcommand("import-official")]
+    | Annotated[ImportOfficialFile, subcommand("import-official")]
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from glam.attention import OTHER, ViewKey
-from glam.geometry import frame_from_json
+from glam.geometry import Frame, frame_from_json
 from glam.metrics import Interval, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
 from glam.phantom import Pair, PhantomOptions, view_of
 from glam.phantom.exam import draw_exam
@@ -94,7 +94,7 @@ def results(predictor: Predictor, *, num_exams: int, seed: int, options: Phantom
 
 def _queries(pair: Pair, prediction: Prediction, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:
     assert prediction.attention is not None
-    frames = {key: view.frame for key, view in prediction.views.items()}
+    frames: dict[ViewKey, Frame] = {key: view.frame for key, view in prediction.views.items()}
     return {
         (kind, query): queries(prediction.attention, query, frames, points_of(pair, kind), grid=grid)
         for kind in POINT_KINDS
