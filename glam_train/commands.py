@@ -180,13 +180,12 @@ class Evaluate:
 
         from .cache import read_cache
         from .evaluate import HELD_OUT_SEED, evaluate
-        from .results import results_json, write_results
+        from .results import describe_bundle, results_json, write_results
 
         bundle = read_bundle(self.bundle)
         predictor = Predictor(bundle, open_runtime(bundle, threads=self.threads))
         figures = evaluate(predictor, read_cache(self.cache), num_exams=self.exams, show=_show)
-        about = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
-        results = results_json(figures, bundle=about, exams=self.exams, seed=HELD_OUT_SEED)
+        results = results_json(figures, bundle=describe_bundle(bundle), exams=self.exams, seed=HELD_OUT_SEED)
         write_results(results, out=self.out, page=self.page)
         sys.stdout.write(json.dumps(results["figures"]) + "\n")
 

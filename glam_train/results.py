@@ -1,11 +1,14 @@
 """Figures as JSON, and docs/results.md from them."""
 
+import hashlib
 import json
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from glam.bundle import Bundle
 
 from .evaluate import Figures
 from .run_folder import git_commit
@@ -27,6 +30,15 @@ one view whose row, of nine, in the other view is among the k rows to which the 
 weight; both directions together. "Position only" is the best predictor that sees no image, from the cell of the query
 to the row, fitted on the training phantoms; a model that has learnt nothing but where breasts lie scores as much.
 """
+
+
+def describe_bundle(bundle: Bundle) -> Json:
+    """Which model was asked: name, version and the SHA-256 of its vision graph.
+
+    bundle.json itself comes to hold the figures, so that its own hash cannot be among them.
+    """
+    digest = hashlib.sha256((bundle.folder / "vision.onnx").read_bytes()).hexdigest()
+    return {"name": bundle.name, "version": bundle.version, "vision_sha256": digest}
 
 
 def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Json:
@@ -52,7 +64,7 @@ def results_page(results: Json) -> str:
         "",
         f"{results['exams']} phantom exams it never saw (seed {results['seed']}): {figures['num_breasts']} breasts, "
         f"{figures['num_with_mass']} of them with a mass. {results['date']}, {results['machine']}, "
-        f"commit {results['commit'][:12]}, bundle {bundle['sha256'][:12]}.",
+        f"commit {results['commit'][:12]}, vision.onnx {bundle['vision_sha256'][:12]}.",
         "",
         "| zero-shot | AUC |",
         "| --- | --- |",

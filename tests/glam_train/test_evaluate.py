@@ -66,7 +66,7 @@ def test_a_bundle_is_asked_through_the_inference_path(predictor, tmp_path, capsy
 
 def test_the_page_tells_every_figure_and_what_it_is_worth(priors):
     breasts = [made_up(index, "abcd"[index % 4], has_mass=index % 2 == 0, right=True) for index in range(20)]
-    about = {"name": "toy", "version": "1", "sha256": "0" * 64}
+    about = {"name": "toy", "version": "1", "vision_sha256": "0" * 64}
     content = results_json(figures(breasts, priors, seed=0), bundle=about, exams=20, seed=3)
     page = results_page(json.loads(json.dumps(content)))
     assert "A phantom figure says nothing about patients." in page
