@@ -88,15 +88,18 @@ def write_exams(
     options: PhantomOptions | None = None,
     transfer: Transfer = "explicit",
 ) -> Path:
-    """Write exams 0 to num_exams - 1 that are not there yet, and the manifest of them; return the manifest's path.
+    """Write exams 0 to num_exams - 1 that are not there yet; return the path of the manifest of all that are there.
 
     Raises ValueError when the folder holds exams of another seed or of other options.
     """
+    if num_exams < 1:
+        raise ValueError(f"{num_exams} exams cannot be drawn: ask for 1 or more")
     out, options = Path(out), options or PhantomOptions()
     (out / "exams").mkdir(parents=True, exist_ok=True)
     _claim(out / "phantom.json", {"seed": seed, "options": asdict(options), "transfer": transfer})
-    folders = [write_exam(out, index, seed=seed, options=options, transfer=transfer) for index in range(num_exams)]
-    records = [record for folder in folders for record in json.loads((folder / "rows.json").read_text())]
+    for index in range(num_exams):
+        write_exam(out, index, seed=seed, options=options, transfer=transfer)
+    records = [record for folder in _finished(out) for record in json.loads((folder / "rows.json").read_text())]
     _write_reports(out / "reports.jsonl", records)
     return _write_manifest(out / "manifest.csv", records)
 
@@ -122,6 +125,13 @@ def write_exam(out: Path, index: int, *, seed: int, options: PhantomOptions, tra
     (part / "rows.json").write_text(json.dumps(records))
     part.rename(folder)
     return folder
+
+
+def _finished(out: Path) -> list[Path]:
+    """Every whole exam of the folder, those of a longer run too."""
+    return sorted(
+        (folder for folder in (out / "exams").iterdir() if folder.name.isdecimal()), key=lambda f: int(f.name)
+    )
 
 
 def _one_side(habitus: Habitus, options: PhantomOptions, factor: float) -> Habitus:

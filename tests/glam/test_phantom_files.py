@@ -155,3 +155,19 @@ def test_a_run_that_was_stopped_leaves_no_half_exam_and_goes_on(tmp_path, folder
 def test_a_folder_of_another_seed_is_refused(folder):
     with pytest.raises(ValueError, match="another seed"):
         write_exams(folder, num_exams=2, seed=6, options=SMALL)
+
+
+def test_asking_for_fewer_exams_drops_none_from_the_manifest(tmp_path):
+    write_exams(tmp_path, num_exams=2, seed=5, options=SMALL)
+    files = [tmp_path / name for name in ("manifest.csv", "reports.jsonl")]
+    before = [file.read_bytes() for file in files]
+    (tmp_path / "exams" / ".000002.part").mkdir()
+    write_exams(tmp_path, num_exams=1, seed=5, options=SMALL)
+    assert [file.read_bytes() for file in files] == before
+
+
+@pytest.mark.parametrize("num_exams", [0, -1])
+def test_no_exams_at_all_are_refused_before_anything_is_written(tmp_path, num_exams):
+    with pytest.raises(ValueError, match="ask for 1 or more"):
+        write_exams(tmp_path / "out", num_exams=num_exams, seed=5, options=SMALL)
+    assert not (tmp_path / "out").exists()
