@@ -5,7 +5,9 @@ A shard is two files, `shard-00007.npy` (pair, view, side, side; uint16; view 0 
 so a killed run leaves nothing half and the next one goes on where it stopped.
 """
 
+import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -40,14 +42,17 @@ def to_uint16(pixels: np.ndarray) -> np.ndarray:
 
 def _write_shard(folder: Path, index: int, pairs: Sequence[PreparedPair]) -> None:
     stem = folder / f"shard-{index:05d}"
-    squares = np.stack([np.stack([to_uint16(pair.cc.pixels), to_uint16(pair.mlo.pixels)]) for pair in pairs])
-    records = [
-        pair.record | {"frames": {"cc": pair.cc.frame.as_json(), "mlo": pair.mlo.frame.as_json()}} for pair in pairs
-    ]
+    squares = [np.stack([to_uint16(pair.cc.pixels), to_uint16(pair.mlo.pixels)]) for pair in pairs]
+    records = [_record(pair, square) for pair, square in zip(pairs, squares, strict=True)]
     with _replacing(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-        np.save(file, squares)
+        np.save(file, np.stack(squares) if squares else np.empty((0, 2, 1, 1), np.uint16))
     with _replacing(stem.with_suffix(".jsonl")) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def _record(pair: PreparedPair, square: np.ndarray) -> dict[str, Any]:
+    frames = {"cc": pair.cc.frame.as_json(), "mlo": pair.mlo.frame.as_json()}
+    return pair.record | {"frames": frames, "pixels_sha256": hashlib.sha256(square.tobytes()).hexdigest()}
 
 
 class _replacing:
@@ -69,12 +74,14 @@ class _replacing:
         self.temporary.replace(self.target)
 
 
-def open_cache_folder(folder: Path, frame: FrameConfig, source: dict[str, Any]) -> None:
+def open_cache_folder(folder: Path, frame: FrameConfig, source: dict[str, Any], *, num_pairs: int) -> None:
     """Make the folder, or check that it was prepared the same way from the same source; otherwise CacheError.
 
-    `source`: JSON types that say what the pairs are, for the provenance of what is trained on them.
+    `source`: JSON types that say what the pairs are, for the provenance of what is trained on them. `num_pairs`: how
+    many will be asked for; a cache does not grow.
     """
-    expected = json.loads(json.dumps({"frame": asdict(frame), "prepare_sha": prepare_sha(frame), "source": source}))
+    about = {"frame": asdict(frame), "prepare_sha": prepare_sha(frame), "source": source, "pairs": num_pairs}
+    expected = json.loads(json.dumps(about))
     header = folder / "cache.json"
     folder.mkdir(parents=True, exist_ok=True)
     if not header.exists():
@@ -94,9 +101,7 @@ def build_shard(folder: Path, index: int, keys: Sequence[Any], build: Callable[[
     """
     if (folder / f"shard-{index:05d}.jsonl").exists():
         return
-    pairs = [pair for pair in map(build, keys) if pair is not None]
-    if pairs:
-        _write_shard(folder, index, pairs)
+    _write_shard(folder, index, [pair for pair in map(build, keys) if pair is not None])
 
 
 @dataclass(frozen=True)
@@ -119,25 +124,25 @@ class PairCache:
         return self.shards[shard][index - self.offsets[shard]]
 
 
-def read_cache(folder: Path, *, max_shards: int | None = None) -> PairCache:
-    """Open the first `max_shards` (None: all) shards of a cache. CacheError if there are none or one is torn."""
+def read_cache(folder: Path) -> PairCache:
+    """Open a finished cache. CacheError if it is not whole, or was prepared by another version of the program."""
     header = folder / "cache.json"
     if not header.exists():
         raise CacheError(f"no prepared cache at {folder}: make one with glam-train prepare")
-    marks = sorted(folder.glob("shard-*.jsonl"))[:max_shards]
-    if not marks:
-        raise CacheError(f"the cache at {folder} has no finished shard")
+    about = json.loads(header.read_text())
+    frame = FrameConfig(**about["frame"])
+    if about["prepare_sha"] != prepare_sha(frame):
+        raise CacheError(f"the cache at {folder} was prepared by another version of this program: prepare it again")
+    marks = sorted(folder.glob("shard-*.jsonl"))
+    expected = math.ceil(about["pairs"] / SHARD_PAIRS)
+    if len(marks) != expected:
+        raise CacheError(f"the cache at {folder} has {len(marks)} of {expected} shards: run its command again")
     shards = [np.load(mark.with_suffix(".npy"), mmap_mode="r") for mark in marks]
     records = [[json.loads(line) for line in mark.read_text().splitlines()] for mark in marks]
     for mark, shard, lines in zip(marks, shards, records, strict=True):
         if len(shard) != len(lines):
             raise CacheError(f"{mark.name} lists {len(lines)} pairs but its pixels are {len(shard)}: delete the shard")
+    if not any(records):
+        raise CacheError(f"the cache at {folder} holds no pair: none of its files could be used")
     offsets = np.cumsum([0] + [len(shard) for shard in shards[:-1]])
-    about = json.loads(header.read_text())
-    return PairCache(
-        FrameConfig(**about["frame"]),
-        about["source"],
-        [record for lines in records for record in lines],
-        shards,
-        offsets,
-    )
+    return PairCache(frame, about["source"], [record for lines in records for record in lines], shards, offsets)

@@ -33,11 +33,13 @@ def facts_of(record: dict[str, Any]) -> ReportFacts:
 
 
 def pair_indices(step: int, *, num_pairs: int, count: int, seed: int) -> np.ndarray:
-    """Pairs of update `step`: epochs are seeded permutations laid end to end, so that none is dropped."""
-    places = np.arange(step * count, (step + 1) * count)
-    epochs, within = np.divmod(places, num_pairs)
-    order = {epoch: np.random.default_rng([seed, int(epoch)]).permutation(num_pairs) for epoch in np.unique(epochs)}
-    return np.array([order[epoch][place] for epoch, place in zip(epochs, within, strict=True)])
+    """Pairs of update `step`: each epoch is a seeded permutation, and what does not fill an update waits for the next.
+
+    So no update holds a pair twice, which would be its own negative.
+    """
+    epoch, within = divmod(step, num_pairs // count)
+    order = np.random.default_rng([seed, epoch]).permutation(num_pairs)
+    return order[within * count : (within + 1) * count]
 
 
 @dataclass(frozen=True, kw_only=True)

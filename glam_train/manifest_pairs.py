@@ -17,7 +17,7 @@ from glam.prepare import prepare
 from glam.report import ReportFacts, lesions_from_text
 
 from .cache import SHARD_PAIRS, PreparedPair, build_shard, open_cache_folder
-from .manifests import check_leakage, pairs, read_manifest
+from .manifests import ManifestError, check_leakage, pairs, read_manifest
 
 Row = dict[str, Any]
 
@@ -31,6 +31,8 @@ def paired_rows(manifest: Path, *, split: str) -> tuple[list[tuple[Row, Row]], i
     check_leakage(table)
     rows = {row["image_id"]: row for row in table.to_dict("records")}
     breasts = [breast for breast in pairs(table).to_dict("records") if breast["split"] == split]
+    if not breasts:
+        raise ManifestError(f"{manifest} has no image of split {split}")
     whole = [(rows[breast["cc"]], rows[breast["mlo"]]) for breast in breasts if not breast["missing"]]
     return whole, len(breasts) - len(whole)
 
@@ -47,7 +49,7 @@ def cache_manifest(
 
     A file that cannot be used is named on stderr by its image_id and its code, and its pair is left out.
     """
-    open_cache_folder(folder, frame, source)
+    open_cache_folder(folder, frame, source, num_pairs=len(rows))
     chunks = [rows[start : start + SHARD_PAIRS] for start in range(0, len(rows), SHARD_PAIRS)]
     write = partial(_shard, folder, partial(prepared_files, frame=frame))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -69,8 +71,9 @@ def prepared_files(rows: tuple[Row, Row], *, frame: FrameConfig) -> PreparedPair
         views = [_view(cc), _view(mlo)]
         check_pair(*views)
         squares = [prepare(view, frame) for view in views]
-    except InputError as error:
-        sys.stderr.write(f"left out {cc['image_id']} + {mlo['image_id']}: {error.code}\n")
+    except (InputError, OSError) as error:
+        code = error.code if isinstance(error, InputError) else "unreadable"
+        sys.stderr.write(f"left out {cc['image_id']} + {mlo['image_id']}: {code}\n")
         return None
     return PreparedPair(cc=squares[0], mlo=squares[1], record=manifest_record(cc))
 

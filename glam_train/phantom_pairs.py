@@ -85,7 +85,7 @@ def cache_phantoms(folder: Path, *, num_pairs: int, seed: int, frame: FrameConfi
 
     Phantom k of a seed is the same whatever `num_pairs` and `workers`; shards that are there are kept.
     """
-    open_cache_folder(folder, frame, phantom_source(seed))
+    open_cache_folder(folder, frame, phantom_source(seed), num_pairs=num_pairs)
     starts = range(0, num_pairs, SHARD_PAIRS)
     chunks = [range(start, min(start + SHARD_PAIRS, num_pairs)) for start in starts]
     build = partial(prepared_phantom, seed=seed, frame=frame)

@@ -44,6 +44,6 @@ def toy_cache(tmp_path_factory: pytest.TempPathFactory) -> PairCache:
         record = {"pair_id": f"toy-{key}", "patient_id": f"patient-{key}", "facts": facts | {"lesions": lesions}}
         return PreparedPair(cc=square(), mlo=square(), record=record)
 
-    open_cache_folder(folder, FRAME, {"kind": "phantoms", "seed": 1})
+    open_cache_folder(folder, FRAME, {"kind": "phantoms", "seed": 1}, num_pairs=12)
     build_shard(folder, 0, range(12), pair)
     return read_cache(folder)

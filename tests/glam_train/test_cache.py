@@ -21,7 +21,7 @@ def pair(key: int) -> PreparedPair:
 
 
 def build(folder, keys, make=pair):
-    open_cache_folder(folder, FRAME, {"kind": "toy"})
+    open_cache_folder(folder, FRAME, {"kind": "toy"}, num_pairs=len(keys))
     for index, start in enumerate(range(0, len(keys), SHARD_PAIRS)):
         build_shard(folder, index, keys[start : start + SHARD_PAIRS], make)
 
@@ -46,7 +46,8 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path, range(130), dies_in_the_second_shard)
-    assert len(read_cache(tmp_path)) == 64
+    with pytest.raises(CacheError, match="1 of 3 shards"):
+        read_cache(tmp_path)
     made.clear()
     build(tmp_path, range(130), lambda key: made.append(key) or pair(key))
     assert made == list(range(64, 130))
@@ -61,7 +62,7 @@ def test_a_pair_that_cannot_be_used_is_left_out(tmp_path):
 def test_another_preparation_is_refused(tmp_path):
     build(tmp_path, range(2))
     with pytest.raises(CacheError, match="prepared another way"):
-        open_cache_folder(tmp_path, FrameConfig(size=42), {"kind": "toy"})
+        open_cache_folder(tmp_path, FrameConfig(size=42), {"kind": "toy"}, num_pairs=2)
 
 
 def test_a_torn_shard_is_refused(tmp_path):
@@ -74,4 +75,24 @@ def test_a_torn_shard_is_refused(tmp_path):
 
 def test_an_empty_folder_says_how_to_make_a_cache(tmp_path):
     with pytest.raises(CacheError, match="glam-train prepare"):
+        read_cache(tmp_path)
+
+
+def test_a_cache_does_not_grow(tmp_path):
+    build(tmp_path, range(2))
+    with pytest.raises(CacheError, match="other data"):
+        build(tmp_path, range(4))
+
+
+def test_a_cache_of_another_version_is_refused(tmp_path):
+    build(tmp_path, range(2))
+    header = tmp_path / "cache.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"prepare_sha": "dead"}))
+    with pytest.raises(CacheError, match="another version"):
+        read_cache(tmp_path)
+
+
+def test_a_cache_without_a_usable_pair_says_so(tmp_path):
+    build(tmp_path, range(3), lambda key: None)
+    with pytest.raises(CacheError, match="holds no pair"):
         read_cache(tmp_path)

@@ -17,11 +17,15 @@ def batches(cache, config, seed: int = 7) -> PairBatches:
     )
 
 
-def test_every_pair_comes_once_an_epoch_and_none_is_dropped():
-    seen = np.concatenate([pair_indices(step, num_pairs=10, count=4, seed=3) for step in range(5)])
-    assert sorted(seen[:10].tolist()) == list(range(10))
-    assert sorted(seen[10:].tolist()) == list(range(10))
-    assert seen[:10].tolist() != seen[10:].tolist()
+def test_every_pair_comes_once_an_epoch():
+    seen = np.concatenate([pair_indices(step, num_pairs=12, count=4, seed=3) for step in range(6)])
+    assert sorted(seen[:12].tolist()) == sorted(seen[12:].tolist()) == list(range(12))
+    assert seen[:12].tolist() != seen[12:].tolist()
+
+
+def test_no_update_holds_a_pair_twice():
+    for step in range(20):
+        assert len(set(pair_indices(step, num_pairs=10, count=4, seed=3).tolist())) == 4
 
 
 def test_the_pairs_of_a_step_do_not_depend_on_the_steps_before():
