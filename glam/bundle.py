@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,7 +88,7 @@ def write_bundle(out: Path, build: Callable[[Path], JsonDict], *, overwrite: boo
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
         read_bundle(folder)
         _sync(folder)
-        _put_in_place(folder, out, old=Path(scratch) / "old")
+        _put_in_place(folder, out, old=Path(f"{scratch}-old"))
     return read_bundle(out, verify=False)
 
 
@@ -120,15 +122,16 @@ def _refuse_existing(out: Path, *, overwrite: bool) -> None:
 
 
 def _put_in_place(folder: Path, out: Path, *, old: Path) -> None:
-    if out.exists():
-        out.rename(old)
+    """Rename `folder` to `out`. What was there waits at `old`, and comes back whatever stops the renaming."""
     try:
+        if out.exists():
+            out.rename(old)
         folder.rename(out)
-    except OSError:
-        if old.exists():
+        _sync_path(out.parent)
+    finally:
+        if old.exists() and not out.exists():
             old.rename(out)
-        raise
-    _sync_path(out.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _file_names(folder: Path) -> list[str]:
@@ -190,13 +193,18 @@ def _bundle_from_manifest(folder: Path, manifest: JsonDict, sha256: str) -> Bund
         raise TypeError("may_serve and may_share are true or false")
     if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in manifest["files"]):
         raise ValueError("a file outside the folder")
+    if any(type(entry["sha256"]) is not str for entry in manifest["files"].values()):
+        raise TypeError("the sha256 of a file is a text")
+    scale = float(manifest["scale"])
+    if not 0 < scale < math.inf:
+        raise ValueError(f"scale {scale} is no finite number above 0")
     return Bundle(
         folder=folder,
         name=manifest["name"],
         version=manifest["version"],
         model=model_config_from_json(manifest["model"]),
         classes={task: tuple(names) for task, names in manifest["classes"].items()},
-        scale=float(manifest["scale"]),
+        scale=scale,
         prepare_sha=manifest["prepare_sha"],
         provenance=manifest["provenance"],
         may_serve=permissions[0],
@@ -225,7 +233,11 @@ def _verify_preparation(bundle: Bundle) -> None:
 
     if prepare_sha(bundle.model.frame) != bundle.prepare_sha:
         raise _other_preparation(bundle, "the preparation has another version or other parameters")
-    difference = golden_difference(bundle.folder / "golden", bundle.model.frame)
+    try:
+        difference = golden_difference(bundle.folder / "golden", bundle.model.frame)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        message = f"{bundle.folder / 'golden'} does not read ({type(error).__name__}: {error}): export the bundle again"
+        raise BundleError("bundle_unreadable", message) from error
     if difference:
         raise _other_preparation(bundle, difference)
 

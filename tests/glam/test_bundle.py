@@ -1,11 +1,12 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from glam.bundle import BUNDLE_FORMAT, BundleError, read_bundle, write_bundle
+from glam.bundle import BUNDLE_FORMAT, BundleError, file_sha256, read_bundle, write_bundle
 from glam.config import tiny
 from glam.golden import write_golden
 from glam.prepare import prepare, prepare_sha
@@ -118,6 +119,13 @@ def test_manifest_that_is_none_is_refused(folder, text):
         {"may_serve": "no"},
         {"may_share": None},
         {"scale": "high"},
+        {"scale": float("nan")},
+        {"scale": float("inf")},
+        {"scale": 0},
+        {"scale": -14.0},
+        {"files": {"vision.onnx": {}}},
+        {"files": {"vision.onnx": []}},
+        {"files": {"vision.onnx": {"sha256": 1}}},
         {"files": {"../../secret": {"sha256": "", "bytes": 0}}},
         {"files": {"/etc/passwd": {"sha256": "", "bytes": 0}}},
     ],
@@ -155,6 +163,17 @@ def test_manifest_that_forgets_a_graph_is_refused(folder):
 def test_file_that_is_not_listed_is_ignored(folder):
     (folder / "NOTES.txt").write_text("mine")
     assert read_bundle(folder).name == "phantom"
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"cc.dcm": []}', '{"cc.dcm": {"grid": [1, 2], "frame": {}}}'])
+def test_golden_record_that_does_not_read_is_refused(folder, text):
+    path = folder / "golden" / "expected.json"
+    path.write_text(text)
+    files = json.loads((folder / "bundle.json").read_text())["files"]
+    edit(folder, files=files | {"golden/expected.json": {"sha256": file_sha256(path), "bytes": len(text)}})
+    error = refusal(folder)
+    assert error.code == "bundle_unreadable"
+    assert "export the bundle again" in error.message
 
 
 def test_other_preparation_parameters_are_refused(folder):
@@ -232,6 +251,23 @@ def test_overwriting_replaces_the_whole_folder(folder, golden):
 def test_failed_overwriting_keeps_the_first(folder, golden):
     with pytest.raises(BundleError):
         write_bundle(folder, lambda new: fill(new, golden, scale=None), overwrite=True)
+    assert read_bundle(folder).name == "phantom"
+    assert leftovers(folder.parent) == [folder.name]
+
+
+def test_interrupt_between_the_two_renamings_puts_the_first_back(folder, golden, monkeypatch):
+    rename = Path.rename
+
+    def interrupted(path, target):
+        if path.name == "new":
+            assert not folder.exists()
+            assert len(leftovers(folder.parent)) == 2  # the scratch folder, and the first bundle beside it
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(folder, lambda new: fill(new, golden, name="second"), overwrite=True)
     assert read_bundle(folder).name == "phantom"
     assert leftovers(folder.parent) == [folder.name]
 
