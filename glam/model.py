@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -180,9 +181,24 @@ def load_checkpoint(folder: Path | str) -> Glam:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(f"no checkpoint at {folder}: make one with glam-train pretrain or glam-train import-official")
-    model = Glam(model_config_from_json(json.loads((folder / "config.json").read_text("utf-8"))))
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    try:
+        config = model_config_from_json(json.loads((folder / "config.json").read_text("utf-8")))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _unusable(folder, f"config.json does not read ({type(error).__name__}: {error})") from error
+    try:
+        weights = load_file(folder / "weights.safetensors")
+    except (SafetensorError, FileNotFoundError) as error:
+        raise _unusable(folder, f"weights.safetensors does not read ({error})") from error
+    model = Glam(config)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise _unusable(folder, "weights.safetensors are not of the model in config.json") from error
     return model.eval()
+
+
+def _unusable(folder: Path, what: str) -> ValueError:
+    return ValueError(f"the checkpoint {folder} cannot be used, {what}: copy it again, or make one with glam-train")
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -185,6 +185,37 @@ def test_a_folder_that_is_no_checkpoint_is_named_with_the_way_out(tmp_path):
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "damage", "complaint"),
+    [
+        ("weights.safetensors", lambda data: data[:100], "weights.safetensors does not read"),
+        ("config.json", lambda data: b"{", "config.json does not read"),
+        ("config.json", lambda data: b"[]", "config.json does not read"),
+        ("config.json", lambda data: data.replace(b'"joint_dim"', b'"flavour"'), "config.json does not read"),
+        ("config.json", lambda data: b'{"joint_dim": 24, ' + json_without(data, "joint_dim"), "are not of the model"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_with_the_way_out(tmp_path, name, damage, complaint):
+    save_checkpoint(small_model(), tmp_path, "{}")
+    (tmp_path / name).write_bytes(damage((tmp_path / name).read_bytes()))
+    with pytest.raises(ValueError, match=complaint) as caught:
+        load_checkpoint(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "copy it again, or make one with glam-train" in str(caught.value)
+
+
+def test_a_checkpoint_without_weights_is_named(tmp_path):
+    save_checkpoint(small_model(), tmp_path, "{}")
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"weights.safetensors does not read"):
+        load_checkpoint(tmp_path)
+
+
+def json_without(data: bytes, key: str) -> bytes:
+    """The inside of a JSON object less one key, without the opening brace."""
+    return json.dumps({name: value for name, value in json.loads(data).items() if name != key}).encode()[1:]
+
+
 def test_torch_runtime_gives_the_arrays_of_the_model(tmp_path):
     model = small_model()
     save_checkpoint(model, tmp_path, "{}")
