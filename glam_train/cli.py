@@ -36,6 +36,9 @@ def main(args: Sequence[str] | None = None) -> int:
     command = tyro.cli(Command, prog="glam-train", description=__doc__, args=args, config=(FlagCreatePairsOff,))
     try:
         command.run()
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f'{error.name} is not installed: pip install "glam-mammo[train]"\n')
+        return 1
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -111,20 +111,33 @@ class Pretrain:
         from .run_folder import has_run
 
         cache = read_cache(self.cache)
-        if not (self.resume and has_run(self.out)):
+        if self.resume and has_run(self.out):
+            self._check_settings()
+        else:
             self._start(cache)
         options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
         sys.stdout.write(f"{pretrain(self.out, cache, options)}\n")
 
     def _start(self, cache: "PairCache") -> None:
-        from .pretrain import describe_cache
+        from .pretrain import check_fit, describe_cache
         from .run_folder import start_run
 
         config = self._settings()
+        check_fit(config, cache)
         tokenizer = self._vocabulary(cache, config)
         text = replace(config.model.text, vocab_size=tokenizer.vocab_size)
         config = replace(config, model=replace(config.model, text=text))
         start_run(self.out, config, data=describe_cache(cache), tokenizer=tokenizer, start_from=self.start_from)
+
+    def _check_settings(self) -> None:
+        """Refuse an option that the run to be resumed was not started with."""
+        from .run_folder import read_run
+
+        config = read_run(self.out).config
+        for name in ("steps", "batch_size", "learning_rate", "seed"):
+            given, kept = getattr(self, name), getattr(config, name)
+            if given not in (None, kept):
+                raise ValueError(f"the run at {self.out} has {name} {kept}, not {given}: a resumed run keeps its own")
 
     def _settings(self) -> "PretrainConfig":
         from .presets import PRESETS

@@ -1,6 +1,7 @@
 """The pretraining loop, all of it: batch, gradient, clip, update, log, save."""
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from .data import Batch, PairBatches
 from .gradients import GRADIENTS, Forward, Loss
 from .objectives import OBJECTIVES, Scales, Terms, Vectors, scales_of, vectors_of
 from .presets import PretrainConfig
-from .run_folder import MetricsLog, Run, RunError, checkpoints, load_state, read_run, save_state
+from .run_folder import MetricsLog, Run, RunError, checkpoints, load_state, locked, read_run, save_state
 from .schedules import warmup_cosine
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class LoopOptions:
     stop_after_s: float | None = None
     """Save and stop when this many seconds have passed, to be resumed later. None: run to the end."""
 
+    def __post_init__(self) -> None:
+        if self.log_every < 1 or (self.save_every is not None and self.save_every < 1):
+            raise ValueError("save_every and log_every count updates: 1 or more")
+
 
 def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
     """Train the run in the folder `out`, on from its newest checkpoint if it has one; return the last checkpoint.
@@ -48,9 +53,13 @@ def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
     augmentation and dropout depend on the seed and the step alone. RunError when the cache is not the run's.
     """
     run = read_run(out)
-    config = run.config
     check_cache(run, cache)
-    device = options.device or default_device()
+    with locked(out):
+        return _train(run, cache, out, options)
+
+
+def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions) -> Path:
+    config, device = run.config, usable_device(options.device)
     found = checkpoints(out)
     model = starting_model(config, found[-1] if found else run.start_from).to(device)
     optimizer = make_optimizer(model, config)
@@ -87,6 +96,8 @@ def update(
         group["lr"] = rate
     terms = GRADIENTS[config.negatives](forward_of(model, config, step), loss_of(config), batch, config.accumulate)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm or float("inf"))
+    if not math.isfinite(norm):
+        raise RunError(f"the gradient of update {step} is not finite: resume with a lower learning rate or in fp32")
     optimizer.step()
     model.bound_scales()
     optimizer.zero_grad(set_to_none=True)
@@ -105,16 +116,26 @@ def loss_of(config: PretrainConfig) -> Loss:
 
 
 def describe_cache(cache: PairCache) -> dict[str, Any]:
-    """What tells one training set from another: its pairs, in order."""
-    names = "\n".join(record["pair_id"] for record in cache.records)
-    digest = hashlib.sha256(names.encode()).hexdigest()
-    return {"pairs": len(cache), "pairs_sha256": digest, "source": cache.source}
+    """What tells one training set from another: its pairs, in order, pixels and reports."""
+    digest = hashlib.sha256()
+    for record in cache.records:  # a record holds the hash of its pixels
+        digest.update(json.dumps(record, sort_keys=True).encode())
+    return {"pairs": len(cache), "records_sha256": digest.hexdigest(), "source": cache.source}
+
+
+def check_fit(config: PretrainConfig, cache: PairCache) -> None:
+    """Refuse a cache prepared for another frame than the model's, or with fewer pairs than an update takes."""
+    if cache.frame != config.model.frame:
+        raise RunError(f"the cache was prepared for {cache.frame}, the model takes {config.model.frame}")
+    if len(cache) < config.pairs_per_update:
+        raise RunError(
+            f"the cache holds {len(cache)} pairs, an update takes {config.pairs_per_update}: lower batch_size"
+        )
 
 
 def check_cache(run: Run, cache: PairCache) -> None:
-    """Refuse a cache prepared for another frame than the model's, or other pairs than the run was started with."""
-    if cache.frame != run.config.model.frame:
-        raise RunError(f"the cache was prepared for {cache.frame}, the model takes {run.config.model.frame}")
+    """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
+    check_fit(run.config, cache)
     if describe_cache(cache) != run.data:
         raise RunError(f"the run was started on {run.data['pairs']} pairs; this cache holds other ones")
 
@@ -147,11 +168,16 @@ def _as_float(images: "Tensor", config: PretrainConfig) -> "Tensor":
     return images.to(torch.bfloat16) if config.precision == "bf16-true" else images
 
 
-def default_device() -> str:
-    """Return cuda where torch finds a GPU, else cpu."""
+def usable_device(name: str | None) -> str:
+    """Return the device asked for; None: cuda where torch finds a GPU, else cpu. RunError for one that is not there."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        raise RunError(f"device {chosen} cannot be used: {str(error).splitlines()[0]}") from None
+    return chosen
 
 
 def starting_model(config: PretrainConfig, checkpoint: Path | None) -> "Glam":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -28,7 +29,11 @@ Written by `glam-train evaluate`. {NOTICE} Research use only, not for diagnosis.
 Each figure is followed by its 95 % bootstrap interval (2,000 resamples of whole exams). hit@k: the share of places of
 one view whose row, of nine, in the other view is among the k rows to which the composed attention map gives most
 weight; both directions together. "Position only" is the best predictor that sees no image, from the cell of the query
-to the row, fitted on the training phantoms; a model that has learnt nothing but where breasts lie scores as much.
+to the row, fitted on the training phantoms: for masses on all of their findings, for gland on all of their tissue. A
+model that has learnt nothing but where breasts lie scores as much.
+
+Mass against none is asked by whole reports with and without a mass (`glam/ensembles.py`); a lone prompt such as "A mass
+is present" is another question, and these figures do not answer it.
 """
 
 
@@ -49,10 +54,18 @@ def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Js
         "seed": seed,
         "figures": asdict(figures),
         "commit": git_commit(),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "machine": f"{_processor()}, Python {platform.python_version()}",
         "date": datetime.now(UTC).date().isoformat(),
         "notice": NOTICE,
     }
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, and how many cores there are."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def results_page(results: Json) -> str:

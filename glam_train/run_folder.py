@@ -1,10 +1,13 @@
 """The folder of a run: config.json, metrics.jsonl, TensorBoard events, and checkpoints that are whole or absent."""
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +87,7 @@ def provenance(folder: Path, *, licence: str | None) -> dict[str, Any]:
     if not synthetic and not licence:
         raise RunError("name the licence of the data with --licence: the bundle's permissions rest on it")
     return {
-        "data": source | {"pairs": run.data["pairs"], "pairs_sha256": run.data["pairs_sha256"]},
+        "data": source | {name: value for name, value in run.data.items() if name != "source"},
         "synthetic": synthetic,
         "licence": licence or "none needed: synthetic phantoms, no patient",
         "objective": run.config.objective,
@@ -108,6 +111,19 @@ def read_run(folder: Path) -> Run:
         tokenizer=folder / "tokenizer.json",
         start_from=None if start_from is None else Path(start_from),
     )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run; RunError if one is there. What a killed one was building is removed."""
+    with (folder / "config.json").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"another process trains the run at {folder}") from None
+        for building in folder.glob("checkpoints/.step-*"):
+            shutil.rmtree(building, ignore_errors=True)
+        yield
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -171,7 +187,7 @@ class MetricsLog:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Append one line and one event a value."""
-        self._file.write(json.dumps({"step": step} | values) + "\n")
+        self._file.write(json.dumps({"step": step} | values, allow_nan=False) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 

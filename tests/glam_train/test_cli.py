@@ -45,6 +45,8 @@ def test_a_run_is_started_resumed_and_told_by_commands(tmp_path, toy_cache, toy_
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-0000001"]
     replace(command, resume=True, stop_after_s=None).run()
     assert capsys.readouterr().out.splitlines()[-1].endswith("step-0000003")
+    with pytest.raises(ValueError, match="has steps 3, not 9"):
+        replace(command, resume=True, steps=9).run()
     config = read_run(tmp_path / "run").config
     assert (config.steps, config.batch_size) == (3, toy_config.batch_size)
     capsys.readouterr()

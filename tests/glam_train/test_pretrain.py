@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from glam_train.cache import PairCache
-from glam_train.pretrain import LoopOptions, describe_cache, make_optimizer, pretrain, starting_model
-from glam_train.run_folder import RunError, checkpoints, provenance, read_run, start_run
+from glam_train.pretrain import LoopOptions, check_fit, describe_cache, make_optimizer, pretrain, starting_model
+from glam_train.run_folder import RunError, checkpoints, locked, provenance, read_run, start_run
 from glam_train.vocabulary import report_vocabulary
 
 CPU = LoopOptions(device="cpu", log_every=1)
@@ -98,6 +98,45 @@ def test_other_data_is_refused(whole_run, toy_cache):
     fewer = PairCache(toy_cache.frame, toy_cache.source, toy_cache.records[:5], toy_cache.shards, toy_cache.offsets)
     with pytest.raises(RunError, match="started on 12 pairs"):
         pretrain(whole_run, fewer, CPU)
+
+
+def test_other_pixels_under_the_same_names_are_refused(whole_run, toy_cache):
+    records = [record | {"pixels_sha256": "other"} for record in toy_cache.records]
+    other = replace(toy_cache, records=records)
+    with pytest.raises(RunError, match="other ones"):
+        pretrain(whole_run, other, CPU)
+
+
+def test_two_processes_do_not_train_one_run(whole_run, toy_cache):
+    with locked(whole_run), pytest.raises(RunError, match="another process"):
+        pretrain(whole_run, toy_cache, CPU)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update(tmp_path, toy_cache, toy_config, monkeypatch):
+    import glam_train.pretrain as loop
+
+    folder = start(tmp_path / "run", toy_cache, toy_config)
+    monkeypatch.setitem(loop.OBJECTIVES, "glam", lambda vectors, *_: {"total": vectors.image_cc.sum() * float("nan")})
+    with pytest.raises(RunError, match="not finite"):
+        pretrain(folder, toy_cache, CPU)
+    assert checkpoints(folder) == []
+
+
+def test_a_device_that_is_not_there_is_named(tmp_path, toy_cache, toy_config):
+    folder = start(tmp_path / "run", toy_cache, toy_config)
+    with pytest.raises(RunError, match="device toaster"):
+        pretrain(folder, toy_cache, replace(CPU, device="toaster"))
+
+
+def test_a_cache_smaller_than_an_update_is_refused(toy_cache, toy_config):
+    with pytest.raises(RunError, match="an update takes 16"):
+        check_fit(replace(toy_config, batch_size=16, accumulate=1), toy_cache)
+
+
+@pytest.mark.parametrize("name", ["save_every", "log_every"])
+def test_options_that_count_updates_are_1_or_more(name):
+    with pytest.raises(ValueError, match="1 or more"):
+        replace(CPU, **{name: 0})
 
 
 def test_a_second_run_in_a_folder_is_refused(whole_run, toy_cache, toy_config):
