@@ -13,6 +13,11 @@ from glam.wording import SCREENING_PROCEDURE, SCREENING_REASON
 
 SCREENING = ReportFacts(procedure=SCREENING_PROCEDURE, reason=SCREENING_REASON)
 SHAPES = ("round", "oval", "irregular")
+OTHER_FINDINGS = (
+    Lesion(kind="calcification", calc_type="fine pleomorphic", distribution="grouped"),
+    Lesion(kind="distortion"),
+)
+OTHER_LOCATIONS = ("upper outer", "lower inner")
 LOCATIONS = ("upper outer", "upper inner", "lower outer", "lower inner")
 
 
@@ -24,7 +29,13 @@ def class_ensembles(task: PromptTask, *, style: Style = "glam") -> tuple[tuple[s
 
 
 def _reports_without_mass(style: Style) -> tuple[str, ...]:
-    return tuple(report_text(replace(SCREENING, density=density, birads=1), style=style) for density in DENSITY)
+    """Negative ones, and those with another finding: not every breast that is called back has a mass."""
+    negative = [replace(SCREENING, density=density, birads=1) for density in DENSITY]
+    other = [
+        replace(SCREENING, density=density, birads=0, lesions=(replace(finding, location=location, depth="middle"),))
+        for density, finding, location in product(DENSITY, OTHER_FINDINGS, OTHER_LOCATIONS)
+    ]
+    return tuple(report_text(fact, style=style) for fact in (*negative, *other))
 
 
 def _reports_with_mass(style: Style) -> tuple[str, ...]:
