@@ -10,6 +10,8 @@ from typing import Annotated
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
+from glam.cli import missing_module
+
 
 @dataclass(frozen=True, kw_only=True)
 class Onnx:
@@ -89,5 +91,8 @@ def main(args: Sequence[str] | None = None) -> int:
         command.run()
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"{missing_module(error, 'export')}\n")
         return 1
     return 0

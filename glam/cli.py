@@ -17,6 +17,8 @@ class UsageError(ValueError):
     """A command line that says too little or too much."""
 
 
+EXTRAS = {"scipy": "phantom", "torch": "train", "timm": "train", "safetensors": "train"}
+"""Third-party module -> the extra of glam-mammo that brings it; `predict` brings the others."""
 KEYS: "tuple[ViewKey, ViewKey]" = ("cc", "mlo")
 
 
@@ -59,6 +61,7 @@ class Predict:
         from glam.runtime import open_runtime
 
         point = None if self.point is None else parse_point(self.point)
+        self._check_include()
         views = self._read_views()
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
         runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
@@ -71,6 +74,14 @@ class Predict:
         picture.save(self.out / "attention.png")
         save_embeddings(self.out / "embeddings.npz", prediction)
         print_json(summary(prediction, query) | {"out": str(self.out)})
+
+    def _check_include(self) -> None:
+        from glam.predict import check_include
+
+        try:
+            check_include(self.include)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
 
     def _read_views(self) -> "dict[ViewKey, View]":
         from glam.dicom import read_view
@@ -197,16 +208,30 @@ def print_json(data: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line: 2 for one that cannot be read, 1 for a run that fails."""
+    try:
+        parse_command().run()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"glam: {said(error)}\n")
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except ModuleNotFoundError as error:
+        sys.exit(f"glam: {missing_module(error)}")
+
+
+def parse_command() -> Predict | Inspect | Phantom:
+    """Return the command of sys.argv."""
     import tyro
 
     commands = {"predict": Predict, "inspect": Inspect, "phantom": Phantom}
     config = (tyro.conf.PositionalRequiredArgs,)
-    command = tyro.extras.subcommand_cli_from_dict(commands, prog="glam", description=__doc__, config=config)
-    try:
-        command.run()
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"glam: {said(error)}\n")
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    return tyro.extras.subcommand_cli_from_dict(commands, prog="glam", description=__doc__, config=config)
+
+
+def missing_module(error: ModuleNotFoundError, extra: str | None = None) -> str:
+    """Say which extra brings a third-party module that is not installed; the error goes on when the module is ours."""
+    module = (error.name or "").partition(".")[0]
+    if not module or module.startswith("glam"):
+        raise error
+    return f'{module} is not installed: pip install "glam-mammo[{extra or EXTRAS.get(module, "predict")}]"'
 
 
 def said(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """`glam-serve run`."""
 
 import os
+import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,20 +33,38 @@ class Run:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
         check_permission(bundle, self.host)
+        check_port_is_free(self.host, self.port)
         server = make_server(bundle, threads=self.threads, provider=self.provider, max_upload_mb=self.max_upload_mb)
         run_server(server, host=self.host, port=self.port)
 
 
+def check_port_is_free(host: str, port: int) -> None:
+    """OSError with the way out when nothing can listen there: the server itself would find out in another process."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OSError(f"cannot listen on {host} port {port} ({error.strerror}): choose another --port") from error
+
+
 def main() -> None:
     """Run the command line: 2 for one that cannot be read, 1 for a run that fails."""
+    from glam.cli import missing_module, said
+
+    try:
+        parse_command().run()
+    except (ValueError, OSError) as error:
+        sys.exit(f"glam-serve: {said(error)}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"glam-serve: {missing_module(error, 'serve')}")
+
+
+def parse_command() -> Run:
+    """Return the command of sys.argv."""
     import tyro
 
-    command = tyro.extras.subcommand_cli_from_dict({"run": Run}, prog="glam-serve", description=__doc__)
-    try:
-        command.run()
-    except ValueError as error:
-        code = getattr(error, "code", None)
-        sys.exit(f"glam-serve: {code}: {error}" if code else f"glam-serve: {error}")
+    return tyro.extras.subcommand_cli_from_dict({"run": Run}, prog="glam-serve", description=__doc__)
 
 
 if __name__ == "__main__":

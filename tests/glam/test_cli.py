@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from glam.bundle import Bundle
-from glam.cli import Inspect, Phantom, Predict, UsageError, parse_point, said
+from glam.cli import Inspect, Phantom, Predict, UsageError, missing_module, parse_point, said
 from glam.intake import InputError
 
 FILES = ("prediction.json", "attention.png", "embeddings.npz")
@@ -117,7 +117,16 @@ def test_a_file_that_is_no_mammogram_ends_with_one_line(tmp_path: Path):
     assert outcome.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [("predict",), ("nonsense",), ("inspect",), ("predict", "--point", "x", "a", "b")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict",),
+        ("nonsense",),
+        ("inspect",),
+        ("predict", "--point", "x", "a", "b"),
+        ("predict", "a.dcm", "--include", "nonsense"),
+    ],
+)
 def test_a_wrong_command_line_exits_with_2(words: tuple[str, ...]):
     outcome = glam(*words)
     assert (outcome.returncode, outcome.stdout) == (2, "")
@@ -132,6 +141,20 @@ def test_a_missing_file_is_named():
 def test_an_error_shows_its_code():
     assert said(InputError("no_breast", "nothing to see", "cc")) == "no_breast: cc: nothing to see"
     assert said(ValueError("plain")) == "plain"
+
+
+@pytest.mark.parametrize(("module", "extra"), [("scipy", "phantom"), ("tyro", "predict")])
+def test_a_command_without_its_extra_names_it(module: str, extra: str, tmp_path: Path):
+    code = f"import sys; sys.modules[{module!r}] = None; sys.argv = ['glam', 'phantom', '--out', {str(tmp_path)!r}]; "
+    code += "import glam.cli; glam.cli.main()"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 1
+    assert outcome.stderr == f'glam: {module} is not installed: pip install "glam-mammo[{extra}]"\n'
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug_and_stays_one():
+    with pytest.raises(ModuleNotFoundError, match="glam_nowhere"):
+        missing_module(ModuleNotFoundError("No module named 'glam_nowhere'", name="glam_nowhere"))
 
 
 def test_help_loads_nothing_but_the_command_line():

@@ -184,6 +184,15 @@ def test_failed_run_ends_with_1_and_one_sentence(tmp_path, capsys):
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("module", ["safetensors", "onnx"])
+def test_export_without_its_extra_names_it(module, tmp_path):
+    script = f"import sys; sys.modules[{module!r}] = None; from glam_export.cli import main; "
+    script += f"sys.exit(main(['onnx', {str(tmp_path)!r}, '--out', 'bundle']))"
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 1
+    assert outcome.stderr == f'{module} is not installed: pip install "glam-mammo[export]"\n'
+
+
 def test_help_imports_nothing_heavy():
     script = """
 import sys
