@@ -101,7 +101,8 @@ async def parse_upload(
 
 async def _check_form(request: Request) -> None:
     """Refuse a body that is no form, and fields that would be ignored."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "multipart/form-data":
         raise HTTPException(415)
     form = await request.form()  # parsed already: this one is kept
     for field in form:

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +31,8 @@ BY_STATUS: Mapping[int, tuple[str, str]] = {
     503: ("not_ready", "the model is still loading"),
     504: ("timed_out", "the request waited too long for the model"),
 }
+TAIL_BYTES = 1024
+"""How much of a body's end may hold the closing boundary, which has up to 74 bytes, and what a client adds to it."""
 FILES = ("cc", "mlo", "images")
 
 
@@ -107,17 +110,29 @@ class Guard:
         if declared.isdigit() and int(declared) > self.max_bytes:
             await status_response(413, {"connection": "close"})(scope, receive, send)
             return
-        received = 0
+        end = _end_of_form(scope)
+        received, tail = 0, b""
 
         async def count() -> Message:
-            nonlocal received
+            nonlocal received, tail
             message = await receive()
-            received += len(message.get("body", b""))
+            body = message.get("body", b"")
+            received += len(body)
             if received > self.max_bytes:
                 raise HTTPException(413)
+            tail = (tail + body[-TAIL_BYTES:])[-TAIL_BYTES:]
+            if message["type"] == "http.request" and not message.get("more_body", False) and end not in tail:
+                raise HTTPException(400)  # the parser would take half a file for a whole one
             return message
 
         await self.app(scope, count, send)
+
+
+def _end_of_form(scope: Scope) -> bytes:
+    """Return what closes a multipart body; nothing for a body of another kind."""
+    kind, options = parse_options_header(dict(scope["headers"]).get(b"content-type"))
+    boundary = options.get(b"boundary")
+    return b"--" + boundary + b"--" if kind == b"multipart/form-data" and boundary else b""
 
 
 def _route(scope: Scope) -> str:

@@ -86,6 +86,29 @@ def test_a_body_that_is_no_form_is_refused(client: TestClient):
     assert error_of(broken) == (400, "malformed_request", "")
 
 
+def test_a_form_that_is_cut_short_is_refused(client: TestClient, mammograms: dict[str, Path]):
+    form = {"content-type": "Multipart/Form-Data; boundary=b"}
+    heads = {
+        name: f'--b\r\nContent-Disposition: form-data; name="{name}"; filename="a"\r\n\r\n' for name in ("cc", "mlo")
+    }
+    body = heads["cc"].encode() + b"hello\r\n" + heads["mlo"].encode() + bytes(5000)
+    for cut in (body, body + b"\r\n--b", body + b"\r\n--b-", body[:30], b""):
+        assert error_of(client.post("/predict", content=cut, headers=form)) == (400, "malformed_request", "")
+        chunks = iter([cut[:200], cut[200:]])
+        assert error_of(client.post("/predict", content=chunks, headers=form)) == (400, "malformed_request", "")
+    for end in (b"\r\n--b--\r\n", b"\r\n--b--", b"\r\n--b--\r\nepilogue"):
+        whole = client.post("/predict", content=body + end, headers=form)
+        assert error_of(whole) == (415, "not_dicom", "cc")
+
+
+def test_the_side_of_a_lone_view_is_contradicted_in_fitting_words(random_bundle: Bundle, mammograms: dict[str, Path]):
+    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=64)
+    files = {"cc": dcm(mammograms["L_CC"])}
+    answer = TestClient(server.app).post("/predict", files=files, data={"laterality": "R"})
+    assert error_of(answer) == (422, "side_mismatch", "cc")
+    assert "two views" not in answer.json()["message"]
+
+
 def test_a_view_in_the_others_place_is_refused(random_bundle: Bundle, mammograms: dict[str, Path]):
     server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=64)
     client = TestClient(server.app)
