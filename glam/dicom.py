@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam import header
-from glam.intake import Finding, finding, input_error
+from glam.header import quiet_pydicom
+from glam.intake import Finding, InputError, finding, input_error
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -25,6 +26,8 @@ Side = Literal["L", "R"]
 
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded; mammograms have up to about 30 million pixels."""
+MAX_SIDE = 65_535
+"""Largest value of Rows and Columns that the standard can write."""
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 
 
@@ -56,7 +59,11 @@ def read_view(source: Source, *, view: str | None = None, laterality: str | None
     `view` and `laterality` are the caller's word: they fill what the header lacks, and an InputError says when the
     header disagrees. `where` is the part of the request that errors name. A path that cannot be opened is an OSError.
     """
-    dataset = _parse(source, where)
+    with quiet_pydicom():
+        return _view(_parse(source, where), view, laterality, where)
+
+
+def _view(dataset: "Dataset", view: str | None, laterality: str | None, where: str) -> View:
     is_mg = header.is_digital(dataset, where)
     view_decision = header.decide_view(dataset, view, where)
     side_decision = header.decide_side(dataset, laterality, where)
@@ -90,11 +97,29 @@ def _parse(source: Source, where: str) -> "Dataset":
 
     with _opened(source) as stream:
         try:
+            _refuse_deflated(stream, where)
             return dcmread(stream)
+        except InputError:
+            raise
         except InvalidDicomError:
             raise input_error("not_dicom", where) from None
         except header.broken_errors():
             raise input_error("truncated", where) from None
+
+
+def _refuse_deflated(stream: BinaryIO, where: str) -> None:
+    """Refuse a deflated file from its file meta: pydicom would inflate it at once, a thousandfold if it is made so."""
+    from pydicom.filereader import (
+        _read_file_meta_info,  # pyright: ignore[reportPrivateUsage]  # dcmread asks it too: both see the same syntax
+        read_preamble,
+    )
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    start = stream.tell()
+    read_preamble(stream, force=False)
+    if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise input_error("unsupported_syntax", where, syntax=DeflatedExplicitVRLittleEndian.name)
+    stream.seek(start)
 
 
 def _opened(source: Source) -> AbstractContextManager[BinaryIO]:
@@ -108,7 +133,7 @@ def _check_pixels(dataset: "Dataset", where: str) -> dict[str, str]:
     if "PixelData" not in dataset:
         raise input_error("no_pixel_data", where)
     rows, cols = (header.number(dataset, name) or 0 for name in ("Rows", "Columns"))
-    if rows < 1 or cols < 1:
+    if not (1 <= rows <= MAX_SIDE and 1 <= cols <= MAX_SIDE):
         raise input_error("bad_value", where, attribute="Rows or Columns")
     if rows * cols > MAX_PIXELS:
         raise input_error("too_large", where, pixels=round(rows * cols / 1e6), limit=MAX_PIXELS // 1_000_000)
@@ -160,6 +185,8 @@ def _display(dataset: "Dataset", stored: NDArray[Any], where: str) -> tuple[NDAr
 def _findings(dataset: "Dataset", *, is_mg: bool, provenance: dict[str, str]) -> Iterator[Finding]:
     odd = {
         "film": not is_mg,
+        "side_tags_differ": header.sides_differ(dataset),
+        "orientation_unclear": header.orientation_unclear(dataset),
         "no_spacing": provenance["spacing_mm"] == "none",
         "no_window": provenance["voi"] == "breast range",
         "burned_in": header.text(dataset, "BurnedInAnnotation") == "YES",

@@ -3,7 +3,12 @@
 Text attributes are read as raw bytes: pydicom's validation would quote the value of a patient in a warning.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import logging
+import math
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +34,7 @@ VIEW_CODES: Mapping[str, str] = {
     "R-1024A": "XCCL", "399101009": "XCCM", "R-1024B": "XCCM", "127457009": "specimen", "G-8310": "specimen",
 }  # fmt: skip
 CODE_SCHEMES = ("SCT", "SRT", "SNM3", "99SDM")
+UNKNOWN = "unknown"
 VIEW_NAMES = frozenset(VIEW_CODES.values())
 SIDES = ("L", "R")
 
@@ -74,6 +80,8 @@ def decide_view(dataset: "Dataset", given: str | None, where: str = "") -> Decis
     if found and wanted not in ("", found[0].value):
         what = f"the request says {_one_of(VIEW_NAMES, wanted)}, the header {found[0].value}"
         raise input_error("view_mismatch", where, what=what)
+    if not found and any(read(dataset) for read in (_view_code, _view_position)):
+        raise input_error("unknown_view", where, what="the header names a view that is not known here")
     decision = found[0] if found else Decision(wanted, "request")
     if decision.value not in ("CC", "MLO"):
         what = f"this is the view {decision.value}" if found else "the header does not say which view this is"
@@ -95,15 +103,22 @@ def decide_side(dataset: "Dataset", given: str | None, where: str = "") -> Decis
     return decision
 
 
+def sides_differ(dataset: "Dataset") -> bool:
+    """Return whether the image and its series name different breasts."""
+    return {text(dataset, name) for name in ("ImageLaterality", "Laterality")} == set(SIDES)
+
+
 def _one_of(names: Collection[str], value: str) -> str:
     return value if value in names else "something else"
 
 
 def _view_code(dataset: "Dataset") -> str:
-    for item in items(dataset, "ViewCodeSequence"):
+    """Return the name of the view, UNKNOWN for a code outside the table, "" for none."""
+    codes = [item for item in items(dataset, "ViewCodeSequence") if text(item, "CodeValue")]
+    for item in codes:
         if text(item, "CodingSchemeDesignator") in CODE_SCHEMES:
-            return VIEW_CODES.get(text(item, "CodeValue"), "")
-    return ""
+            return VIEW_CODES.get(text(item, "CodeValue"), UNKNOWN)
+    return UNKNOWN if codes else ""
 
 
 def _view_position(dataset: "Dataset") -> str:
@@ -138,6 +153,12 @@ def orientation_of(dataset: "Dataset") -> tuple[str, str] | None:
     return None
 
 
+def orientation_unclear(dataset: "Dataset") -> bool:
+    """Return whether PatientOrientation says something that `orientation_of` cannot use, e.g. a rotated image."""
+    said = text(dataset, "PatientOrientation").strip("\\")
+    return bool(said) and said.upper() not in VIEW_NAMES and orientation_of(dataset) is None
+
+
 def text(dataset: "Dataset", keyword: str) -> str:
     """Return an attribute as text, several values with backslashes between them; "" if it is absent."""
     element = dataset.get_item(keyword) if keyword in dataset else None
@@ -150,19 +171,21 @@ def text(dataset: "Dataset", keyword: str) -> str:
 
 
 def numbers(dataset: "Dataset", keyword: str) -> list[float]:
-    """Return the values of a decimal string; none if one of them is no number."""
+    """Return the values of a decimal string; none if one of them is no finite number."""
     try:
-        return [float(part) for part in text(dataset, keyword).split("\\") if part]
+        values = [float(part) for part in text(dataset, keyword).split("\\") if part]
     except ValueError:
         return []
+    return values if all(map(math.isfinite, values)) else []
 
 
 def number(dataset: "Dataset", keyword: str) -> float | None:
-    """Return a single number of any representation; None if it is absent or no number."""
+    """Return a single number of any representation; None if it is absent or no finite number."""
     try:
-        return float(str(value(dataset, keyword)))
+        found = float(str(value(dataset, keyword)))
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
@@ -183,5 +206,25 @@ def broken_errors() -> tuple[type[Exception], ...]:
     """Return what pydicom raises for bytes that are not what the standard allows."""
     from pydicom.errors import BytesLengthException
 
-    ours = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+    ours = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
     return (*ours, NotImplementedError, EOFError, OSError, BytesLengthException)
+
+
+_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+
+
+def _is_loud(_: logging.LogRecord) -> bool:
+    return not _quiet.get()
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Drop pydicom's warnings, on stderr and in its log, while a file is read: they may quote the header."""
+    logging.getLogger("pydicom").addFilter(_is_loud)  # once: the same filter is not added again
+    token = _quiet.set(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+            yield
+    finally:
+        _quiet.reset(token)

@@ -50,7 +50,7 @@ CODES: Mapping[str, Code] = {
     "unknown_view": _error("{what}: GLAM takes CC and MLO; name the view in the request if the header does not"),
     "unknown_laterality": _error("{what}: name the side, L or R, in the request if the header does not"),
     "view_mismatch": _error("{what}: check which file went where"),
-    "side_mismatch": _error("{what}: the two views must show the same breast"),
+    "side_mismatch": _error("{what}: check the sides, a request is about one breast"),
     "patient_mismatch": _error("the CC and the MLO file name different patients: send two views of one breast"),
     "study_mismatch": _error("the CC and the MLO file come from different studies: send two views of one exam"),
     # the request
@@ -66,6 +66,8 @@ CODES: Mapping[str, Code] = {
     # findings
     "lone_view": _info("there is no {absent} view: nothing is said between the views"),
     "film": _warning("the image is a digitised film or secondary capture, not a digital mammogram"),
+    "side_tags_differ": _warning("ImageLaterality and Laterality name different breasts: ImageLaterality was followed"),
+    "orientation_unclear": _warning("PatientOrientation is not that of an upright view: it was taken for upright"),
     "no_spacing": _info("the header gives no pixel spacing: nothing here is in millimetres"),
     "no_window": _info("the header gives no display window: the grey values were spread over the breast's own range"),
     "burned_in": _warning("the header says that text is burned into the pixels"),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.breast import breast_mask, small
+from glam.header import text
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -29,7 +30,7 @@ def tone_table(
     """
     stored = _stored_values(dtype)
     inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-    if "VOILUTSequence" in dataset or ("WindowCenter" in dataset and "WindowWidth" in dataset):
+    if dataset.get("VOILUTSequence") or (text(dataset, "WindowCenter") and text(dataset, "WindowWidth")):
         shown, voi = _windowed(dataset, stored)
     else:
         limits = tissue_range(inverted)
@@ -65,7 +66,16 @@ def _stored_values(dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _windowed(dataset: "Dataset", stored: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    """Return display values, 0 black and 1 white, of stored ones: Modality LUT, then VOI LUT or else window."""
+    """Return display values, 0 black and 1 white, of stored ones; ValueError where they show nothing."""
+    with np.errstate(all="ignore"):  # what comes of it is checked
+        shown, voi = _through_window(dataset, stored)
+    if not np.isfinite(shown).all() or np.ptp(np.clip(shown, 0, 1)) < 1 / 256:
+        raise ValueError("the window leaves no contrast")
+    return shown, voi
+
+
+def _through_window(dataset: "Dataset", stored: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """Apply the Modality LUT, then the VOI LUT or else the window."""
     from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 
     modality = np.asarray(apply_modality_lut(stored, dataset))
@@ -73,7 +83,7 @@ def _windowed(dataset: "Dataset", stored: NDArray[Any]) -> tuple[NDArray[Any], s
         return _looked_up(dataset.VOILUTSequence[0], modality), "VOILUTSequence"
     low, high = _output_range(dataset)
     values = np.asarray(apply_windowing(modality, dataset, _normal(dataset)), np.float64)
-    return (values - low) / (high - low), f"window {dataset.get('VOILUTFunction') or 'LINEAR'}"
+    return (values - low) / np.float64(high - low), f"window {dataset.get('VOILUTFunction') or 'LINEAR'}"
 
 
 def _looked_up(item: "Dataset", modality: NDArray[Any]) -> NDArray[np.float64]:

@@ -7,8 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset, FileMetaDataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from glam.dicom import MAX_PIXELS, View, read_view
 from glam.intake import CODES, InputError
@@ -72,6 +81,14 @@ def encoded(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     stream = BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
+
+
+def with_raw(dataset: Dataset, keyword: str, value: bytes) -> bytes:
+    """The file with an attribute replaced by a decimal string that pydicom would not write."""
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    dataset[keyword] = RawDataElement(BaseTag(tag), "DS", len(value), value + b" " * (len(value) % 2), 0, False, True)
+    return encoded(dataset)
 
 
 def code_item(value: str, scheme: str) -> Dataset:
@@ -183,9 +200,13 @@ def test_a_mediolateral_view_is_not_taken_for_a_mediolateral_oblique(code: str) 
         ("not_monochrome", {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}),
         ("bad_value", {"Rows": 0}),
         ("bad_value", {"WindowWidth": "0"}),
+        ("bad_value", {"WindowCenter": "1e30"}),
+        ("bad_value", {"WindowWidth": "1e30"}),
+        ("bad_value", {"RescaleSlope": "0", "RescaleIntercept": "0"}),
         ("unknown_view", {"ViewPosition": None}),
         ("unknown_view", {"ViewPosition": SECRET}),
         ("view_mismatch", {"ViewPosition": "MLO", "ViewCodeSequence": [code_item("399162004", "SCT")]}),
+        ("unknown_view", {"ViewPosition": None, "ViewCodeSequence": [code_item("399260004", "SCT")]}),
         ("unknown_laterality", {"ImageLaterality": None}),
         ("unknown_laterality", {"ImageLaterality": "B"}),
         ("no_breast", {"PixelData": bytes(64 * 48 * 2), "WindowCenter": None}),
@@ -193,6 +214,87 @@ def test_a_mediolateral_view_is_not_taken_for_a_mediolateral_oblique(code: str) 
 )
 def test_every_unusable_file_has_its_code(code: str, changes: dict[str, Any]) -> None:
     assert error_of(encoded(mammogram(**changes))).code == code
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ViewPosition": "SPOT"},
+        {"ViewPosition": "RCC"},
+        {"ViewPosition": SECRET},
+        {"ViewPosition": None, "ViewCodeSequence": [code_item("12345", "SCT")]},
+        {"ViewPosition": "", "ViewCodeSequence": [code_item("R-10242", "99VENDOR")]},
+    ],
+)
+def test_the_request_does_not_overrule_a_view_that_is_not_known(changes: dict[str, Any]) -> None:
+    assert error_of(encoded(mammogram(**changes)), view="CC").code == "unknown_view"
+
+
+@pytest.mark.parametrize("keyword", ["WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_number_that_is_not_finite_is_a_bad_value(keyword: str, number: str) -> None:
+    dataset = mammogram(RescaleSlope="1", RescaleIntercept="0")
+    assert error_of(with_raw(dataset, keyword, number.encode())).code == "bad_value"
+
+
+@pytest.mark.parametrize("number", [b"inf", b"nan", b"1e300"])
+def test_a_size_that_is_no_size_is_a_bad_value(number: bytes) -> None:
+    assert error_of(with_raw(mammogram(), "Rows", number)).code == "bad_value"
+
+
+@pytest.mark.parametrize("empty", ["WindowCenter", "WindowWidth", "VOILUTSequence"])
+def test_an_empty_window_is_no_window(empty: str) -> None:
+    none = {"WindowCenter": None, "WindowWidth": None}
+    value: Any = [] if empty == "VOILUTSequence" else ""
+    given = none | {empty: value} if empty == "VOILUTSequence" else {empty: value}
+    view, plain = read_view(encoded(mammogram(**given))), read_view(encoded(mammogram(**none)))
+    np.testing.assert_array_equal(view.pixels, plain.pixels)
+    assert [finding.code for finding in view.findings] == ["no_window"]
+
+
+def test_nesting_without_end_is_a_damaged_file() -> None:
+    head = encoded(mammogram(PixelData=None))
+    sequence = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    assert error_of(head + sequence * 3000).code == "truncated"
+
+
+def test_a_deflated_file_is_refused_before_it_is_inflated() -> None:
+    data = encoded(mammogram(PixelData=bytes(50_000_000)), DeflatedExplicitVRLittleEndian)
+    tracemalloc.start()
+    error = error_of(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert error.code == "unsupported_syntax"
+    assert "Deflated" in error.message
+    assert peak < 10_000_000
+
+
+def test_sides_that_differ_between_image_and_series_are_told() -> None:
+    view = read_view(encoded(mammogram(ImageLaterality="L", Laterality="R")))
+    assert view.laterality == "L"
+    assert [(finding.code, finding.severity) for finding in view.findings] == [("side_tags_differ", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "unclear"),
+    [(["F", "A"], True), (["L", "P"], True), ("A", True), (["A", "R"], False), ("CC", False), ("", False)],
+)
+def test_an_orientation_that_is_not_upright_is_told(orientation: Any, unclear: bool) -> None:
+    view = read_view(encoded(mammogram(PatientOrientation=orientation)))
+    assert [finding.code for finding in view.findings] == ["orientation_unclear"] * unclear
+
+
+def test_what_pydicom_would_quote_is_neither_warned_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
+    data = encoded(mammogram(SpecificCharacterSet="ISO_IR 100", PatientOrientation=["A", "R"]))
+    data = data.replace(b"ISO_IR 100", b"SECRET    ")
+    slope = with_raw(mammogram(), "RescaleSlope", SECRET.encode())
+    caplog.clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outcome_of(data)
+        outcome_of(slope)
+    assert caught == []
+    assert caplog.text == ""
 
 
 def test_what_is_no_dicom_is_told_from_what_is_broken() -> None:
