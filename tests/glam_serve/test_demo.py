@@ -11,6 +11,8 @@ import pytest
 
 from glam_serve.demo import CURL, DemoError, chosen_views, curl_command, place, summary
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_without_files_the_real_pair_is_taken():
     views = chosen_views("", "")
@@ -19,7 +21,29 @@ def test_without_files_the_real_pair_is_taken():
 
 
 def test_a_compiler_named_by_the_environment_is_no_mammogram():
-    assert chosen_views("gcc", "") == chosen_views("", "")
+    assert chosen_views("gcc", "", cc_of_environment=True) == chosen_views("", "")
+
+
+@pytest.mark.parametrize(("name", "of_environment"), [("typo.dcm", False), ("gcc", False), ("typo.dcm", True)])
+def test_a_missing_cc_is_named_and_not_replaced_by_the_real_pair(name: str, of_environment: bool):
+    with pytest.raises(DemoError, match=rf"no file at {name}, given as CC"):
+        chosen_views(name, "", cc_of_environment=of_environment)
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "expected"),
+    [
+        ((), {}, '--cc "" --mlo ""'),
+        ((), {"CC": "gcc"}, '--cc "gcc" --cc-of-environment --mlo ""'),
+        (("CC=typo.dcm",), {}, '--cc "typo.dcm" --mlo ""'),
+        (("CC=typo.dcm",), {"CC": "gcc"}, '--cc "typo.dcm" --mlo ""'),
+    ],
+)
+def test_make_says_where_cc_comes_from(words: tuple[str, ...], variables: dict[str, str], expected: str):
+    environment = {name: value for name, value in os.environ.items() if name not in {"CC", "MLO", "MAKEFLAGS"}}
+    command = ["make", "--dry-run", "--directory", str(ROOT), "demo", *words]
+    outcome = subprocess.run(command, env=environment | variables, capture_output=True, text=True, check=True)
+    assert f"glam_serve.demo {expected}" in " ".join(outcome.stdout.split())
 
 
 def test_the_caller_may_give_one_view_alone(tmp_path: Path):
