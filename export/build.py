@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from glam.bundle import Bundle, write_bundle
+from glam.bundle import Bundle, file_sha256, write_bundle
 from glam.config import ModelConfig
 from glam.golden import write_golden
 from glam.model import Glam, load_checkpoint
@@ -53,7 +53,9 @@ def _fill(folder: Path, model: Glam, checkpoint: Path, imprint: Imprint) -> Json
     arrays: dict[str, Any] = dict(prompts.vectors)
     np.savez(folder / "prompts.npz", **arrays)
     write_golden(folder / "golden", config.frame)
-    return _manifest(imprint, config, prompts, parity) | {"scale": model.scales().image_text.item()}
+    manifest = _manifest(imprint, config, prompts, parity)
+    manifest["export"]["weights_sha256"] = file_sha256(checkpoint / "weights.safetensors")
+    return manifest | {"scale": model.scales().image_text.item()}
 
 
 def gate(folder: Path, model: Glam) -> Parity:

@@ -58,6 +58,8 @@ class Bundle:
     """False: no export of embeddings outside the store."""
     calibration: JsonDict = field(default_factory=dict)
     metrics: JsonDict = field(default_factory=dict)
+    weights_sha256: str = ""
+    """Of the checkpoint's weights.safetensors; empty where the export did not write it down."""
     sha256: str
     """Of `bundle.json`, which holds the hash of every other file."""
 
@@ -99,8 +101,7 @@ def read_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
     files as its exporter did. Files that it does not list are never opened, and so ignored.
     """
     folder = Path(folder)
-    text = _manifest_text(folder)
-    manifest = _manifest(folder, text)
+    manifest = _manifest(folder, text := _manifest_text(folder))
     bundle = _bundle(folder, manifest, sha256=hashlib.sha256(text).hexdigest())
     if verify:
         _verify_files(folder, manifest["files"])
@@ -173,9 +174,7 @@ def _manifest(folder: Path, text: bytes) -> JsonDict:
         raise BundleError("bundle_unreadable", f"{folder / MANIFEST} names no bundle format: export it again")
     if found > BUNDLE_FORMAT:
         message = f"{folder} has bundle format {found}, and this program reads up to {BUNDLE_FORMAT}"
-        raise BundleError(
-            "bundle_newer", f"{message}: pip install -U glam-mammo, or export the checkpoint with this version"
-        )
+        raise BundleError("bundle_newer", f"{message}: pip install -U glam-mammo, or export it again with this version")
     return manifest
 
 
@@ -211,6 +210,7 @@ def _bundle_from_manifest(folder: Path, manifest: JsonDict, sha256: str) -> Bund
         may_share=permissions[1],
         calibration=manifest["calibration"],
         metrics=manifest["metrics"],
+        weights_sha256=manifest.get("export", {}).get("weights_sha256", ""),
         sha256=sha256,
     )
 

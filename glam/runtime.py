@@ -131,13 +131,26 @@ def open_runtime(
         return OnnxRuntime(bundle.folder, threads=threads, provider=provider)
     if checkpoint is None:
         raise ValueError("the torch runtime needs the checkpoint that the bundle was exported from")
+    _check_checkpoint(bundle, checkpoint)
     from glam.model import TorchRuntime
 
     return TorchRuntime(checkpoint)
 
 
+def _check_checkpoint(bundle: "Bundle", checkpoint: Path) -> None:
+    """Refuse weights that the bundle was not made from; one that wrote no hash down is believed."""
+    from glam.bundle import file_sha256
+
+    weights = checkpoint / "weights.safetensors"
+    if bundle.weights_sha256 and weights.is_file() and file_sha256(weights) != bundle.weights_sha256:
+        raise ValueError(
+            f"{bundle.folder} was not exported from {checkpoint}: give its own checkpoint, or export this one"
+        )
+
+
 _WAY_TO_A_GPU = (
-    "pip install glam-mammo[gpu] in place of onnxruntime, with the driver's libraries, or use CPUExecutionProvider"
+    "pip uninstall onnxruntime, then pip install onnxruntime-gpu, with the libraries of its CUDA version,"
+    " or use CPUExecutionProvider"
 )
 
 

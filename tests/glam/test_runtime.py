@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,9 @@ def test_weights_beside_the_graph_are_mapped_and_not_packed(folder):
 
 
 def test_provider_that_is_not_there_is_refused_with_the_way_out(folder):
-    with pytest.raises(ValueError, match=r"CUDAExecutionProvider is not in this onnxruntime .*glam-mammo\[gpu\]"):
+    with pytest.raises(
+        ValueError, match=r"CUDAExecutionProvider is not in this onnxruntime .*pip install onnxruntime-gpu"
+    ):
         OnnxRuntime(folder, provider="CUDAExecutionProvider")
 
 
@@ -146,6 +149,17 @@ def test_runtime_says_which_provider_it_has(folder):
 def test_torch_runtime_asks_for_the_checkpoint():
     with pytest.raises(ValueError, match="needs the checkpoint"):
         open_runtime(None, "torch")
+
+
+def test_torch_runtime_refuses_a_checkpoint_that_did_not_make_the_bundle(random_bundle, random_checkpoint, tmp_path):
+    assert open_runtime(random_bundle, "torch", checkpoint=random_checkpoint)
+    (tmp_path / "weights.safetensors").write_bytes(b"other")
+    with pytest.raises(ValueError, match=r"was not exported from .*: give its own checkpoint, or export"):
+        open_runtime(random_bundle, "torch", checkpoint=tmp_path)
+
+
+def test_torch_runtime_believes_the_caller_of_a_bundle_that_recorded_no_weights(random_bundle, random_checkpoint):
+    assert open_runtime(replace(random_bundle, weights_sha256=""), "torch", checkpoint=random_checkpoint)
 
 
 def test_onnx_runs_without_torch(folder):
