@@ -50,7 +50,7 @@ CODES: Mapping[str, Code] = {
     "unknown_view": _error("{what}: GLAM takes CC and MLO; name the view in the request if the header does not"),
     "unknown_laterality": _error("{what}: name the side, L or R, in the request if the header does not"),
     "view_mismatch": _error("{what}: check which file went where"),
-    "side_mismatch": _error("{what}: check the sides, a request is about one breast"),
+    "side_mismatch": _error("{what}: all of a request must be of the same breast"),
     "patient_mismatch": _error("the CC and the MLO file name different patients: send two views of one breast"),
     "study_mismatch": _error("the CC and the MLO file come from different studies: send two views of one exam"),
     # the request
