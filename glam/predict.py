@@ -11,7 +11,7 @@ from glam.attention import Attention, ViewKey, compose_map
 from glam.bundle import Bundle
 from glam.calibrate import calibration_from_json
 from glam.dicom import View
-from glam.intake import Finding
+from glam.intake import Finding, input_error
 from glam.prepare import ModelInput, prepare, prepare_sha
 from glam.runtime import Runtime
 from glam.study import PreparedView, Study, prepare_study
@@ -160,7 +160,10 @@ class Predictor:
         if not prompts:
             return {}
         self._tokenizer = self._tokenizer or self.bundle.tokenizer()
-        tokens = self._tokenizer.encode(prompts, max_tokens=self.bundle.model.text.max_tokens)
+        limit = self.bundle.model.text.max_tokens
+        if (longest := max(map(self._tokenizer.length, prompts))) > limit:
+            raise input_error("bad_prompt", "prompts", what=f"a prompt has {longest} tokens, the model takes {limit}")
+        tokens = self._tokenizer.encode(prompts, max_tokens=limit)
         vectors = self.runtime.text(tokens.ids, tokens.mask)  # (prompt, joint)
         similarities = (vectors @ embedding).tolist()
         probabilities = class_probabilities(embedding[None], vectors, self.bundle.scale)[0].tolist()

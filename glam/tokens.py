@@ -79,6 +79,10 @@ class Tokenizer:
             mask[index, : len(row)] = 1
         return Tokens(ids, mask)
 
+    def length(self, text: str) -> int:
+        """Return how many tokens a text makes, [CLS] and [SEP] included."""
+        return len(self.backend.encode(text, add_special_tokens=False).ids) + 2
+
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Return the words of which the vocabulary has no pieces (those that become [UNK]), as written, each once."""
         unknown = self.token_id("[UNK]")

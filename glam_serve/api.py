@@ -21,11 +21,11 @@ from starlette.formparsers import MultiPartParser
 from glam.bundle import Bundle, BundleError, read_bundle
 from glam.config import FrameConfig
 from glam.dicom import View, read_view
-from glam.intake import input_error
+from glam.intake import InputError, input_error
 from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
 from glam.runtime import open_runtime
 from glam.study import Study, prepare_study
-from glam_serve.errors import log_to_stderr, status_response, where_raised
+from glam_serve.errors import error_response, log_to_stderr, status_response, where_raised
 from glam_serve.schema import PredictionBody
 
 log = logging.getLogger(__name__)
@@ -157,6 +157,8 @@ class GlamAPI(litserve.LitAPI):
         try:
             answer = self.predictor.answer(x.study).as_json(x.include)
             return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
+        except InputError as error:  # a prompt that only the tokenizer finds too long
+            return error_response(error.status, error.code, error.message, where=error.where)
         except Exception as error:
             log.error("the model failed: %s", where_raised(error))
             return status_response(500)

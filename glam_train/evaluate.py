@@ -12,7 +12,7 @@ import numpy as np
 
 from glam.attention import OTHER, ViewKey
 from glam.geometry import Frame, frame_from_json
-from glam.metrics import Interval, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
+from glam.metrics import Interval, MetricError, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
 from glam.phantom import Pair, PhantomOptions, view_of
 from glam.phantom.exam import draw_exam
 from glam.predict import Prediction, Predictor
@@ -192,4 +192,6 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _ratio(ours: np.ndarray, theirs: np.ndarray) -> float:
+    if not theirs.any():
+        raise MetricError("a ratio to a predictor that never hits")
     return float(ours.mean() / theirs.mean())

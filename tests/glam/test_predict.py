@@ -188,3 +188,11 @@ def test_prompts_that_cannot_be_used_are_refused(prompts, message: str):
 
 def test_a_prompt_given_twice_counts_once():
     assert check_prompts(["a mass ", "a mass", "none"]) == ("a mass", "none")
+
+
+def test_a_prompt_of_more_tokens_than_the_model_takes_is_refused_and_not_cut(
+    predictor: Predictor, views: dict[str, View]
+):
+    with pytest.raises(InputError, match="the model takes 64") as error:
+        predictor.pair(views["L_CC"], None, prompts=["a mass is present " * 20])
+    assert (error.value.code, error.value.where) == ("bad_prompt", "prompts")

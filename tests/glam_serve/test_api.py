@@ -263,3 +263,12 @@ def test_what_may_not_be_served_stays_on_this_machine(random_bundle: Bundle):
     check_permission(random_bundle, "0.0.0.0")
     with pytest.raises(ValueError, match="may not be served on a network"):
         check_permission(own, "0.0.0.0")
+
+
+def test_a_prompt_that_only_the_worker_finds_too_long_is_the_callers_error(
+    random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
+):
+    study = prepare_study(random_bundle.model.frame, read_view(mammograms["L_CC"]), None, prompts=["a mass " * 60])
+    answer = worker(random_bundle, predictor).predict(Question(study=study, include=frozenset(DEFAULT_INCLUDE)))
+    assert answer.status_code == 422
+    assert json.loads(answer.body)["code"] == "bad_prompt"
