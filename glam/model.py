@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from .alignment import Alignment, AlignmentModule, unit_vectors
 from .config import ModelConfig, model_config_from_json
+from .files import replacing
 from .runtime import AlignOut, VisionOut
 from .text import POOLINGS, TextTower
 from .vision import ViewFeatures, VisionTower
@@ -171,9 +170,11 @@ def save_checkpoint(model: Glam, folder: Path | str, tokenizer_json: str | Path)
     weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     tokenizer = tokenizer_json if isinstance(tokenizer_json, str) else tokenizer_json.read_text("utf-8")
     config = json.dumps(model.config.as_json(), indent=2) + "\n"
-    _replace(folder / "weights.safetensors", lambda path: save_file(weights, path))
-    _replace(folder / "tokenizer.json", lambda path: path.write_text(tokenizer, "utf-8"))
-    _replace(folder / "config.json", lambda path: path.write_text(config, "utf-8"))
+    with replacing(folder / "weights.safetensors") as part:
+        save_file(weights, part)
+    for name, text in (("tokenizer.json", tokenizer), ("config.json", config)):
+        with replacing(folder / name) as part:
+            part.write_text(text, "utf-8")
 
 
 def load_checkpoint(folder: Path | str) -> Glam:
@@ -199,15 +200,6 @@ def load_checkpoint(folder: Path | str) -> Glam:
 
 def _unusable(folder: Path, what: str) -> ValueError:
     return ValueError(f"the checkpoint {folder} cannot be used, {what}: copy it again, or make one with glam-train")
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, flush to the disk, then take its place."""
-    partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _log_scale() -> nn.Parameter:

@@ -8,15 +8,18 @@ so a killed run leaves nothing half and the next one goes on where it stopped.
 import hashlib
 import json
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glam.config import FrameConfig
+from glam.files import replacing
 from glam.prepare import ModelInput, prepare_sha
 
 SHARD_PAIRS = 64
@@ -44,34 +47,15 @@ def _write_shard(folder: Path, index: int, pairs: Sequence[PreparedPair]) -> Non
     stem = folder / f"shard-{index:05d}"
     squares = [np.stack([to_uint16(pair.cc.pixels), to_uint16(pair.mlo.pixels)]) for pair in pairs]
     records = [_record(pair, square) for pair, square in zip(pairs, squares, strict=True)]
-    with _replacing(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+    with replacing(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         np.save(file, np.stack(squares) if squares else np.empty((0, 2, 1, 1), np.uint16))
-    with _replacing(stem.with_suffix(".jsonl")) as temporary:
+    with replacing(stem.with_suffix(".jsonl")) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def _record(pair: PreparedPair, square: np.ndarray) -> dict[str, Any]:
     frames = {"cc": pair.cc.frame.as_json(), "mlo": pair.mlo.frame.as_json()}
     return pair.record | {"frames": frames, "pixels_sha256": hashlib.sha256(square.tobytes()).hexdigest()}
-
-
-class _replacing:
-    """Give a temporary path beside the target; rename it over the target if the block succeeds."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        return self.temporary
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self.temporary.unlink(missing_ok=True)
-            return
-        with self.temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        self.temporary.replace(self.target)
 
 
 def open_cache_folder(folder: Path, frame: FrameConfig, source: dict[str, Any], *, num_pairs: int) -> None:
@@ -85,7 +69,7 @@ def open_cache_folder(folder: Path, frame: FrameConfig, source: dict[str, Any], 
     header = folder / "cache.json"
     folder.mkdir(parents=True, exist_ok=True)
     if not header.exists():
-        with _replacing(header) as temporary:
+        with replacing(header) as temporary:
             temporary.write_text(json.dumps(expected, indent=1) + "\n")
         return
     if json.loads(header.read_text()) != expected:
@@ -102,6 +86,19 @@ def build_shard(folder: Path, index: int, keys: Sequence[Any], build: Callable[[
     if (folder / f"shard-{index:05d}.jsonl").exists():
         return
     _write_shard(folder, index, [pair for pair in map(build, keys) if pair is not None])
+
+
+def fill_cache(
+    folder: Path, keys: Sequence[Any], build: Callable[[Any], PreparedPair | None], *, workers: int
+) -> Iterator[int]:
+    """Build all shards of `keys` in processes, and yield the keys done so far; `build` must be picklable."""
+    chunks = [keys[start : start + SHARD_PAIRS] for start in range(0, len(keys), SHARD_PAIRS)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        done = 0
+        shards = pool.map(build_shard, repeat(folder), range(len(chunks)), chunks, repeat(build))
+        for chunk, _ in zip(chunks, shards, strict=True):
+            done += len(chunk)
+            yield done
 
 
 @dataclass(frozen=True)

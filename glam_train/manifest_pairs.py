@@ -3,10 +3,8 @@
 import hashlib
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from glam.intake import InputError, check_pair
 from glam.prepare import prepare
 from glam.report import ReportFacts, lesions_from_text
 
-from .cache import SHARD_PAIRS, PreparedPair, build_shard, open_cache_folder
+from .cache import PreparedPair, fill_cache, open_cache_folder
 from .manifests import ManifestError, check_leakage, pairs, read_manifest
 
 Row = dict[str, Any]
@@ -50,18 +48,7 @@ def cache_manifest(
     A file that cannot be used is named on stderr by its image_id and its code, and its pair is left out.
     """
     open_cache_folder(folder, frame, source, num_pairs=len(rows))
-    chunks = [rows[start : start + SHARD_PAIRS] for start in range(0, len(rows), SHARD_PAIRS)]
-    write = partial(_shard, folder, partial(prepared_files, frame=frame))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        done = 0
-        for count in pool.map(write, range(len(chunks)), chunks):
-            done += count
-            yield done
-
-
-def _shard(folder: Path, build: Any, index: int, rows: list[tuple[Row, Row]]) -> int:
-    build_shard(folder, index, rows, build)
-    return len(rows)
+    yield from fill_cache(folder, rows, partial(prepared_files, frame=frame), workers=workers)
 
 
 def prepared_files(rows: tuple[Row, Row], *, frame: FrameConfig) -> PreparedPair | None:

@@ -2,10 +2,8 @@
 
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from glam.intake import InputError
 from glam.phantom import Pair, PhantomOptions, draw_pair, report_facts, view_of
 from glam.prepare import prepare
 
-from .cache import SHARD_PAIRS, PreparedPair, build_shard, open_cache_folder
+from .cache import PreparedPair, fill_cache, open_cache_folder
 
 NATURAL = PhantomOptions(px_mm=0.48)
 """The phantom's own mix of findings."""
@@ -86,16 +84,5 @@ def cache_phantoms(folder: Path, *, num_pairs: int, seed: int, frame: FrameConfi
     Phantom k of a seed is the same whatever `num_pairs` and `workers`; shards that are there are kept.
     """
     open_cache_folder(folder, frame, phantom_source(seed), num_pairs=num_pairs)
-    starts = range(0, num_pairs, SHARD_PAIRS)
-    chunks = [range(start, min(start + SHARD_PAIRS, num_pairs)) for start in starts]
     build = partial(prepared_phantom, seed=seed, frame=frame)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        done = 0
-        for count in pool.map(partial(_shard, folder, build), range(len(chunks)), chunks):
-            done += count
-            yield done
-
-
-def _shard(folder: Path, build: Any, index: int, keys: range) -> int:
-    build_shard(folder, index, keys, build)
-    return len(keys)
+    yield from fill_cache(folder, range(num_pairs), build, workers=workers)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glam.files import replacing
 from glam.tokens import Tokenizer
 
 from .presets import PretrainConfig, pretrain_config_from_json
@@ -67,9 +68,8 @@ def start_run(
         "start_from": None if start_from is None else str(start_from.resolve()),
         "commit": git_commit(),
     }
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    temporary.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def has_run(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from glam.files import replacing
 from glam.phantom.anatomy import draw_breast
 from glam.phantom.dicom_file import MANUFACTURER, Study, Transfer, study_of, write_dicom
 from glam.phantom.facts import report_facts, report_lesion
@@ -173,7 +174,8 @@ def _claim(path: Path, key: dict[str, Any]) -> None:
     """Write what a folder holds, or refuse another one."""
     text = json.dumps(key, indent=2)
     if not path.exists():
-        _replace(path, text)
+        with replacing(path) as part:
+            part.write_text(text)
     elif path.read_text() != text:
         raise ValueError(f"{path} is of another seed, other options or another transfer syntax: choose another folder")
 
@@ -189,10 +191,5 @@ def _write_manifest(path: Path, records: list[dict[str, Any]]) -> Path:
 
 def _write_reports(path: Path, records: list[dict[str, Any]]) -> None:
     lines = (json.dumps({"image_id": record["row"]["image_id"], "text": record["report"]}) for record in records)
-    _replace(path, "".join(f"{line}\n" for line in lines))
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text("".join(f"{line}\n" for line in lines))
