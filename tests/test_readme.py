@@ -109,7 +109,7 @@ def test_python_blocks_run(block: Block, folder: Path):
 
 @pytest.mark.parametrize("block", of_kind("python", "python run"))
 def test_python_blocks_compile(block: Block):
-    compile(block.code, f"{block.page}:{block.line}", "exec")
+    assert compile(block.code, f"{block.page}:{block.line}", "exec").co_code
 
 
 def test_the_readme_shows_the_two_commands():

@@ -19,6 +19,7 @@ from glam.client import Client, ServerError
 from glam.dicom import read_view
 from glam.predict import INCLUDES, Predictor
 from glam_serve.demo import real_pair
+from glam_serve.local import group_lives
 
 READY_S = 120.0
 
@@ -47,14 +48,6 @@ def start(folder: Path, bundle: Path, *options: str) -> Running:
             [*command, *options], stdout=stdout, stderr=stderr, start_new_session=True, cwd=folder
         )
     return Running(Client(url=f"http://127.0.0.1:{port}"), process, out, log)
-
-
-def group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def wait_for_the_end_of(group: int) -> None:
