@@ -24,6 +24,8 @@ Source = bytes | Path | BinaryIO
 ViewName = Literal["CC", "MLO"]
 Side = Literal["L", "R"]
 
+WHITE = 65_535
+"""Display value of white; display values are whole numbers from 0, black."""
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded; mammograms have up to about 30 million pixels."""
 MAX_SIDE = 65_535
@@ -35,8 +37,8 @@ IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 class View:
     """One mammogram, ready to be prepared."""
 
-    pixels: NDArray[np.float32]
-    """(rows, cols) in [0, 1], tissue bright, in the orientation of the file."""
+    pixels: NDArray[np.uint16]
+    """(rows, cols), 0 black to WHITE, tissue bright, in the orientation of the file."""
     view: ViewName
     laterality: Side
     spacing_mm: tuple[float, float] | None = None
@@ -167,8 +169,10 @@ def _decode(dataset: "Dataset", where: str) -> NDArray[Any]:
         raise input_error("truncated", where) from None
 
 
-def _display(dataset: "Dataset", stored: NDArray[Any], where: str) -> tuple[NDArray[np.float32], str]:
-    """Return pixels in [0, 1] with tissue bright, and how the grey values were windowed."""
+def _display(dataset: "Dataset", stored: NDArray[Any], where: str) -> tuple[NDArray[np.uint16], str]:
+    """Return pixels of 0 to WHITE with tissue bright, and how the grey values were windowed."""
+    import cv2
+
     from glam.tone import breast_range, tone_table
 
     if stored.ndim != 2 or stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
@@ -179,7 +183,7 @@ def _display(dataset: "Dataset", stored: NDArray[Any], where: str) -> tuple[NDAr
         raise input_error("bad_value", where, attribute="Modality LUT, window or VOI LUT") from None
     if table is None:
         raise input_error("no_breast", where)
-    return np.take(table, stored.view(f"u{stored.dtype.itemsize}")), voi
+    return np.asarray(cv2.LUT(stored.view(f"u{stored.dtype.itemsize}"), table), np.uint16), voi
 
 
 def _findings(dataset: "Dataset", *, is_mg: bool, provenance: dict[str, str]) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from glam.attention import (
     tissue_patches,
 )
 from glam.bundle import Bundle
+from glam.dicom import WHITE as DISPLAY_WHITE
 from glam.dicom import View
 from glam.geometry import Frame, cell_polygon
 from glam.paint import QUERY, WHITE, Panel, grey_panel
@@ -125,7 +126,9 @@ def _ruler(views: Mapping[ViewKey, View], scales: Mapping[ViewKey, tuple[float, 
 
 def _panel(view: View, made: ModelInput, scale: tuple[float, float]) -> Panel:
     """Draw a view in the grey range that preparation found for its breast."""
-    return grey_panel(view.pixels, scale, (float(made.steps["black"]), float(made.steps["white"])))
+    return grey_panel(
+        view.pixels, scale, (float(made.steps["black"]) * DISPLAY_WHITE, float(made.steps["white"]) * DISPLAY_WHITE)
+    )
 
 
 def _name(prediction: Prediction, key: ViewKey) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from glam import breast, geometry, pectoral
 from glam.breast import Line, Mask, Picture
 from glam.config import FrameConfig
-from glam.dicom import View
+from glam.dicom import WHITE, View
 from glam.geometry import Frame, Matrix
 from glam.intake import Finding, finding, input_error
 
@@ -179,8 +179,8 @@ def _box_to_square(box: Box, config: FrameConfig) -> Matrix:
     )
 
 
-def _resample(pixels: NDArray[np.float32], frame: Frame) -> Picture:
-    """Return the square's pixels: crop, average whole pixels down to about the square's scale, then one warp."""
+def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
+    """Return the square's pixels in [0, 1]: crop, average whole pixels down to about the square's scale, then one warp."""
     size = frame.size
     corners = frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, (frame.cols - 1, frame.rows - 1))
@@ -190,7 +190,7 @@ def _resample(pixels: NDArray[np.float32], frame: Frame) -> Picture:
     across, down = (max(1, round(1 / float(step))) for step in reach)
     cols, rows = max(1, int(right - left) // across), max(1, int(bottom - top) // down)
     part = pixels[top : top + rows * down, left : left + cols * across]
-    shrunk = np.asarray(cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA), np.float32)
+    shrunk = np.asarray(cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA), np.float32) / WHITE
     back = geometry.compose(geometry.scale(across, down), geometry.shift(float(left), float(top)))
     return _warp(shrunk, geometry.compose(back, frame.to_square_matrix), size)
 

@@ -1,4 +1,4 @@
-"""Grey values: the table that turns every stored value into a display value in [0, 1].
+"""Grey values: the table that turns every stored value into a display value, 0 black to 65,535 white.
 
 A table over the at most 65,536 stored values holds Modality LUT, VOI and inversion at once, so that a 14-Mpx image
 costs one look-up a pixel.
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.breast import breast_mask, small
+from glam.dicom import WHITE
 from glam.header import text
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Table = NDArray[np.float32]
+Table = NDArray[np.uint16]
 Range = tuple[float, float]
 
 
@@ -38,7 +39,7 @@ def tone_table(
             return None, "none"
         shown, voi = (stored - limits[0]) / max(limits[1] - limits[0], 1.0), "breast range"
     shown = np.clip(shown, 0, 1)
-    table = (1 - shown if inverted else shown).astype(np.float32)
+    table = np.rint((1 - shown if inverted else shown) * WHITE).astype(np.uint16)
     table[_padding(dataset, stored)] = 0
     return table, voi
 

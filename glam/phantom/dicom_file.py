@@ -55,11 +55,12 @@ def orientation_of(projection: Projection) -> tuple[str, str]:
 
 def view_of(projection: Projection, study: Study | None = None) -> "View":
     """Return what `read_view` makes of the file that `write_dicom` writes; only the transfer syntax is "memory"."""
+    from glam.dicom import WHITE as DISPLAY_WHITE
     from glam.dicom import View
 
     study = study or study_of(projection.seed)
     return View(
-        pixels=projection.pixels.astype(np.float32) / np.float32(WHITE),
+        pixels=np.rint(projection.pixels * (DISPLAY_WHITE / WHITE)).astype(np.uint16),
         view=projection.view,
         laterality=projection.laterality,
         spacing_mm=(projection.px_mm, projection.px_mm),

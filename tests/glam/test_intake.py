@@ -9,7 +9,7 @@ from glam.intake import CODES, InputError, check_pair, finding, input_error
 
 def pair_view(view: str, **changes: object) -> View:
     facts = {"laterality": "L", "patient_id": "SECRET-1", "study_uid": "1.2"} | changes
-    return View(pixels=np.zeros((2, 2), np.float32), view=view, **facts)  # type: ignore[arg-type]
+    return View(pixels=np.zeros((2, 2), np.uint16), view=view, **facts)  # type: ignore[arg-type]
 
 
 def test_every_code_has_a_sentence_and_a_status_of_the_callers() -> None:

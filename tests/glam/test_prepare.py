@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig
-from glam.dicom import View
+from glam.dicom import WHITE, View
 from glam.intake import InputError, finding
 from glam.phantom.dicom_file import view_of
 from glam.phantom.options import PhantomOptions
@@ -29,7 +29,7 @@ def gradient_view(rows: int = 600, cols: int = 500) -> View:
     """A breast whose grey value grows by its column."""
     y, x = np.mgrid[:rows, :cols] + 0.5
     inside = (x / 300) ** 2 + ((y - 310) / 250) ** 2 < 1
-    return View(pixels=np.where(inside, 0.3 + 0.002 * x, 0).astype(np.float32), view="CC", laterality="L")
+    return View(pixels=(np.where(inside, 0.3 + 0.002 * x, 0) * WHITE).astype(np.uint16), view="CC", laterality="L")
 
 
 def codes(made: ModelInput) -> list[str]:
@@ -70,8 +70,8 @@ def test_nothing_aliases_when_a_fine_pattern_is_shrunk() -> None:
     view = gradient_view(2400, 2000)
     y, x = np.mgrid[:2400, :2000]
     inside = (x / 1500) ** 2 + ((y - 1200) / 1000) ** 2 < 1
-    pixels = np.where(inside, 0.5 + 0.3 * ((x + y) % 2), 0).astype(np.float32)
-    made = prepare(replace(view, pixels=pixels), CONFIG)
+    pixels = np.where(inside, 0.5 + 0.3 * ((x + y) % 2), 0)
+    made = prepare(replace(view, pixels=(pixels * WHITE).astype(np.uint16)), CONFIG)
     inner = made.pixels[60:190, :150] * (float(made.steps["white"]) - float(made.steps["black"]))
     assert np.ptp(inner) < 0.05
 
@@ -163,7 +163,7 @@ def test_findings_of_the_view_come_first() -> None:
 @pytest.mark.parametrize("pixels", [np.zeros((80, 60)), np.full((80, 60), 0.7), np.zeros((1, 1))])
 def test_an_image_without_a_breast_is_refused(pixels: np.ndarray) -> None:
     with pytest.raises(InputError) as caught:
-        prepare(View(pixels=pixels.astype(np.float32), view="CC", laterality="L"), CONFIG)
+        prepare(View(pixels=(pixels * WHITE).astype(np.uint16), view="CC", laterality="L"), CONFIG)
     assert caught.value.code == "no_breast"
 
 
