@@ -180,7 +180,7 @@ def _box_to_square(box: Box, config: FrameConfig) -> Matrix:
 
 
 def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
-    """Return the square's pixels in [0, 1]: crop, average whole pixels down to about the square's scale, then one warp."""
+    """Return the square in [0, 1]: crop, average whole pixels down to about the square's scale, then one warp."""
     size = frame.size
     corners = frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, (frame.cols - 1, frame.rows - 1))
