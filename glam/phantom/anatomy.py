@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from glam.phantom.difficulty import positioned
 from glam.phantom.gland import draw_gland
 from glam.phantom.habitus import Habitus, PectoralMuscle, draw_geometry, draw_habitus, draw_muscle
 from glam.phantom.lesions import Lesion3D, draw_kinds, draw_lesion, draw_points
@@ -24,7 +25,8 @@ class Breast:
     laterality: Laterality
     habitus: Habitus
     geometry: dict[ViewName, ViewGeometry]
-    muscle: PectoralMuscle
+    muscle: PectoralMuscle | None
+    """None: the MLO view shows none."""
     gland: np.ndarray
     """Gland fraction (96, 128, 128) over (xi, e, z)."""
     strands: Strands
@@ -82,13 +84,14 @@ def draw_breast(
     options = options or PhantomOptions()
     habitus = habitus or draw_habitus(seed, options)
     gland = draw_gland(stream(seed, Stream.GLAND), habitus.gland_fraction)
+    geometry, muscle = positioned(seed, draw_geometry(seed, habitus, options), draw_muscle(seed), options)
     breast = Breast(
         seed=seed,
         options=options,
         laterality=laterality,
         habitus=habitus,
-        geometry=draw_geometry(seed, habitus, options),
-        muscle=draw_muscle(seed),
+        geometry=geometry,
+        muscle=muscle,
         gland=gland,
         strands=draw_strands(stream(seed, Stream.STRANDS), gland),
         tissue=np.empty((0, 3)),

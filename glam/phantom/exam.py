@@ -38,6 +38,7 @@ MANIFEST_COLUMNS = (
     *("findings", "boxes"),
 )
 SIDES: tuple[Laterality, Laterality] = ("L", "R")
+_FIRST_BREAST = 11  # child of an exam's seed; the other breast is the next
 _BOTH_SIDES = 0.05  # of the exams have lesions in both breasts
 _SPLITS = {"train": 0.7, "val": 0.85, "test": 1.0}  # upper ends
 
@@ -61,7 +62,7 @@ def draw_exam(seed: int, index: int, options: PhantomOptions | None = None) -> E
     breasts: dict[Laterality, Pair] = {}
     for number, side in enumerate(SIDES):
         breast = draw_breast(
-            child(own, len(Stream) + number),
+            child(own, _FIRST_BREAST + number),
             options,
             laterality=side,
             habitus=_one_side(habitus, options, float(rng.uniform(0.9, 1.1))),

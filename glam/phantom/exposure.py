@@ -12,14 +12,17 @@ _QUANTA = 2.6e5 * 0.06  # photons a detector element of 0.1 mm counts behind air
 _TONES = 16384
 
 
-def detected(attenuation: np.ndarray, rng: np.random.Generator, *, px_mm: float) -> np.ndarray:
-    """Return the intensity (rows, cols) that the detector counts, 1 behind air, with scatter and quantum noise."""
+def detected(attenuation: np.ndarray, rng: np.random.Generator, *, px_mm: float, quanta: float = 1.0) -> np.ndarray:
+    """Return the intensity (rows, cols) that the detector counts, 1 behind air, with scatter and quantum noise.
+
+    `quanta` is a factor of the usual number of photons.
+    """
     intensity = np.exp(-attenuation)
     step = _sparse_step(12, px_mm)
     scatter = blur(intensity[step // 2 :: step, step // 2 :: step], 12 / (step * px_mm))
     intensity += 0.08 * upsampled(scatter, step, intensity.shape)
     noise = rng.standard_normal(intensity.shape, dtype=np.float32)
-    noise *= np.sqrt(intensity * np.float32(1 / (_QUANTA * (px_mm / 0.1) ** 2)))
+    noise *= np.sqrt(intensity * np.float32(1 / (_QUANTA * quanta * (px_mm / 0.1) ** 2)))
     intensity += noise
     return np.maximum(intensity, 1e-6, out=intensity)
 

@@ -1,6 +1,6 @@
 """What may vary from phantom to phantom, and the random streams that keep every part of one independent of the rest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
@@ -24,6 +24,33 @@ LESION_MIXES: tuple[tuple[str, ...], ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Difficulty:
+    """How far positioning and exposure stray from the usual; spatial values in millimetres. The default: not at all."""
+
+    no_muscle: float = 0.0
+    """Share of MLO views without a pectoral muscle."""
+    small_muscle: float = 0.0
+    """Share of MLO views in which little of the muscle is on the detector."""
+    large_muscle: float = 0.0
+    """Share of MLO views in which the muscle reaches far down and forward."""
+    truncated_mm: float = 0.0
+    """Most that is missing behind the chest-wall edge of a CC view."""
+    rolled_deg: float = 0.0
+    """Spread of the breast's rotation about its own axis, in both views."""
+    quanta: tuple[float, float] = (1.0, 1.0)
+    """Bounds of a factor of the number of photons: less is noisier."""
+    marks: float = 0.0
+    """Share of views with a view label, and of views with bright strips along the borders."""
+
+    def __post_init__(self) -> None:
+        shares = (self.no_muscle, self.small_muscle, self.large_muscle)
+        if min(shares) < 0 or sum(shares) > 1:
+            raise ValueError(f"the shares {shares} of views without, with little and with much muscle are none")
+        if not 0 < self.quanta[0] <= self.quanta[1]:
+            raise ValueError(f"quanta {self.quanta} is not an interval of factors")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhantomOptions:
     """The ranges a phantom is drawn from; everything spatial is in millimetres."""
 
@@ -44,6 +71,7 @@ class PhantomOptions:
     """Bounds of the gantry angle of the MLO view."""
     positioning_mm: float = 2.5
     """Spread of how far tissue lies from where the geometry alone would put it, drawn for each view."""
+    difficulty: Difficulty = field(default_factory=Difficulty)
     num_tissue_points: int = 200
 
     def __post_init__(self) -> None:
@@ -65,6 +93,20 @@ class PhantomOptions:
         return 8 * round(245.76 / self.px_mm / 8), 8 * round(199.68 / self.px_mm / 8)
 
 
+def varied() -> PhantomOptions:
+    """Return the phantoms that alignment is measured on: gantry angles of 30 to 60 degrees and every difficulty."""
+    difficulty = Difficulty(
+        no_muscle=0.12,
+        small_muscle=0.12,
+        large_muscle=0.18,
+        truncated_mm=15.0,
+        rolled_deg=8.0,
+        quanta=(0.25, 1.0),
+        marks=0.3,
+    )
+    return PhantomOptions(theta_deg=(30.0, 60.0), difficulty=difficulty)
+
+
 class Stream(IntEnum):
     """One random stream a purpose: what is drawn for one leaves the others as they are."""
 
@@ -79,6 +121,11 @@ class Stream(IntEnum):
     NOISE_MLO = 8
     MUSCLE = 9
     PATIENT = 10
+    DIFFICULTY_CC = 11
+    DIFFICULTY_MLO = 12
+    MARKS_CC = 13
+    MARKS_MLO = 14
+    QUANTA = 15
 
 
 def stream(seed: Seed, purpose: Stream) -> np.random.Generator:

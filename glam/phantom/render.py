@@ -6,11 +6,13 @@ import numpy as np
 from scipy import ndimage
 
 from glam.phantom.anatomy import Breast
+from glam.phantom.difficulty import quanta_factor
 from glam.phantom.exposure import MU_FAT, MU_GLAND, MU_MUSCLE, MU_SKIN, coarse_step, detected, presented
 from glam.phantom.gland import SHAPE, gland_seen
 from glam.phantom.habitus import PectoralMuscle
 from glam.phantom.image import blur, fine_texture, splat, upsampled
 from glam.phantom.mapping import BodyPlace, ViewGeometry
+from glam.phantom.marks import add_marks
 from glam.phantom.options import Laterality, Stream, ViewName, seed_text, stream
 from glam.phantom.stamps import Stamp, stamps_of
 from glam.phantom.strands import Strands
@@ -65,7 +67,7 @@ def render(breast: Breast, view: ViewName) -> Projection:
     thickness, skin = _slab(sheet)
     gland = _gland_mm(breast, sheet, thickness - skin, rng)
     attenuation = MU_FAT * thickness + (MU_SKIN - MU_FAT) * skin
-    if view == "MLO":
+    if view == "MLO" and breast.muscle is not None:
         muscle, gland_kept = _muscle(breast.muscle, sheet)
         gland *= gland_kept
         attenuation += (MU_MUSCLE - MU_FAT) * np.minimum(muscle, 0.6 * thickness)
@@ -78,11 +80,11 @@ def render(breast: Breast, view: ViewName) -> Projection:
     attenuation += nipple
     attenuation *= (body := (sheet.depth > 0) | (nipple > 0))
     equalised = np.float32(0.88 * MU_FAT) * (geometry.thickness_mm - thickness)
-    intensity = detected(attenuation, rng, px_mm=px_mm)
+    intensity = detected(attenuation, rng, px_mm=px_mm, quanta=quanta_factor(breast.seed, view, breast.options))
     shown = presented(intensity, body, equalised, thickness_mm=geometry.thickness_mm, px_mm=px_mm)
     truth = view_truth(breast, view, [group[0].box for group in stamps], float(gland.sum() / thickness.sum()))
     return Projection(
-        pixels=_stored(shown, breast),
+        pixels=_stored(shown, breast, view),
         view=view,
         laterality=breast.laterality,
         px_mm=px_mm,
@@ -189,8 +191,9 @@ def _stamps(breast: Breast, view: ViewName) -> list[list[Stamp]]:
     ]
 
 
-def _stored(shown: np.ndarray, breast: Breast) -> np.ndarray:
-    """Lay the crop into the whole image and mirror a right breast."""
+def _stored(shown: np.ndarray, breast: Breast, view: ViewName) -> np.ndarray:
+    """Lay the crop into the whole image, add what lies beside the breast, and mirror that of a right one."""
     image = np.zeros(breast.options.image_shape, np.uint16)
     image[:, : shown.shape[1]] = shown
+    add_marks(image, view, breast.seed, breast.options)
     return np.ascontiguousarray(image[:, ::-1]) if breast.laterality == "R" else image

@@ -11,7 +11,9 @@ from glam.phantom.options import Laterality, ViewName, seed_text
 
 if TYPE_CHECKING:
     from glam.phantom.anatomy import Breast
+    from glam.phantom.habitus import PectoralMuscle
     from glam.phantom.lesions import Lesion3D
+    from glam.phantom.mapping import Detector, ViewGeometry
 
 XY = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -147,7 +149,7 @@ def view_truth(breast: "Breast", view: ViewName, boxes: list[Box], volumetric_de
         nipple=_xy(nipple),
         pnl_foot=_xy(foot),
         pnl_direction=_xy(direction),
-        pectoral_line=_pectoral_line(breast) if view == "MLO" else None,
+        pectoral_line=_pectoral_line(breast.geometry[view], breast.detector, breast.muscle) if view == "MLO" else None,
         alpha_deg=float(np.degrees(geometry.alpha)),
         theta_deg=float(np.degrees(geometry.theta)),
         length_mm=geometry.length_mm,
@@ -189,17 +191,22 @@ def _pnl_ends(breast: "Breast", view: ViewName) -> tuple[np.ndarray, np.ndarray]
     geometry = breast.geometry[view]
     tip = geometry.detector_of(np.array([1.0]), np.array([0.0]))
     y = geometry.body_of(*tip).y_mm
-    foot_x = breast.muscle.edge_mm(y) if view == "MLO" else np.zeros(1)
+    foot_x = breast.muscle.edge_mm(y) if view == "MLO" and breast.muscle else np.zeros(1)
     foot = geometry.rotated(foot_x, y)
     return np.concatenate([tip[0], foot[0]]), np.concatenate([tip[1], foot[1]])
 
 
-def _pectoral_line(breast: "Breast") -> tuple[XY, XY]:
+def _pectoral_line(
+    geometry: "ViewGeometry", detector: "Detector", muscle: "PectoralMuscle | None"
+) -> tuple[XY, XY] | None:
     """Return the least-squares line through the muscle's edge in the image, from its upper to its lower end."""
-    geometry, detector = breast.geometry["MLO"], breast.detector
+    if muscle is None:
+        return None
     y = np.linspace(-200, 260, 461)
-    u, v = geometry.rotated(breast.muscle.edge_mm(y), y)
+    u, v = geometry.rotated(muscle.edge_mm(y), y)
     shown = (u >= 0) & (np.abs(v) <= detector.rows / 2 * detector.px_mm)
+    if shown.sum() < 2:
+        return None
     slope, offset = np.polyfit(v[shown], u[shown], 1)
     ends = np.array([v[shown].max(), v[shown].min()])
     top, bottom = detector.pixels_of(slope * ends + offset, ends).tolist()
