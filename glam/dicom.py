@@ -3,8 +3,8 @@
 pydicom and OpenCV are imported inside the functions: a View made in memory needs neither.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from glam import header
 from glam.header import quiet_pydicom
+from glam.identity import decide_side, decide_view
 from glam.intake import Finding, finding
+from glam.kind import kind_findings, kind_of
 from glam.parse import Source, parse
 from glam.pixels import check_pixels, decode, display
 
@@ -43,25 +45,35 @@ class View:
     findings: tuple[Finding, ...] = ()
     is_mg: bool = True
     """False: film or secondary capture."""
+    synthetic: bool = False
+    """A 2-D image made from tomosynthesis."""
+    partial: bool = False
+    """The breast did not fit into one image."""
+    modifiers: tuple[str, ...] = ()
+    """How the view departs from the plain one, e.g. ("spot compression",): glam/codes.py."""
     patient_id: str = field(default="", repr=False)
     """In memory for the check of a pair; never logged, never in an answer. So is `study_uid`."""
     study_uid: str = field(default="", repr=False)
+    acquired: tuple[str, float] = field(default=("", 0), repr=False)
+    """Moment of the exposure and number of the image: which of two files is the later one."""
 
 
 def read_view(source: Source, *, view: str | None = None, laterality: str | None = None, where: str = "") -> View:
     """Return the mammogram in a DICOM file.
 
     `view` and `laterality` are the caller's word: they fill what the header lacks, and an InputError says when the
-    header disagrees. `where` is the part of the request that errors name. A path that cannot be opened is an OSError.
+    header disagrees; only descriptions and the name of a path come after them (docs/intake.md). `where` is the part of
+    the request that errors name. A path that cannot be opened is an OSError.
     """
+    file_name = source.stem if isinstance(source, Path) else ""
     with quiet_pydicom():
-        return _view(parse(source, where), view, laterality, where)
+        return _view(parse(source, where), view, laterality, where, file_name=file_name)
 
 
-def _view(dataset: "Dataset", view: str | None, laterality: str | None, where: str) -> View:
-    is_mg = header.is_digital(dataset, where)
-    view_decision = header.decide_view(dataset, view, where)
-    side_decision = header.decide_side(dataset, laterality, where)
+def _view(dataset: "Dataset", view: str | None, laterality: str | None, where: str, *, file_name: str) -> View:
+    kind = kind_of(dataset, where)
+    view_decision = decide_view(dataset, view, where, file_name=file_name)
+    side_decision = decide_side(dataset, laterality, where, file_name=file_name)
     decoder = check_pixels(dataset, where)
     pixels, voi = display(dataset, decode(dataset, where), where)
     spacing_mm, spacing_source = header.spacing_of(dataset)
@@ -72,6 +84,8 @@ def _view(dataset: "Dataset", view: str | None, laterality: str | None, where: s
         "voi": voi,
         **decoder,
     }
+    odd = {"no_spacing": spacing_mm is None, "no_window": voi == "breast range"}
+    decided = (*kind_findings(dataset, kind), *view_decision.findings, *side_decision.findings)
     return View(
         pixels=pixels,
         view=cast(ViewName, view_decision.value),
@@ -79,22 +93,12 @@ def _view(dataset: "Dataset", view: str | None, laterality: str | None, where: s
         spacing_mm=spacing_mm,
         orientation=header.orientation_of(dataset),
         provenance=provenance,
-        findings=tuple(_findings(dataset, is_mg=is_mg, provenance=provenance)),
-        is_mg=is_mg,
+        findings=(*decided, *(finding(code) for code, holds in odd.items() if holds)),
+        is_mg=kind.is_mg,
+        synthetic=kind.synthetic,
+        partial=kind.partial,
+        modifiers=kind.modifiers,
         patient_id=header.text(dataset, "PatientID"),
         study_uid=header.text(dataset, "StudyInstanceUID"),
+        acquired=header.acquired_of(dataset),
     )
-
-
-def _findings(dataset: "Dataset", *, is_mg: bool, provenance: dict[str, str]) -> Iterator[Finding]:
-    odd = {
-        "film": not is_mg,
-        "side_tags_differ": header.sides_differ(dataset),
-        "orientation_unclear": header.orientation_unclear(dataset),
-        "no_spacing": provenance["spacing_mm"] == "none",
-        "no_window": provenance["voi"] == "breast range",
-        "burned_in": header.text(dataset, "BurnedInAnnotation") == "YES",
-        "lossy": header.text(dataset, "LossyImageCompression") == "01",
-        "implant": header.text(dataset, "BreastImplantPresent") == "YES",
-    }
-    return (finding(code) for code, holds in odd.items() if holds)

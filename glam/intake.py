@@ -41,18 +41,20 @@ CODES: Mapping[str, Code] = {
     "unsupported_syntax": _error("no decoder here for the transfer syntax {syntax}: send it uncompressed", 415),
     "too_large": _error("the image has {pixels} Mpx and the limit is {limit} Mpx", 413),
     # the kind of image
+    "encapsulated_document": _error("this is a document in a DICOM file: send the mammogram itself"),
+    "tomosynthesis": _error("this is tomosynthesis: send the 2-D mammogram, or the synthetic 2-D image made from it"),
     "not_a_mammogram": _error("this is not a mammogram: GLAM reads MG For Presentation, and films with Modality MG"),
     "for_processing": _error("this is a For Processing image: send the For Presentation one that viewers show"),
-    "multi_frame": _error("the file holds several frames (tomosynthesis): send the 2-D mammogram"),
+    "multi_frame": _error("the file holds several frames: send one 2-D mammogram a file"),
     "not_monochrome": _error("the image is in colour: send the grey-scale mammogram"),
     "bad_value": _error("the header's {attribute} cannot be used: it is empty or not what the standard allows"),
     # view and side
-    "unknown_view": _error("{what}: GLAM takes CC and MLO; name the view in the request if the header does not"),
-    "unknown_laterality": _error("{what}: name the side, L or R, in the request if the header does not"),
+    "unknown_view": _error("{what}: GLAM takes CC and MLO; name the view in the request if the header has none"),
+    "unknown_laterality": _error("{what}: name the side, L or R, in the request if the header has none"),
     "view_mismatch": _error("{what}: check which file went where"),
     "side_mismatch": _error("{what}: all of a request must be of the same breast"),
-    "patient_mismatch": _error("the CC and the MLO file name different patients: send two views of one breast"),
-    "study_mismatch": _error("the CC and the MLO file come from different studies: send two views of one exam"),
+    "patient_mismatch": _error("the files name different patients: send the views of one breast"),
+    "study_mismatch": _error("the files come from different studies: send the views of one exam"),
     # the request
     "missing_view": _error("there is no mammogram in the request: send a CC view, an MLO view, or both"),
     "bad_prompt": _error("{what}: leave it out, or say less"),
@@ -66,21 +68,47 @@ CODES: Mapping[str, Code] = {
     # findings
     "lone_view": _info("there is no {absent} view: nothing is said between the views"),
     "film": _warning("the image is a digitised film or secondary capture, not a digital mammogram"),
-    "side_tags_differ": _warning("ImageLaterality and Laterality name different breasts: ImageLaterality was followed"),
+    "synthetic_2d": _warning("the image was made from tomosynthesis: the model has been trained on plain mammograms"),
+    "quality_control": _warning("the header calls this a quality control image: its answers say nothing of a breast"),
+    "specimen": _warning("the header speaks of a specimen: the model knows breasts as a whole"),
+    "biopsy": _warning("the header speaks of a biopsy or of stereotaxy: the model knows standard views only"),
+    "subtraction": _warning("the image is a recombined or subtracted one: the model knows plain mammograms only"),
+    "contrast": _warning("the image was taken with a contrast agent: the model knows plain mammograms only"),
+    "partial_view": _warning("the image shows a part of the breast only: what lies outside it is not in the answer"),
+    "spot_view": _warning("this is a spot compression: the model knows whole breasts only"),
+    "magnified": _warning("this is a magnification view: the model knows contact mammograms only"),
+    "special_view": _warning("this is no standard view ({what}): the model knows standard CC and MLO views only"),
+    "tissue_included": _info("the header notes what else the image shows: {what}"),
+    "unknown_modifier": _warning("the header modifies the view in a way that is not known here"),
+    "implant_displaced": _info("the implant was pushed out of the image"),
+    "male_breast": _warning("this is a male breast: the model has hardly seen any"),
+    "view_words_differ": _warning("{said}, against {followed}, which was followed"),
+    "side_words_differ": _warning("{said}, against {followed}, which was followed"),
+    "side_tags_differ": _warning("{followed} and {other} name different breasts: {followed} was followed"),
     "orientation_unclear": _warning("PatientOrientation is not that of an upright view: it was taken for upright"),
     "no_spacing": _info("the header gives no pixel spacing: nothing here is in millimetres"),
     "no_window": _info("the header gives no display window: the grey values were spread over the breast's own range"),
     "burned_in": _warning("the header says that text is burned into the pixels"),
     "lossy": _info("the pixels have been through lossy compression"),
     "implant": _warning("the header reports a breast implant: the model has hardly seen any"),
+    "mixed_pair": _warning("one view was made from tomosynthesis and the other was not: the model compares like views"),
+    "same_view_twice": _warning("{count} of the files show the {view} view: number {number} of them was taken"),
     "patient_differs": _warning("the CC and the MLO file name different patients"),
     "study_differs": _warning("the CC and the MLO file come from different studies"),
     "side_conflict": _warning("the breast lies against the other edge than the header says: the pixels were followed"),
     "side_unclear": _info("the pixels do not show at which edge the chest wall lies: the header was followed"),
     "strips_removed": _info("bright strips along the border were left out"),
-    "no_pectoral_line": _warning(
-        "no pectoral line was found: the angle {angle} degrees, usual for MLO views, was taken"
+    "upside_down": _warning("the pectoral muscle lies at the lower border: the image was turned over"),
+    "axis_from_nipple": _info(
+        "no pectoral muscle was seen: the axis, {angle} degrees, was taken from the skin around the nipple"
     ),
+    "no_pectoral_line": _warning(
+        "neither pectoral muscle nor nipple was seen: the angle {angle} degrees, usual for MLO views, was taken"
+    ),
+    "no_nipple": _info("no nipple is seen in profile: the axis ends at the foremost point of the skin"),
+    "clipped": _warning("the breast runs out of the image in front: what lies outside is not in the answer"),
+    "length_as_scale": _info("without a pixel spacing the distance from chest wall to nipple was taken as {length} mm"),
+    "outside_square": _info("{percent} % of the breast lie outside the model's square"),
 }
 
 
@@ -134,12 +162,14 @@ def check_pair(cc: "View", mlo: "View") -> tuple[Finding, ...]:
             raise input_error("view_mismatch", expected.lower(), what=f"the file given as {expected} is a {view.view}")
     if cc.laterality != mlo.laterality:
         raise input_error("side_mismatch", what=f"the CC file is of side {cc.laterality}, the MLO of {mlo.laterality}")
-    certain = cc.is_mg and mlo.is_mg
-    odd = [name for name, ours, theirs in _identities(cc, mlo) if ours and theirs and ours != theirs]
-    if certain and odd:
+    odd = differing_identities(cc, mlo)
+    if cc.is_mg and mlo.is_mg and odd:
         raise input_error(f"{odd[0]}_mismatch")
-    return tuple(finding(f"{name}_differs") for name in odd)
+    mixed = ["mixed_pair"] if cc.synthetic != mlo.synthetic else []
+    return tuple(finding(code) for code in (*(f"{name}_differs" for name in odd), *mixed))
 
 
-def _identities(cc: "View", mlo: "View") -> tuple[tuple[str, str, str], ...]:
-    return ("patient", cc.patient_id, mlo.patient_id), ("study", cc.study_uid, mlo.study_uid)
+def differing_identities(view: "View", other: "View") -> list[str]:
+    """Return which of patient and study both views name, and name differently."""
+    pairs = {"patient": (view.patient_id, other.patient_id), "study": (view.study_uid, other.study_uid)}
+    return [name for name, (ours, theirs) in pairs.items() if ours and theirs and ours != theirs]

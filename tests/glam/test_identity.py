@@ -1,0 +1,205 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+
+from glam.dicom import View, read_view
+from glam.identity import decide_side, decide_view
+from glam.intake import InputError
+
+SECRET = "SECRET"
+FileOf = Callable[..., bytes]
+
+
+def item(**attributes: Any) -> Dataset:
+    made = Dataset()
+    for keyword, value in attributes.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def code(value: str, scheme: str = "SCT", meaning: str = SECRET) -> Dataset:
+    return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
+def meaning(words: str) -> Dataset:
+    return item(CodeMeaning=words)
+
+
+def in_frame(**attributes: Any) -> list[Dataset]:
+    return [item(FrameAnatomySequence=[item(**attributes)])]
+
+
+def codes_of(view: View) -> list[str]:
+    return [found.code for found in view.findings]
+
+
+def error_of(data: Any, **given: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read_view(data, **given)
+    assert SECRET not in str(caught.value)
+    return caught.value
+
+
+NO_VIEW: dict[str, Any] = {"ViewPosition": None}
+NO_SIDE: dict[str, Any] = {"ImageLaterality": None}
+CC, MLO, ML = "399162004", "399368009", "399260004"
+
+
+@pytest.mark.parametrize(
+    ("changes", "view", "source"),
+    [
+        ({"ViewCodeSequence": [code(MLO)], "ViewPosition": "MLO"}, "MLO", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [code("R-10226", "SRT")]}, "MLO", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [code("R-10242", "SNM3")]}, "CC", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [code("R-10226", "99SDM")]}, "MLO", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [meaning("medio-lateral oblique")]}, "MLO", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [code("17", "99VENDOR", "Cranio-Caudal")]}, "CC", "ViewCodeSequence"),
+        ({"ViewCodeSequence": [code("17", "99VENDOR")]}, "CC", "ViewPosition"),
+        (NO_VIEW | {"PatientOrientation": "MLO"}, "MLO", "PatientOrientation"),
+        (
+            NO_VIEW | {"SharedFunctionalGroupsSequence": in_frame(ViewCodeSequence=[code(CC)])},
+            "CC",
+            "functional groups",
+        ),
+        (NO_VIEW | {"SeriesDescription": "L MLO"}, "MLO", "SeriesDescription"),
+        (NO_VIEW | {"SeriesDescription": "Screening", "ProtocolName": "RCC"}, "CC", "ProtocolName"),
+    ],
+)
+def test_the_view_comes_from_the_first_source_that_names_it(
+    file_of: FileOf, changes: dict[str, Any], view: str, source: str
+) -> None:
+    found = read_view(file_of(**changes))
+    assert (found.view, found.provenance["view"]) == (view, source)
+
+
+@pytest.mark.parametrize(
+    ("changes", "side", "source"),
+    [
+        ({"ImageLaterality": "R", "Laterality": "R"}, "R", "ImageLaterality"),
+        (NO_SIDE | {"SharedFunctionalGroupsSequence": in_frame(FrameLaterality="R")}, "R", "FrameLaterality"),
+        (NO_SIDE | {"FrameAnatomySequence": [item(FrameLaterality="R")], "Laterality": "L"}, "R", "FrameLaterality"),
+        (NO_SIDE | {"Laterality": "R"}, "R", "Laterality"),
+        (
+            NO_SIDE | {"AnatomicRegionSequence": [item(AnatomicRegionModifierSequence=[code("24028007")])]},
+            "R",
+            "AnatomicRegionModifierSequence",
+        ),
+        (NO_SIDE | {"SeriesDescription": "RIGHT CC"}, "R", "SeriesDescription"),
+    ],
+)
+def test_the_side_comes_from_the_image_before_its_series(
+    file_of: FileOf, changes: dict[str, Any], side: str, source: str
+) -> None:
+    found = read_view(file_of(**changes))
+    assert (found.laterality, found.provenance["laterality"]) == (side, source)
+
+
+@pytest.mark.parametrize(
+    ("name", "view", "side"),
+    [("case7_L_CC", "CC", "L"), ("RMLO", "MLO", "R"), ("left-mlo2", "MLO", "L"), ("12_rt_cc_36ccb1", "CC", "R")],
+)
+def test_a_file_name_says_what_nothing_else_does(
+    file_of: FileOf, tmp_path: Path, name: str, view: str, side: str
+) -> None:
+    path = tmp_path / f"{name}.dcm"
+    path.write_bytes(file_of(**NO_VIEW, **NO_SIDE))
+    found = read_view(path)
+    assert (found.view, found.laterality) == (view, side)
+    assert (found.provenance["view"], found.provenance["laterality"]) == ("file name", "file name")
+
+
+@pytest.mark.parametrize("name", ["L_CC_and_MLO", "cc36af_bilateral", "scan"])
+def test_a_name_that_says_several_things_or_none_says_nothing(file_of: FileOf, tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.dcm"
+    path.write_bytes(file_of(**NO_VIEW))
+    assert error_of(path).code == "unknown_view"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (NO_VIEW | {"ViewCodeSequence": [code(ML)]}, "ViewCodeSequence says ML:"),
+        (NO_VIEW | {"ViewCodeSequence": [code("R-10224", "SRT")]}, "ViewCodeSequence says ML:"),
+        ({"ViewPosition": "ML"}, "ViewPosition says ML:"),
+        ({"ViewPosition": "XCCL"}, "ViewPosition says XCCL:"),
+        (NO_VIEW | {"ViewCodeSequence": [code("399352003")]}, "ViewCodeSequence says LM:"),
+        (NO_VIEW | {"SeriesDescription": "L ML"}, "SeriesDescription says ML:"),
+        ({"ViewPosition": SECRET}, "a view that is not known here:"),
+        (NO_VIEW | {"ViewCodeSequence": [code("12345")]}, "a view that is not known here:"),
+        (NO_VIEW, "neither header nor file name"),
+    ],
+)
+def test_another_view_is_refused_by_its_name(file_of: FileOf, changes: dict[str, Any], says: str) -> None:
+    error = error_of(file_of(**changes))
+    assert error.code == "unknown_view"
+    assert says in error.message
+
+
+def test_ml_in_a_file_name_is_refused_but_the_caller_may_say_what_it_means(file_of: FileOf, tmp_path: Path) -> None:
+    path = tmp_path / "20588680_036aff49b8ac84f0_MG_L_ML_ANON.dcm"  # INbreast writes MLO so
+    path.write_bytes(file_of(**NO_VIEW))
+    error = error_of(path)
+    assert (error.code, "the file name says ML:" in error.message) == ("unknown_view", True)
+    view = read_view(path, view="MLO")
+    assert (view.view, view.provenance["view"], codes_of(view)) == ("MLO", "request", ["view_words_differ"])
+
+
+def test_the_request_goes_before_words_and_after_tags(file_of: FileOf) -> None:
+    words = {"SeriesDescription": "R MLO"}
+    view = read_view(file_of(**NO_VIEW, **NO_SIDE, **words), view="cc", laterality="l")
+    assert (view.view, view.laterality) == ("CC", "L")
+    assert (view.provenance["view"], view.provenance["laterality"]) == ("request", "request")
+    assert [found.message for found in view.findings] == [
+        "SeriesDescription says MLO, against the request, which was followed",
+        "SeriesDescription says R, against the request, which was followed",
+    ]
+    assert error_of(file_of(), view="MLO").message.startswith("ViewPosition says CC but the request says MLO:")
+    assert error_of(file_of(), laterality="R").code == "side_mismatch"
+    assert error_of(file_of(**NO_SIDE, Laterality="L"), laterality="R").code == "side_mismatch"
+
+
+def test_words_against_a_tag_are_told(file_of: FileOf) -> None:
+    view = read_view(file_of(SeriesDescription="R MLO"))
+    assert (view.view, view.laterality) == ("CC", "L")
+    assert codes_of(view) == ["view_words_differ", "side_words_differ"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "changes"),
+    [
+        ("view_mismatch", {"ViewCodeSequence": [code(MLO)]}),
+        ("view_mismatch", {"PatientOrientation": "MLO"}),
+        ("side_mismatch", {"FrameAnatomySequence": [item(FrameLaterality="R")]}),
+    ],
+)
+def test_two_tags_of_the_image_that_differ_are_refused(file_of: FileOf, refusal: str, changes: dict[str, Any]) -> None:
+    assert error_of(file_of(**changes)).code == refusal
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"ImageLaterality": "B"}, "ImageLaterality names both breasts:"),
+        (NO_SIDE | {"FrameAnatomySequence": [item(FrameLaterality="B")]}, "FrameLaterality names both breasts:"),
+        ({"ImageLaterality": SECRET}, "ImageLaterality names neither L nor R:"),
+        (NO_SIDE, "neither header nor file name"),
+    ],
+)
+def test_an_image_of_no_single_breast_is_refused(file_of: FileOf, changes: dict[str, Any], says: str) -> None:
+    error = error_of(file_of(**changes))
+    assert error.code == "unknown_laterality"
+    assert says in error.message
+
+
+@pytest.mark.parametrize("view", ["XYZ", SECRET, "ML"])
+def test_a_request_that_names_no_view_of_ours_is_refused(file_of: FileOf, view: str) -> None:
+    assert error_of(file_of(**NO_VIEW), view=view).code == "unknown_view"
+    assert error_of(file_of(**NO_SIDE), laterality=view).code == "unknown_laterality"
+
+
+def test_a_picture_without_a_header_is_decided_by_request_and_name() -> None:
+    assert decide_view(Dataset(), None, file_name="P1_L_DM_MLO").value == "MLO"
+    assert decide_side(Dataset(), "R", file_name="scan").source == "request"
