@@ -203,3 +203,46 @@ def test_a_request_that_names_no_view_of_ours_is_refused(file_of: FileOf, view: 
 def test_a_picture_without_a_header_is_decided_by_request_and_name() -> None:
     assert decide_view(Dataset(), None, file_name="P1_L_DM_MLO").value == "MLO"
     assert decide_side(Dataset(), "R", file_name="scan").source == "request"
+
+
+@pytest.mark.parametrize(
+    ("changes", "spacing_mm", "source"),
+    [
+        ({}, (0.1, 0.2), "ImagerPixelSpacing"),
+        ({"PixelSpacing": ["0.3", "0.3"]}, (0.1, 0.2), "ImagerPixelSpacing"),
+        (
+            {"EstimatedRadiographicMagnificationFactor": "1.25"},
+            (0.08, 0.16),
+            "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor",
+        ),
+        ({"EstimatedRadiographicMagnificationFactor": "1"}, (0.1, 0.2), "ImagerPixelSpacing"),
+        ({"EstimatedRadiographicMagnificationFactor": "0.5"}, (0.1, 0.2), "ImagerPixelSpacing"),
+        ({"ImagerPixelSpacing": None, "PixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4), "PixelSpacing"),
+        (
+            {"ImagerPixelSpacing": None, "NominalScannedPixelSpacing": [0.04, 0.05]},
+            (0.04, 0.05),
+            "NominalScannedPixelSpacing",
+        ),
+        ({"ImagerPixelSpacing": ["0", "0"]}, None, "none"),
+    ],
+)
+def test_the_spacing_is_that_within_the_breast(
+    file_of: FileOf, changes: dict[str, Any], spacing_mm: tuple[float, float] | None, source: str
+) -> None:
+    view = read_view(file_of(**changes))
+    assert view.spacing_mm == (None if spacing_mm is None else pytest.approx(spacing_mm))
+    assert view.provenance["spacing_mm"] == source
+
+
+def test_what_orders_images_is_kept_and_never_shown(file_of: FileOf) -> None:
+    when = {"AcquisitionDate": "20200131", "AcquisitionTime": "101500", "ContentTime": "235959", "InstanceNumber": "7"}
+    view = read_view(file_of(**when, ContentDate="20200201"))
+    assert view.acquired == ("20200131101500", 7)
+    assert "20200131" not in repr(view)
+
+
+def test_modifiers_are_kept_by_name_each_once(file_of: FileOf) -> None:
+    nested = code(CC)
+    nested.ViewModifierCodeSequence = [code("399055006"), code("R-102D6", "SRT")]
+    data = file_of(ViewCodeSequence=[nested], ViewModifierCodeSequence=[code("399055006")])
+    assert read_view(data).modifiers == ("spot compression", "magnification")
