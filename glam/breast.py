@@ -1,7 +1,7 @@
-"""Breast mask, chest-wall side, nipple and chest-nipple axis: numpy in, numpy out, each with a confidence.
+"""Breast mask, chest-wall side, chest wall and skin: numpy in, numpy out, each with a confidence.
 
 Everything works on a small picture (long side about 512) of any grey scale with bright tissue; points are (x, y) with
-the centre of pixel i at i + 0.5. Lines, nipple and axis take the chest wall to be at x = 0.
+the centre of pixel i at i + 0.5. Lines and skin take the chest wall to be at x = 0.
 """
 
 from typing import Any, NamedTuple
@@ -23,6 +23,10 @@ SKIN_LEVEL = 0.045
 """The skin line, as a share of the way from background to tissue."""
 GLOW_WIDTH = 1 / 18
 """Bright bands narrower than this share of the picture (film glow along a border, folds) are cut off the breast."""
+NIPPLE_SIZE = 0.12
+"""A nipple is no larger than this share of the picture."""
+NIPPLE_GAP = 7
+"""Pixels of darkness that may lie between a faint nipple and the skin."""
 SMALLEST_BREAST = 0.02
 """Share of the picture below which a bright body is no breast."""
 
@@ -119,19 +123,11 @@ def skin_points(mask: Mask) -> Points:
     return np.stack([last, rows + 0.5], axis=1).astype(np.float64)
 
 
-def nipple(skin: Points, line: Line) -> tuple[float, float]:
+def furthest(skin: Points, line: Line) -> tuple[float, float]:
     """Return the point of the skin that is furthest from the line; the middle one if several are."""
     distance = skin @ line.normal
     x, y = np.median(skin[distance >= distance.max() - 1.0], axis=0)
     return float(x), float(y)
-
-
-def chest_nipple_axis(mask: Mask, line: Line) -> Axis:
-    """Return the axis from the line to the nipple, perpendicular to the line."""
-    tip = nipple(skin_points(mask), line)
-    length = float(np.dot(tip, line.normal)) - line.offset
-    x, y = tip - length * line.normal
-    return Axis((float(x), float(y)), tip, length)
 
 
 def disc(radius: int) -> NDArray[np.uint8]:
@@ -167,7 +163,29 @@ def _largest_body(scaled: Picture) -> Mask:
     radius = round(max(scaled.shape) * GLOW_WIDTH / 4)  # of a disc in a picture of half the size
     core = _largest_piece(_opened(binary[::2, ::2], disc(radius)))
     near = cv2.resize(cv2.dilate(core, disc(radius + 1)), binary.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return _filled(_largest_piece(binary & np.asarray(near, np.uint8)))
+    return _filled(_with_nipple(binary, _largest_piece(binary & np.asarray(near, np.uint8))))
+
+
+def _with_nipple(binary: NDArray[np.uint8], body: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Add the small piece that was cut off the breast and stands free of the borders: a nipple, fainter than the skin.
+
+    What is cut off along a border is glow, and what lies apart from the breast is a label.
+    """
+    around = np.asarray(cv2.dilate(body, disc(NIPPLE_GAP)), np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        np.ascontiguousarray(binary & (1 - body)), connectivity=8
+    )
+    near = np.bincount(labels[around > 0], minlength=count) > 0
+    rows, cols = binary.shape
+    left, top, width, height, area = stats.T
+    free = (left > 1) & (top > 1) & (left + width < cols - 1) & (top + height < rows - 1)
+    fits = near & free & (np.maximum(width, height) <= NIPPLE_SIZE * max(rows, cols)) & (area >= NIPPLE_GAP**2)
+    fits[0] = False
+    if not fits.any():
+        return body
+    piece = labels == int(np.argmax(np.where(fits, area, 0)))
+    joined = cv2.morphologyEx(body | piece.astype(np.uint8), cv2.MORPH_CLOSE, disc(NIPPLE_GAP))
+    return np.asarray(joined, np.uint8)
 
 
 def _opened(binary: NDArray[np.uint8], kernel: NDArray[np.uint8]) -> NDArray[np.uint8]:

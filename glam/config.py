@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FrameKind = Literal["stretch", "isotropic"]
+FrameKind = Literal["stretch", "isotropic", "nipple_mm", "nipple_stretch"]
+VoiPolicy = Literal["header", "window", "breast"]
 RegionPooling = Literal["anchored", "free"]
 PositionIds = Literal["proper", "official_zero"]
 
@@ -14,14 +15,30 @@ class FrameConfig:
 
     size: int = 518
     """Side of the square, in pixels."""
-    kind: FrameKind = "stretch"
-    """stretch: the breast box fills the square, as in the released code; isotropic: one scale for both axes, padded."""
+    kind: FrameKind = "nipple_stretch"
+    """stretch: the breast box fills the square, as in the released code; isotropic: one scale for both axes, padded;
+    nipple_mm: one scale in mm for all views, counted from the nipple; nipple_stretch: columns as nipple_mm, and the
+    rows of the breast box fill the square."""
+    span_mm: float = 140.0
+    """Width of the square in frames counted from the nipple."""
     align_mlo: bool = True
-    """Rotate the MLO view so that its chest-nipple axis is horizontal, and mask the pectoral muscle."""
+    """Rotate the MLO view so that its chest-nipple axis is horizontal."""
+    mask_muscle: bool = True
+    """Clear the pectoral muscle of an aligned MLO view, where one is seen."""
+    voi: VoiPolicy = "header"
+    """Grey values: header: VOI LUT, else window, else the breast's own range; window: a window before a VOI LUT;
+    breast: always the breast's own range."""
 
     def __post_init__(self) -> None:
         if self.size < 14:
             raise ValueError(f"size {self.size} is smaller than one patch of 14 px")
+        if not 20 <= self.span_mm <= 500:
+            raise ValueError(f"span_mm {self.span_mm} is not within 20 and 500 mm")
+
+    @property
+    def in_mm(self) -> bool:
+        """Whether the columns are millimetres from the nipple."""
+        return self.kind in ("nipple_mm", "nipple_stretch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +171,7 @@ def glam() -> ModelConfig:
 
 def glam_paper() -> ModelConfig:
     """The printed paper (Du et al., MICCAI 2025): free region queries."""
-    return ModelConfig(alignment=AlignmentConfig(pooling="free", values="projected"))
+    return ModelConfig(alignment=AlignmentConfig(pooling="free", values="projected"), frame=FrameConfig(kind="stretch"))
 
 
 def glam_official() -> ModelConfig:
@@ -162,6 +179,7 @@ def glam_official() -> ModelConfig:
     return ModelConfig(
         text=TextConfig(vocab_size=28999, depth=6, position_ids="official_zero", wrap_tokens=True, dropout=0.1),
         alignment=AlignmentConfig(pooling="free", values="projected"),
+        frame=FrameConfig(kind="stretch", mask_muscle=False),
         max_scale=None,
         view_projection=True,
     )

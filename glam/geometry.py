@@ -5,7 +5,7 @@ Points are (x, y) = (column, row); the centre of pixel i is at i + 0.5, so that 
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,6 +59,25 @@ def transform(matrix: Matrix, points: ArrayLike) -> Points:
 def index_matrix(matrix: Matrix) -> Matrix:
     """Return the same map between pixel indices, centre of pixel i at i: what cv2.warpAffine takes."""
     return compose(shift(0.5, 0.5), matrix, shift(-0.5, -0.5))
+
+
+class Box(NamedTuple):
+    """A rectangle."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        """Its extent along x."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """Its extent along y."""
+        return self.bottom - self.top
 
 
 @dataclass(frozen=True)

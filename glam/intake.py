@@ -38,8 +38,8 @@ CODES: Mapping[str, Code] = {
     "not_dicom": _error("this is not a DICOM file: send the .dcm file itself, not a picture or an archive of it", 415),
     "truncated": _error("the pixel data is cut short or damaged: send the file again"),
     "no_pixel_data": _error("the file has no image in it: send the mammogram, not its report or presentation state"),
-    "unsupported_syntax": _error("no decoder here for the transfer syntax {syntax}: send it uncompressed", 415),
-    "too_large": _error("the image has {pixels} Mpx and the limit is {limit} Mpx", 413),
+    "unsupported_syntax": _error("no decoder here for the transfer syntax {syntax}: {way_out}", 415),
+    "too_large": _error("the image has {size} and the limit is {limit}", 413),
     # the kind of image
     "encapsulated_document": _error("this is a document in a DICOM file: send the mammogram itself"),
     "tomosynthesis": _error("this is tomosynthesis: send the 2-D mammogram, or the synthetic 2-D image made from it"),
@@ -87,6 +87,12 @@ CODES: Mapping[str, Code] = {
     "side_tags_differ": _warning("{followed} and {other} name different breasts: {followed} was followed"),
     "orientation_unclear": _warning("PatientOrientation is not that of an upright view: it was taken for upright"),
     "no_spacing": _info("the header gives no pixel spacing: nothing here is in millimetres"),
+    "no_preamble": _warning("the file lacks the preamble of a DICOM file: it was read as a bare data set"),
+    "polarity_tags_differ": _warning(
+        "PhotometricInterpretation and PresentationLUTShape differ on what is dark: the former was followed"
+    ),
+    "inverted_tag": _warning("the background is bright where the header says dark: the pixels were inverted"),
+    "saturated": _warning("a good part of the breast has the largest grey value: what was in it is lost"),
     "no_window": _info("the header gives no display window: the grey values were spread over the breast's own range"),
     "burned_in": _warning("the header says that text is burned into the pixels"),
     "lossy": _info("the pixels have been through lossy compression"),

@@ -9,25 +9,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.breast import Line, Mask, Picture, Points, chest_wall, disc, nipple, skin_points
+from glam.breast import Line, Mask, Picture, Points, chest_wall, disc, furthest, skin_points
 
 ANGLES_DEG = np.arange(6.0, 46.0, 2.0)
-PRIOR_ANGLE_DEG = 19.0
-"""Usual angle of the pectoral line to the vertical; taken where no line is found."""
+USUAL_ANGLE_DEG = 19.0
+"""Usual angle of the pectoral line to the vertical: the median of those found (bench/alignment.py, docs/results.md)."""
 PRIOR_SPREAD_DEG = 18.0
-REACH = (0.3, 0.42)
+REACH = (0.3, 0.6)
 """How far from the chest-wall edge, along the axis to the nipple, a line may meet it: behind and before."""
-USUAL_REACH = (0.05, 0.25)
+USUAL_REACH = (0.05, 0.3)
 """Where along that axis lines usually meet it: middle and spread."""
 LINE_LENGTH = 0.25
 """A line at least so long, as a share of the picture's height, has its full weight."""
 EDGE_PROFILE = np.bartlett(13) / 6
 """Weights of the darkening over neighbouring offsets: wide enough that noise averages out."""
+UNEVEN = 0.2
+"""Standard deviation of the grey values behind a line, as a share of the breast's range, that halves its score."""
+EDGE_MARGIN = 4
+"""How far behind a line, in pixels of the small picture, what it covers begins: the edge itself is not even."""
 MIN_CONFIDENCE = 0.15
 """Noise without an edge stays below it."""
 FIT_WIDTHS = (8.0, 6.0, 5.0)
 """How far from the line, in pixels of the small picture, an edge counts in each round of the fit."""
-STRAIGHTNESS = 0.3
+STRAIGHTNESS = 0.1
 """Weight of keeping the fitted edge straight."""
 
 
@@ -38,6 +42,8 @@ class EdgePoints(NamedTuple):
     """(n, 2)"""
     darkening: NDArray[Any]
     """(n, 2) along x and y; 1 is as steep as the steepest tenth."""
+    grey: NDArray[Any]
+    """(n,) smoothed; 1 is the range from the 5th to the 95th percentile."""
 
 
 def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
@@ -50,18 +56,18 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     edges = _edge_points(picture, _region(mask, skin))
     if len(edges.places) < 400:
         return None
-    coarse = EdgePoints(edges.places[::4], edges.darkening[::4])
+    coarse = EdgePoints(edges.places[::4], edges.darkening[::4], edges.grey[::4])
     lines = (_best_line(coarse, _edge_axis(skin, edge, angle), angle, mask.shape[0]) for angle in ANGLES_DEG)
     best = max(lines, key=lambda line: line.confidence)
     if best.confidence < MIN_CONFIDENCE:
         return None
-    return _fitted(best, edges, np.array(nipple(skin, best)))
+    return _fitted(best, edges, np.array(furthest(skin, best)))
 
 
-def assumed_line(mask: Mask) -> Line:
-    """Return the line of the usual angle whose chest-nipple axis starts at the picture's chest-wall edge."""
-    foot, _ = _edge_axis(skin_points(mask), chest_wall(mask).offset, PRIOR_ANGLE_DEG)
-    return Line(PRIOR_ANGLE_DEG, foot, 0.0)
+def line_of_angle(mask: Mask, angle_deg: float, confidence: float) -> Line:
+    """Return the line of an angle whose chest-nipple axis starts at the picture's chest-wall edge."""
+    foot, _ = _edge_axis(skin_points(mask), chest_wall(mask).offset, angle_deg)
+    return Line(angle_deg, foot, confidence)
 
 
 def muscle_mask(shape: tuple[int, ...], line: Line) -> Mask:
@@ -77,7 +83,7 @@ def _region(mask: Mask, skin: Points) -> Mask:
     kernel = disc(max(mask.shape) // 50)
     eroded = cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=[1])
     region = np.asarray(eroded, np.uint8).astype(bool)
-    region[round(nipple(skin, Line(PRIOR_ANGLE_DEG, 0.0, 0.0))[1]) :] = False
+    region[round(furthest(skin, Line(USUAL_ANGLE_DEG, 0.0, 0.0))[1]) :] = False
     return region
 
 
@@ -88,7 +94,9 @@ def _edge_points(picture: Picture, region: Mask) -> EdgePoints:
     darkening = np.stack(slopes, axis=1)
     steep = np.percentile(np.hypot(*darkening[::4].T), 90) if len(rows) else 1.0
     places = np.stack([cols, rows], axis=1).astype(np.float64) + 0.5
-    return EdgePoints(places, darkening / max(float(steep), 1e-9))
+    low, high = np.percentile(smooth[region][::4], (5, 95)) if len(rows) else (0.0, 1.0)
+    grey = smooth[region] / max(float(high - low), 1e-9)
+    return EdgePoints(places, darkening / max(float(steep), 1e-9), grey)
 
 
 def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, rows: int) -> Line:
@@ -107,11 +115,22 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     count = np.bincount(index[inside], minlength=bins)
     total, count = (np.convolve(values, EDGE_PROFILE, "same") for values in (total, count))
     score = total / np.maximum(count, 0.25) * np.minimum(4 * count / (LINE_LENGTH * rows), 1)
-    score *= np.exp(-0.5 * ((angle_deg - PRIOR_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
+    score *= np.exp(-0.5 * ((angle_deg - USUAL_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
+    score *= _evenness(edges, index, bins)
     reach = (lowest + np.arange(bins) + 0.5 - start) / length
     score *= np.exp(-0.5 * ((reach - USUAL_REACH[0]) / USUAL_REACH[1]) ** 2)
     best = int(np.argmax(score))
     return Line(float(angle_deg), lowest + best + 0.5, float(np.clip(score[best], 0, 1)))
+
+
+def _evenness(edges: EdgePoints, index: NDArray[np.intp], bins: int) -> NDArray[np.float64]:
+    """Return 1 for offsets behind which the picture is as even as a muscle, toward 0 where it varies like a breast."""
+    behind = np.clip(index + EDGE_MARGIN, 0, bins - 1)
+    powers = (np.bincount(behind, edges.grey**power, bins).cumsum() for power in (0, 1, 2))
+    count, total, squares = powers
+    mean = total / np.maximum(count, 1)
+    deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+    return np.asarray(1 / (1 + (deviation / UNEVEN) ** 4))
 
 
 def _fitted(line: Line, edges: EdgePoints, tip: NDArray[np.float64]) -> Line:
@@ -151,6 +170,6 @@ def _tangent_line(line: Line, curve: NDArray[np.float64], end: float, middle: fl
 def _edge_axis(skin: Points, edge: float, angle_deg: float) -> tuple[float, float]:
     """Return where an axis of that angle through the nipple leaves the picture at the chest wall, and its length."""
     line = Line(angle_deg, 0.0, 0.0)
-    x, y = nipple(skin, line)
+    x, y = furthest(skin, line)
     foot = np.array([edge, y - (x - edge) * np.tan(np.deg2rad(angle_deg))]) @ line.normal
     return float(foot), float(np.array([x, y]) @ line.normal - foot)

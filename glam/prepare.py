@@ -6,27 +6,36 @@ an image shrunk by averaging beforehand. After the alignment nothing is flipped 
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam import breast, geometry, pectoral
-from glam.breast import Line, Mask, Picture
-from glam.config import FrameConfig
+from glam import geometry, pectoral
+from glam.anatomy import Anatomy, anatomy_in_pixels
+from glam.breast import Mask, Picture
+from glam.config import FrameConfig, FrameKind
 from glam.dicom import WHITE, View
-from glam.geometry import Frame, Matrix
+from glam.geometry import Box, Frame, Matrix
 from glam.intake import Finding, finding, input_error
+from glam.landmarks import find_landmarks
+from glam.upright import make_upright
 
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 """Raised by whoever changes what `prepare` makes of a view; the demo bundle must be trained again then."""
 
 GREY_PERCENTILES = (1.0, 99.9)
 """Grey values of the breast in the square that become 0 and 1, image by image."""
 OUTLINE_SHARE = 0.03
 """A row belongs to the breast box when the breast fills at least this share of the widest row."""
+USUAL_LENGTH_MM = 100.0
+"""What a chest-nipple length is taken for where a frame of millimetres has no pixel spacing."""
+AHEAD_SHARE = 0.02
+"""Share of the square before the nipple, in frames that are laid out from it: no nipple is the foremost point."""
+OUTSIDE_SHARE = 0.03
+"""Share of the breast outside the square from which a finding says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,52 +49,42 @@ class ModelInput:
     """Those of the view, then those of the preparation."""
     steps: dict[str, float | str]
     """What was done, in numbers and words that can be printed."""
-
-
-class Upright(NamedTuple):
-    """The small picture with the chest wall at the left and the head or lateral side up."""
-
-    picture: Picture
-    mask: Mask
-    matrix: Matrix
-    """(3, 3) from stored pixels to the small picture."""
-    findings: tuple[Finding, ...]
-    steps: dict[str, float | str]
-
-
-class Box(NamedTuple):
-    """A rectangle after the rotation, in pixels of the small picture from the pectoral line or chest wall."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
+    anatomy: Anatomy | None = None
+    """What was seen, in stored pixels. None: the square was not made from a view."""
 
 
 def prepare(view: View, config: FrameConfig) -> ModelInput:
     """Return the view in the model's square and the Frame that leads back; InputError `no_breast` for an empty one."""
-    upright = _upright(view)
-    line, odd = _zero_line(upright, aligned=config.align_mlo and view.view == "MLO")
+    upright, marks, odd = find_landmarks(make_upright(view), view.view, aligned=config.align_mlo)
+    line = marks.line
     turned = geometry.compose(geometry.rotate(line.angle_deg), geometry.shift(-line.offset, 0))
-    tissue = upright.mask & ~pectoral.muscle_mask(upright.mask.shape, line)
-    length = breast.chest_nipple_axis(upright.mask, line).length if config.align_mlo else None
-    box = _box(tissue, turned, length)
-    laid = geometry.compose(turned, _box_to_square(box, config))
+    tissue = upright.mask
+    if marks.has_muscle and config.mask_muscle:
+        tissue = tissue & ~pectoral.muscle_mask(tissue.shape, line)
+    box = _tissue_box(tissue, turned, marks.axis.length if config.align_mlo else None)
+    mm, unscaled = _pixel_mm(upright.mm, marks.axis.length, config)
+    laid = geometry.compose(turned, LAYOUTS[config.kind](box, config, mm))
     rows, cols = view.pixels.shape
     frame = geometry.make_frame(geometry.compose(upright.matrix, laid), size=config.size, rows=rows, cols=cols)
     inside = _warp(tissue.astype(np.float32), laid, config.size, border=cv2.BORDER_CONSTANT) >= 0.5
     pixels, limits = _grey(_resample(view.pixels, frame), inside)
     steps: dict[str, float | str] = {
         "angle_deg": line.angle_deg,
-        "pectoral_confidence": line.confidence,
+        "angle_from": marks.source,
+        "axis_confidence": marks.confidence,
+        "nipple_confidence": marks.nipple.confidence,
         "kind": config.kind,
-        "box_cols": box.right - box.left,
-        "box_rows": box.bottom - box.top,
+        "box_cols": box.width,
+        "box_rows": box.height,
         "black": limits[0],
         "white": limits[1],
     }
     return ModelInput(
-        pixels=pixels, frame=frame, findings=view.findings + upright.findings + odd, steps=upright.steps | steps
+        pixels=pixels,
+        frame=frame,
+        findings=(*view.findings, *upright.findings, *odd, *unscaled, *_cut_off(inside, tissue, laid)),
+        steps=upright.steps | steps,
+        anatomy=anatomy_in_pixels(upright, marks),
     )
 
 
@@ -95,61 +94,7 @@ def prepare_sha(config: FrameConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _upright(view: View) -> Upright:
-    """Shrink, find the breast, and mirror so that the chest wall is at the left and the head or lateral side up."""
-    picture = breast.small(view.pixels)
-    found = breast.breast_mask(picture)
-    if not found.mask.any():
-        raise input_error("no_breast")
-    side, odd = _chest_side(view, found.mask)
-    upside_down = _is_upside_down(view)
-    height, width = picture.shape
-    factor = breast.shrink_factor(view.pixels.shape)
-    matrix = geometry.scale(1 / factor, 1 / factor)
-    mirrored = side == "right"
-    if mirrored:
-        matrix = geometry.compose(matrix, geometry.flip_columns(width))
-    if upside_down:
-        matrix = geometry.compose(matrix, geometry.flip_rows(height))
-    turn = (slice(None, None, -1 if upside_down else 1), slice(None, None, -1 if mirrored else 1))
-    if found.inner != (slice(0, height), slice(0, width)):
-        odd = (*odd, finding("strips_removed"))
-    steps: dict[str, float | str] = {"chest_wall": side, "upside_down": float(upside_down)}
-    upright = np.ascontiguousarray(picture[turn]), np.ascontiguousarray(found.mask[turn])
-    return Upright(*upright, matrix=matrix, findings=odd, steps=steps)
-
-
-def _chest_side(view: View, mask: Mask) -> tuple[str, tuple[Finding, ...]]:
-    """Return where the chest wall is in the stored image: as the pixels show, with a finding if the header differs."""
-    named = {"L": "left", "R": "right"}[view.laterality]
-    if view.orientation:
-        named = "left" if view.orientation[0].startswith("A") else "right"
-    seen, confidence = breast.chest_wall_side(mask)
-    if confidence < 0.3:
-        return named, (finding("side_unclear"),)
-    return seen, () if seen == named else (finding("side_conflict"),)
-
-
-def _is_upside_down(view: View) -> bool:
-    """Whether the columns run to the head, or in a CC view to the lateral side. PS3.3 C.7.6.1.1.1."""
-    if not view.orientation:
-        return False
-    upward = "H" if view.view == "MLO" else view.laterality
-    return upward in view.orientation[1]
-
-
-def _zero_line(upright: Upright, *, aligned: bool) -> tuple[Line, tuple[Finding, ...]]:
-    """Return the line that becomes x = 0: pectoral line of an aligned MLO view, else the chest wall."""
-    if not aligned:
-        return breast.chest_wall(upright.mask), ()
-    line = pectoral.pectoral_line(upright.picture, upright.mask)
-    if line is None:
-        line = pectoral.assumed_line(upright.mask)
-        return line, (finding("no_pectoral_line", angle=f"{line.angle_deg:.0f}"),)
-    return line, ()
-
-
-def _box(tissue: Mask, turned: Matrix, length: float | None) -> Box:
+def _tissue_box(tissue: Mask, turned: Matrix, length: float | None) -> Box:
     """Return the breast box in turned coordinates: from x = 0 to the nipple, and the rows that the breast fills.
 
     Without a chest-nipple length the box ends where the tissue does.
@@ -162,21 +107,66 @@ def _box(tissue: Mask, turned: Matrix, length: float | None) -> Box:
     widths = np.bincount(((points[:, 1] - first) / 2).astype(np.intp))
     filled = np.flatnonzero(widths >= OUTLINE_SHARE * widths.max())
     right = float(points[:, 0].max()) + 1 if length is None else length
-    return Box(0.0, first + 2 * filled[0], max(right, 1.0), first + 2 * filled[-1] + 2)
+    return Box(0.0, float(first + 2 * filled[0]), max(right, 1.0), float(first + 2 * filled[-1] + 2))
 
 
-def _box_to_square(box: Box, config: FrameConfig) -> Matrix:
-    """Fill the square with the box (stretch), or lay it in at one scale, against the chest wall, rows centred."""
-    width, height = box.right - box.left, box.bottom - box.top
-    if config.kind == "stretch":
-        return geometry.compose(
-            geometry.crop(box.left, box.top), geometry.scale(config.size / width, config.size / height)
-        )
-    factor = config.size / max(width, height)
-    centre = (box.top + box.bottom) / 2
+def _pixel_mm(mm: float | None, length: float, config: FrameConfig) -> tuple[float, tuple[Finding, ...]]:
+    """Return the width of a small picture's pixel; without a spacing the chest-nipple length gives the scale."""
+    if mm is not None or not config.in_mm:
+        return mm or 1.0, ()
+    return USUAL_LENGTH_MM / max(length, 1.0), (finding("length_as_scale", length=f"{USUAL_LENGTH_MM:.0f}"),)
+
+
+def _stretch(box: Box, config: FrameConfig, _: float) -> Matrix:
+    """Fill the square with the box."""
     return geometry.compose(
-        geometry.crop(box.left, centre), geometry.scale(factor, factor), geometry.shift(0, config.size / 2)
+        geometry.crop(box.left, box.top), geometry.scale(config.size / box.width, config.size / box.height)
     )
+
+
+def _isotropic(box: Box, config: FrameConfig, _: float) -> Matrix:
+    """Lay the box in at one scale, against the chest wall, its rows centred."""
+    factor = config.size / max(box.width, box.height)
+    return geometry.compose(
+        geometry.crop(box.left, (box.top + box.bottom) / 2),
+        geometry.scale(factor, factor),
+        geometry.shift(0, config.size / 2),
+    )
+
+
+def _nipple_mm(box: Box, config: FrameConfig, mm: float) -> Matrix:
+    """Lay the box in at one scale in millimetres, the nipple near the far side, its rows centred."""
+    factor = config.size * mm / config.span_mm
+    return geometry.compose(
+        geometry.crop(box.right, (box.top + box.bottom) / 2),
+        geometry.scale(factor, factor),
+        geometry.shift((1 - AHEAD_SHARE) * config.size, config.size / 2),
+    )
+
+
+def _nipple_stretch(box: Box, config: FrameConfig, mm: float) -> Matrix:
+    """Lay the columns in from the nipple in millimetres, and fill the square with the box's rows."""
+    return geometry.compose(
+        geometry.crop(box.right, box.top),
+        geometry.scale(config.size * mm / config.span_mm, config.size / box.height),
+        geometry.shift((1 - AHEAD_SHARE) * config.size, 0),
+    )
+
+
+LAYOUTS: Mapping[FrameKind, Callable[[Box, FrameConfig, float], Matrix]] = {
+    "stretch": _stretch,
+    "isotropic": _isotropic,
+    "nipple_mm": _nipple_mm,
+    "nipple_stretch": _nipple_stretch,
+}
+"""How each kind of frame lays the breast box, in pixels of the small picture so many mm wide, into the square."""
+
+
+def _cut_off(inside: Mask, tissue: Mask, laid: Matrix) -> tuple[Finding, ...]:
+    """Say when a noticeable part of the breast lies outside the square."""
+    area = abs(float(np.linalg.det(laid[:2, :2]))) * np.count_nonzero(tissue)
+    outside = 1 - np.count_nonzero(inside) / max(area, 1.0)
+    return (finding("outside_square", percent=f"{100 * outside:.0f}"),) if outside > OUTSIDE_SHARE else ()
 
 
 def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:

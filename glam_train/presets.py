@@ -134,6 +134,7 @@ def tiny() -> PretrainConfig:
         warmup_steps=60,
         weight_decay=0.05,
         precision="fp32",
+        text=TextAugmentation(mask_meta=1.0),
         image=ImageAugmentation(rotate_deg=5.0, shift=0.04),
     )
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from glam import breast
+from glam.nipple import chest_nipple_axis, find_nipple
 from glam.phantom.dicom_file import view_of
 from glam.phantom.options import PhantomOptions
 from glam.phantom.pair import draw_pair
@@ -88,7 +89,7 @@ def test_the_small_picture_averages_whole_pixels() -> None:
 
 def test_the_nipple_is_the_furthest_point_and_the_axis_leads_to_it() -> None:
     mask = half_ellipse() > 0
-    axis = breast.chest_nipple_axis(mask, breast.chest_wall(mask))
+    axis = chest_nipple_axis(find_nipple(mask, 0.0), breast.chest_wall(mask))
     np.testing.assert_allclose(axis.nipple, (212, 256), atol=2)
     np.testing.assert_allclose(axis.foot, (0, 256), atol=2)
     assert axis.length == pytest.approx(212, abs=2)
@@ -98,7 +99,8 @@ def test_the_nipple_is_the_furthest_point_and_the_axis_leads_to_it() -> None:
 def test_the_nipple_of_a_phantom_is_found_within_its_height(seed: int) -> None:
     projection = draw_pair(seed, PhantomOptions(px_mm=0.48)).cc
     mask = breast.breast_mask(breast.small(view_of(projection).pixels)).mask
-    x, y = breast.nipple(breast.skin_points(mask), breast.chest_wall(mask))
+    x, y, confidence = find_nipple(mask, 0.0)
+    assert confidence > 0.3
     expected = np.array(projection.truth.nipple)
     assert abs(x * 0.48 - expected[0] * 0.48) < 7  # mm: the truth is the skin, the nipple stands 5.5 mm out
     assert abs(y * 0.48 - expected[1] * 0.48) < 5

@@ -1,17 +1,17 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from glam.config import FrameConfig
+from glam.config import FrameConfig, FrameKind
 from glam.dicom import WHITE, View
 from glam.intake import InputError, finding
 from glam.phantom.dicom_file import view_of
-from glam.phantom.options import PhantomOptions
+from glam.phantom.options import Difficulty, PhantomOptions
 from glam.phantom.pair import Pair, draw_pair
 from glam.prepare import PREPARE_VERSION, ModelInput, prepare, prepare_sha
 
-CONFIG = FrameConfig(size=252)
+CONFIG = FrameConfig(size=252, kind="stretch")
 OPTIONS = PhantomOptions(px_mm=0.48)
 
 
@@ -129,7 +129,7 @@ def test_a_breast_on_the_other_side_is_followed_and_told() -> None:
     view = gradient_view()
     flipped = replace(view, pixels=np.ascontiguousarray(view.pixels[:, ::-1]))
     made = prepare(flipped, CONFIG)
-    assert codes(made) == ["side_conflict"]
+    assert codes(made) == ["side_conflict", "no_nipple"]
     np.testing.assert_allclose(made.pixels, prepare(view, CONFIG).pixels, atol=0.02)
 
 
@@ -144,20 +144,117 @@ def test_an_image_stored_upside_down_is_turned() -> None:
 def test_a_mirrored_image_whose_header_says_so_is_no_conflict() -> None:
     view = gradient_view()
     flipped = replace(view, pixels=np.ascontiguousarray(view.pixels[:, ::-1]), orientation=("P", "R"))
-    assert codes(prepare(flipped, CONFIG)) == []
+    assert codes(prepare(flipped, CONFIG)) == ["no_nipple"]
 
 
-def test_without_a_pectoral_line_the_usual_angle_is_taken_and_told() -> None:
+def test_with_neither_muscle_nor_nipple_the_usual_angle_is_taken_and_told() -> None:
     made = prepare(replace(gradient_view(), view="MLO"), CONFIG)
-    assert codes(made) == ["no_pectoral_line"]
-    assert made.steps["angle_deg"] == 19
-    assert made.steps["pectoral_confidence"] == 0
+    assert codes(made) == ["no_pectoral_line", "no_nipple", "outside_square"]
+    assert (made.steps["angle_deg"], made.steps["angle_from"], made.steps["axis_confidence"]) == (19, "usual", 0)
+
+
+def test_without_a_muscle_the_angle_comes_from_the_nipple_and_no_tissue_is_masked() -> None:
+    pair = draw_pair(5, replace(OPTIONS, difficulty=Difficulty(no_muscle=1.0)))
+    made = prepare(view_of(pair.mlo), CONFIG)
+    assert "axis_from_nipple" in codes(made)
+    assert made.steps["angle_from"] == "nipple"
+    assert float(made.steps["angle_deg"]) == pytest.approx(pair.mlo.truth.alpha_deg, abs=5)
+    assert made.anatomy is not None
+    assert made.anatomy.pectoral_line is None
+
+
+def test_a_film_stored_head_down_is_turned_by_its_muscle(left: Pair) -> None:
+    view = view_of(left.mlo)
+    over = replace(view, pixels=np.ascontiguousarray(view.pixels[::-1]), orientation=None)
+    made, upright = prepare(over, CONFIG), prepare(view, CONFIG)
+    assert "upside_down" in codes(made)
+    np.testing.assert_allclose(made.pixels, upright.pixels, atol=0.02)
+    assert "upside_down" not in codes(upright)
+
+
+def test_a_breast_that_runs_out_in_front_is_told() -> None:
+    view = gradient_view()
+    assert "clipped" not in codes(prepare(view, CONFIG))
+    assert "clipped" in codes(prepare(replace(view, pixels=view.pixels[:, :220]), CONFIG))
+
+
+@pytest.mark.parametrize("name", ["cc", "mlo"])
+@pytest.mark.parametrize("kind", ["nipple_mm", "nipple_stretch"])
+def test_columns_counted_from_the_nipple_are_the_same_millimetres_in_both_views(
+    left: Pair, name: str, kind: FrameKind
+) -> None:
+    projection = getattr(left, name)
+    made = prepare(view_of(projection), FrameConfig(size=252, kind=kind, span_mm=126))
+    assert made.anatomy is not None
+    nipple = np.array(made.anatomy.nipple)
+    foot = np.array(made.anatomy.axis[0])
+    back = (foot - nipple) / np.hypot(*(foot - nipple)) / projection.px_mm  # a millimetre toward the chest wall
+    columns = made.frame.to_square([nipple, nipple + 10 * back, nipple + 60 * back])[:, 0]
+    np.testing.assert_allclose(columns, [0.98 * 252, 0.98 * 252 - 20, 0.98 * 252 - 120], atol=0.01)
+
+
+def test_a_frame_of_millimetres_keeps_shapes_unless_its_rows_are_stretched(left: Pair) -> None:
+    linear = prepare(view_of(left.mlo), FrameConfig(size=252, kind="nipple_mm")).frame.to_square_matrix[:2, :2]
+    np.testing.assert_allclose(linear @ linear.T, (0.48 * 252 / 140) ** 2 * np.eye(2), atol=1e-9)
+    made = prepare(view_of(left.mlo), FrameConfig(size=252, kind="nipple_stretch"))
+    rows = np.flatnonzero(made.pixels.any(axis=1))
+    assert rows[0] + (251 - rows[-1]) < 12
+
+
+def test_without_a_spacing_the_length_is_the_scale_and_told(left: Pair) -> None:
+    config = FrameConfig(size=252, kind="nipple_stretch", span_mm=125)
+    made = prepare(replace(view_of(left.cc), spacing_mm=None), config)
+    assert codes(made) == ["length_as_scale"]
+    assert made.anatomy is not None
+    foot, nipple = made.frame.to_square(made.anatomy.axis)[:, 0]
+    assert nipple - foot == pytest.approx(0.8 * 252)
+    assert "length_as_scale" not in codes(prepare(replace(view_of(left.cc), spacing_mm=None), CONFIG))
+
+
+def test_a_breast_longer_than_the_square_is_told(left: Pair) -> None:
+    made = prepare(view_of(left.cc), FrameConfig(size=252, kind="nipple_stretch", span_mm=60))
+    assert "outside_square" in codes(made)
+
+
+def test_pixels_that_are_not_square_give_the_same_square(left: Pair) -> None:
+    view = view_of(left.mlo)
+    tall = replace(view, pixels=np.repeat(view.pixels, 2, axis=0), spacing_mm=(0.24, 0.48))
+    ours, other = prepare(view, CONFIG), prepare(tall, CONFIG)
+    points = np.array([[50, 200], [100, 300], [20, 250]])
+    np.testing.assert_allclose(other.frame.to_square(points * (1, 2)), ours.frame.to_square(points), atol=0.5)
+    assert np.corrcoef(ours.pixels.ravel(), other.pixels.ravel())[0, 1] > 0.99
+
+
+def test_the_muscle_stays_where_it_is_wanted(left: Pair) -> None:
+    config = FrameConfig(size=252, kind="nipple_stretch")
+    top, bottom = np.array(left.mlo.truth.pectoral_line)
+    behind = (top + bottom) / 2 - 15 * np.array(left.mlo.truth.pnl_direction)
+    seen = []
+    for mask_muscle in (True, False):
+        made = prepare(view_of(left.mlo), replace(config, mask_muscle=mask_muscle))
+        x, y = made.frame.to_square([behind])[0]
+        seen.append(made.pixels[int(y), int(x)] > 0)
+    assert seen == [False, True]
+
+
+def test_what_was_seen_is_told_in_stored_pixels(right: Pair) -> None:
+    truth, made = right.mlo.truth, prepare(view_of(right.mlo), CONFIG)
+    assert made.anatomy is not None
+    assert np.hypot(*np.subtract(made.anatomy.nipple, truth.nipple)) * 0.48 < 8
+    assert made.anatomy.pectoral_line is not None
+    assert truth.pectoral_line is not None
+    (x0, y0), (x1, y1) = truth.pectoral_line
+    for x, y in made.anatomy.pectoral_line:
+        assert abs((x - x0) * (y1 - y0) - (y - y0) * (x1 - x0)) / np.hypot(x1 - x0, y1 - y0) * 0.48 < 8
+    rows, cols = right.mlo.pixels.shape
+    assert (made.anatomy.outline >= 0).all()
+    assert (made.anatomy.outline <= (cols, rows)).all()
 
 
 def test_findings_of_the_view_come_first() -> None:
     view = replace(gradient_view(), findings=(finding("film"),))
     flipped = replace(view, pixels=np.ascontiguousarray(view.pixels[:, ::-1]))
-    assert codes(prepare(flipped, CONFIG)) == ["film", "side_conflict"]
+    assert codes(prepare(flipped, CONFIG)) == ["film", "side_conflict", "no_nipple"]
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((80, 60)), np.full((80, 60), 0.7), np.zeros((1, 1))])
@@ -177,15 +274,16 @@ def test_preparing_is_deterministic_and_leaves_the_view_alone(left: Pair) -> Non
 
 
 def test_the_hash_follows_every_parameter() -> None:
-    assert PREPARE_VERSION == 1
-    hashes = {
-        prepare_sha(config)
-        for config in (
-            CONFIG,
-            FrameConfig(size=518),
-            replace(CONFIG, kind="isotropic"),
-            replace(CONFIG, align_mlo=False),
-        )
-    }
-    assert len(hashes) == 4
-    assert prepare_sha(CONFIG) == prepare_sha(FrameConfig(size=252))
+    assert PREPARE_VERSION == 2
+    changes = [
+        {},
+        {"size": 518},
+        {"kind": "isotropic"},
+        {"align_mlo": False},
+        {"mask_muscle": False},
+        {"span_mm": 120.0},
+        {"voi": "breast"},
+    ]
+    assert {name for change in changes for name in change} == {field.name for field in fields(FrameConfig)}
+    assert len({prepare_sha(replace(CONFIG, **change)) for change in changes}) == len(changes)
+    assert prepare_sha(CONFIG) == prepare_sha(FrameConfig(size=252, kind="stretch"))
