@@ -19,6 +19,8 @@ class UsageError(ValueError):
 
 EXTRAS = {"scipy": "phantom", "torch": "train", "timm": "train", "safetensors": "train"}
 """Third-party module -> the extra of glam-mammo that brings it; `predict` brings the others."""
+MAX_DRAWN = 8
+"""The files of an exam with its retakes; a picture has a row for each."""
 KEYS: "tuple[ViewKey, ViewKey]" = ("cc", "mlo")
 
 
@@ -102,45 +104,37 @@ class Predict:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspect:
-    """Say what reading and preparing a file found, and draw what the model sees."""
+    """Say what reading and preparing files found, and draw it. A file that cannot be used does not stop the others."""
 
-    file: Path
-    """A DICOM file."""
+    files: tuple[Path, ...]
+    """DICOM files, of one view or of many."""
     view: Literal["CC", "MLO"] | None = None
-    """The view, where the header does not say it."""
+    """The view, where a header does not say it."""
     laterality: Literal["L", "R"] | None = None
-    """Side of the breast, where the header does not say it."""
-    size: int = 518
-    """Side of the model's square."""
+    """Side of the breast, where a header does not say it."""
+    bundle: Path | None = None
+    """Folder that glam-export made: files are prepared as for its model. None: the demo bundle."""
     png: Path | None = None
-    """Picture to write: the image as stored with the outline of the square, and the square."""
+    """Picture to write, of up to 8 files: the image with breast, pectoral line, nipple, axis and square; the square."""
 
     def run(self) -> None:
-        """Print what was found; nothing of it is a value of the patient."""
-        from glam.config import FrameConfig
-        from glam.dicom import read_view
-        from glam.prepare import prepare, prepare_sha
+        """Print what was found, of each file and of each breast; nothing of it is a value of the patient."""
+        if not self.files:
+            raise UsageError("name one DICOM file or more")
+        if self.png is not None and len(self.files) > MAX_DRAWN:
+            raise UsageError(f"--png draws up to {MAX_DRAWN} files: name fewer, or leave it out")
+        from glam.bundle import DEMO_BUNDLE, read_bundle
+        from glam.inspection import inspect_file, report, save_pictures
 
-        config = FrameConfig(size=self.size)
-        view = read_view(self.file, view=self.view, laterality=self.laterality)
-        made = prepare(view, config)
+        config = read_bundle(self.bundle or DEMO_BUNDLE, verify=False).model.frame
+        given = {"view": self.view, "laterality": self.laterality}
+        outcomes = {path: inspect_file(path, config, given, drawn=self.png is not None) for path in self.files}
         if self.png is not None:
-            from glam.draw import draw_preparation
-
-            draw_preparation(view, made).save(self.png)
-        print_json(
-            {
-                "view": view.view,
-                "laterality": view.laterality,
-                "spacing_mm": view.spacing_mm,
-                "digital": view.is_mg,
-                "findings": [vars(found) for found in made.findings],
-                "provenance": view.provenance,
-                "frame": made.frame.as_json(),
-                "steps": made.steps,
-                "prepare_sha": prepare_sha(config),
-            }
-        )
+            save_pictures(self.png, outcomes)
+        answer, refused = report(outcomes, config)
+        print_json(answer)
+        if refused:
+            raise ValueError("\n".join([f"{len(refused)} of {len(outcomes)} files cannot be used", *refused]))
 
 
 @dataclass(frozen=True, kw_only=True)

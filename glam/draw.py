@@ -1,4 +1,4 @@
-"""Attention and preparation drawn on pixels: what `glam predict` and `glam inspect` save as PNG."""
+"""Attention drawn on pixels: what `glam predict` saves as PNG."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from glam.geometry import Frame, cell_polygon
 from glam.paint import QUERY, WHITE, Panel, grey_panel
 from glam.predict import Prediction
 from glam.prepare import ModelInput
-from glam.sheet import HeatScale, Plate, draw_row, draw_sheet
+from glam.sheet import HeatScale, Plate, draw_sheet
 
 PANEL = (500, 860)
 """Largest width and height of a view."""
@@ -87,18 +87,6 @@ def draw_prediction(
     top = float(max(EVEN_FACTOR * even, *(heat.max() for _, heat in answers)))
     groups = [_direction(prediction, panels, asked, heat, top) for asked, heat in answers]
     return draw_sheet(prediction, bundle, groups, ruler_px=_ruler(views, scales), heat=HeatScale(top, even))
-
-
-def draw_preparation(view: View, made: ModelInput, *, side: int = 9) -> Image.Image:
-    """Draw the view as stored with the outline of the square and its AP slices, and the square itself."""
-    key: ViewKey = "cc" if view.view == "CC" else "mlo"
-    stored = _panel(view, made, panel_scales({key: view})[key])
-    size = stored.image.height
-    square = grey_panel(made.pixels, (size / made.frame.size, size / made.frame.size), (0.0, 1.0))
-    whole = Frame((1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0), made.frame.size, made.frame.size, made.frame.size)
-    name = f"{view.laterality} {view.view}"
-    pictures = [_with_slices(panel, frame, side).picture() for panel, frame in ((stored, made.frame), (square, whole))]
-    return draw_row([Plate(pictures[0], name, "as stored"), Plate(pictures[1], name, "as the model sees it")])
 
 
 def panel_scales(views: Mapping[ViewKey, View]) -> dict[ViewKey, tuple[float, float]]:
@@ -170,14 +158,6 @@ def _spread(prediction: Prediction, query: Query, heat: np.ndarray) -> str:
         f"Slice attention {concentration(profile):.2f} on a scale from 0, evenly spread, to 1, all in one row; "
         f"{100 * float(heat.ravel() @ tissue):.0f} % of the map lies on the breast."
     )
-
-
-def _with_slices(panel: Panel, frame: Frame, side: int) -> Panel:
-    """Outline the square, and dash the borders of its AP slices."""
-    for col in range(side):
-        panel = _with_slice(panel, frame, side, col)
-    size = frame.size
-    return panel.with_outline(frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]]), QUERY, width=2)
 
 
 def _with_slice(panel: Panel, frame: Frame, side: int, col: int) -> Panel:

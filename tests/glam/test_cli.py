@@ -89,12 +89,12 @@ def test_a_point_is_two_numbers():
 
 
 def test_inspect_prints_what_was_found_and_nothing_of_the_patient(
-    mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     png = tmp_path / "square.png"
-    Inspect(file=mammograms["L_MLO"], size=126, png=png).run()
+    Inspect(files=(mammograms["L_MLO"],), bundle=random_bundle.folder, png=png).run()
     text = capsys.readouterr().out
-    shown = json.loads(text)
+    (shown,) = json.loads(text)["files"]
     assert (shown["view"], shown["laterality"], shown["digital"]) == ("MLO", "L", True)
     assert shown["frame"]["size"] == 126
     assert "PHANTOM-" not in text
@@ -108,13 +108,15 @@ def test_phantom_writes_four_views_an_exam(tmp_path: Path, capsys: pytest.Captur
     assert len(list(tmp_path.rglob("*.dcm"))) == 4
 
 
-def test_a_file_that_is_no_mammogram_ends_with_one_line(tmp_path: Path):
+def test_a_file_that_is_no_mammogram_is_told_on_both_streams(tmp_path: Path):
     stray = tmp_path / "stray.dcm"
     stray.write_text("hello")
     outcome = glam("inspect", stray)
-    assert (outcome.returncode, outcome.stdout) == (1, "")
-    assert outcome.stderr.startswith("glam: not_dicom: this is not a DICOM file")
-    assert outcome.stderr.count("\n") == 1
+    assert outcome.returncode == 1
+    assert json.loads(outcome.stdout)["files"][0]["code"] == "not_dicom"
+    count, line = outcome.stderr.splitlines()
+    assert count == "glam: 1 of 1 files cannot be used"
+    assert line.startswith(f"{stray}: not_dicom: this is not a DICOM file")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from PIL import Image
 
 from glam.attention import OTHER, Region
 from glam.dicom import View, read_view
-from glam.draw import PANEL, Query, choose_query, draw_prediction, draw_preparation, panel_scales
+from glam.draw import PANEL, Query, choose_query, draw_prediction, panel_scales
 from glam.geometry import cell_polygon, make_frame, scale
 from glam.paint import BLACK, HEAT, QUERY, WHITE, Panel, bilinear, fitted, font, grey_panel, heat_colours, heat_opacity
 from glam.paint import wrapped as wrapped_lines
@@ -179,9 +179,3 @@ def test_a_lone_view_is_drawn_without_attention(predictor: Predictor, views: dic
         choose_query(alone, point=(3, 4))
     sheet = draw_prediction(alone, {"cc": views["cc"]}, predictor.bundle, query=None)
     assert (np.abs(np.asarray(sheet).astype(int) - QUERY).max(-1) < 12).sum() == 0
-
-
-def test_preparation_is_drawn_as_stored_and_as_square(prediction: Prediction, views: dict[str, View]):
-    picture = draw_preparation(views["mlo"], prediction.views["mlo"].input)
-    assert picture.width > picture.height / 2
-    assert (np.abs(np.asarray(picture).astype(int) - QUERY).max(-1) < 12).sum() > 1000

@@ -1,0 +1,122 @@
+"""What reading and preparing made of files, for a person: JSON of each and of each breast, and a picture."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glam.config import FrameConfig
+from glam.dicom import View, read_view
+from glam.intake import Finding, InputError
+from glam.pairing import choose_views
+from glam.prepare import ModelInput, prepare, prepare_sha
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+JsonDict = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a file cannot be used."""
+
+    code: str
+    """A key of CODES, or `unreadable` for a path that cannot be opened."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """A file that can be used, without its pixels: many of them fit into memory."""
+
+    view: View
+    facts: JsonDict
+    picture: "Image.Image | None"
+
+
+def inspect_file(
+    path: Path, config: FrameConfig, given: Mapping[str, str | None], *, drawn: bool
+) -> Inspected | Refusal:
+    """Read and prepare a file; `given` holds the caller's word, `view` and `laterality`."""
+    try:
+        view = read_view(path, view=given["view"], laterality=given["laterality"], voi=config.voi)
+        made = prepare(view, config)
+    except InputError as error:
+        return Refusal(error.code, error.message)
+    except OSError as error:
+        return Refusal("unreadable", f"{error.strerror or 'it cannot be read'}: check the path")
+    picture = None
+    if drawn:
+        from glam.inspection_picture import draw_inspection
+
+        picture = draw_inspection(view, made)
+    nothing = np.zeros((0, 0), np.uint16)
+    return Inspected(view=replace(view, pixels=nothing), facts=view_facts(view, made), picture=picture)
+
+
+def view_facts(view: View, made: ModelInput) -> JsonDict:
+    """Return what was decided, found and done, as JSON types; nothing of it is a value of the patient."""
+    return {
+        "view": view.view,
+        "laterality": view.laterality,
+        "spacing_mm": view.spacing_mm,
+        "digital": view.is_mg,
+        "synthetic": view.synthetic,
+        "modifiers": list(view.modifiers),
+        "findings": _as_json(made.findings),
+        "provenance": view.provenance,
+        "frame": made.frame.as_json(),
+        "anatomy": None if made.anatomy is None else made.anatomy.as_json(),
+        "steps": made.steps,
+    }
+
+
+def report(outcomes: Mapping[Path, Inspected | Refusal], config: FrameConfig) -> tuple[JsonDict, list[str]]:
+    """Return the JSON of all files and of each breast, and a line for each file that cannot be used."""
+    entries: list[JsonDict] = []
+    for path, done in outcomes.items():
+        entries.append({"file": str(path)} | (vars(done) if isinstance(done, Refusal) else done.facts))
+    answer = {"files": entries, "breasts": breast_entries(outcomes), "prepare_sha": prepare_sha(config)}
+    return answer, [f"{path}: {done}" for path, done in outcomes.items() if isinstance(done, Refusal)]
+
+
+def save_pictures(png: Path, outcomes: Mapping[Path, Inspected | Refusal]) -> None:
+    """Write the pictures of the files that can be used, one below the other; no file where there are none."""
+    from glam.inspection_picture import stack
+
+    pictures = [done.picture for done in outcomes.values() if isinstance(done, Inspected) and done.picture]
+    if pictures:
+        stack(pictures).save(png)
+
+
+def breast_entries(outcomes: Mapping[Path, Inspected | Refusal]) -> dict[str, JsonDict]:
+    """Return, for each side that was seen, which files make the pair and what is odd about it, or why there is none."""
+    seen = [(path, done.view) for path, done in outcomes.items() if isinstance(done, Inspected)]
+    sides = sorted({view.laterality for _, view in seen})
+    return {side: _breast_entry([(path, view) for path, view in seen if view.laterality == side]) for side in sides}
+
+
+def _breast_entry(files: Sequence[tuple[Path, View]]) -> JsonDict:
+    try:
+        chosen = choose_views([view for _, view in files])
+    except InputError as error:
+        return {"code": error.code, "message": error.message}
+    return {
+        "cc": next(_paths_of(files, chosen.cc), None),
+        "mlo": next(_paths_of(files, chosen.mlo), None),
+        "findings": _as_json(chosen.findings),
+    }
+
+
+def _paths_of(files: Sequence[tuple[Path, View]], chosen: View | None) -> Iterator[str]:
+    return (str(path) for path, view in files if view is chosen)
+
+
+def _as_json(findings: Sequence[Finding]) -> list[JsonDict]:
+    return [vars(found) for found in findings]
