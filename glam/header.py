@@ -83,9 +83,10 @@ def numbers(dataset: "Dataset", keyword: str) -> list[float]:
 
 def number(dataset: "Dataset", keyword: str) -> float | None:
     """Return a single number of any representation; None if it is absent or no finite number."""
+    read = value(dataset, keyword)
     try:
-        found = float(str(value(dataset, keyword)))
-    except ValueError:
+        found = float(read) if isinstance(read, str | int | float) else math.nan
+    except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
 

@@ -1,0 +1,156 @@
+"""Attributes that are not what the standard allows end in a View or in one of our errors, and are never repeated."""
+
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+
+from glam import header
+from glam.dicom import read_view
+from glam.intake import InputError
+
+FileOf = Callable[..., bytes]
+SECRET = b"SECRET"
+TEXTS = (
+    "SOPClassUID",
+    "Modality",
+    "PresentationIntentType",
+    "ImageType",
+    "ConversionType",
+    "BodyPartExamined",
+    "SeriesDescription",
+    "ProtocolName",
+    "ManufacturerModelName",
+    "ViewPosition",
+    "ImageLaterality",
+    "Laterality",
+    "PatientOrientation",
+    "PatientSex",
+    "PatientID",
+    "PartialView",
+    "StudyInstanceUID",
+    "BurnedInAnnotation",
+    "LossyImageCompression",
+    "BreastImplantPresent",
+    "QualityControlImage",
+    "ContrastBolusAgent",
+    "ImagerPixelSpacing",
+    "PixelSpacing",
+    "NominalScannedPixelSpacing",
+    "NumberOfFrames",
+    "InstanceNumber",
+    "EstimatedRadiographicMagnificationFactor",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "SamplesPerPixel",
+)
+SEQUENCES = (
+    "ViewCodeSequence",
+    "ViewModifierCodeSequence",
+    "AnatomicRegionSequence",
+    "FrameAnatomySequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "SourceImageSequence",
+    "SpecimenDescriptionSequence",
+    "ContrastBolusAgentSequence",
+)
+VALUES = (b"", SECRET * 40, b"\\\\", b"\xff\xfe\x00", b"1e999", b"-1")
+
+
+def planted(data: bytes, keyword: str, vr: str, value: bytes) -> bytes:
+    """The file with an attribute replaced by bytes that pydicom would not write."""
+    dataset = dcmread(BytesIO(data))
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    padded = value + b" " * (len(value) % 2)
+    dataset[keyword] = RawDataElement(BaseTag(tag), vr, len(padded), padded, 0, False, True)
+    stream = BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()
+
+
+def said_of(data: bytes, **given: str) -> str:
+    """All that a caller gets to read."""
+    try:
+        view = read_view(data, **given)
+    except InputError as error:
+        return str(error)
+    return f"{view!r} {view.provenance} {view.findings}"
+
+
+@pytest.mark.parametrize("keyword", TEXTS)
+def test_whatever_a_text_attribute_holds_is_neither_repeated_nor_a_crash(file_of: FileOf, keyword: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # writing it warns
+        files = [planted(file_of(), keyword, dictionary_VR(tag_for_keyword(keyword) or 0), value) for value in VALUES]
+        files += [planted(file_of(), keyword, vr, SECRET * 4) for vr in ("UN", "SQ")]
+    for data in files:
+        assert "SECRET" not in said_of(data, view="MLO", laterality="R")
+
+
+@pytest.mark.parametrize("keyword", SEQUENCES)
+def test_a_sequence_that_is_none_is_neither_repeated_nor_a_crash(file_of: FileOf, keyword: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        files = [planted(file_of(), keyword, vr, SECRET * 4) for vr in ("LO", "SQ", "FD")]
+    for data in files:
+        assert "SECRET" not in said_of(data)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_items_of_anything_in_anything_are_read(file_of: FileOf, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    changes: dict[str, Any] = {keyword: Sequence([nested(rng, 3)]) for keyword in rng.choice(SEQUENCES, 4)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = file_of(**changes)
+    assert "SECRET" not in said_of(data)
+
+
+def nested(rng: np.random.Generator, depth: int) -> Dataset:
+    """Sequences in sequences, with codes that mean nothing at the bottom."""
+    made = Dataset()
+    made.CodeValue, made.CodingSchemeDesignator, made.CodeMeaning = "SECRET", "SCT", "SECRET"
+    made.FrameLaterality = "SECRET"
+    for keyword in rng.choice([*SEQUENCES, "FrameAnatomySequence"], 2 if depth else 0):
+        setattr(made, keyword, Sequence([nested(rng, depth - 1)]))
+    return made
+
+
+def test_a_tomosynthesis_volume_hidden_in_a_private_group_is_refused(file_of: FileOf) -> None:
+    dataset = dcmread(BytesIO(file_of(SOPClassUID="1.2.840.10008.5.1.4.1.1.7")))
+    dataset.private_block(0x7E01, "HOLOGIC, Inc.", create=True).add_new(0x10, "OB", b"\0\0")
+    stream = BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    with pytest.raises(InputError) as caught:
+        read_view(stream.getvalue())
+    assert caught.value.code == "tomosynthesis"
+
+
+def test_a_sequence_has_items_and_no_text() -> None:
+    dataset, item = Dataset(), Dataset()
+    item.CodeValue = "1"
+    dataset.ViewCodeSequence = [item]
+    dataset.ViewPosition = "CC"
+    assert header.text(dataset, "ViewCodeSequence") == ""
+    assert header.items(dataset, "ViewCodeSequence") == [item]
+    assert header.items(dataset, "ViewPosition") == []
+
+
+def test_a_moment_comes_from_the_first_attributes_that_hold_one() -> None:
+    dataset = Dataset()
+    assert header.acquired_of(dataset) == ("", 0)
+    dataset.ContentDate, dataset.ContentTime, dataset.InstanceNumber = "20200102", "080000", "3"
+    assert header.acquired_of(dataset) == ("20200102080000", 3)
+    dataset.AcquisitionDateTime = "20200101235959"
+    assert header.acquired_of(dataset) == ("20200101235959", 3)
