@@ -126,12 +126,13 @@ class Inspect:
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.inspection import inspect_file, report, save_pictures
 
-        config = read_bundle(self.bundle or DEMO_BUNDLE, verify=False).model.frame
+        bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)
         given = {"view": self.view, "laterality": self.laterality}
-        outcomes = {path: inspect_file(path, config, given, drawn=self.png is not None) for path in self.files}
+        frame, drawn = bundle.model.frame, self.png is not None
+        outcomes = {path: inspect_file(path, frame, given, drawn=drawn) for path in self.files}
         if self.png is not None:
             save_pictures(self.png, outcomes)
-        answer, refused = report(outcomes, config)
+        answer, refused = report(outcomes, bundle)
         print_json(answer)
         if refused:
             raise ValueError("\n".join([f"{len(refused)} of {len(outcomes)} files cannot be used", *refused]))

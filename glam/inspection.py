@@ -16,6 +16,8 @@ from glam.prepare import ModelInput, prepare, prepare_sha
 if TYPE_CHECKING:
     from PIL import Image
 
+    from glam.bundle import Bundle
+
 JsonDict = dict[str, Any]
 
 
@@ -77,12 +79,21 @@ def view_facts(view: View, made: ModelInput) -> JsonDict:
     }
 
 
-def report(outcomes: Mapping[Path, Inspected | Refusal], config: FrameConfig) -> tuple[JsonDict, list[str]]:
-    """Return the JSON of all files and of each breast, and a line for each file that cannot be used."""
+def report(outcomes: Mapping[Path, Inspected | Refusal], bundle: "Bundle") -> tuple[JsonDict, list[str]]:
+    """Return the JSON of all files and of each breast, and a line for each file that cannot be used.
+
+    Where `prepare_sha` is not the bundle's own, its model was trained on images that were prepared otherwise.
+    """
     entries: list[JsonDict] = []
     for path, done in outcomes.items():
         entries.append({"file": str(path)} | (vars(done) if isinstance(done, Refusal) else done.facts))
-    answer = {"files": entries, "breasts": breast_entries(outcomes), "prepare_sha": prepare_sha(config)}
+    made_for = {"name": bundle.name, "version": bundle.version, "prepare_sha": bundle.prepare_sha}
+    answer = {
+        "files": entries,
+        "breasts": breast_entries(outcomes),
+        "prepare_sha": prepare_sha(bundle.model.frame),
+        "bundle": made_for,
+    }
     return answer, [f"{path}: {done}" for path, done in outcomes.items() if isinstance(done, Refusal)]
 
 

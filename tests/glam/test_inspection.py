@@ -79,7 +79,7 @@ def test_the_bundle_decides_how_the_square_is_laid(
     answer, _ = inspect(mammograms["L_MLO"])
     (entry,) = answer["files"]
     assert entry["frame"]["size"] == random_bundle.model.frame.size
-    assert answer["prepare_sha"] == random_bundle.prepare_sha
+    assert answer["prepare_sha"] == answer["bundle"]["prepare_sha"] == random_bundle.prepare_sha
     assert entry["anatomy"]["axis_from"] in ("muscle", "nipple", "usual")
 
 
