@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam import header
+from glam.config import VoiPolicy
 from glam.header import quiet_pydicom
 from glam.identity import decide_side, decide_view
 from glam.intake import Finding, finding
 from glam.kind import kind_findings, kind_of
-from glam.parse import Source, parse
-from glam.pixels import check_pixels, decode, display
+from glam.parse import Source, has_preamble, parse
+from glam.pixels import show_pixels
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -58,42 +59,50 @@ class View:
     """Moment of the exposure and number of the image: which of two files is the later one."""
 
 
-def read_view(source: Source, *, view: str | None = None, laterality: str | None = None, where: str = "") -> View:
+def read_view(
+    source: Source,
+    *,
+    view: str | None = None,
+    laterality: str | None = None,
+    where: str = "",
+    voi: VoiPolicy = "header",
+) -> View:
     """Return the mammogram in a DICOM file.
 
     `view` and `laterality` are the caller's word: they fill what the header lacks, and an InputError says when the
     header disagrees; only descriptions and the name of a path come after them (docs/intake.md). `where` is the part of
-    the request that errors name. A path that cannot be opened is an OSError.
+    the request that errors name, `voi` the policy of `FrameConfig.voi`. A path that cannot be opened is an OSError.
     """
     file_name = source.stem if isinstance(source, Path) else ""
     with quiet_pydicom():
-        return _view(parse(source, where), view, laterality, where, file_name=file_name)
+        return _view(parse(source, where), view, laterality, where, file_name=file_name, voi=voi)
 
 
-def _view(dataset: "Dataset", view: str | None, laterality: str | None, where: str, *, file_name: str) -> View:
+def _view(
+    dataset: "Dataset", view: str | None, laterality: str | None, where: str, *, file_name: str, voi: VoiPolicy
+) -> View:
     kind = kind_of(dataset, where)
     view_decision = decide_view(dataset, view, where, file_name=file_name)
     side_decision = decide_side(dataset, laterality, where, file_name=file_name)
-    decoder = check_pixels(dataset, where)
-    pixels, voi = display(dataset, decode(dataset, where), where)
+    shown = show_pixels(dataset, voi, where)
     spacing_mm, spacing_source = header.spacing_of(dataset)
     provenance = {
         "view": view_decision.source,
         "laterality": side_decision.source,
         "spacing_mm": spacing_source,
-        "voi": voi,
-        **decoder,
+        **shown.provenance,
     }
-    odd = {"no_spacing": spacing_mm is None, "no_window": voi == "breast range"}
+    odd = {"no_preamble": not has_preamble(dataset), "no_spacing": spacing_mm is None}
+    codes = (*(code for code, holds in odd.items() if holds), *shown.odd)
     decided = (*kind_findings(dataset, kind), *view_decision.findings, *side_decision.findings)
     return View(
-        pixels=pixels,
+        pixels=shown.pixels,
         view=cast(ViewName, view_decision.value),
         laterality=cast(Side, side_decision.value),
         spacing_mm=spacing_mm,
         orientation=header.orientation_of(dataset),
         provenance=provenance,
-        findings=(*decided, *(finding(code) for code, holds in odd.items() if holds)),
+        findings=(*decided, *map(finding, codes)),
         is_mg=kind.is_mg,
         synthetic=kind.synthetic,
         partial=kind.partial,

@@ -1,6 +1,6 @@
-"""The pixels of a data set: limits, decoder, stored values, display values."""
+"""The pixels of a data set: limits, stored values, display values; what is refused is refused before it is decoded."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,64 +11,176 @@ from glam.intake import input_error
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from glam.config import VoiPolicy
+    from glam.tone import Tone
+
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded; mammograms have up to about 30 million pixels."""
 MAX_SIDE = 65_535
 """Largest value of Rows and Columns that the standard can write."""
-IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
-def check_pixels(dataset: "Dataset", where: str) -> dict[str, str]:
-    """Refuse what cannot or should not be decoded, from the header alone; return transfer syntax and decoder."""
+class Layout(NamedTuple):
+    """How the values of an image lie in their bits. PS3.5 8.1.1."""
+
+    rows: int
+    cols: int
+    allocated: int
+    """8 or 16."""
+    bits: int
+    high_bit: int
+    signed: bool
+
+
+class Shown(NamedTuple):
+    """An image as display values."""
+
+    pixels: NDArray[np.uint16]
+    """(rows, cols), 0 black to WHITE, tissue bright."""
+    provenance: dict[str, str]
+    """Transfer syntax, decoder and how the grey values were windowed."""
+    odd: tuple[str, ...]
+    """Codes of what is odd about the pixels."""
+
+
+def show_pixels(dataset: "Dataset", voi: "VoiPolicy", where: str) -> Shown:
+    """Return the display values of a data set, whose PixelData is let go; an InputError where there are none."""
+    layout = layout_of(dataset, where)
+    syntax = _syntax_of(dataset, where)
+    decoder = _decoder_of(syntax, where)
+    if decoder == "native":
+        stored = _native(dataset, layout, syntax, where)
+    else:
+        stored, layout = _decoded(dataset, layout, syntax, decoder, where)
+    tone = _toned(dataset, stored, layout, voi, where)
+    provenance = {"voi": tone.voi, "transfer_syntax": _name(syntax), "decoder": decoder}
+    return Shown(tone.pixels, provenance, tone.odd)
+
+
+def layout_of(dataset: "Dataset", where: str) -> Layout:
+    """Return the layout that the header gives, within what the standard allows and our limits."""
     if "PixelData" not in dataset:
         raise input_error("no_pixel_data", where)
-    rows, cols = (header.number(dataset, name) or 0 for name in ("Rows", "Columns"))
-    if not (1 <= rows <= MAX_SIDE and 1 <= cols <= MAX_SIDE):
-        raise input_error("bad_value", where, attribute="Rows or Columns")
-    if rows * cols > MAX_PIXELS:
-        raise input_error("too_large", where, pixels=round(rows * cols / 1e6), limit=MAX_PIXELS // 1_000_000)
     if header.number(dataset, "SamplesPerPixel") not in (None, 1):
         raise input_error("not_monochrome", where)
-    return _decoder(dataset, where)
+    photometric = header.text(dataset, "PhotometricInterpretation").strip()
+    if photometric not in GREY:
+        code = "not_monochrome" if photometric else "bad_value"
+        raise input_error(code, where, **({} if photometric else {"attribute": "PhotometricInterpretation"}))
+    rows, cols = (_whole(dataset, name, range(1, MAX_SIDE + 1), where) for name in ("Rows", "Columns"))
+    if rows * cols > MAX_PIXELS:
+        size, limit = (f"{pixels / 1e6:.0f} Mpx" for pixels in (rows * cols, MAX_PIXELS))
+        raise input_error("too_large", where, size=size, limit=limit)
+    allocated = _whole(dataset, "BitsAllocated", range(8, 17, 8), where)
+    bits = _whole(dataset, "BitsStored", range(1, allocated + 1), where, absent=allocated)
+    high_bit = _whole(dataset, "HighBit", range(bits - 1, allocated), where, absent=bits - 1)
+    signed = _whole(dataset, "PixelRepresentation", range(2), where, absent=0)
+    return Layout(rows, cols, allocated, bits, high_bit, bool(signed))
 
 
-def _decoder(dataset: "Dataset", where: str) -> dict[str, str]:
-    from pydicom.pixels.decoders.base import get_decoder
+def _whole(dataset: "Dataset", keyword: str, allowed: range, where: str, *, absent: int | None = None) -> int:
+    """Return a whole number of the header."""
+    found = header.number(dataset, keyword)
+    if found is None and absent is not None and not header.text(dataset, keyword):
+        return absent
+    if found not in allowed:
+        raise input_error("bad_value", where, attribute=keyword)
+    return int(found)
+
+
+def _syntax_of(dataset: "Dataset", where: str) -> str:
+    """Return the transfer syntax: the file's word, else how the header turned out to be written."""
+    from pydicom import uid
+
+    named = header.text(getattr(dataset, "file_meta", {}), "TransferSyntaxUID")
+    if named:
+        return named
+    element = dataset.get_item("PixelData")
+    if getattr(element, "is_undefined_length", False):
+        raise input_error("bad_value", where, attribute="TransferSyntaxUID")
+    implicit, little = dataset.original_encoding
+    if not little:
+        return uid.ExplicitVRBigEndian
+    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+
+
+def _name(syntax: str) -> str:
     from pydicom.uid import UID
 
-    meta = getattr(dataset, "file_meta", {})
-    syntax = UID(meta.get("TransferSyntaxUID") or IMPLICIT_LITTLE_ENDIAN)
-    name = syntax.name if syntax.name != syntax else "that the file names"
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        raise input_error("unsupported_syntax", where, syntax=name) from None
-    if not decoder.is_available:
-        raise input_error("unsupported_syntax", where, syntax=name)
-    plugins = decoder.available_plugins
-    return {"transfer_syntax": name, "decoder": plugins[0] if plugins else "native"}
+    name = UID(syntax).name
+    return "that the file names" if name == syntax else name  # one that is in no table may say anything
 
 
-def decode(dataset: "Dataset", where: str) -> NDArray[Any]:
-    """Return the (rows, cols) stored values."""
+def _decoder_of(syntax: str, where: str) -> str:
+    from glam.decoders import CODECS, decoder_of
+
+    decoder = decoder_of(syntax)
+    if decoder is None:
+        way_out = 'pip install "glam-mammo[codecs]", or send it uncompressed'
+        raise input_error(
+            "unsupported_syntax",
+            where,
+            syntax=_name(syntax),
+            way_out=way_out if syntax in CODECS else "send it uncompressed",
+        )
+    return decoder
+
+
+def _native(dataset: "Dataset", layout: Layout, syntax: str, where: str) -> NDArray[Any]:
+    """Return the (rows, cols) bit patterns of uncompressed pixel data, without a copy where they are little endian."""
+    from pydicom.uid import ExplicitVRBigEndian
+
+    count = layout.rows * layout.cols
     try:
-        return dataset.pixel_array
-    except (RuntimeError, *header.broken_errors()):
+        element = dataset["PixelData"]
+    except header.broken_errors():
         raise input_error("truncated", where) from None
+    data = element.value
+    if element.is_undefined_length:
+        raise input_error("bad_value", where, attribute="TransferSyntaxUID")
+    if not isinstance(data, bytes) or len(data) < count * layout.allocated // 8:
+        raise input_error("truncated", where)
+    if syntax == ExplicitVRBigEndian and (layout.allocated == 16 or element.VR == "OW"):
+        # 8-bit values lie in swapped words: PS3.5 8.1.1 and A.3
+        data = np.frombuffer(data, np.uint16, len(data) // 2).byteswap()
+        return data.view(f"u{layout.allocated // 8}")[:count].reshape(layout.rows, layout.cols)
+    return np.frombuffer(data, f"<u{layout.allocated // 8}", count).reshape(layout.rows, layout.cols)
 
 
-def display(dataset: "Dataset", stored: NDArray[Any], where: str) -> tuple[NDArray[np.uint16], str]:
-    """Return pixels of 0 to WHITE with tissue bright, and how the grey values were windowed."""
-    import cv2
+def _decoded(dataset: "Dataset", layout: Layout, syntax: str, decoder: str, where: str) -> tuple[NDArray[Any], Layout]:
+    """Return the (rows, cols) bit patterns of compressed pixel data, and how values lie in them."""
+    from glam.codestream import joined_fragments, size_of
+    from glam.decoders import decode_frame
 
-    from glam.tone import breast_range, tone_table
-
-    if stored.ndim != 2 or stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
-        raise input_error("bad_value", where, attribute="BitsAllocated or pixel format")
     try:
-        table, voi = tone_table(dataset, stored.dtype, lambda inverted: breast_range(stored, inverted=inverted))
+        stream = joined_fragments(dataset.PixelData)
+        size = size_of(syntax, stream)
+    except header.broken_errors():
+        raise input_error("truncated", where) from None
+    if size and size.samples != 1:
+        raise input_error("not_monochrome", where)
+    if size and ((size.rows, size.cols) != (layout.rows, layout.cols) or size.bits > 16):
+        raise input_error("bad_value", where, attribute="Rows, Columns or BitsStored, beside the compressed image,")
+    try:
+        stored = decode_frame(dataset, stream, syntax, decoder)
+        stored = stored.view(f"u{stored.dtype.itemsize}").reshape(layout.rows, layout.cols)
+    except header.broken_errors():
+        raise input_error("truncated", where) from None
+    if size:  # a codestream's samples fill the low bits, whatever the header says; a sign is at the lower of the two
+        bits = min(size.bits, layout.bits) if layout.signed else size.bits
+        layout = layout._replace(allocated=8 * stored.dtype.itemsize, bits=bits, high_bit=bits - 1)
+    return stored, layout
+
+
+def _toned(dataset: "Dataset", stored: NDArray[Any], layout: Layout, voi: "VoiPolicy", where: str) -> "Tone":
+    from glam.tone import tone
+
+    del dataset.PixelData  # an array over it keeps it as long as it is needed
+    try:
+        found = tone(dataset, stored, layout, voi)
     except header.broken_errors():
         raise input_error("bad_value", where, attribute="Modality LUT, window or VOI LUT") from None
-    if table is None:
+    if found is None:
         raise input_error("no_breast", where)
-    return np.asarray(cv2.LUT(stored.view(f"u{stored.dtype.itemsize}"), table), np.uint16), voi
+    return found

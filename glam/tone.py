@@ -1,120 +1,247 @@
-"""Grey values: the table that turns every stored value into a display value, 0 black to 65,535 white.
+"""Grey values: stored bit patterns -> display values, 0 black to 65,535 white.
 
-A table over the at most 65,536 stored values holds Modality LUT, VOI and inversion at once, so that a 14-Mpx image
-costs one look-up a pixel.
+A table over the at most 65,536 bit patterns holds bit layout, Modality LUT, VOI and inversion at once, so that a
+14-Mpx image costs one look-up a pixel.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glam import header
 from glam.breast import breast_mask, small
+from glam.config import VoiPolicy
 from glam.dicom import WHITE
-from glam.header import text
+from glam.luts import looked_up, modality_values
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from glam.pixels import Layout
+
 Table = NDArray[np.uint16]
-Range = tuple[float, float]
+Values = NDArray[np.float64]
+
+BREAST_RANGE = "breast range"
+"""How the grey values were windowed where the header does not say, or is not asked."""
+SATURATED_SHARE = 0.05
+"""Share of the tissue at its largest value from which an image is called saturated."""
+SAMPLES_A_SIDE = 400
+"""What polarity and saturation are judged by: every so many rows and columns."""
 
 
-def tone_table(
-    dataset: "Dataset", dtype: np.dtype[Any], tissue_range: Callable[[bool], Range | None]
-) -> tuple[Table | None, str]:
-    """Return the display value of every stored value, indexed by its bits as unsigned, and how it was windowed.
+class Tone(NamedTuple):
+    """An image as display values."""
 
-    `tissue_range` is asked for the stored range to show when the header has no window: None from it, None from here.
-    PS3.3 C.11.2, C.7.6.3.1.2 (MONOCHROME1 is inverted after the VOI), C.7.5.1.1.2 (padding is background).
+    pixels: NDArray[np.uint16]
+    voi: str
+    """How the grey values were windowed."""
+    odd: tuple[str, ...]
+    """Codes of what is odd about them."""
+
+
+class Voi(NamedTuple):
+    """A table of display values, 0 black and 1 white, before any inversion."""
+
+    shown: Values
+    name: str
+
+
+def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: VoiPolicy) -> Tone | None:
+    """Return the display values of (rows, cols) bit patterns, tissue bright; None: there is no breast to show.
+
+    ValueError where the header's tables or windows show nothing. PS3.3 C.11.1, C.11.2; C.7.6.3.1.2 (MONOCHROME1 is
+    inverted after the VOI); C.7.5.1.1.2 (padding is background).
     """
-    stored = _stored_values(dtype)
-    inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-    if dataset.get("VOILUTSequence") or (text(dataset, "WindowCenter") and text(dataset, "WindowWidth")):
-        shown, voi = _windowed(dataset, stored)
-    else:
-        limits = tissue_range(inverted)
+    values = stored_values(layout, stored.dtype.itemsize)
+    modality = modality_values(dataset, values)
+    voi = _voi(dataset, modality, policy)
+    inverted, odd = polarity(dataset)
+    table = _table(voi.shown, inverted=inverted)
+    padding = _is_padding(dataset, values)
+    table[padding] = 0
+    step = max(1, min(stored.shape) // SAMPLES_A_SIDE)
+    sample = stored[::step, ::step]
+    if is_inverted(table[sample]):
+        table, odd = WHITE - table, (*odd, "inverted_tag")
+        table[padding] = 0
+    pixels = np.asarray(cv2.LUT(stored, table), np.uint16)
+    if voi.name == BREAST_RANGE:
+        odd = (*odd, "no_window") if policy != "breast" else odd
+        limits = breast_range(pixels)
         if limits is None:
-            return None, "none"
-        shown, voi = (stored - limits[0]) / max(limits[1] - limits[0], 1.0), "breast range"
-    shown = np.clip(shown, 0, 1)
-    table = np.rint((1 - shown if inverted else shown) * WHITE).astype(np.uint16)
-    table[_padding(dataset, stored)] = 0
-    return table, voi
+            return None
+        stretched = (np.arange(WHITE + 1) - limits[0]) / max(limits[1] - limits[0], 1.0)
+        pixels = np.asarray(cv2.LUT(pixels, _table(stretched), dst=pixels), np.uint16)
+    return Tone(pixels, voi.name, (*odd, *["saturated"] * is_saturated(pixels[::step, ::step])))
 
 
-def breast_range(raw: NDArray[Any], *, inverted: bool) -> Range | None:
-    """Return the stored values to show as black and white, from background and breast, not from labels or strips.
+def stored_values(layout: "Layout", itemsize: int) -> NDArray[np.int64]:
+    """Return the value that each bit pattern stands for: the stored bits up to the high bit, the top one its sign."""
+    patterns = np.arange(2 ** (8 * itemsize))
+    values = patterns >> (layout.high_bit + 1 - layout.bits) & (2**layout.bits - 1)
+    return values - (values >> (layout.bits - 1) << layout.bits) if layout.signed else values
+
+
+def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:
+    """Return whether large values are dark, and what is odd about it: PresentationLUTShape says it too, C.11.6.1.2."""
+    inverted = header.text(dataset, "PhotometricInterpretation").strip() == "MONOCHROME1"
+    shape = header.text(dataset, "PresentationLUTShape").strip()
+    conflict = shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted
+    return inverted, ("polarity_tags_differ",) * conflict
+
+
+def is_inverted(sample: NDArray[Any]) -> bool:
+    """Return whether a display picture has its tissue dark: a bright, even background with next to nothing brighter.
+
+    The background is looked for along the left and the right border, inside any film edge: one of them has none of
+    the breast. An even dark border settles that the picture is as it should be.
+    """
+    rows, cols = (length // 16 for length in sample.shape)
+    inner = sample[rows : sample.shape[0] - rows, cols : sample.shape[1] - cols].astype(np.float64) / WHITE
+    depth = max(1, inner.shape[1] // 12)
+    spread = [np.percentile(side, (5, 50, 95)) for side in (inner[:, :depth], inner[:, -depth:])]
+    levels = [middle for low, middle, high in spread if high - low < 0.1]
+    if not levels or min(levels) < 0.5:
+        return False
+    darker, brighter = (inner < levels[0] - 0.1).mean(), (inner > levels[0] + 0.1).mean()
+    return bool(darker > 0.1 and brighter < 0.1 * darker)
+
+
+def is_saturated(sample: NDArray[Any]) -> bool:
+    """Return whether a noticeable share of a display picture's tissue has the one largest value."""
+    rows, cols = (length // 16 for length in sample.shape)
+    inner = sample[rows : sample.shape[0] - rows, cols : sample.shape[1] - cols]
+    tissue = inner[inner > 0.1 * WHITE]
+    return bool(len(tissue) and (tissue == tissue.max()).mean() > SATURATED_SHARE)
+
+
+def breast_range(picture: NDArray[Any]) -> tuple[float, float] | None:
+    """Return the values of a display picture to show as black and white: from background and breast, not from labels.
 
     Black is the image's darkest percentile inside any bright border, white the breast's 99.9th. None: no breast.
     """
-    picture = small(raw)
-    shown = picture.max() - picture if inverted else picture
+    shown = small(picture)
     breast = breast_mask(shown)
     if not breast.mask.any():
         return None
-    inner = shown[breast.inner]
-    low, high = np.percentile(inner, 1), np.percentile(shown[breast.mask], 99.9)
-    if inverted:
-        return float(picture.max() - high), float(picture.max() - low)
-    return float(low), float(high)
+    return float(np.percentile(shown[breast.inner], 1)), float(np.percentile(shown[breast.mask], 99.9))
 
 
-def _stored_values(dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Every value of an integer type, in the order of its bits read as unsigned."""
-    return np.arange(2 ** (8 * dtype.itemsize), dtype=f"u{dtype.itemsize}").view(dtype).astype(np.int64)
+def _table(shown: Values, *, inverted: bool = False) -> Table:
+    clipped = np.clip(shown, 0, 1)
+    return np.rint((1 - clipped if inverted else clipped) * WHITE).astype(np.uint16)
 
 
-def _windowed(dataset: "Dataset", stored: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    """Return display values, 0 black and 1 white, of stored ones; ValueError where they show nothing."""
-    with np.errstate(all="ignore"):  # what comes of it is checked
-        shown, voi = _through_window(dataset, stored)
-    if not np.isfinite(shown).all() or np.ptp(np.clip(shown, 0, 1)) < 1 / 256:
-        raise ValueError("the window leaves no contrast")
-    return shown, voi
+def _voi(dataset: "Dataset", modality: Values, policy: VoiPolicy) -> Voi:
+    """Return what the first source of the policy makes of modality values."""
+    for has, show in POLICIES[policy]:
+        if has(dataset):
+            with np.errstate(all="ignore"):  # what comes of it is checked
+                voi = show(dataset, modality)
+            if not np.isfinite(voi.shown).all() or np.ptp(np.clip(voi.shown, 0, 1)) < 1 / 256:
+                raise ValueError("the window leaves no contrast")
+            return voi
+    raise AssertionError("the last source of every policy has something for all")
 
 
-def _through_window(dataset: "Dataset", stored: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    """Apply the Modality LUT, then the VOI LUT or else the window."""
-    from pydicom.pixels.processing import apply_modality_lut, apply_windowing
-
-    modality = np.asarray(apply_modality_lut(stored, dataset))
-    if dataset.get("VOILUTSequence"):
-        return _looked_up(dataset.VOILUTSequence[0], modality), "VOILUTSequence"
-    low, high = _output_range(dataset)
-    values = np.asarray(apply_windowing(modality, dataset, _normal(dataset)), np.float64)
-    return (values - low) / np.float64(high - low), f"window {dataset.get('VOILUTFunction') or 'LINEAR'}"
+def _has_lut(dataset: "Dataset") -> bool:
+    return bool(header.items(dataset, "VOILUTSequence"))
 
 
-def _looked_up(item: "Dataset", modality: NDArray[Any]) -> NDArray[np.float64]:
-    """Apply a VOI LUT, PS3.3 C.11.2.1.1; pydicom's own wraps around in a table of 8 bits and over 256 entries."""
-    entries, first, bits = (int(value) for value in item.LUTDescriptor)
-    data = item.LUTData
-    packed = np.uint8 if isinstance(data, bytes) and len(data) == (entries or 2**16) else np.dtype("<u2")
-    table = np.frombuffer(data, packed) if isinstance(data, bytes) else np.asarray(data)
-    index = np.clip(np.rint(modality) - first, 0, len(table) - 1).astype(np.intp)
-    return table[index] / (2.0**bits - 1)
+def _has_window(dataset: "Dataset") -> bool:
+    return bool(header.text(dataset, "WindowCenter") and header.text(dataset, "WindowWidth"))
 
 
-def _output_range(dataset: "Dataset") -> Range:
-    """Return what a window maps to: the range of the stored bits, rescaled, as pydicom does. PS3.3 C.11.2.1.2."""
-    bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
-    low = -(2 ** (bits - 1)) if signed else 0
-    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
-    return low * slope + intercept, (low + 2**bits - 1) * slope + intercept
+def _has_anything(_: "Dataset") -> bool:
+    return True
 
 
-def _normal(dataset: "Dataset") -> int:
-    """Which of several windows to take: the one explained as NORMAL, else the first."""
-    names = dataset.get("WindowCenterWidthExplanation") or ()
-    names = [names] if isinstance(names, str) else [str(name).upper() for name in names]
-    return names.index("NORMAL") if "NORMAL" in names else 0
+def _through_lut(dataset: "Dataset", modality: Values) -> Voi:
+    luts = header.items(dataset, "VOILUTSequence")
+    index, name = _chosen("VOILUTSequence", [header.text(lut, "LUTExplanation") for lut in luts])
+    return Voi(looked_up(luts[index], modality), name)
 
 
-def _padding(dataset: "Dataset", stored: NDArray[Any]) -> NDArray[np.bool_]:
-    if "PixelPaddingValue" not in dataset:
+def _through_window(dataset: "Dataset", modality: Values) -> Voi:
+    centres, widths = header.numbers(dataset, "WindowCenter"), header.numbers(dataset, "WindowWidth")
+    names = header.text(dataset, "WindowCenterWidthExplanation").split("\\")
+    index, name = _chosen("window", (names + [""] * len(centres))[: len(centres)])
+    function = header.text(dataset, "VOILUTFunction").strip() or "LINEAR"
+    if index >= len(widths):
+        raise ValueError("a window without a width")
+    shown = WINDOWS[function](modality, centres[index], widths[index])
+    return Voi(shown, f"{name}{', ' if len(centres) > 1 else ' '}{function}")
+
+
+def _through_breast(_: "Dataset", modality: Values) -> Voi:
+    """Spread all values evenly; the breast's range is taken from the picture they give."""
+    low = modality.min()
+    return Voi((modality - low) / (modality.max() - low), BREAST_RANGE)
+
+
+def _chosen(kind: str, explanations: list[str]) -> tuple[int, str]:
+    """Which of several to take, and how to say so: the one explained as NORMAL, else the first."""
+    if not explanations:
+        raise ValueError(f"no {kind} can be read")
+    normal = [name.strip().upper() == "NORMAL" for name in explanations]
+    index = normal.index(True) if any(normal) else 0
+    if len(explanations) == 1:
+        return 0, kind
+    return index, f"{kind} {index + 1} of {len(explanations)}{' NORMAL' * normal[index]}"
+
+
+def _linear(values: Values, centre: float, width: float) -> Values:
+    """PS3.3 C.11.2.1.2.1: a width of 1 is a threshold."""
+    if width < 1:
+        raise ValueError("the width of a LINEAR window is at least 1")
+    if width == 1:
+        return (values > centre - 0.5).astype(np.float64)
+    return (values - (centre - 0.5)) / (width - 1) + 0.5
+
+
+def _linear_exact(values: Values, centre: float, width: float) -> Values:
+    """PS3.3 C.11.2.1.3.2."""
+    return (values - centre) / _positive(width) + 0.5
+
+
+def _sigmoid(values: Values, centre: float, width: float) -> Values:
+    """PS3.3 C.11.2.1.3.1."""
+    return 1 / (1 + np.exp(-4 * (values - centre) / _positive(width)))
+
+
+def _positive(width: float) -> float:
+    if width <= 0:
+        raise ValueError("the width of a window is above 0")
+    return width
+
+
+WINDOWS: Mapping[str, Callable[[Values, float, float], Values]] = {
+    "LINEAR": _linear,
+    "LINEAR_EXACT": _linear_exact,
+    "SIGMOID": _sigmoid,
+}
+_Source = tuple[Callable[["Dataset"], bool], Callable[["Dataset", Values], Voi]]
+_LUT: _Source = (_has_lut, _through_lut)
+_WINDOW: _Source = (_has_window, _through_window)
+_BREAST: _Source = (_has_anything, _through_breast)
+POLICIES: Mapping[VoiPolicy, tuple[_Source, ...]] = {
+    "header": (_LUT, _WINDOW, _BREAST),
+    "window": (_WINDOW, _LUT, _BREAST),
+    "breast": (_BREAST,),
+}
+
+
+def _is_padding(dataset: "Dataset", stored: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which values are padding, PS3.3 C.7.5.1.1.2; a value written in the other signedness means the same bits."""
+    first = header.number(dataset, "PixelPaddingValue")
+    if first is None:
         return np.zeros(stored.shape, bool)
-    first = int(dataset.PixelPaddingValue)
-    last = int(dataset.get("PixelPaddingRangeLimit", first))
-    return (stored >= min(first, last)) & (stored <= max(first, last))
+    last = header.number(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted((first, first if last is None else last))
+    if stored.min() < 0 and low > stored.max():
+        low, high = low - 2**16, high - 2**16
+    return (stored >= low) & (stored <= high)

@@ -56,7 +56,7 @@ def test_an_unknown_patient_contradicts_nobody() -> None:
 
 
 def test_an_error_survives_the_way_between_processes() -> None:
-    error = input_error("too_large", "cc", pixels=81, limit=64)
+    error = input_error("too_large", "cc", size="81 Mpx", limit="64 Mpx")
     back = pickle.loads(pickle.dumps(error))
     assert (back.code, back.message, back.where, back.status) == ("too_large", error.message, "cc", 413)
     assert str(back) == "cc: the image has 81 Mpx and the limit is 64 Mpx"

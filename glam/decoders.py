@@ -1,0 +1,102 @@
+"""Which library decodes which transfer syntax, and the call.
+
+imagecodecs is called directly: it gives arrays without copies and leaves other threads alone (docs/adr/0005-codecs.md).
+What stands behind it is asked only where it is not installed, never for what it refused: a damaged file stays
+damaged, and not every decoder survives one.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+
+from glam.codestream import Bytes
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+class Codec(NamedTuple):
+    """Decoders of a transfer syntax, the first that is installed to be used."""
+
+    imagecodecs: str
+    """Name of the codec there."""
+    plugins: tuple[str, ...]
+    """pydicom's names of the others. pylibjpeg stands for its OpenJPEG only: its libjpeg is GPL."""
+
+
+_JPEG2000 = Codec("jpeg2k", ("pylibjpeg", "pillow", "gdcm"))
+_HTJ2K = Codec("htj2k", ("pylibjpeg",))
+_JPEG = Codec("jpeg8", ("gdcm", "pillow"))
+_LOSSLESS = Codec("jpeg8", ("gdcm",))
+_JPEG_LS = Codec("jpegls", ("pyjpegls", "gdcm"))
+
+CODECS: Mapping[str, Codec] = {
+    uid.RLELossless: Codec("dicomrle", ("pydicom",)),
+    uid.JPEGBaseline8Bit: _JPEG,
+    uid.JPEGExtended12Bit: Codec("jpeg8", ()),  # the others read it with 8 bits only
+    uid.JPEGLossless: _LOSSLESS,
+    uid.JPEGLosslessSV1: _LOSSLESS,
+    uid.JPEGLSLossless: _JPEG_LS,
+    uid.JPEGLSNearLossless: _JPEG_LS,
+    uid.JPEG2000Lossless: _JPEG2000,
+    uid.JPEG2000: _JPEG2000,
+    uid.HTJ2KLossless: _HTJ2K,
+    uid.HTJ2KLosslessRPCL: _HTJ2K,
+    uid.HTJ2K: _HTJ2K,
+}
+NATIVE = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+
+
+def decoder_of(syntax: str) -> str | None:
+    """Return the name of what decodes a transfer syntax here: "native", "imagecodecs CODEC", or pydicom's plugin."""
+    if syntax in NATIVE:
+        return "native"
+    codec = CODECS.get(syntax)
+    if codec is None:
+        return None
+    if find_spec("imagecodecs"):
+        return f"imagecodecs {codec.imagecodecs}"
+    from pydicom.pixels.decoders.base import get_decoder
+
+    installed = get_decoder(syntax).available_plugins
+    return next((name for name in codec.plugins if name in installed), None)
+
+
+def decode_frame(dataset: "Dataset", stream: Bytes, syntax: str, decoder: str) -> NDArray[Any]:
+    """Return the samples of a compressed frame, flat, each in 8 or 16 bits; ValueError where it is damaged."""
+    library, _, codec = decoder.partition(" ")
+    if library == "imagecodecs":
+        return _with_imagecodecs(stream, codec, bits_allocated=int(dataset.BitsAllocated))
+    return _with_pydicom(dataset, syntax, decoder)
+
+
+def _with_imagecodecs(stream: Bytes, codec: str, *, bits_allocated: int) -> NDArray[Any]:
+    import imagecodecs
+
+    decode = cast(Callable[..., Any], getattr(imagecodecs, f"{codec}_decode"))
+    options = {"dtype": np.dtype(f"<u{bits_allocated // 8}")} if codec == "dicomrle" else {}
+    try:
+        decoded = decode(stream, **options)
+    except (imagecodecs.ImcdError, RuntimeError, ValueError, MemoryError) as error:
+        raise ValueError(str(error)) from None
+    return np.frombuffer(decoded, options["dtype"]) if options else decoded.ravel()
+
+
+def _with_pydicom(dataset: "Dataset", syntax: str, plugin: str) -> NDArray[Any]:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    try:
+        buffer, _ = get_decoder(syntax).as_buffer(dataset, decoding_plugin=plugin)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+    itemsize = len(buffer) // (int(dataset.Rows) * int(dataset.Columns))
+    return np.frombuffer(buffer, f"<u{itemsize}" if itemsize in (1, 2) else "<u2")

@@ -1,0 +1,114 @@
+import tracemalloc
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import uid
+
+from bench.samples import SECRET, breast_values, encoded, file_of, mammogram
+from glam import parse
+from glam.dicom import read_view
+from glam.intake import InputError
+
+HEADER_BYTES = 132
+
+
+def code_of(data: bytes) -> str:
+    with pytest.raises(InputError) as caught:
+        read_view(data)
+    assert SECRET not in str(caught.value)
+    return caught.value.code
+
+
+def deflated(content: bytes) -> bytes:
+    """A file whose data set is `content`, deflated."""
+    whole = file_of(None, uid.DeflatedExplicitVRLittleEndian)
+    meta = whole[: 132 + 12 + int.from_bytes(whole[140:144], "little")]
+    squeeze = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return meta + squeeze.compress(content) + squeeze.flush()
+
+
+def test_bytes_path_and_stream_give_the_same_view(tmp_path: Path) -> None:
+    data = file_of()
+    path = tmp_path / "image.dcm"
+    path.write_bytes(data)
+    with path.open("rb") as stream:
+        views = [read_view(data), read_view(path), read_view(stream), read_view(BytesIO(data))]
+    for view in views[1:]:
+        np.testing.assert_array_equal(view.pixels, views[0].pixels)
+        assert (view.provenance, view.findings) == (views[0].provenance, views[0].findings)
+
+
+def test_what_is_no_dicom_is_told_from_what_is_broken() -> None:
+    data = file_of()
+    for other in (b"", b"\x89PNG\r\n\x1a\n" + bytes(300), b"\x08", b"PK\x03\x04" * 100, bytes(400)):
+        assert code_of(other) == "not_dicom"
+    assert code_of(data[: len(data) // 2]) == "truncated"
+
+
+@pytest.mark.parametrize("start", [HEADER_BYTES, None], ids=["with file meta", "without"])
+@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_a_file_without_its_preamble_is_read_and_told(syntax: str, start: int | None) -> None:
+    data = file_of(None, syntax)
+    if start is None:
+        start = HEADER_BYTES + 12 + int.from_bytes(data[140:144], "little")
+    view, whole = read_view(data[start:]), read_view(data)
+    np.testing.assert_array_equal(view.pixels, whole.pixels)
+    assert [finding.code for finding in view.findings] == ["no_preamble"]
+    assert whole.findings == ()
+
+
+def test_a_bomb_is_too_large_and_never_inflated_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse, "MAX_BYTES", 1_000_000)
+    bomb = deflated(bytes(500_000_000))
+    assert len(bomb) < 1_000_000
+    tracemalloc.start()
+    code = code_of(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert code == "too_large"
+    assert peak < 10_000_000
+
+
+def test_a_deflated_file_that_is_cut_short_or_damaged_is_truncated() -> None:
+    data = file_of(None, uid.DeflatedExplicitVRLittleEndian)
+    assert code_of(data[:-20]) == "truncated"
+    assert code_of(deflated(b"")[:-2] + b"\xff\xff\xff\xff") == "truncated"
+
+
+def test_a_file_over_the_byte_limit_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = file_of()
+    (tmp_path / "image.dcm").write_bytes(data)
+    monkeypatch.setattr(parse, "MAX_BYTES", len(data) - 1)
+    for source in (data, BytesIO(data), tmp_path / "image.dcm"):
+        with pytest.raises(InputError, match="the limit is"):
+            read_view(source)
+    monkeypatch.setattr(parse, "MAX_BYTES", len(data))
+    assert read_view(data).view == "CC"
+
+
+def test_nesting_without_end_is_a_damaged_file() -> None:
+    head = encoded(mammogram(PixelData=None))
+    sequence = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    assert code_of(head + sequence * 3000) == "truncated"
+
+
+def test_an_implicit_file_with_an_overlong_identifier_raises_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # writing it warns
+        data = file_of(None, uid.ImplicitVRLittleEndian, PatientID=SECRET * 20, StudyInstanceUID="not a uid")
+    assert read_view(data).patient_id == SECRET * 20
+
+
+def test_the_error_names_the_part_of_the_request() -> None:
+    with pytest.raises(InputError) as caught:
+        read_view(b"", where="images[3]")
+    assert caught.value.where == "images[3]"
+    assert str(caught.value).startswith("images[3]: this is not a DICOM file")
+
+
+def test_the_values_are_those_of_the_file() -> None:
+    assert np.array_equal(read_view(file_of()).pixels > 0, breast_values() > 0)

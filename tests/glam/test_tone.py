@@ -1,0 +1,301 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+
+from bench.samples import breast_values, encoded, file_of, mammogram
+from glam.config import VoiPolicy
+from glam.dicom import WHITE, View, read_view
+from glam.intake import InputError
+
+NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}
+
+
+def codes(view: View) -> list[str]:
+    return [finding.code for finding in view.findings]
+
+
+def lut(values: np.ndarray, *, first: int = 0, bits: int = 16, explanation: str = "") -> Dataset:
+    """A look-up table, VOI or modality, of 16-bit entries."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(values) % 2**16, first, bits])
+    item.LUTExplanation = explanation
+    item.add_new("LUTData", "OW", values.astype("<u2").tobytes())
+    return item
+
+
+def modality_lut(values: np.ndarray, **options: Any) -> Dataset:
+    item = lut(values, **options)
+    item.ModalityLUTType = "US"
+    return item
+
+
+def with_raw(keyword: str, value: bytes, **changes: Any) -> bytes:
+    """The file with an attribute replaced by a decimal string that pydicom would not write."""
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    dataset = mammogram(**changes)
+    dataset[keyword] = RawDataElement(BaseTag(tag), "DS", len(value), value + b" " * (len(value) % 2), 0, False, True)
+    return encoded(dataset)
+
+
+def shown(pixels: np.ndarray | None = None, **changes: Any) -> np.ndarray:
+    """Display values, 0 to 1."""
+    return read_view(file_of(pixels, **changes)).pixels / WHITE
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(InputError) as caught:
+        read_view(data)
+    return caught.value.code
+
+
+# PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2 written out value by value, ymin 0 and ymax 1.
+def linear(x: float, c: float, w: float) -> float:
+    if x <= c - 0.5 - (w - 1) / 2:
+        return 0
+    return 1 if x > c - 0.5 + (w - 1) / 2 else (x - (c - 0.5)) / (w - 1) + 0.5
+
+
+def linear_exact(x: float, c: float, w: float) -> float:
+    if x <= c - w / 2:
+        return 0
+    return 1 if x > c + w / 2 else (x - c) / w + 0.5
+
+
+def sigmoid(x: float, c: float, w: float) -> float:
+    return 1 / (1 + np.exp(-4 * (x - c) / w))
+
+
+@pytest.mark.parametrize("function", [linear, linear_exact, sigmoid])
+@pytest.mark.parametrize(("centre", "width"), [(2048, 4096), (2000.5, 1000), (100, 1), (3000, 20), (4095, 8000)])
+def test_a_window_follows_its_formula(function: Any, centre: float, width: float) -> None:
+    pixels = breast_values()
+    name = function.__name__.upper()
+    view = read_view(file_of(pixels, WindowCenter=str(centre), WindowWidth=str(width), VOILUTFunction=name))
+    formula = np.vectorize(lambda value: function(float(value), centre, width), otypes=[float])
+    np.testing.assert_allclose(view.pixels / WHITE, formula(pixels), atol=1 / WHITE)
+    assert view.provenance["voi"] == f"window {name}"
+
+
+def test_of_several_windows_the_normal_one_is_taken() -> None:
+    windows = {"WindowCenter": ["1000", "2048", "9"], "WindowWidth": ["100", "4096", "9"], "VOILUTFunction": "SIGMOID"}
+    named = read_view(file_of(None, **windows, WindowCenterWidthExplanation=["HARDER", "NORMAL", "SOFTER"]))
+    np.testing.assert_array_equal(named.pixels, read_view(file_of(None, VOILUTFunction="SIGMOID")).pixels)
+    assert named.provenance["voi"] == "window 2 of 3 NORMAL, SIGMOID"
+    first = read_view(file_of(None, **windows))
+    alone = {"WindowCenter": "1000", "WindowWidth": "100", "VOILUTFunction": "SIGMOID"}
+    np.testing.assert_array_equal(first.pixels, read_view(file_of(None, **alone)).pixels)
+    assert first.provenance["voi"] == "window 1 of 3, SIGMOID"
+
+
+def test_slope_and_intercept_come_before_the_window() -> None:
+    pixels = breast_values()
+    got = shown(pixels, RescaleSlope="0.5", RescaleIntercept="-100", WindowCenter="924", WindowWidth="2048")
+    np.testing.assert_allclose(got, [[linear(v * 0.5 - 100, 924, 2048) for v in row] for row in pixels], atol=1 / WHITE)
+
+
+def test_a_modality_lut_goes_before_slope_and_window() -> None:
+    pixels = breast_values()
+    log = np.rint(4095 * np.log1p(np.arange(4096)) / np.log(4096))
+    got = shown(pixels, ModalityLUTSequence=[modality_lut(log)])
+    np.testing.assert_allclose(got, log[pixels] / 4095, atol=1 / WHITE)
+
+
+def test_values_outside_a_modality_lut_get_its_ends() -> None:
+    pixels = breast_values()
+    table = np.arange(1000, 3000)
+    got = shown(pixels, ModalityLUTSequence=[modality_lut(table, first=1000)])
+    np.testing.assert_allclose(got, np.clip(pixels, 1000, 2999) / 4095, atol=1 / WHITE)
+
+
+def test_a_voi_lut_is_preferred_to_a_window_unless_the_policy_says_window() -> None:
+    pixels = breast_values()
+    root = np.rint(65535 * np.sqrt(np.arange(4096) / 4095))
+    data = file_of(pixels, VOILUTSequence=[lut(root)])
+    view = read_view(data)
+    assert view.provenance["voi"] == "VOILUTSequence"
+    np.testing.assert_allclose(view.pixels, root[pixels], atol=1)
+    window = read_view(data, voi="window")
+    assert window.provenance["voi"] == "window LINEAR"
+    np.testing.assert_array_equal(window.pixels, read_view(file_of(pixels)).pixels)
+
+
+def test_of_several_voi_luts_the_normal_one_is_taken() -> None:
+    pixels = breast_values()
+    tables = [np.arange(4096) ** 2 // 4095, np.arange(4096)]
+    items = [lut(tables[0], bits=12, explanation="HARDER"), lut(tables[1], bits=12, explanation="Normal")]
+    view = read_view(file_of(pixels, VOILUTSequence=items))
+    assert view.provenance["voi"] == "VOILUTSequence 2 of 2 NORMAL"
+    np.testing.assert_allclose(view.pixels / WHITE, pixels / 4095, atol=1 / WHITE)
+
+
+def test_entries_of_eight_bits_may_lie_two_in_a_word() -> None:
+    pixels = breast_values()
+    table = (np.arange(4096) >> 4).astype(np.uint8)
+    item = lut(np.zeros(1), bits=8)
+    item.LUTDescriptor = [4096, 0, 8]
+    item.LUTData = table.tobytes()
+    np.testing.assert_allclose(shown(pixels, VOILUTSequence=[item]), table[pixels] / 255, atol=1 / WHITE)
+
+
+def test_a_table_of_65536_entries_says_0() -> None:
+    pixels = breast_values(peak=65535)
+    header = {"BitsStored": 16, "HighBit": 15, "VOILUTSequence": [lut(np.arange(65536))]}
+    np.testing.assert_array_equal(read_view(file_of(pixels, **header)).pixels, pixels)
+
+
+@pytest.mark.parametrize("descriptor", [[5000, 0, 16], [4096, 0, 40], [4096, 0, 0], [4096, 0]])
+def test_a_table_that_is_not_what_its_descriptor_says_is_a_bad_value(descriptor: list[int]) -> None:
+    item = lut(np.arange(4096))
+    item.LUTDescriptor = descriptor
+    assert refused(file_of(None, VOILUTSequence=[item])) == "bad_value"
+    item.ModalityLUTType = "US"
+    assert refused(file_of(None, ModalityLUTSequence=[item])) == "bad_value"
+
+
+@pytest.mark.parametrize("policy", ["header", "window", "breast"])
+def test_without_a_window_every_policy_shows_the_breasts_range(policy: VoiPolicy) -> None:
+    view = read_view(file_of(None, **NO_WINDOW), voi=policy)
+    assert view.provenance["voi"] == "breast range"
+    assert codes(view) == ["no_window"] * (policy != "breast")
+    assert view.pixels.max() == WHITE
+    np.testing.assert_array_equal(read_view(file_of(), voi="breast").pixels, view.pixels)
+
+
+@pytest.mark.parametrize("empty", ["WindowCenter", "WindowWidth", "VOILUTSequence"])
+def test_an_empty_window_is_no_window(empty: str) -> None:
+    given = NO_WINDOW | {empty: []} if empty == "VOILUTSequence" else {empty: ""}
+    view, plain = read_view(file_of(None, **given)), read_view(file_of(None, **NO_WINDOW))
+    np.testing.assert_array_equal(view.pixels, plain.pixels)
+    assert codes(view) == ["no_window"]
+
+
+def test_the_breasts_range_follows_a_slope_that_turns_the_values_round() -> None:
+    pixels = breast_values()
+    turned = shown(4095 - pixels, RescaleSlope="-1", RescaleIntercept="4095", **NO_WINDOW)
+    np.testing.assert_allclose(turned, shown(pixels, **NO_WINDOW), atol=2 / WHITE)
+
+
+def test_without_a_window_white_borders_do_not_darken_the_breast() -> None:
+    header = {**NO_WINDOW, "BitsStored": 16, "HighBit": 15}
+    pixels = breast_values(200, 150)
+    framed = pixels.copy()
+    framed[:3] = framed[:, -3:] = 60000
+    plain, bordered = (read_view(file_of(values, **header)).pixels for values in (pixels, framed))
+    np.testing.assert_array_equal(bordered[3:, :-3], plain[3:, :-3])
+
+
+def test_an_image_without_a_breast_has_no_range() -> None:
+    assert refused(file_of(np.zeros((64, 48), np.uint16), **NO_WINDOW)) == "no_breast"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"WindowWidth": "0"},
+        {"WindowWidth": "-5"},
+        {"WindowWidth": "0.5"},
+        {"WindowWidth": "0", "VOILUTFunction": "LINEAR_EXACT"},
+        {"WindowWidth": "-1", "VOILUTFunction": "SIGMOID"},
+        {"WindowCenter": "1e30"},
+        {"WindowWidth": "1e30"},
+        {"WindowCenter": ["1", "2048"], "WindowWidth": "4096", "WindowCenterWidthExplanation": ["HARD", "NORMAL"]},
+        {"VOILUTFunction": "CUBIC"},
+        {"RescaleSlope": "0", "RescaleIntercept": "0"},
+        {"RescaleSlope": "0", "RescaleIntercept": "0", **NO_WINDOW},
+        {"RescaleSlope": ["1", "2"]},
+    ],
+)
+def test_a_window_that_shows_nothing_is_a_bad_value(changes: dict[str, Any]) -> None:
+    assert refused(file_of(None, **changes)) == "bad_value"
+
+
+@pytest.mark.parametrize("keyword", ["WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("number", [b"nan", b"inf", b"-inf", b"SECRET"])
+def test_what_is_no_finite_number_is_a_bad_value(keyword: str, number: bytes) -> None:
+    assert refused(with_raw(keyword, number, RescaleSlope="1", RescaleIntercept="0")) == "bad_value"
+
+
+@pytest.mark.parametrize("shape", [None, "INVERSE"])
+@pytest.mark.parametrize("window", [{}, NO_WINDOW])
+def test_monochrome1_is_inverted_once_and_after_the_window(shape: str | None, window: dict[str, None]) -> None:
+    pixels = breast_values()
+    inverse = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": shape}
+    view = read_view(file_of(4095 - pixels, **inverse, **window))
+    plain = read_view(file_of(pixels, **window))
+    np.testing.assert_allclose(view.pixels.astype(int), plain.pixels, atol=1)
+    assert codes(view) == codes(plain)
+
+
+def test_a_sigmoid_window_of_monochrome1_is_one_minus_its_formula() -> None:
+    pixels = breast_values()
+    header = {"VOILUTFunction": "SIGMOID", "WindowCenter": "2000", "WindowWidth": "1000"}
+    got = shown(4095 - pixels, PhotometricInterpretation="MONOCHROME1", **header)
+    np.testing.assert_allclose(got, [[1 - sigmoid(4095.0 - v, 2000, 1000) for v in row] for row in pixels], atol=1e-4)
+
+
+@pytest.mark.parametrize(("photometric", "shape"), [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")])
+def test_tags_that_differ_on_what_is_dark_are_told_and_the_pixels_followed(photometric: str, shape: str) -> None:
+    pixels = breast_values()
+    header = {"PhotometricInterpretation": photometric, "PresentationLUTShape": shape}
+    expected = read_view(file_of(pixels)).pixels.astype(int)
+    for stored in (pixels, 4095 - pixels):
+        view = read_view(file_of(stored, **header))
+        np.testing.assert_allclose(view.pixels.astype(int), expected, atol=1)
+        followed = (photometric == "MONOCHROME1") == (stored[0, -1] > 0)
+        assert codes(view) == ["polarity_tags_differ"] + ["inverted_tag"] * (not followed)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_bright_background_means_an_inverted_tag(photometric: str, mirrored: bool) -> None:
+    pixels = breast_values()[:, :: -1 if mirrored else 1]
+    stored = pixels if photometric == "MONOCHROME1" else 4095 - pixels
+    view = read_view(file_of(stored, PhotometricInterpretation=photometric))
+    np.testing.assert_allclose(view.pixels / WHITE, pixels / 4095, atol=1e-3)
+    assert codes(view) == ["inverted_tag"]
+
+
+def test_a_breast_that_fills_the_image_is_not_taken_for_a_background() -> None:
+    rng = np.random.default_rng(0)
+    filled = np.clip(rng.normal(3500, 100, (64, 48)), 0, 4095).astype(np.uint16)
+    filled[20:40, 10:20] = 1000
+    assert "inverted_tag" not in codes(read_view(file_of(filled)))
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": "1000", "WindowWidth": "1000"}])
+def test_a_breast_at_the_largest_value_is_saturated(window: dict[str, str]) -> None:
+    pixels = breast_values()
+    stored = pixels if window else np.minimum(pixels, 3000)
+    assert codes(read_view(file_of(stored, **window))) == ["saturated"]
+    assert codes(read_view(file_of(pixels))) == []
+
+
+def test_padding_is_background() -> None:
+    pixels = breast_values()
+    pixels[:5] = 4095
+    assert shown(pixels, PixelPaddingValue=4095)[:5].max() == 0
+
+
+def test_padding_may_be_a_range_and_is_background_in_monochrome1_too() -> None:
+    pixels = breast_values()
+    pixels[:5], pixels[-5:] = 4000, 4095
+    padding = {"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 4000}
+    got = shown(pixels, **padding)
+    assert got[:5].max() == got[-5:].max() == 0
+    stored = 4095 - breast_values()
+    stored[:5] = 4095
+    assert shown(stored, PixelPaddingValue=4095, PhotometricInterpretation="MONOCHROME1")[:5].max() == 0
+
+
+def test_padding_written_unsigned_means_the_same_bits_of_a_signed_value() -> None:
+    pixels = (breast_values().astype(np.int32) - 2048).astype(np.int16)
+    pixels[:5] = -2000
+    dataset = mammogram(pixels, PixelRepresentation=1, WindowCenter="0")
+    dataset.add_new("PixelPaddingValue", "US", 2**16 - 2000)
+    assert read_view(encoded(dataset)).pixels[:5].max() == 0
