@@ -1,6 +1,6 @@
 """How long `--help` takes: whole processes, the median, beside an interpreter that does nothing in the same run.
 
-python bench/help_time.py [--quick]
+python -m bench.help_time [--quick]
 """
 
 import argparse
@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-from report import goal, print_summary
+from bench.report import goal, print_summary
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 GOAL_S = 0.3

@@ -30,8 +30,15 @@ class Anatomy(NamedTuple):
     """From the upper border of the image to the foot of the axis. None: no muscle was seen."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON types, without the outline."""
-        return {name: value for name, value in self._asdict().items() if name != "outline"}
+        """Return JSON types, rounded to what the small picture can tell, without the outline."""
+        return {
+            "nipple": _rounded(self.nipple),
+            "nipple_confidence": round(self.nipple_confidence, 3),
+            "axis": [_rounded(point) for point in self.axis],
+            "axis_confidence": round(self.axis_confidence, 3),
+            "axis_from": self.axis_from,
+            "pectoral_line": self.pectoral_line and [_rounded(point) for point in self.pectoral_line],
+        }
 
 
 def anatomy_in_pixels(upright: Upright, marks: Landmarks) -> Anatomy:
@@ -61,6 +68,10 @@ def _pectoral_line(marks: Landmarks, back: geometry.Matrix) -> tuple[XY, XY]:
         bottom = start - down * (start[0] / down[0])
     first, last = (_xy(point) for point in geometry.transform(back, [top, bottom]))
     return first, last
+
+
+def _rounded(point: XY) -> list[float]:
+    return [round(number, 1) for number in point]
 
 
 def _xy(point: Points) -> XY:

@@ -195,6 +195,7 @@ def _view_json(view: ViewPrediction, chosen: frozenset[str]) -> Json:
         answer["embedding"] = _numbers(view.embedding, decimals=6)
     if "frame" in chosen:
         answer["frame"] = view.frame.as_json()
+        answer["landmarks"] = view.input.anatomy and view.input.anatomy.as_json()
     if "findings" in chosen:
         answer["findings"] = [_finding_json(finding) for finding in view.findings]
         answer["provenance"] = view.provenance

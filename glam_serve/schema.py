@@ -41,6 +41,17 @@ class FrameBody(Body):
     cols: int
 
 
+class LandmarksBody(Body):
+    """What was seen of the breast's shape, as (x, y) of the stored image; confidences 0 to 1."""
+
+    nipple: tuple[float, float]
+    nipple_confidence: float = Field(description="0: none in profile, the foremost point of the skin stands in for it.")
+    axis: tuple[tuple[float, float], tuple[float, float]] = Field(description="Chest-nipple axis: foot, nipple.")
+    axis_confidence: float
+    axis_from: Literal["muscle", "nipple", "usual", "chest wall"] = Field(description="What its angle was taken from.")
+    pectoral_line: tuple[tuple[float, float], tuple[float, float]] | None = Field(description="null: none was seen.")
+
+
 class ViewBody(Body):
     """One view."""
 
@@ -48,6 +59,7 @@ class ViewBody(Body):
     laterality: Side
     embedding: list[float] | None = Field(None, description="Of length 1.")
     frame: FrameBody | None = None
+    landmarks: LandmarksBody | None = Field(None, description="With the frame.")
     findings: list[FindingBody] | None = None
     provenance: dict[str, str] | None = Field(None, description="Each decision of the intake and its source.")
 

@@ -21,7 +21,7 @@ from glam.phantom.truth import ViewTruth, view_truth
 _LOBULE_MM3 = 0.4  # gland of a lobule of weight 1
 _CURVE_MM3 = 0.9  # gland that one point of a curve stands for
 _CURVE_MM = 2.0  # most that curves add: one seen end-on would pass for a calcification
-_NIPPLE_MM = (5.5, 5.0, 11.0)  # how far it stands out, half its width, its thickness along the ray
+NIPPLE_MM = (5.5, 5.0, 11.0)  # how far it stands out, half its width, its thickness along the ray
 _CROP = 32  # the columns of a crop are a multiple of it, so that tables of few sizes are kept
 
 
@@ -165,7 +165,7 @@ def _muscle(muscle: PectoralMuscle, sheet: _Sheet) -> tuple[np.ndarray, np.ndarr
 
 def _nipple(sheet: _Sheet) -> np.ndarray:
     """Attenuation of the nipple (rows, cols): an ellipsoid in profile, faint where it overlies the breast."""
-    long, wide, deep = _NIPPLE_MM
+    long, wide, deep = NIPPLE_MM
     u, v = sheet.geometry.detector_of(np.array([1.0]), np.array([0.0]))
     (x0,), (y0,) = sheet.pixels_of(u, v)
     y, x = np.ogrid[: sheet.shape[0], : sheet.shape[1]]

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glam import geometry
@@ -22,6 +22,7 @@ def identity_frame(size: int = 90, rows: int = 90, cols: int = 90) -> Frame:
     return make_frame(np.eye(3), size=size, rows=rows, cols=cols)
 
 
+@settings(max_examples=1000)
 @given(st.lists(STEPS, max_size=8), POINTS)
 def test_a_way_there_and_back_ends_within_half_a_pixel(steps: list[np.ndarray], points: list[tuple]) -> None:
     frame = make_frame(compose(*steps), size=518, rows=5000, cols=5000)
