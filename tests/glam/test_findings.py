@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
+from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import CODES, InputError
 from glam.pairing import Chosen, choose_views
+from glam.prepare import prepare
 
 FileOf = Callable[..., bytes]
 STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -164,8 +166,16 @@ def test_a_plain_pair_trips_none() -> None:
     assert outcome(lambda: choose_views([shot(), shot("MLO")])) == []
 
 
+def test_a_breast_that_touches_no_edge_leaves_its_side_unclear() -> None:
+    y, x = np.mgrid[:400, :300]
+    for centre, unclear in ((150, True), (0, False)):
+        disc = np.where((y - 200) ** 2 + (x - centre) ** 2 < 100**2, 40_000, 0).astype(np.uint16)
+        made = prepare(View(pixels=disc, view="CC", laterality="L"), FrameConfig(size=126))
+        assert ("side_unclear" in [found.code for found in made.findings]) == unclear
+
+
 def test_a_code_that_is_not_planted_here_is_planted_by_the_tests_of_bytes_pixels_or_requests() -> None:
     here = {code for code, _ in PLANTED} | set(OF_PAIRS)
-    others = [path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py") if path != Path(__file__)]
-    assert [code for code in CODES if code not in here and not any(f'"{code}"' in text for text in others)] == []
+    tests = [path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py")]
+    assert [code for code in CODES if code not in here and not any(f'"{code}"' in text for text in tests)] == []
     assert here <= set(CODES)
