@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from glam.attention import ViewKey
+    from glam.config import VoiPolicy
     from glam.dicom import View
     from glam.draw import Query
     from glam.predict import Prediction
@@ -64,8 +65,9 @@ class Predict:
 
         point = None if self.point is None else parse_point(self.point)
         self._check_include()
-        views = self._read_views()
+        self._check_files()
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
+        views = self._read_views(bundle.model.frame.voi)
         runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
         prediction = Predictor(bundle, runtime).pair(views.get("cc"), views.get("mlo"), prompts=self.prompts)
         query = choose_query(prediction, point=point, view=self.point_view)
@@ -85,20 +87,23 @@ class Predict:
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    def _read_views(self) -> "dict[ViewKey, View]":
+    def _check_files(self) -> None:
+        named = len(self._named())
+        if len(self.files) + named not in {1, 2} or (self.files and named):
+            raise UsageError("give CC and MLO, or one file, or --cc FILE, or --mlo FILE")
+
+    def _named(self) -> "list[tuple[ViewKey, Path]]":
+        return [(key, path) for key, path in zip(KEYS, (self.cc, self.mlo), strict=True) if path is not None]
+
+    def _read_views(self, voi: "VoiPolicy") -> "dict[ViewKey, View]":
         from glam.dicom import read_view
 
-        named: list[tuple[ViewKey, Path]] = [
-            (key, path) for key, path in zip(KEYS, (self.cc, self.mlo), strict=True) if path is not None
-        ]
-        if len(self.files) + len(named) not in {1, 2} or (self.files and named):
-            raise UsageError("give CC and MLO, or one file, or --cc FILE, or --mlo FILE")
         if len(self.files) == 1:
-            view = read_view(self.files[0], laterality=self.laterality)
+            view = read_view(self.files[0], laterality=self.laterality, voi=voi)
             return {"cc" if view.view == "CC" else "mlo": view}
         views: dict[ViewKey, View] = {}
-        for key, path in named or zip(KEYS, self.files, strict=True):
-            views[key] = read_view(path, view=key.upper(), laterality=self.laterality, where=key)
+        for key, path in self._named() or zip(KEYS, self.files, strict=True):
+            views[key] = read_view(path, view=key.upper(), laterality=self.laterality, where=key, voi=voi)
         return views
 
 

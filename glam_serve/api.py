@@ -66,14 +66,13 @@ class Desk:
         return await anyio.to_thread.run_sync(self._prepare, sent, limiter=self.limiter)
 
     def _prepare(self, sent: Sent) -> Study:
-        cc, mlo = _read(sent.cc, "cc", sent.laterality), _read(sent.mlo, "mlo", sent.laterality)
+        cc, mlo = (self._read(upload, field, sent.laterality) for field, upload in (("cc", sent.cc), ("mlo", sent.mlo)))
         return prepare_study(self.config, cc, mlo, prompts=sent.prompts)
 
-
-def _read(upload: UploadFile | None, field: str, laterality: str | None) -> View | None:
-    if upload is None:
-        return None
-    return read_view(upload.file, view=field.upper(), laterality=laterality, where=field)
+    def _read(self, upload: UploadFile | None, field: str, laterality: str | None) -> View | None:
+        if upload is None:
+            return None
+        return read_view(upload.file, view=field.upper(), laterality=laterality, where=field, voi=self.config.voi)
 
 
 async def parse_upload(

@@ -55,7 +55,7 @@ def prepared_files(rows: tuple[Row, Row], *, frame: FrameConfig) -> PreparedPair
     """Read and prepare one pair; None, with a line on stderr, where it cannot be used."""
     cc, mlo = rows
     try:
-        views = [_view(cc), _view(mlo)]
+        views = [_view(cc, frame), _view(mlo, frame)]
         check_pair(*views)
         squares = [prepare(view, frame) for view in views]
     except (InputError, OSError) as error:
@@ -65,8 +65,9 @@ def prepared_files(rows: tuple[Row, Row], *, frame: FrameConfig) -> PreparedPair
     return PreparedPair(cc=squares[0], mlo=squares[1], record=manifest_record(cc))
 
 
-def _view(row: Row) -> View:
-    return read_view(Path(row["path"]), view=row["view"], laterality=row["laterality"], where=row["view"].lower())
+def _view(row: Row, frame: FrameConfig) -> View:
+    given = {"view": row["view"], "laterality": row["laterality"], "where": row["view"].lower()}
+    return read_view(Path(row["path"]), **given, voi=frame.voi)
 
 
 def manifest_record(row: Row) -> Row:
