@@ -29,11 +29,11 @@ MARGIN, NOTES = 30, 430
 
 def draw_inspection(view: View, made: ModelInput) -> Image.Image:
     """Draw one view: as stored with what was seen in it, as the model sees it, and the findings in words."""
-    stored = _stored_panel(view, made)
+    stored = stored_panel(view, made)
     name = f"{view.laterality} {view.view}"
     plates = [
         Plate(stored.picture(), name, "as stored"),
-        Plate(_square_panel(made, stored.image.height).picture(), name, "as the model sees it"),
+        Plate(square_panel(made, stored.image.height).picture(), name, "as the model sees it"),
     ]
     row, notes = draw_row(plates), _notes(view, made)
     size = row.width + NOTES + 3 * MARGIN, max(row.height, notes.height) + 2 * MARGIN
@@ -53,7 +53,7 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-def _stored_panel(view: View, made: ModelInput) -> Panel:
+def stored_panel(view: View, made: ModelInput) -> Panel:
     """Return the stored image in the grey range that preparation found, with landmarks and the square's outline."""
     window = float(made.steps["black"]) * FULL, float(made.steps["white"]) * FULL
     panel = grey_panel(view.pixels, panel_scales({"cc": view})["cc"], window)
@@ -72,7 +72,7 @@ def _with_anatomy(panel: Panel, anatomy: Anatomy) -> Panel:
     return panel.with_cross(anatomy.nipple, PINK, reach=12) if anatomy.nipple_confidence else panel
 
 
-def _square_panel(made: ModelInput, height: int) -> Panel:
+def square_panel(made: ModelInput, height: int) -> Panel:
     """Return the square at the height of its neighbour, its AP slices dashed."""
     size = made.frame.size
     panel = grey_panel(made.pixels, (height / size, height / size), (0.0, 1.0))
