@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ HIT_NAMES = {
     "tissue": "tissue, drawn evenly in the breast",
     "gland": "tissue that is mostly gland",
 }
+MARKED = re.compile(r"^<!-- (\w+): \S+ -->$.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
+"""A section that another command writes into the page: its name and program at the start, its name at the end."""
 NOTICE = "A phantom figure says nothing about patients."
 INTRODUCTION = f"""# Results
 
@@ -104,7 +107,8 @@ def _interval(interval: Any) -> str:
 
 
 def write_results(results: Json, *, out: Path, page: Path | None) -> None:
-    """Write the JSON and, where asked, the page."""
+    """Write the JSON and, where asked, the page; sections between marks, which other commands write, stay."""
     out.write_text(json.dumps(results, indent=1) + "\n")
     if page is not None:
-        page.write_text(results_page(results))
+        kept = [mark.group() for mark in MARKED.finditer(page.read_text())] if page.exists() else []
+        page.write_text("\n".join([results_page(results), *(f"{section}\n" for section in kept)]))

@@ -9,7 +9,7 @@ from glam_train.cache import read_cache
 from glam_train.commands import PreparePhantoms
 from glam_train.correspondence import Queries
 from glam_train.evaluate import BreastResult, figures, fit_priors, results
-from glam_train.results import results_json, results_page
+from glam_train.results import results_json, results_page, write_results
 
 SMALL = PhantomOptions(px_mm=0.96, lesion_weights=(0, 1, 0, 0, 0, 0, 0), num_tissue_points=20)
 SIDE = 3
@@ -73,3 +73,18 @@ def test_the_page_tells_every_figure_and_what_it_is_worth(priors):
     assert "| masses | 120 | 1.000 [1.000, 1.000] | 0.333" in page
     assert "density a to d, macro | 1.000" in page
     assert asdict(figures(breasts, priors, seed=0))["num_with_mass"] == 10
+
+
+def test_writing_the_page_leaves_the_sections_of_other_commands(priors, tmp_path):
+    breasts = [made_up(index, "abcd"[index % 4], has_mass=index % 2 == 0, right=True) for index in range(20)]
+    content = results_json(figures(breasts, priors, seed=0), bundle={"name": "toy", "version": "1"}, exams=20, seed=3)
+    content["bundle"]["vision_sha256"] = "0" * 64
+    section = "<!-- alignment: bench/alignment.py -->\n## Alignment\n\nFigures.\n\n<!-- /alignment -->"
+    page = tmp_path / "results.md"
+    page.write_text(f"# Old\n\nGone.\n\n{section}\n\nGone too.\n")
+    for _ in range(2):
+        write_results(json.loads(json.dumps(content)), out=tmp_path / "results.json", page=page)
+    text = page.read_text()
+    assert text.count(section) == 1
+    assert text.startswith("# Results")
+    assert "Gone" not in text
