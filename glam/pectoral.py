@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from glam.breast import Line, Mask, Picture, Points, chest_wall, disc, furthest, skin_points
 
-ANGLES_DEG = np.arange(6.0, 46.0, 2.0)
+ANGLE_STEP_DEG = 4.0
+ANGLES_DEG = np.arange(6.0, 46.0, ANGLE_STEP_DEG)
 USUAL_ANGLE_DEG = 19.0
 """Usual angle of the pectoral line to the vertical: the median of those found (bench/alignment.py, docs/results.md)."""
 PRIOR_SPREAD_DEG = 18.0
@@ -31,6 +32,10 @@ MIN_CONFIDENCE = 0.15
 """Noise without an edge stays below it."""
 FIT_WIDTHS = (8.0, 6.0, 5.0)
 """How far from the line, in pixels of the small picture, an edge counts in each round of the fit."""
+FIT_REACH = 40.0
+"""No round of the fit moves the line further than this, in pixels of the small picture."""
+SPARSE = 8
+"""The search for a line looks at one edge point of so many; the fit at all."""
 STRAIGHTNESS = 0.1
 """Weight of keeping the fitted edge straight."""
 
@@ -56,9 +61,14 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     edges = _edge_points(picture, _region(mask, skin))
     if len(edges.places) < 400:
         return None
-    coarse = EdgePoints(edges.places[::4], edges.darkening[::4], edges.grey[::4])
-    lines = (_best_line(coarse, _edge_axis(skin, edge, angle), angle, mask.shape[0]) for angle in ANGLES_DEG)
-    best = max(lines, key=lambda line: line.confidence)
+    coarse = EdgePoints(edges.places[::SPARSE], edges.darkening[::SPARSE], edges.grey[::SPARSE])
+
+    def line_at(angle_deg: float) -> Line:
+        return _best_line(coarse, _edge_axis(skin, edge, angle_deg), angle_deg, mask.shape[0])
+
+    best = max(map(line_at, ANGLES_DEG), key=lambda line: line.confidence)
+    between = (best.angle_deg + side * ANGLE_STEP_DEG / 2 for side in (-1, 1))
+    best = max(best, *map(line_at, between), key=lambda line: line.confidence)
     if best.confidence < MIN_CONFIDENCE:
         return None
     return _fitted(best, edges, np.array(furthest(skin, best)))
@@ -103,7 +113,7 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     """Return the best line of an angle; its confidence is its score.
 
     The score of an offset is the mean darkening across the line, -1..1, times how long the line is, 0..1, times how
-    usual angle and place are. `axis` is that of `_edge_axis`. Only every fourth edge point is here.
+    usual angle and place are. `axis` is that of `_edge_axis`. Only every SPARSE-th edge point is here.
     """
     normal = Line(angle_deg, 0.0, 0.0).normal
     start, length = axis
@@ -111,10 +121,10 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     bins = max(int(length * sum(REACH)), 1)
     index = (edges.places @ normal - lowest).astype(np.intp)
     inside = (index >= 0) & (index < bins)
-    total = np.bincount(index[inside], np.clip(edges.darkening @ normal, -1, 1)[inside], bins)
+    total = np.bincount(index[inside], np.clip(edges.darkening[inside] @ normal, -1, 1), bins)
     count = np.bincount(index[inside], minlength=bins)
     total, count = (np.convolve(values, EDGE_PROFILE, "same") for values in (total, count))
-    score = total / np.maximum(count, 0.25) * np.minimum(4 * count / (LINE_LENGTH * rows), 1)
+    score = total / np.maximum(count, 1 / SPARSE) * np.minimum(SPARSE * count / (LINE_LENGTH * rows), 1)
     score *= np.exp(-0.5 * ((angle_deg - USUAL_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
     score *= _evenness(edges, index, bins)
     reach = (lowest + np.arange(bins) + 0.5 - start) / length
@@ -126,8 +136,8 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
 def _evenness(edges: EdgePoints, index: NDArray[np.intp], bins: int) -> NDArray[np.float64]:
     """Return 1 for offsets behind which the picture is as even as a muscle, toward 0 where it varies like a breast."""
     behind = np.clip(index + EDGE_MARGIN, 0, bins - 1)
-    powers = (np.bincount(behind, edges.grey**power, bins).cumsum() for power in (0, 1, 2))
-    count, total, squares = powers
+    count = np.bincount(behind, minlength=bins).cumsum()
+    total, squares = (np.bincount(behind, values, bins).cumsum() for values in (edges.grey, edges.grey * edges.grey))
     mean = total / np.maximum(count, 1)
     deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
     return np.asarray(1 / (1 + (deviation / UNEVEN) ** 4))
@@ -135,6 +145,8 @@ def _evenness(edges: EdgePoints, index: NDArray[np.intp], bins: int) -> NDArray[
 
 def _fitted(line: Line, edges: EdgePoints, tip: NDArray[np.float64]) -> Line:
     """Return the tangent, at the end next to the nipple's level, of the slightly curved edge along a line."""
+    close = np.abs(edges.places @ line.normal - line.offset) < FIT_REACH
+    edges = EdgePoints(*(values[close] for values in edges))
     for width in FIT_WIDTHS:
         along, x = edges.places @ line.tangent, edges.places @ line.normal - line.offset
         near = np.abs(x) < width

@@ -28,6 +28,8 @@ PREPARE_VERSION = 2
 
 GREY_PERCENTILES = (1.0, 99.9)
 """Grey values of the breast in the square that become 0 and 1, image by image."""
+GREY_SIDE = 252
+"""A larger square is sampled down to about this side for them."""
 OUTLINE_SHARE = 0.03
 """A row belongs to the breast box when the breast fills at least this share of the widest row."""
 USUAL_LENGTH_MM = 100.0
@@ -193,8 +195,10 @@ def _warp(picture: Picture, matrix: Matrix, size: int, *, border: int = cv2.BORD
 
 def _grey(square: Picture, inside: NDArray[np.bool_]) -> tuple[Picture, tuple[float, float]]:
     """Spread the breast's own range over [0, 1], and clear everything that is no breast."""
-    if not inside.any():
+    step = max(1, len(square) // GREY_SIDE)
+    sample = square[::step, ::step][inside[::step, ::step]]
+    if not len(sample):
         raise input_error("no_breast")
-    low, high = (float(value) for value in np.percentile(square[inside], GREY_PERCENTILES))
+    low, high = (float(value) for value in np.percentile(sample, GREY_PERCENTILES))
     grey = np.clip((square - low) / max(high - low, 1e-6), 0, 1)
     return np.where(inside, grey, 0).astype(np.float32), (low, high)
