@@ -106,6 +106,21 @@ def test_attention_rows_are_distributions(prediction: Prediction):
         np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-4)
 
 
+def test_the_answer_tells_the_landmarks_in_stored_pixels_and_how_sure_they_are(prediction: Prediction) -> None:
+    views = prediction.as_json(["frame"])["views"]
+    for key in ("cc", "mlo"):
+        landmarks, frame = views[key]["landmarks"], views[key]["frame"]
+        assert landmarks["axis"][1] == landmarks["nipple"]
+        assert 0 <= landmarks["nipple"][0] <= frame["cols"]
+        assert 0 <= landmarks["nipple"][1] <= frame["rows"]
+        assert 0 < landmarks["nipple_confidence"] <= 1
+    assert views["cc"]["landmarks"]["axis_from"] == "chest wall"
+    assert views["cc"]["landmarks"]["pectoral_line"] is None
+    assert views["mlo"]["landmarks"]["axis_from"] == "muscle"
+    assert len(views["mlo"]["landmarks"]["pectoral_line"]) == 2
+    assert "landmarks" not in prediction.as_json(["findings"])["views"]["cc"]
+
+
 def test_the_frame_leads_from_the_square_to_stored_pixels_and_back(prediction: Prediction, views: dict[str, View]):
     view = prediction.views["mlo"]
     assert (view.frame.rows, view.frame.cols) == views["L_MLO"].pixels.shape
