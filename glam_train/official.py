@@ -107,7 +107,7 @@ def import_official(
         vision=_vision_config(weights, heads=vision_heads, image_size=size),
         text=_text_config(weights, heads=text_heads, max_tokens=settings.get("max_words", 144)),
         alignment=_alignment_config(weights, slice_heads=settings.get("num_heads", 4)),
-        frame=FrameConfig(size=size, align_mlo=settings.get("aligned_mlo", True)),
+        frame=FrameConfig(size=size, kind="stretch", align_mlo=settings.get("aligned_mlo", True), mask_muscle=False),
         joint_dim=_shape(weights, "img_encoder_q.global_embed.weight")[0],
         max_scale=None,
         view_projection=True,

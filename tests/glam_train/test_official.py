@@ -224,7 +224,7 @@ def test_command_writes_a_folder_that_loads_to_the_same_model(tmp_path, model):
     ).run()
     loaded = load_checkpoint(tmp_path / "glam")
     assert loaded.config == model.config
-    assert loaded.config.frame == FrameConfig(size=252)
+    assert loaded.config.frame == FrameConfig(size=252, kind="stretch", mask_muscle=False)
     assert loaded.config.text.position_ids == "official_zero"
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
@@ -262,7 +262,7 @@ def small_official(**vision) -> ModelConfig:
             position_ids="official_zero", wrap_tokens=True, dropout=0.1,
         ),
         alignment=AlignmentConfig(pooling="free", values="projected"),
-        frame=FrameConfig(size=sizes["image_size"]),
+        frame=FrameConfig(size=sizes["image_size"], kind="stretch", mask_muscle=False),
         joint_dim=16,
         max_scale=None,
         view_projection=True,
