@@ -202,6 +202,6 @@ def tiny() -> ModelConfig:
             vocab_size=4000, hidden_dim=128, depth=2, num_heads=2, ffn_dim=256, max_positions=160, max_tokens=160
         ),
         alignment=AlignmentConfig(pooling_heads=4),
-        frame=FrameConfig(size=252),
+        frame=FrameConfig(size=252, kind="stretch"),
         joint_dim=128,
     )

@@ -126,7 +126,7 @@ def tiny() -> PretrainConfig:
     """Two CPU cores and phantoms: the objective of `glam` on a model of a few million parameters."""
     return PretrainConfig(
         model=model_presets.tiny(),
-        steps=1200,
+        steps=900,
         batch_size=32,
         accumulate=1,
         learning_rate=7e-4,
