@@ -95,6 +95,8 @@ def breast_mask(picture: Picture) -> BreastMask:
         return BreastMask(mask, (slice(0, picture.shape[0]), slice(0, picture.shape[1])))
     scaled = np.clip((picture - low) / (high - low), 0, 1)
     inner = _inside_strips(scaled)
+    if not scaled[inner].size:
+        return BreastMask(mask, inner)
     body = _largest_body(np.asarray(cv2.GaussianBlur(scaled[inner], (0, 0), 1.0), np.float32))
     if body.mean() >= SMALLEST_BREAST:
         mask[inner] = body

@@ -58,6 +58,10 @@ class View:
     acquired: tuple[str, float] = field(default=("", 0), repr=False)
     """Moment of the exposure and number of the image: which of two files is the later one."""
 
+    def __post_init__(self) -> None:
+        if self.spacing_mm is not None and not header.is_plausible_spacing(self.spacing_mm):
+            raise ValueError(f"spacing_mm {self.spacing_mm} is that of no mammogram: leave it out if it is unknown")
+
 
 def read_view(
     source: Source,
@@ -92,7 +96,11 @@ def _view(
         "spacing_mm": spacing_source,
         **shown.provenance,
     }
-    odd = {"no_preamble": not has_preamble(dataset), "no_spacing": spacing_mm is None}
+    odd = {
+        "no_preamble": not has_preamble(dataset),
+        "no_spacing": spacing_source == "none",
+        "odd_spacing": spacing_mm is None and spacing_source != "none",
+    }
     codes = (*(code for code, holds in odd.items() if holds), *shown.odd)
     decided = (*kind_findings(dataset, kind), *view_decision.findings, *side_decision.findings)
     return View(

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 MAX_MAGNIFICATION = 4.0
 """A larger factor is a slip of the pen: magnification stands reach about 2."""
+SPACING_MM = (0.01, 2.0)
+"""Detectors and scanners have 0.04 to 0.1 mm; an image that was shrunk may have a millimetre."""
 
 
 def spacing_of(dataset: "Dataset") -> tuple[tuple[float, float] | None, str]:
     """Return the distance of rows and of columns in the breast in mm, and the attributes it came from.
 
     At the detector and divided by the magnification (PS3.3 10.7.1.3, C.8.11.7); else as calibrated, or as scanned.
+    None with an attribute: what it says is no pixel of a mammogram.
     """
     for name in ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"):
         values = numbers(dataset, name)
@@ -29,9 +32,16 @@ def spacing_of(dataset: "Dataset") -> tuple[tuple[float, float] | None, str]:
             continue
         factor = number(dataset, "EstimatedRadiographicMagnificationFactor") or 1
         if name == "ImagerPixelSpacing" and 1 < factor <= MAX_MAGNIFICATION:
-            return (values[0] / factor, values[1] / factor), f"{name} / EstimatedRadiographicMagnificationFactor"
-        return (values[0], values[1]), name
+            values = [value / factor for value in values]
+            name = f"{name} / EstimatedRadiographicMagnificationFactor"
+        return ((values[0], values[1]) if is_plausible_spacing(values) else None), name
     return None, "none"
+
+
+def is_plausible_spacing(spacing_mm: Sequence[float]) -> bool:
+    """Return whether pixels of a mammogram may be so far apart: 0.01 to 2 mm, one direction at most twice the other."""
+    low, high = min(spacing_mm), max(spacing_mm)
+    return SPACING_MM[0] <= low and high <= SPACING_MM[1] and high <= 2 * low
 
 
 def acquired_of(dataset: "Dataset") -> tuple[str, float]:

@@ -66,9 +66,9 @@ def find_nipple(mask: Mask, angle_deg: float) -> Nipple:
     bins = np.arange(len(heights)) * STEP_DEG - SECTOR_DEG
     best = int(np.argmax(heights * np.exp(-0.5 * (bins / USUAL_DEG) ** 2)))
     height = float(heights[best])
-    if height < MIN_HEIGHT:
-        return Nipple(float(tip[0]), float(tip[1]), 0.0)
     near = skin[np.abs(angle - bins[best]) <= STEP_DEG]
+    if height < MIN_HEIGHT or not len(near):
+        return Nipple(float(tip[0]), float(tip[1]), 0.0)
     x, y = _furthest(near - centre, Line(angle_deg + float(bins[best]), 0.0, 0.0)) + centre
     return Nipple(float(x), float(y), min(height / CLEAR_HEIGHT, 1.0))
 

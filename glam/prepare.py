@@ -28,6 +28,8 @@ PREPARE_VERSION = 2
 
 GREY_PERCENTILES = (1.0, 99.9)
 """Grey values of the breast in the square that become 0 and 1, image by image."""
+MIN_CONTRAST = 1e-4
+"""A body whose grey values differ by less, of 0 to 1, is no breast."""
 GREY_SIDE = 252
 """A larger square is sampled down to about this side for them."""
 OUTLINE_SHARE = 0.03
@@ -200,5 +202,7 @@ def _grey(square: Picture, inside: NDArray[np.bool_]) -> tuple[Picture, tuple[fl
     if not len(sample):
         raise input_error("no_breast")
     low, high = (float(value) for value in np.percentile(sample, GREY_PERCENTILES))
-    grey = np.clip((square - low) / max(high - low, 1e-6), 0, 1)
+    if high - low < MIN_CONTRAST:
+        raise input_error("no_breast")
+    grey = np.clip((square - low) / (high - low), 0, 1)
     return np.where(inside, grey, 0).astype(np.float32), (low, high)

@@ -104,3 +104,11 @@ def test_the_nipple_of_a_phantom_is_found_within_its_height(seed: int) -> None:
     expected = np.array(projection.truth.nipple)
     assert abs(x * 0.48 - expected[0] * 0.48) < 7  # mm: the truth is the skin, the nipple stands 5.5 mm out
     assert abs(y * 0.48 - expected[1] * 0.48) < 5
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (3, 3), (20, 3000)])
+def test_a_picture_too_small_for_its_strips_has_no_breast_or_a_mask_within_it(shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).random(shape).astype(np.float32)
+    found = breast.breast_mask(picture)
+    assert found.mask.shape == shape
+    assert not found.mask.any() or found.mask[found.inner].sum() == found.mask.sum()

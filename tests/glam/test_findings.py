@@ -98,6 +98,7 @@ PLANTED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("lossy", {"LossyImageCompression": "01"}),
     ("orientation_unclear", {"PatientOrientation": ["F", "A"]}),
     ("no_spacing", {"ImagerPixelSpacing": None}),
+    ("odd_spacing", {"ImagerPixelSpacing": ["0.001", "50"]}),
     ("no_window", {"WindowCenter": None, "WindowWidth": None}),
     ("view_words_differ", {"SeriesDescription": "MLO"}),
     ("side_words_differ", {"ProtocolName": "RCC"}),

@@ -68,3 +68,11 @@ def test_the_skin_line_leaves_out_the_borders() -> None:
 def test_an_empty_mask_has_neither_skin_nor_nipple() -> None:
     assert len(skin_line(np.zeros((20, 30), bool))) == 0
     assert find_nipple(np.zeros((20, 30), bool), 0.0).confidence == 0
+
+
+def test_a_picture_whose_skin_has_gaps_is_no_error() -> None:
+    mask = np.zeros((64, 48), bool)
+    mask[:, :20] = True
+    found = find_nipple(mask, 0.0)
+    assert 0 <= found.confidence <= 1
+    assert 0 <= found.x <= 48

@@ -264,6 +264,13 @@ def test_an_image_without_a_breast_is_refused(pixels: np.ndarray) -> None:
     assert caught.value.code == "no_breast"
 
 
+def test_what_leaves_the_square_black_is_refused() -> None:
+    pixels = (np.tile(np.linspace(60_000, 0, 8), (8, 1))).astype(np.uint16)
+    with pytest.raises(InputError) as caught:
+        prepare(View(pixels=pixels, view="CC", laterality="L", spacing_mm=(0.1, 0.2)), FrameConfig(size=98))
+    assert caught.value.code == "no_breast"
+
+
 def test_preparing_is_deterministic_and_leaves_the_view_alone(left: Pair) -> None:
     view = view_of(left.mlo)
     before = view.pixels.copy()
