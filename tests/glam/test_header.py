@@ -14,7 +14,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from glam import header
-from glam.dicom import read_view
+from glam.dicom import View, read_view
 from glam.intake import InputError
 
 FileOf = Callable[..., bytes]
@@ -154,3 +154,9 @@ def test_a_moment_comes_from_the_first_attributes_that_hold_one() -> None:
     assert header.acquired_of(dataset) == ("20200102080000", 3)
     dataset.AcquisitionDateTime = "20200101235959"
     assert header.acquired_of(dataset) == ("20200101235959", 3)
+
+
+@pytest.mark.parametrize("spacing_mm", [(0.001, 0.001), (50.0, 50.0), (0.05, 0.2), (float("nan"), 0.1)])
+def test_a_view_made_by_hand_cannot_have_a_spacing_of_no_mammogram(spacing_mm: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="is that of no mammogram"):
+        View(pixels=np.zeros((2, 2), np.uint16), view="CC", laterality="L", spacing_mm=spacing_mm)
