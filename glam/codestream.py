@@ -15,8 +15,8 @@ ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 MAX_TILES = 65_535
 """What the standard allows a JPEG 2000 image."""
 END_OF_IMAGE = b"\xff\xd9"
-"""Ends JPEG, JPEG-LS and JPEG 2000 alike."""
-START_OF_SCAN, START_OF_TILE_PART = 0xFFDA, 0xFF90
+"""Ends JPEG and JPEG-LS alike."""
+START_OF_SCAN = 0xFFDA
 
 
 class StreamSize(NamedTuple):
@@ -86,22 +86,6 @@ def _jpeg2000_size(stream: Bytes) -> StreamSize:
     return StreamSize(bottom - top, right - left, samples, (bits & 0x7F) + 1)
 
 
-def _high_throughput_size(stream: Bytes) -> StreamSize:
-    """Check also that every tile-part is whole, ISO 15444-1 A.4.2: OpenJPH shows what a cut stream lacks as grey."""
-    size, place = _jpeg2000_size(stream), 2
-    while True:
-        marker, length = struct.unpack_from(">HH", stream, place)
-        if marker == START_OF_TILE_PART:
-            break
-        place += 2 + max(length, 2)
-    while stream[place : place + 2] != END_OF_IMAGE:
-        marker, _, _, length = struct.unpack_from(">HHHI", stream, place)
-        if marker != START_OF_TILE_PART or (length and length < 14):
-            raise ValueError("a tile-part is cut short")
-        place = place + length if length else len(stream) - 2  # 0: it reaches to the end
-    return size
-
-
 def _jpeg_sizes(*frames: int) -> Callable[[Bytes], StreamSize]:
     return lambda stream: _jpeg_size(stream, frames)
 
@@ -115,7 +99,7 @@ SIZES: Mapping[str, Callable[[Bytes], StreamSize]] = {
     uid.JPEGLSNearLossless: _jpeg_sizes(0xFFF7),
     uid.JPEG2000Lossless: _jpeg2000_size,
     uid.JPEG2000: _jpeg2000_size,
-    uid.HTJ2KLossless: _high_throughput_size,
-    uid.HTJ2KLosslessRPCL: _high_throughput_size,
-    uid.HTJ2K: _high_throughput_size,
+    uid.HTJ2KLossless: _jpeg2000_size,
+    uid.HTJ2KLosslessRPCL: _jpeg2000_size,
+    uid.HTJ2K: _jpeg2000_size,
 }

@@ -29,7 +29,7 @@ class Codec(NamedTuple):
 
 
 _JPEG2000 = Codec("jpeg2k", ("pylibjpeg", "pillow", "gdcm"))
-_HTJ2K = Codec("htj2k", ("pylibjpeg",))
+_HTJ2K = Codec("jpeg2k", ("pylibjpeg",))  # its OpenJPH, three times as fast, shows damage as grey and says nothing
 _JPEG = Codec("jpeg8", ("gdcm", "pillow"))
 _LOSSLESS = Codec("jpeg8", ("gdcm",))
 _JPEG_LS = Codec("jpegls", ("pyjpegls", "gdcm"))

@@ -5,6 +5,7 @@ Text attributes are read as raw bytes: pydicom's validation would quote the valu
 
 import logging
 import math
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -122,7 +123,7 @@ def broken_errors() -> tuple[type[Exception], ...]:
     from pydicom.errors import BytesLengthException
 
     ours = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-    return (*ours, NotImplementedError, EOFError, OSError, BytesLengthException)
+    return (*ours, NotImplementedError, EOFError, OSError, struct.error, BytesLengthException)
 
 
 _quiet: ContextVar[bool] = ContextVar("_quiet", default=False)

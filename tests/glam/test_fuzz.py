@@ -1,0 +1,64 @@
+import warnings
+
+import numpy as np
+import pytest
+from pydicom import uid
+
+from bench.elements import Element, File, seeds, written
+from bench.fuzz import Outcome, outcomes, read_and_prepare
+from bench.mutations import MUTATIONS, damaged
+from bench.samples import SYNTAXES
+from glam.dicom import read_view
+from glam.intake import CODES
+
+NUM_FILES = 300
+
+
+def test_three_hundred_damaged_files_end_in_a_view_or_an_input_error() -> None:
+    ends = {index: read_and_prepare(damaged(1, index)) for index in range(NUM_FILES)}
+    assert set(ends.values()) <= {"view", *CODES}
+    assert {"view", "truncated", "bad_value"} < set(ends.values())
+
+
+@pytest.mark.slow
+def test_workers_find_what_one_process_finds() -> None:
+    found = sorted(outcomes(40, seed=2, num_workers=2))
+    assert [one.index for one in found] == list(range(40))
+    assert [one.code for one in found] == [read_and_prepare(damaged(2, index)) for index in range(40)]
+    assert all(isinstance(one, Outcome) and one.took_s < 10 for one in found)
+
+
+def test_the_same_numbers_give_the_same_file() -> None:
+    assert [damaged(0, index) for index in range(20)] == [damaged(0, index) for index in range(20)]
+    assert len({damaged(seed, 5) for seed in range(20)}) > 15
+
+
+def test_every_file_to_start_from_is_whole() -> None:
+    syntaxes = [file.syntax for file in seeds()]
+    assert set(syntaxes) == set(SYNTAXES)
+    for file in seeds():
+        view = read_view(written(file))
+        assert view.provenance["transfer_syntax"] == uid.UID(file.syntax).name
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+def test_every_mutation_changes_files(mutation: object) -> None:
+    assert callable(mutation)
+    rng = np.random.default_rng(0)
+    changed = [written(mutation(rng, file)) != written(file) for file in seeds() for _ in range(3)]
+    assert sum(changed) > 0.3 * len(changed)
+
+
+def test_an_element_is_written_as_it_claims() -> None:
+    file = File((Element(0x00280010, "US", b"\1\2", 7),), uid.ExplicitVRLittleEndian)
+    assert written(file)[132:] == b"\x28\0\x10\0US\7\0\1\2"
+    assert written(file._replace(syntax=uid.ExplicitVRBigEndian))[132:] == b"\0\x28\0\x10US\0\7\2\1"
+    assert written(file._replace(syntax=uid.ImplicitVRLittleEndian))[132:] == b"\x28\0\x10\0\7\0\0\0\1\2"
+
+
+def test_nothing_is_warned_of_while_damaged_files_are_read() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for index in range(100):
+            read_and_prepare(damaged(3, index))
+    assert caught == []
