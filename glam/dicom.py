@@ -1,4 +1,4 @@
-"""read_view: bytes or file -> View, with the source of every decision; nothing is silently guessed.
+"""read_view: bytes, file or stream -> View, with the source of every decision; nothing is silently guessed.
 
 pydicom and OpenCV are imported inside the functions: a View made in memory needs neither.
 """
@@ -17,6 +17,7 @@ from glam.identity import decide_side, decide_view
 from glam.intake import Finding, finding
 from glam.kind import kind_findings, kind_of
 from glam.parse import Source, has_preamble, parse
+from glam.picture import picture_format, show_picture
 from glam.pixels import show_pixels
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def read_view(
     where: str = "",
     voi: VoiPolicy = "header",
 ) -> View:
-    """Return the mammogram in a DICOM file.
+    """Return the mammogram in a DICOM file, or in a PNG, JPEG or TIFF picture.
 
     `view` and `laterality` are the caller's word: they fill what the header lacks, and an InputError says when the
     header disagrees; only descriptions and the name of a path come after them (docs/intake.md). `where` is the part of
@@ -79,6 +80,8 @@ def read_view(
     """
     file_name = source.stem if isinstance(source, Path) else ""
     with quiet_pydicom():
+        if picture_format(source):
+            return _view_of_picture(source, view, laterality, where, file_name=file_name, voi=voi)
         return _view(parse(source, where), view, laterality, where, file_name=file_name, voi=voi)
 
 
@@ -118,4 +121,26 @@ def _view(
         patient_id=header.text(dataset, "PatientID"),
         study_uid=header.text(dataset, "StudyInstanceUID"),
         acquired=header.acquired_of(dataset),
+    )
+
+
+def _view_of_picture(
+    source: Source, view: str | None, laterality: str | None, where: str, *, file_name: str, voi: VoiPolicy
+) -> View:
+    """Return the View of a file without a header: view and side from the caller or the file's name."""
+    from pydicom import Dataset
+
+    nothing = Dataset()
+    view_decision = decide_view(nothing, view, where, file_name=file_name)
+    side_decision = decide_side(nothing, laterality, where, file_name=file_name)
+    shown = show_picture(source, voi, where)
+    provenance = {"view": view_decision.source, "laterality": side_decision.source, "spacing_mm": "none"}
+    codes = ("not_dicom_picture", "no_spacing", *shown.odd)
+    return View(
+        pixels=shown.pixels,
+        view=cast(ViewName, view_decision.value),
+        laterality=cast(Side, side_decision.value),
+        provenance=provenance | shown.provenance,
+        findings=(*view_decision.findings, *side_decision.findings, *map(finding, codes)),
+        is_mg=False,
     )

@@ -35,7 +35,9 @@ def _info(sentence: str) -> Code:
 
 CODES: Mapping[str, Code] = {
     # the file
-    "not_dicom": _error("this is not a DICOM file: send the .dcm file itself, not a picture or an archive of it", 415),
+    "not_dicom": _error(
+        "this is not a DICOM file, nor a PNG, JPEG or TIFF: send the .dcm file itself, not an archive of it", 415
+    ),
     "truncated": _error("the pixel data is cut short or damaged: send the file again"),
     "no_pixel_data": _error("the file has no image in it: send the mammogram, not its report or presentation state"),
     "unsupported_syntax": _error("no decoder here for the transfer syntax {syntax}: {way_out}", 415),
@@ -67,6 +69,9 @@ CODES: Mapping[str, Code] = {
     "no_breast": _error("no breast can be seen in the image: it is empty, or it is not a mammogram"),
     # findings
     "lone_view": _info("there is no {absent} view: nothing is said between the views"),
+    "not_dicom_picture": _warning(
+        "this is a picture without a header: view and side are taken as told, and its grey values may have been changed"
+    ),
     "film": _warning("the image is a digitised film or secondary capture, not a digital mammogram"),
     "synthetic_2d": _warning("the image was made from tomosynthesis: the model has been trained on plain mammograms"),
     "quality_control": _warning("the header calls this a quality control image: its answers say nothing of a breast"),

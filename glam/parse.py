@@ -24,7 +24,7 @@ def parse(source: Source, where: str) -> "Dataset":
     """Return the data set of a file; InputError where there is none, an OSError where a path cannot be opened."""
     from pydicom.errors import InvalidDicomError
 
-    with _opened(source) as stream:
+    with opened(source) as stream:
         try:
             return _dataset(stream, where)
         except InputError:
@@ -96,7 +96,8 @@ def _too_large(where: str) -> InputError:
     return input_error("too_large", where, size=f"more than {megabytes}", limit=megabytes)
 
 
-def _opened(source: Source) -> AbstractContextManager[BinaryIO]:
+def opened(source: Source) -> AbstractContextManager[BinaryIO]:
+    """Return a stream over a source; one that was given is left open."""
     if isinstance(source, Path):
         return source.open("rb")
     return nullcontext(BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source)
