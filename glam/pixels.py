@@ -33,6 +33,17 @@ class Layout(NamedTuple):
     signed: bool
 
 
+class Stored(NamedTuple):
+    """An image as it was stored."""
+
+    values: NDArray[Any]
+    """(rows, cols) bit patterns."""
+    layout: Layout
+    syntax: str
+    decoder: str
+    """What decoded it."""
+
+
 class Shown(NamedTuple):
     """An image as display values."""
 
@@ -46,16 +57,20 @@ class Shown(NamedTuple):
 
 def show_pixels(dataset: "Dataset", voi: "VoiPolicy", where: str) -> Shown:
     """Return the display values of a data set, whose PixelData is let go; an InputError where there are none."""
+    stored = stored_pixels(dataset, where)
+    tone = _toned(dataset, stored.values, stored.layout, voi, where)
+    provenance = {"voi": tone.voi, "transfer_syntax": _name(stored.syntax), "decoder": stored.decoder}
+    return Shown(tone.pixels, provenance, tone.odd)
+
+
+def stored_pixels(dataset: "Dataset", where: str) -> Stored:
+    """Decode; an InputError where there are no pixels, where nothing here decodes them, and where they are damaged."""
     layout = layout_of(dataset, where)
     syntax = _syntax_of(dataset, where)
     decoder = _decoder_of(syntax, where)
     if decoder == "native":
-        stored = _native(dataset, layout, syntax, where)
-    else:
-        stored, layout = _decoded(dataset, layout, syntax, decoder, where)
-    tone = _toned(dataset, stored, layout, voi, where)
-    provenance = {"voi": tone.voi, "transfer_syntax": _name(syntax), "decoder": decoder}
-    return Shown(tone.pixels, provenance, tone.odd)
+        return Stored(_native(dataset, layout, syntax, where), layout, syntax, decoder)
+    return Stored(*_decoded(dataset, layout, syntax, decoder, where), syntax, decoder)
 
 
 def layout_of(dataset: "Dataset", where: str) -> Layout:
