@@ -53,6 +53,14 @@ def size_of(syntax: str, stream: Bytes) -> StreamSize | None:
         raise ValueError("the codestream's header is cut short") from None
 
 
+def check_run_lengths(stream: Bytes, *, segments: int) -> None:
+    """Refuse an RLE frame whose segments are not one after the other within it: decoders read where they say. PS3.5 G.5."""
+    count, *offsets = struct.unpack_from("<16I", stream)
+    used = offsets[:segments]
+    if count != segments or used[0] != 64 or sorted(set(used)) != used or used[-1] >= len(stream):
+        raise ValueError("the segments are not where their offsets say")
+
+
 def _jpeg_size(stream: Bytes, frames: tuple[int, ...]) -> StreamSize:
     """Walk the markers to the frame header, ISO 10918-1 B.2.2; only the processes of the transfer syntax are taken.
 

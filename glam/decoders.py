@@ -7,13 +7,13 @@ damaged, and not every decoder survives one.
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 
-from glam.codestream import Bytes
+from glam.codestream import Bytes, check_run_lengths
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -74,21 +74,33 @@ def decoder_of(syntax: str) -> str | None:
 def decode_frame(dataset: "Dataset", stream: Bytes, syntax: str, decoder: str) -> NDArray[Any]:
     """Return the samples of a compressed frame, flat, each in 8 or 16 bits; ValueError where it is damaged."""
     library, _, codec = decoder.partition(" ")
-    if library == "imagecodecs":
-        return _with_imagecodecs(stream, codec, bits_allocated=int(dataset.BitsAllocated))
-    return _with_pydicom(dataset, syntax, decoder)
-
-
-def _with_imagecodecs(stream: Bytes, codec: str, *, bits_allocated: int) -> NDArray[Any]:
+    if library != "imagecodecs":
+        return _with_pydicom(dataset, syntax, decoder)
+    if codec == "dicomrle":
+        samples = np.empty(int(dataset.Rows) * int(dataset.Columns), f"<u{int(dataset.BitsAllocated) // 8}")
+        return _run_lengths(stream, samples)
     import imagecodecs
 
-    decode = cast(Callable[..., Any], getattr(imagecodecs, f"{codec}_decode"))
-    options = {"dtype": np.dtype(f"<u{bits_allocated // 8}")} if codec == "dicomrle" else {}
+    return _checked(getattr(imagecodecs, f"{codec}_decode"), stream).ravel()
+
+
+def _run_lengths(stream: Bytes, samples: NDArray[Any]) -> NDArray[Any]:
+    """Fill the samples, no more of them than there are: a run of two bytes stands for up to 128."""
+    from imagecodecs import dicomrle_decode
+
+    check_run_lengths(stream, segments=samples.itemsize)
+    filled = _checked(dicomrle_decode, stream, dtype=samples.dtype, out=memoryview(samples).cast("B"))
+    if len(filled) != samples.nbytes:
+        raise ValueError("a segment is cut short")
+    return samples
+
+
+def _checked(decode: Callable[..., Any], stream: Bytes, **options: object) -> Any:
+    """Return what imagecodecs makes of a codestream; its errors, all RuntimeErrors, become a ValueError."""
     try:
-        decoded = decode(stream, **options)
-    except (imagecodecs.ImcdError, RuntimeError, ValueError, MemoryError) as error:
+        return decode(stream, **options)
+    except (RuntimeError, MemoryError) as error:
         raise ValueError(str(error)) from None
-    return np.frombuffer(decoded, options["dtype"]) if options else decoded.ravel()
 
 
 def _with_pydicom(dataset: "Dataset", syntax: str, plugin: str) -> NDArray[Any]:

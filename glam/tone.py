@@ -68,7 +68,9 @@ def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: Voi
     if is_inverted(table[sample]):
         table, odd = WHITE - table, (*odd, "inverted_tag")
         table[padding] = 0
-    pixels = np.asarray(cv2.LUT(stored, table), np.uint16)
+    # What was decoded is looked up in place: new memory for 14 Mpx costs as much as the look-up itself.
+    into = {"dst": stored} if stored.flags.writeable and stored.dtype == np.uint16 else {}
+    pixels = np.asarray(cv2.LUT(stored, table, **into), np.uint16)
     if voi.name == BREAST_RANGE:
         odd = (*odd, "no_window") if policy != "breast" else odd
         limits = breast_range(pixels)

@@ -1,3 +1,4 @@
+import struct
 from typing import Any
 
 import numpy as np
@@ -160,3 +161,36 @@ def test_the_size_of_a_codestream_is_that_of_its_picture() -> None:
             assert size is not None
             assert size[:3] == (64, 48, 1)
             assert bits <= size.bits <= 16
+
+
+def run_lengths(first: bytes, second: bytes, *, offsets: tuple[int, int] | None = None, count: int = 2) -> bytes:
+    """A frame of two segments of runs."""
+    first += b"\x80" * (len(first) % 2)  # does nothing
+    table = (64, 64 + len(first)) if offsets is None else offsets
+    return struct.pack("<16I", count, *table, *[0] * 13) + first + second
+
+
+RUN = bytes([257 - 128, 7])  # 128 times 7
+WHOLE = RUN * (64 * 48 // 128)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        run_lengths(WHOLE, WHOLE, offsets=(64, 0x3CE03FA)),
+        run_lengths(WHOLE, WHOLE, offsets=(2**31, 64)),
+        run_lengths(WHOLE, WHOLE, offsets=(64, 64)),
+        run_lengths(WHOLE, WHOLE, offsets=(0, 64)),
+        run_lengths(WHOLE, WHOLE, count=1),
+        run_lengths(WHOLE, WHOLE, count=2**31),
+        run_lengths(WHOLE + RUN, WHOLE),
+        run_lengths(WHOLE, WHOLE + RUN),
+        run_lengths(WHOLE[:-2], WHOLE),
+        run_lengths(WHOLE, WHOLE[:-2]),
+        run_lengths(WHOLE, RUN * 100_000),
+        b"\2\0\0\0",
+    ],
+)
+def test_run_lengths_that_do_not_fill_the_image_are_truncated(stream: bytes) -> None:
+    read_view(with_stream(uid.RLELossless, run_lengths(WHOLE, WHOLE)), voi="header")
+    assert code_of(with_stream(uid.RLELossless, stream)) == "truncated"

@@ -112,3 +112,10 @@ def test_the_error_names_the_part_of_the_request() -> None:
 
 def test_the_values_are_those_of_the_file() -> None:
     assert np.array_equal(read_view(file_of()).pixels > 0, breast_values() > 0)
+
+
+def test_a_file_that_ends_within_an_element_is_truncated() -> None:
+    data = file_of()
+    place = data.index(b"\xe0\x7f\x10\x00OW")
+    for end in range(place + 1, place + 12):
+        assert code_of(data[:end]) in {"truncated", "no_pixel_data"}
