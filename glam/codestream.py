@@ -54,7 +54,7 @@ def size_of(syntax: str, stream: Bytes) -> StreamSize | None:
 
 
 def check_run_lengths(stream: Bytes, *, segments: int) -> None:
-    """Refuse an RLE frame whose segments are not one after the other within it: decoders read where they say. PS3.5 G.5."""
+    """Refuse an RLE frame, PS3.5 G.5, whose segments are not in order within it: decoders read where they say."""
     count, *offsets = struct.unpack_from("<16I", stream)
     used = offsets[:segments]
     if count != segments or used[0] != 64 or sorted(set(used)) != used or used[-1] >= len(stream):
