@@ -34,8 +34,10 @@ FIT_WIDTHS = (8.0, 6.0, 5.0)
 """How far from the line, in pixels of the small picture, an edge counts in each round of the fit."""
 FIT_REACH = 40.0
 """No round of the fit moves the line further than this, in pixels of the small picture."""
-SPARSE = 8
-"""The search for a line looks at one edge point of so many; the fit at all."""
+SPARSE = 3
+"""The search for a line looks at every so many rows and columns; the fit at all."""
+SMALLEST_REGION = 400
+"""Pixels in which an edge may be looked for."""
 STRAIGHTNESS = 0.1
 """Weight of keeping the fitted edge straight."""
 
@@ -58,10 +60,11 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     darkens most, on average and for long enough, weighed by how usual its angle and place are. None: none stands out.
     """
     skin, edge = skin_points(mask), chest_wall(mask).offset
-    edges = _edge_points(picture, _region(mask, skin))
-    if len(edges.places) < 400:
+    region = _region(mask, skin)
+    if np.count_nonzero(region) < SMALLEST_REGION:
         return None
-    coarse = EdgePoints(edges.places[::SPARSE], edges.darkening[::SPARSE], edges.grey[::SPARSE])
+    smooth = np.asarray(cv2.GaussianBlur(picture, (0, 0), 2.0), np.float32)
+    coarse = _edge_points(smooth, region & _every(SPARSE, mask.shape))
 
     def line_at(angle_deg: float) -> Line:
         return _best_line(coarse, _edge_axis(skin, edge, angle_deg), angle_deg, mask.shape[0])
@@ -71,7 +74,8 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     best = max(best, *map(line_at, between), key=lambda line: line.confidence)
     if best.confidence < MIN_CONFIDENCE:
         return None
-    return _fitted(best, edges, np.array(furthest(skin, best)))
+    close = region & _near(best, mask.shape, FIT_REACH)
+    return _fitted(best, _edge_points(smooth, close), np.array(furthest(skin, best)))
 
 
 def line_of_angle(mask: Mask, angle_deg: float, confidence: float) -> Line:
@@ -97,23 +101,36 @@ def _region(mask: Mask, skin: Points) -> Mask:
     return region
 
 
-def _edge_points(picture: Picture, region: Mask) -> EdgePoints:
-    rows, cols = np.nonzero(region)
-    smooth = cv2.GaussianBlur(picture, (0, 0), 2.0)
-    slopes = [cv2.Sobel(smooth, cv2.CV_32F, dx, dy, scale=-0.125)[region] for dx, dy in ((1, 0), (0, 1))]
+def _every(step: int, shape: tuple[int, ...]) -> Mask:
+    """Return a grid of every so many rows and columns."""
+    grid = np.zeros(shape, bool)
+    grid[::step, ::step] = True
+    return grid
+
+
+def _near(line: Line, shape: tuple[int, ...], reach: float) -> Mask:
+    """Return the pixels within a distance of a line."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    across = (x + 0.5) * line.normal[0] + ((y + 0.5) * line.normal[1] - line.offset)
+    return np.abs(across) < reach
+
+
+def _edge_points(smooth: Picture, where: Mask) -> EdgePoints:
+    rows, cols = np.nonzero(where)
+    slopes = [cv2.Sobel(smooth, cv2.CV_32F, dx, dy, scale=-0.125)[rows, cols] for dx, dy in ((1, 0), (0, 1))]
     darkening = np.stack(slopes, axis=1)
-    steep = np.percentile(np.hypot(*darkening[::4].T), 90) if len(rows) else 1.0
+    grey = smooth[rows, cols]
+    steep = np.percentile(np.hypot(*darkening.T), 90) if len(rows) else 1.0
+    low, high = np.percentile(grey, (5, 95)) if len(rows) else (0.0, 1.0)
     places = np.stack([cols, rows], axis=1).astype(np.float64) + 0.5
-    low, high = np.percentile(smooth[region][::4], (5, 95)) if len(rows) else (0.0, 1.0)
-    grey = smooth[region] / max(float(high - low), 1e-9)
-    return EdgePoints(places, darkening / max(float(steep), 1e-9), grey)
+    return EdgePoints(places, darkening / max(float(steep), 1e-9), grey / max(float(high - low), 1e-9))
 
 
 def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, rows: int) -> Line:
     """Return the best line of an angle; its confidence is its score.
 
     The score of an offset is the mean darkening across the line, -1..1, times how long the line is, 0..1, times how
-    usual angle and place are. `axis` is that of `_edge_axis`. Only every SPARSE-th edge point is here.
+    usual angle and place are. `axis` is that of `_edge_axis`. Only a grid of edge points is here.
     """
     normal = Line(angle_deg, 0.0, 0.0).normal
     start, length = axis
@@ -124,7 +141,7 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     total = np.bincount(index[inside], np.clip(edges.darkening[inside] @ normal, -1, 1), bins)
     count = np.bincount(index[inside], minlength=bins)
     total, count = (np.convolve(values, EDGE_PROFILE, "same") for values in (total, count))
-    score = total / np.maximum(count, 1 / SPARSE) * np.minimum(SPARSE * count / (LINE_LENGTH * rows), 1)
+    score = total / np.maximum(count, 1 / SPARSE**2) * np.minimum(SPARSE**2 * count / (LINE_LENGTH * rows), 1)
     score *= np.exp(-0.5 * ((angle_deg - USUAL_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
     score *= _evenness(edges, index, bins)
     reach = (lowest + np.arange(bins) + 0.5 - start) / length
@@ -145,8 +162,6 @@ def _evenness(edges: EdgePoints, index: NDArray[np.intp], bins: int) -> NDArray[
 
 def _fitted(line: Line, edges: EdgePoints, tip: NDArray[np.float64]) -> Line:
     """Return the tangent, at the end next to the nipple's level, of the slightly curved edge along a line."""
-    close = np.abs(edges.places @ line.normal - line.offset) < FIT_REACH
-    edges = EdgePoints(*(values[close] for values in edges))
     for width in FIT_WIDTHS:
         along, x = edges.places @ line.tangent, edges.places @ line.normal - line.offset
         near = np.abs(x) < width
