@@ -106,14 +106,16 @@ def _give(worker: Worker, indices: Iterator[int]) -> bool:
 
 
 def read_and_prepare(data: bytes) -> str:
-    """Return "view" or the code of the InputError."""
+    """Return "view" or the code of the InputError; a picture, which says nothing, is told its view and side."""
     from glam.config import FrameConfig
     from glam.dicom import read_view
     from glam.intake import InputError
+    from glam.picture import picture_format
     from glam.prepare import prepare
 
     try:
-        prepare(read_view(data), FrameConfig(size=126))
+        given = {"view": "CC", "laterality": "L"} if picture_format(data) else {}
+        prepare(read_view(data, **given), FrameConfig(size=126))
     except InputError as error:
         return error.code
     return "view"

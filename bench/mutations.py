@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Element, File, element_bytes, seeds, written
-from bench.samples import SYNTAXES, file_of
+from bench.samples import SYNTAXES, file_of, picture_files
 
 PIXEL_DATA, TRANSFER_SYNTAX = 0x7FE00010, 0x00020010
 VRS = (
@@ -55,6 +55,8 @@ def damaged(seed: int, index: int) -> bytes:
     if rng.random() < 0.03:
         start = (b"", bytes(128) + b"DICM", file_of()[: int(rng.integers(132, 400))])[rng.integers(3)]
         return start + rng.bytes(int(rng.integers(5000)))
+    if rng.random() < 0.05:
+        return _damaged_picture(rng)
     file = seeds()[rng.integers(len(seeds()))]
     for _ in range(rng.integers(1, 5)):
         file = MUTATIONS[rng.integers(len(MUTATIONS))](rng, file)
@@ -64,6 +66,12 @@ def damaged(seed: int, index: int) -> bytes:
     if rng.random() < 0.1:
         return data[: rng.integers(len(data) + 1)]
     return data[132:] if rng.random() < 0.05 else data
+
+
+def _damaged_picture(rng: Rng) -> bytes:
+    picture = picture_files()[rng.integers(len(picture_files()))]
+    data = _flipped(rng, picture, end=int(rng.choice([40, 200, len(picture)])))
+    return data[: rng.integers(8, len(data))] if rng.random() < 0.3 else data
 
 
 def _flipped(rng: Rng, data: bytes, *, end: int) -> bytes:

@@ -1,12 +1,14 @@
 """Small valid mammograms as DICOM, in every transfer syntax that is read."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from io import BytesIO
 from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import Dataset, FileMetaDataset, uid
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import get_encoder
@@ -130,6 +132,28 @@ def _pixel_data(pixels: NDArray[Any], syntax: str, bits: int) -> bytes:
     if order == ">" and pixels.dtype.itemsize == 1:  # 8-bit values lie in words, PS3.5 A.3
         return pixels.tobytes() if pixels.size % 2 else pixels.ravel().view("<u2").byteswap().tobytes()
     return pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+
+
+@cache
+def picture_files() -> tuple[bytes, ...]:
+    """PNG, JPEG and TIFF, of 8 and where there are such of 16 bits, with and without compression."""
+    wide, narrow = (Image.fromarray(values) for values in (breast_values(), (breast_values() >> 4).astype(np.uint8)))
+    kinds: tuple[tuple[Image.Image, dict[str, str]], ...] = (
+        (wide, {"format": "PNG"}),
+        (narrow, {"format": "PNG"}),
+        (narrow.convert("P"), {"format": "PNG"}),
+        (narrow, {"format": "JPEG"}),
+        (wide, {"format": "TIFF"}),
+        (narrow, {"format": "TIFF", "compression": "tiff_lzw"}),
+        (wide, {"format": "TIFF", "compression": "tiff_deflate"}),
+    )
+    return tuple(_saved(picture, options) for picture, options in kinds)
+
+
+def _saved(picture: Image.Image, options: dict[str, str]) -> bytes:
+    stream = BytesIO()
+    picture.save(stream, **options)
+    return stream.getvalue()
 
 
 def encoded(dataset: Dataset, syntax: str = uid.ExplicitVRLittleEndian) -> bytes:

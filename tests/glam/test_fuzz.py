@@ -7,7 +7,7 @@ from pydicom import uid
 from bench.elements import Element, File, seeds, written
 from bench.fuzz import Outcome, outcomes, read_and_prepare
 from bench.mutations import MUTATIONS, damaged
-from bench.samples import SYNTAXES
+from bench.samples import SYNTAXES, picture_files
 from glam.dicom import read_view
 from glam.intake import CODES
 
@@ -62,3 +62,14 @@ def test_nothing_is_warned_of_while_damaged_files_are_read() -> None:
         for index in range(100):
             read_and_prepare(damaged(3, index))
     assert caught == []
+
+
+def test_whole_pictures_are_read() -> None:
+    assert {read_and_prepare(data) for data in picture_files()} == {"view"}
+
+
+def test_a_picture_with_a_cut_table_of_tags_raises_no_warning() -> None:
+    narrow_tiff = picture_files()[5]
+    assert narrow_tiff[:2] == b"II"
+    for end in range(8, len(narrow_tiff), 7):
+        assert read_and_prepare(narrow_tiff[:end]) in {"view", *CODES}
