@@ -28,6 +28,12 @@ NIPPLE_SIZE = 0.12
 """A nipple is no larger than this share of the picture."""
 NIPPLE_GAP = 7
 """Pixels of darkness that may lie between a faint nipple and the skin."""
+LARGEST_BREAST = 0.98
+"""Share of the picture above which there is no air beside a body, and it is no breast."""
+SOLID = 0.6
+"""Least share of its convex hull that a breast fills."""
+SMALLEST_SIDE = 32
+"""Rows and columns, of the image or its small picture, below which nothing can be told."""
 SMALLEST_BREAST = 0.02
 """Share of the picture below which a bright body is no breast."""
 
@@ -39,6 +45,8 @@ class BreastMask(NamedTuple):
     """(rows, cols); all False where no breast can be seen."""
     inner: tuple[slice, slice]
     """Rows and columns inside any bright strips along the borders."""
+    rival: float = 0.0
+    """Area of the second largest body, as a share of the breast's."""
 
 
 class Line(NamedTuple):
@@ -97,10 +105,10 @@ def breast_mask(picture: Picture) -> BreastMask:
     inner = _inside_strips(scaled)
     if not scaled[inner].size:
         return BreastMask(mask, inner)
-    body = _largest_body(np.asarray(cv2.GaussianBlur(scaled[inner], (0, 0), 1.0), np.float32))
-    if body.mean() >= SMALLEST_BREAST:
+    body, rival = _largest_body(np.asarray(cv2.GaussianBlur(scaled[inner], (0, 0), 1.0), np.float32))
+    if SMALLEST_BREAST <= body.mean() <= LARGEST_BREAST and min(picture.shape) >= SMALLEST_SIDE and _is_solid(body):
         mask[inner] = body
-    return BreastMask(mask, inner)
+    return BreastMask(mask, inner, rival)
 
 
 def chest_wall_side(mask: Mask) -> tuple[str, float]:
@@ -140,6 +148,12 @@ def disc(radius: int) -> NDArray[np.uint8]:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).astype(np.uint8)
 
 
+def _is_solid(body: Mask) -> bool:
+    """Whether the body fills most of its convex hull, as breasts do and what noise leaves does not."""
+    places = np.argwhere(body[::4, ::4]).astype(np.int32)
+    return len(places) > SOLID * max(cv2.contourArea(cv2.convexHull(places)), 1.0)
+
+
 def _inside_strips(scaled: Picture) -> tuple[slice, slice]:
     top, bottom = _strip_width(scaled), _strip_width(scaled[::-1])
     left, right = _strip_width(scaled.T), _strip_width(scaled.T[::-1])
@@ -155,19 +169,23 @@ def _strip_width(scaled: NDArray[np.float32]) -> int:
     return int(bright[-1]) + 2 if len(bright) else 0
 
 
-def _largest_body(scaled: Picture) -> Mask:
-    """Threshold between background and tissue, cut off thin tails, keep the largest piece, fill its holes."""
+def _largest_body(scaled: Picture) -> tuple[Mask, float]:
+    """Threshold between background and tissue, cut off thin tails, keep the largest piece, fill its holes.
+
+    Return also the area of the second largest, as a share of the largest's.
+    """
     background = float(np.percentile(scaled[::2, ::2], 2))
     otsu, _ = cv2.threshold((scaled * 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     bright = scaled[scaled > otsu / 255]
     if not len(bright):
-        return np.zeros(scaled.shape, bool)
+        return np.zeros(scaled.shape, bool), 0.0
     level = background + SKIN_LEVEL * (float(bright.mean()) - background)
     binary = (scaled > level).astype(np.uint8)
     radius = round(max(scaled.shape) * GLOW_WIDTH / 4)  # of a disc in a picture of half the size
-    core = _largest_piece(_opened(binary[::2, ::2], disc(radius)))
+    core, rival = _largest_pieces(_opened(binary[::2, ::2], disc(radius)))
     near = cv2.resize(cv2.dilate(core, disc(radius + 1)), binary.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return _filled(_with_nipple(binary, _largest_piece(binary & np.asarray(near, np.uint8))))
+    body, _ = _largest_pieces(binary & np.asarray(near, np.uint8))
+    return _filled(_with_nipple(binary, body)), rival
 
 
 def _with_nipple(binary: NDArray[np.uint8], body: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -198,11 +216,14 @@ def _opened(binary: NDArray[np.uint8], kernel: NDArray[np.uint8]) -> NDArray[np.
     return np.asarray(opened, np.uint8)[pad:-pad, pad:-pad]
 
 
-def _largest_piece(binary: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _largest_pieces(binary: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """Return the largest piece, and the area of the next as a share of its own."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(binary), connectivity=8)
     if count < 2:
-        return np.zeros_like(binary)
-    return (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+        return np.zeros_like(binary), 0.0
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    *_, second, first = (0, *np.sort(areas).tolist())
+    return (labels == 1 + int(np.argmax(areas))).astype(np.uint8), second / first
 
 
 def _filled(binary: NDArray[np.uint8]) -> Mask:

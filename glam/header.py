@@ -5,7 +5,9 @@ Text attributes are read as raw bytes: pydicom's validation would quote the valu
 
 import logging
 import math
+import re
 import struct
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_MAGNIFICATION = 4.0
 """A larger factor is a slip of the pen: magnification stands reach about 2."""
+DIRECTION = re.compile(r"[APLRHF]{1,3}")
+"""Letters of a direction in the patient: anterior, posterior, left, right, head, foot. PS3.3 C.7.6.1.1.1."""
 SPACING_MM = (0.01, 2.0)
 """Detectors and scanners have 0.04 to 0.1 mm; an image that was shrunk may have a millimetre."""
 
@@ -25,18 +29,27 @@ def spacing_of(dataset: "Dataset") -> tuple[tuple[float, float] | None, str]:
     """Return the distance of rows and of columns in the breast in mm, and the attributes it came from.
 
     At the detector and divided by the magnification (PS3.3 10.7.1.3, C.8.11.7); else as calibrated, or as scanned.
-    None with an attribute: what it says is no pixel of a mammogram.
+    None with an attribute: what it says is no pixel of a mammogram, and no other one says better.
     """
+    odd = "none"
     for name in ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"):
         values = numbers(dataset, name)
         if len(values) != 2 or min(values) <= 0:
             continue
-        factor = number(dataset, "EstimatedRadiographicMagnificationFactor") or 1
-        if name == "ImagerPixelSpacing" and 1 < factor <= MAX_MAGNIFICATION:
+        source, factor = name, magnification_of(dataset)
+        if name == "ImagerPixelSpacing" and factor > 1:
             values = [value / factor for value in values]
-            name = f"{name} / EstimatedRadiographicMagnificationFactor"
-        return ((values[0], values[1]) if is_plausible_spacing(values) else None), name
-    return None, "none"
+            source = f"{name} / EstimatedRadiographicMagnificationFactor"
+        if is_plausible_spacing(values):
+            return (values[0], values[1]), source
+        odd = source
+    return None, odd
+
+
+def magnification_of(dataset: "Dataset") -> float:
+    """Return by how much the breast is enlarged on the detector; 1 where the header does not say, or says nonsense."""
+    factor = number(dataset, "EstimatedRadiographicMagnificationFactor") or 1.0
+    return factor if 1 <= factor <= MAX_MAGNIFICATION else 1.0
 
 
 def is_plausible_spacing(spacing_mm: Sequence[float]) -> bool:
@@ -55,10 +68,11 @@ def acquired_of(dataset: "Dataset") -> tuple[str, float]:
 
 def orientation_of(dataset: "Dataset") -> tuple[str, str] | None:
     """Return the directions of rows and of columns, if that is what PatientOrientation holds. PS3.3 C.7.6.1.1.1."""
-    parts = text(dataset, "PatientOrientation").split("\\")
-    if len(parts) == 2 and parts[0][:1] in ("A", "P") and parts[1]:
-        return parts[0], parts[1]
-    return None
+    parts = [part.strip() for part in text(dataset, "PatientOrientation").upper().split("\\")]
+    if len(parts) != 2 or not all(map(DIRECTION.fullmatch, parts)):
+        return None
+    row, col = parts
+    return (row, col) if row[0] in "AP" and col[0] not in "AP" else None
 
 
 def orientation_unclear(dataset: "Dataset") -> bool:
@@ -126,7 +140,39 @@ def broken_errors() -> tuple[type[Exception], ...]:
     return (*ours, NotImplementedError, EOFError, OSError, struct.error, BytesLengthException)
 
 
+LIBRARIES = r"(pydicom|PIL)(\.|$)"
+"""Whose warnings may quote a file."""
 _quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+
+
+class _Readers:
+    """Keeps one filter of pydicom's warnings as long as any thread reads: all threads share the list of filters."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+
+    def enter(self) -> None:
+        with self.lock:
+            self.count += 1
+            warnings.filterwarnings(
+                "ignore", module=r"(pydicom|PIL)(\.|$)"
+            )  # once: one that is there is moved to the front
+
+    def leave(self) -> None:
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                kept = [entry for entry in warnings.filters if not _is_ours(entry)]
+                warnings.filters[:] = kept  # pyright: ignore[reportIndexIssue]  # the list that the module reads
+
+
+def _is_ours(entry: tuple[object, ...]) -> bool:
+    action, module = entry[0], entry[3]
+    return action == "ignore" and isinstance(module, re.Pattern) and module.pattern == LIBRARIES
+
+
+_readers = _Readers()
 
 
 def _is_loud(_: logging.LogRecord) -> bool:
@@ -135,12 +181,12 @@ def _is_loud(_: logging.LogRecord) -> bool:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Drop pydicom's warnings, on stderr and in its log, while a file is read: they may quote the header."""
+    """Drop pydicom's warnings and Pillow's, on stderr and in the log, while a file is read: they may quote it."""
     logging.getLogger("pydicom").addFilter(_is_loud)  # once: the same filter is not added again
     token = _quiet.set(True)
+    _readers.enter()
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
-            yield
+        yield
     finally:
+        _readers.leave()
         _quiet.reset(token)

@@ -124,9 +124,10 @@ def _series_differs(decision: Decision, known: Sequence[Claim]) -> tuple[Finding
 
 
 def _view_code(dataset: "Dataset") -> str:
-    """Return the name of the coded view, UNKNOWN for a code outside the table, "" for none."""
+    """Return the name of the coded view, UNKNOWN for a code outside the table or for several views, "" for none."""
     names = term_names(dataset, "ViewCodeSequence", VIEW_TERMS)
-    return next((name for name in names if name != UNKNOWN), UNKNOWN if names else "")
+    known = [name for name in names if name != UNKNOWN]
+    return known[0] if len(known) == 1 else UNKNOWN if names else ""
 
 
 def _view_position(dataset: "Dataset") -> str:
@@ -158,11 +159,10 @@ def _series_side(dataset: "Dataset") -> str:
 
 def _region_side(dataset: "Dataset") -> str:
     """Return the side that modifies the anatomic region. PS3.3 10.5, PS3.16 CID 244."""
-    for holder in (*items(dataset, "AnatomicRegionSequence"), dataset):
-        for name in term_names(holder, "AnatomicRegionModifierSequence", SIDE_TERMS):
-            if name != UNKNOWN:
-                return name
-    return ""
+    holders = (*items(dataset, "AnatomicRegionSequence"), dataset)
+    named = (term_names(holder, "AnatomicRegionModifierSequence", SIDE_TERMS) for holder in holders)
+    sides = {name for names in named for name in names if name != UNKNOWN}
+    return sides.pop() if len(sides) == 1 else "B" if sides else ""
 
 
 def _frame_items(dataset: "Dataset") -> list["Dataset"]:
@@ -191,21 +191,25 @@ SIDE_TAGS: Mapping[str, Callable[["Dataset"], str]] = {
 }
 
 
-def _word_claims(dataset: "Dataset", file_name: str, meaning: Callable[[str], str]) -> list[Claim]:
+def _word_claims(dataset: "Dataset", file_name: str, meaning: Callable[[str, Sequence[str]], str]) -> list[Claim]:
     """Return what descriptions and the file name say; nothing for one that names several, or none."""
     texts = {name: text(dataset, name) for name in ("SeriesDescription", "ProtocolName")} | {"file name": file_name}
     claims: list[Claim] = []
     for source, said in texts.items():
-        named = {value for word in re.findall(r"[A-Z0-9]+", said.upper()) if (value := meaning(word))}
+        words = re.findall(r"[A-Z0-9]+", said.upper())
+        named = {value for word in words if (value := meaning(word, words))}
         claims += [Claim(value, source) for value in named if len(named) == 1]
     return claims
 
 
-def _view_of_word(word: str) -> str:
+def _view_of_word(word: str, _: Sequence[str] = ()) -> str:
     match = WORD.fullmatch(word)
     return (match[2] or "") if match else ""
 
 
-def _side_of_word(word: str) -> str:
+def _side_of_word(word: str, words: Sequence[str]) -> str:
+    """Return the side; a lone letter, which may be an initial, counts beside a view only."""
     match = WORD.fullmatch(word)
+    if word in SIDES and not any(map(_view_of_word, words)):
+        return ""
     return SIDE_OF_WORD.get(match[1] or "", "") if match else ""

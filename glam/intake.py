@@ -118,7 +118,14 @@ CODES: Mapping[str, Code] = {
         "neither pectoral muscle nor nipple was seen: the angle {angle} degrees, usual for MLO views, was taken"
     ),
     "no_nipple": _info("no nipple is seen in profile: the axis ends at the foremost point of the skin"),
-    "clipped": _warning("the breast runs out of the image in front: what lies outside is not in the answer"),
+    "clipped": _warning("the breast runs out of the image: what lies outside it is not in the answer"),
+    "second_body": _warning("there is a second bright body as large as a breast: the larger one was taken"),
+    "unusual_hanging": _warning(
+        "by PatientOrientation and side the image is mirrored or on its head: this was followed; is the side right?"
+    ),
+    "odd_size": _warning(
+        "by the pixel spacing it is {length} mm from chest wall to nipple: is the spacing right, and is it a breast?"
+    ),
     "length_as_scale": _info("without a pixel spacing the distance from chest wall to nipple was taken as {length} mm"),
     "outside_square": _info("{percent} % of the breast lie outside the model's square"),
 }

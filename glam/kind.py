@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glam.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS, term_names
-from glam.header import items, number, orientation_unclear, text
+from glam.header import items, magnification_of, number, orientation_unclear, text
 from glam.identity import SPECIMEN
 from glam.intake import Finding, finding, input_error
 
@@ -19,6 +19,7 @@ STORAGE = "1.2.840.10008.5.1.4.1.1."
 """What the UIDs of all storage classes begin with. PS3.4 B.5."""
 MG_FOR_PRESENTATION = f"{STORAGE}1.2"
 MG_FOR_PROCESSING = f"{STORAGE}1.2.1"
+DX_FOR_PROCESSING = f"{STORAGE}1.1.1"
 TOMOSYNTHESIS = (f"{STORAGE}13.1.3", f"{STORAGE}13.1.4", f"{STORAGE}13.1.5")
 """The volume, and the projections it is made from."""
 CT = f"{STORAGE}2"
@@ -90,18 +91,18 @@ def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
     """Return the modifiers of the view, which stand in its item or, with some vendors, beside it. PS3.3 C.8.11.7."""
     holders = (*items(dataset, "ViewCodeSequence"), dataset)
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
-    if (number(dataset, "EstimatedRadiographicMagnificationFactor") or 1) >= MAGNIFIED:
+    if magnification_of(dataset) >= MAGNIFIED:
         names.append("magnification")
     return tuple(dict.fromkeys(names))
 
 
 def _image_type(dataset: "Dataset") -> tuple[str, ...]:
-    return tuple(text(dataset, "ImageType").upper().split("\\"))
+    return tuple(value.strip() for value in text(dataset, "ImageType").upper().split("\\"))
 
 
 def _says(keyword: str, *values: str) -> Test:
     """Return a test for an attribute with one of some values."""
-    return lambda dataset: text(dataset, keyword).upper() in values
+    return lambda dataset: any(value.strip() in values for value in text(dataset, keyword).upper().split("\\"))
 
 
 def _mentions(pattern: str) -> Test:
@@ -122,10 +123,12 @@ def _is_synthetic(dataset: "Dataset") -> bool:
 def _is_tomosynthesis(dataset: "Dataset") -> bool:
     """Return whether this is a volume, its projections, or one of the two older disguises of a volume."""
     sop_class = text(dataset, "SOPClassUID")
-    of_breast = text(dataset, "Modality") == "MG" or text(dataset, "BodyPartExamined") == "BREAST"
+    of_breast = _says("Modality", "MG")(dataset) or _says("BodyPartExamined", "BREAST")(dataset)
     disguised = sop_class == CT or (sop_class.startswith(SECONDARY_CAPTURE) and HOLOGIC_VOLUME in dataset)
-    many = _has_frames(dataset) and any(value.startswith("TOMO") for value in _image_type(dataset))
-    return sop_class in TOMOSYNTHESIS or (of_breast and disguised) or many
+    types = _image_type(dataset)
+    volume = any(value.startswith("TOMO") for value in types)
+    part = volume and "GENERATED_2D" not in types and not (types[0] == "DERIVED" and types[2:3] == ("TOMOSYNTHESIS",))
+    return sop_class in TOMOSYNTHESIS or (of_breast and disguised) or (volume and _has_frames(dataset)) or part
 
 
 def _has_frames(dataset: "Dataset") -> bool:
@@ -141,16 +144,16 @@ def _is_no_image(dataset: "Dataset") -> bool:
 
 
 def _is_for_processing(dataset: "Dataset") -> bool:
-    intent = text(dataset, "PresentationIntentType")
-    return text(dataset, "SOPClassUID") == MG_FOR_PROCESSING or intent == "FOR PROCESSING"
+    processing = (MG_FOR_PROCESSING, DX_FOR_PROCESSING)
+    return text(dataset, "SOPClassUID") in processing or _says("PresentationIntentType", "FOR PROCESSING")(dataset)
 
 
 def _is_no_mammogram(dataset: "Dataset") -> bool:
     """Return whether this is neither digital mammogram nor film: secondary capture, or radiograph of the breast."""
     if text(dataset, "SOPClassUID") == MG_FOR_PRESENTATION:
         return False
-    modality, part = text(dataset, "Modality"), text(dataset, "BodyPartExamined")
-    return modality not in FILM_MODALITIES or (modality != "MG" and part != "BREAST")
+    of_breast = _says("Modality", "MG")(dataset) or _says("BodyPartExamined", "BREAST")(dataset)
+    return not (of_breast and _says("Modality", *FILM_MODALITIES)(dataset))
 
 
 def _is_film(dataset: "Dataset") -> bool:
@@ -158,7 +161,7 @@ def _is_film(dataset: "Dataset") -> bool:
 
 
 def _is_colour(dataset: "Dataset") -> bool:
-    said = text(dataset, "PhotometricInterpretation")
+    said = text(dataset, "PhotometricInterpretation").upper()
     return (number(dataset, "SamplesPerPixel") or 1) > 1 or said.startswith(("RGB", "YBR", "PALETTE"))
 
 

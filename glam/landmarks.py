@@ -16,6 +16,8 @@ Source = Literal["muscle", "nipple", "usual", "chest wall"]
 
 FAR_FROM_USUAL_DEG = 25.0
 """An axis that the skin around the nipple gives is not believed beyond this difference from the usual angle."""
+MIN_DEPTH = 0.12
+"""What lies in front of a pectoral line is at least this deep, as a share of the breast's height."""
 SURE_MUSCLE = 0.35
 """A muscle found only in the picture turned over must be at least so clear."""
 
@@ -51,7 +53,7 @@ def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> Found:
     if view == "CC" or not aligned:
         line = breast.chest_wall(upright.mask)
         return Found(upright, *_with_nipple(upright, line, "chest wall", find_nipple(upright.mask, 0.0)))
-    line = pectoral.pectoral_line(upright.picture, upright.mask)
+    line = _believed(pectoral.pectoral_line(upright.picture, upright.mask), upright.mask)
     odd: tuple[Finding, ...] = ()
     if line is None and (over := _line_upside_down(upright)) is not None:
         upright, line = over
@@ -64,6 +66,14 @@ def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> Found:
         odd = (*odd, finding(code, angle=f"{line.angle_deg:.0f}"))
     landmarks, unseen = _with_nipple(upright, line, source, nipple)
     return Found(upright, landmarks, (*odd, *unseen))
+
+
+def _believed(line: Line | None, mask: Mask) -> Line | None:
+    """Return the line, unless it would leave next to nothing of the breast in front of it."""
+    if line is None:
+        return None
+    depth = float((breast.skin_points(mask) @ line.normal).max()) - line.offset
+    return line if depth > MIN_DEPTH * np.count_nonzero(mask.any(axis=1)) else None
 
 
 def _with_nipple(upright: Upright, line: Line, source: Source, nipple: Nipple) -> tuple[Landmarks, tuple[Finding, ...]]:

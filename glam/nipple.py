@@ -24,6 +24,8 @@ MIN_HEIGHT = 0.012
 """A nipple stands out of the skin by at least this share of the chest-nipple length; less is the skin's own shape."""
 CLEAR_HEIGHT = 0.04
 """One that stands out so far is certain."""
+BORDER = 0.03
+"""No nipple is so near the upper or lower border, as a share of the picture's height: there the skin is cut."""
 CHORD = 0.27
 """How far from the nipple the skin tells where the breast points to, as a share of the chest-nipple length."""
 
@@ -67,6 +69,8 @@ def find_nipple(mask: Mask, angle_deg: float) -> Nipple:
     best = int(np.argmax(heights * np.exp(-0.5 * (bins / USUAL_DEG) ** 2)))
     height = float(heights[best])
     near = skin[np.abs(angle - bins[best]) <= STEP_DEG]
+    border = BORDER * len(mask)
+    near = near[(near[:, 1] > border) & (near[:, 1] < len(mask) - border)]
     if height < MIN_HEIGHT or not len(near):
         return Nipple(float(tip[0]), float(tip[1]), 0.0)
     x, y = _furthest(near - centre, Line(angle_deg + float(bins[best]), 0.0, 0.0)) + centre

@@ -36,6 +36,8 @@ OUTLINE_SHARE = 0.03
 """A row belongs to the breast box when the breast fills at least this share of the widest row."""
 USUAL_LENGTH_MM = 100.0
 """What a chest-nipple length is taken for where a frame of millimetres has no pixel spacing."""
+LENGTHS_MM = (20.0, 250.0)
+"""Chest-nipple lengths that breasts have."""
 AHEAD_SHARE = 0.02
 """Share of the square before the nipple, in frames that are laid out from it: no nipple is the foremost point."""
 OUTSIDE_SHARE = 0.03
@@ -71,7 +73,7 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
     rows, cols = view.pixels.shape
     frame = geometry.make_frame(geometry.compose(upright.matrix, laid), size=config.size, rows=rows, cols=cols)
     inside = _warp(tissue.astype(np.float32), laid, config.size, border=cv2.BORDER_CONSTANT) >= 0.5
-    pixels, limits = _grey(_resample(view.pixels, frame, _stored_box(tissue, upright.matrix)), inside)
+    pixels, limits = _grey(_resample(view.pixels, frame), inside)
     steps: dict[str, float | str] = {
         "angle_deg": line.angle_deg,
         "angle_from": marks.source,
@@ -116,8 +118,11 @@ def _tissue_box(tissue: Mask, turned: Matrix, length: float | None) -> Box:
 
 def _pixel_mm(mm: float | None, length: float, config: FrameConfig) -> tuple[float, tuple[Finding, ...]]:
     """Return the width of a small picture's pixel; without a spacing the chest-nipple length gives the scale."""
-    if mm is not None or not config.in_mm:
-        return mm or 1.0, ()
+    if mm is not None:
+        plausible = LENGTHS_MM[0] <= length * mm <= LENGTHS_MM[1]
+        return mm, () if plausible else (finding("odd_size", length=f"{length * mm:.0f}"),)
+    if not config.in_mm:
+        return 1.0, ()
     return USUAL_LENGTH_MM / max(length, 1.0), (finding("length_as_scale", length=f"{USUAL_LENGTH_MM:.0f}"),)
 
 
@@ -173,24 +178,12 @@ def _cut_off(inside: Mask, tissue: Mask, laid: Matrix) -> tuple[Finding, ...]:
     return (finding("outside_square", percent=f"{100 * outside:.0f}"),) if outside > OUTSIDE_SHARE else ()
 
 
-def _stored_box(tissue: Mask, matrix: Matrix) -> Box:
-    """Return the box around the breast in stored pixels, a little larger than the small picture can tell."""
-    rows, cols = (np.flatnonzero(tissue.any(axis=axis)) for axis in (1, 0))
-    ends = [[cols[0] - 2, rows[0] - 2], [cols[-1] + 3, rows[-1] + 3]]
-    corners = geometry.transform(np.linalg.inv(matrix).astype(np.float64), ends)
-    return Box(*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
-
-
-def _resample(pixels: NDArray[np.uint16], frame: Frame, box: Box) -> Picture:
-    """Return the square in [0, 1]: crop, average whole pixels down to about the square's scale, then one warp.
-
-    Outside the box the last rows and columns repeat.
-    """
+def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
+    """Return the square in [0, 1]: crop, average whole pixels down to about the square's scale, then one warp."""
     size = frame.size
     corners = frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
-    first, last = np.maximum(corners.min(axis=0) - 1, box[:2]), np.minimum(corners.max(axis=0) + 1, box[2:])
-    left, top = np.clip(np.floor(first).astype(int), 0, (frame.cols - 1, frame.rows - 1))
-    right, bottom = np.clip(np.ceil(last).astype(int), (left + 1, top + 1), (frame.cols, frame.rows))
+    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, (frame.cols - 1, frame.rows - 1))
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, (left + 1, top + 1), (frame.cols, frame.rows))
     # How much of the square a step along a stored row or column covers; its inverse is what one pixel averages.
     reach = np.linalg.norm(frame.to_square_matrix[:2, :2], axis=0)
     across, down = (max(1, round(1 / float(step))) for step in reach)

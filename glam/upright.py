@@ -15,6 +15,10 @@ SURE_SIDE = 0.3
 """From this confidence on the pixels say where the chest wall is, and not the header."""
 SQUARE_PIXELS = 0.01
 """Rows and columns whose distances differ by less than this share are taken for equal."""
+RIVAL_SHARE = 0.5
+"""A second body of at least this share of the breast's area is told."""
+CUT_ROW_SHARE = 0.6
+"""Share of the breast's depth at which its lower or upper end along a border is a cut."""
 CUT_SHARE = 0.25
 """A breast is cut when it runs along a border where it should not for this share of its own extent."""
 
@@ -57,9 +61,15 @@ def make_upright(view: View) -> Upright:
     )
     if side == "right":
         upright = _mirrored(upright)
-    upright = turned_over(upright) if _is_upside_down(view) else upright
-    cut = _is_cut(upright.mask, found.inner, mirrored=side == "right")
-    return upright._replace(findings=(*odd, finding("clipped"))) if cut else upright
+    if _is_upside_down(view):
+        upright = turned_over(upright)
+    if _hangs_unusually(view):
+        odd = (*odd, finding("unusual_hanging"))
+    if _is_cut(upright.mask, found.inner, view, mirrored=side == "right"):
+        odd = (*odd, finding("clipped"))
+    if found.rival > RIVAL_SHARE:
+        odd = (*odd, finding("second_body"))
+    return upright._replace(findings=odd)
 
 
 def turned_over(upright: Upright) -> Upright:
@@ -103,8 +113,20 @@ def _is_upside_down(view: View) -> bool:
     return upward in view.orientation[1]
 
 
-def _is_cut(mask: Mask, inner: tuple[slice, slice], *, mirrored: bool) -> bool:
-    """Whether the breast runs out of the picture in front, where no view of a breast should end."""
+def _hangs_unusually(view: View) -> bool:
+    """Whether the header says that the image is mirrored or stands on its head; a wrong side looks the same."""
+    if not view.orientation:
+        return False
+    usual = {"L": "A", "R": "P"}[view.laterality]
+    return not view.orientation[0].startswith(usual) or _is_upside_down(view)
+
+
+def _is_cut(mask: Mask, inner: tuple[slice, slice], view: View, *, mirrored: bool) -> bool:
+    """Whether the breast runs out of the picture in front, below, or in a CC view above: no view should end there."""
+    rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     front = mask.shape[1] - 1 - inner[1].start if mirrored else inner[1].stop - 1
-    height = np.count_nonzero(mask.any(axis=1))
-    return bool(np.count_nonzero(mask[:, front]) > CUT_SHARE * height)
+    ahead = np.count_nonzero(mask[:, front]) > CUT_SHARE * len(rows)
+    ends = (rows[0], rows[-1]) if view.view == "CC" else (rows[-1],)
+    outer = (inner[0].start, inner[0].stop - 1, len(mask) - inner[0].stop, len(mask) - 1 - inner[0].start)
+    beyond = any(end in outer and np.count_nonzero(mask[end]) > CUT_ROW_SHARE * len(cols) for end in ends)
+    return bool(ahead or beyond)

@@ -141,10 +141,38 @@ def test_an_image_stored_upside_down_is_turned() -> None:
     np.testing.assert_allclose(prepare(turned, CONFIG).pixels, prepare(upright, CONFIG).pixels, atol=0.02)
 
 
-def test_a_mirrored_image_whose_header_says_so_is_no_conflict() -> None:
+def test_a_mirrored_image_whose_header_says_so_is_no_conflict_but_told() -> None:
     view = gradient_view()
     flipped = replace(view, pixels=np.ascontiguousarray(view.pixels[:, ::-1]), orientation=("P", "R"))
-    assert codes(prepare(flipped, CONFIG)) == ["no_nipple"]
+    assert codes(prepare(flipped, CONFIG)) == ["unusual_hanging", "no_nipple"]
+    assert codes(prepare(replace(view, orientation=("A", "R")), CONFIG)) == ["no_nipple"]
+
+
+def test_a_side_that_contradicts_the_orientation_is_told(left: Pair) -> None:
+    for projection in (left.cc, left.mlo):
+        view = view_of(projection)
+        assert "unusual_hanging" not in codes(prepare(view, CONFIG))
+        assert "unusual_hanging" in codes(prepare(replace(view, laterality="R"), CONFIG))
+
+
+def test_two_breasts_in_one_image_are_told() -> None:
+    view = gradient_view()
+    wide = np.concatenate([view.pixels, np.zeros_like(view.pixels[:, :80]), view.pixels[:, ::-1]], axis=1)
+    assert "second_body" in codes(prepare(replace(view, pixels=wide), CONFIG))
+    assert "second_body" not in codes(prepare(view, CONFIG))
+
+
+def test_a_breast_of_no_size_of_breasts_is_told() -> None:
+    view = replace(gradient_view(), spacing_mm=(0.4, 0.4))
+    assert "odd_size" not in codes(prepare(view, CONFIG))
+    assert "odd_size" in codes(prepare(replace(view, spacing_mm=(0.02, 0.02)), CONFIG))
+
+
+def test_noise_is_no_breast() -> None:
+    noise = np.random.default_rng(0).integers(0, WHITE, (800, 640)).astype(np.uint16)
+    with pytest.raises(InputError) as caught:
+        prepare(View(pixels=noise, view="CC", laterality="L"), CONFIG)
+    assert caught.value.code == "no_breast"
 
 
 def test_with_neither_muscle_nor_nipple_the_usual_angle_is_taken_and_told() -> None:
@@ -176,6 +204,8 @@ def test_a_breast_that_runs_out_in_front_is_told() -> None:
     view = gradient_view()
     assert "clipped" not in codes(prepare(view, CONFIG))
     assert "clipped" in codes(prepare(replace(view, pixels=view.pixels[:, :220]), CONFIG))
+    assert "clipped" in codes(prepare(replace(view, pixels=view.pixels[:400]), CONFIG))
+    assert "clipped" in codes(prepare(replace(view, pixels=view.pixels[200:]), CONFIG))
 
 
 @pytest.mark.parametrize("name", ["cc", "mlo"])
