@@ -126,21 +126,27 @@ class Inspect:
         """Print what was found, of each file and of each breast; nothing of it is a value of the patient."""
         if not self.files:
             raise UsageError("name one DICOM file or more")
-        if self.png is not None and len(self.files) > MAX_DRAWN:
-            raise UsageError(f"--png draws up to {MAX_DRAWN} files: name fewer, or leave it out")
+        self._check_png()
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.inspection import inspect_file, report, save_pictures
 
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)
         given = {"view": self.view, "laterality": self.laterality}
         frame, drawn = bundle.model.frame, self.png is not None
-        outcomes = {path: inspect_file(path, frame, given, drawn=drawn) for path in self.files}
-        if self.png is not None:
-            save_pictures(self.png, outcomes)
+        outcomes = [(path, inspect_file(path, frame, given, drawn=drawn)) for path in self.files]
         answer, refused = report(outcomes, bundle)
         print_json(answer)
+        if self.png is not None:
+            save_pictures(self.png, outcomes)
         if refused:
             raise ValueError("\n".join([f"{len(refused)} of {len(outcomes)} files cannot be used", *refused]))
+
+    def _check_png(self) -> None:
+        """Refuse before any file is read what could not be drawn after it."""
+        if self.png is not None and len(self.files) > MAX_DRAWN:
+            raise UsageError(f"--png draws up to {MAX_DRAWN} files: name fewer, or leave it out")
+        if self.png is not None and (self.png.suffix.lower() != ".png" or not self.png.parent.is_dir()):
+            raise UsageError(f"--png {self.png} is not a .png file in a folder that exists")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,9 +155,7 @@ class _Readers:
     def enter(self) -> None:
         with self.lock:
             self.count += 1
-            warnings.filterwarnings(
-                "ignore", module=r"(pydicom|PIL)(\.|$)"
-            )  # once: one that is there is moved to the front
+            warnings.filterwarnings("ignore", module=LIBRARIES)  # once: one that is there is moved to the front
 
     def leave(self) -> None:
         with self.lock:

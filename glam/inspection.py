@@ -42,6 +42,10 @@ class Inspected:
     picture: "Image.Image | None"
 
 
+Outcome = tuple[Path, Inspected | Refusal]
+"""A file and what became of it."""
+
+
 def inspect_file(
     path: Path, config: FrameConfig, given: Mapping[str, str | None], *, drawn: bool
 ) -> Inspected | Refusal:
@@ -79,13 +83,13 @@ def view_facts(view: View, made: ModelInput) -> JsonDict:
     }
 
 
-def report(outcomes: Mapping[Path, Inspected | Refusal], bundle: "Bundle") -> tuple[JsonDict, list[str]]:
+def report(outcomes: Sequence[Outcome], bundle: "Bundle") -> tuple[JsonDict, list[str]]:
     """Return the JSON of all files and of each breast, and a line for each file that cannot be used.
 
     Where `prepare_sha` is not the bundle's own, its model was trained on images that were prepared otherwise.
     """
     entries: list[JsonDict] = []
-    for path, done in outcomes.items():
+    for path, done in outcomes:
         entries.append({"file": str(path)} | (vars(done) if isinstance(done, Refusal) else done.facts))
     made_for = {"name": bundle.name, "version": bundle.version, "prepare_sha": bundle.prepare_sha}
     answer = {
@@ -94,21 +98,21 @@ def report(outcomes: Mapping[Path, Inspected | Refusal], bundle: "Bundle") -> tu
         "prepare_sha": prepare_sha(bundle.model.frame),
         "bundle": made_for,
     }
-    return answer, [f"{path}: {done}" for path, done in outcomes.items() if isinstance(done, Refusal)]
+    return answer, [f"{path}: {done}" for path, done in outcomes if isinstance(done, Refusal)]
 
 
-def save_pictures(png: Path, outcomes: Mapping[Path, Inspected | Refusal]) -> None:
+def save_pictures(png: Path, outcomes: Sequence[Outcome]) -> None:
     """Write the pictures of the files that can be used, one below the other; no file where there are none."""
     from glam.inspection_picture import stack
 
-    pictures = [done.picture for done in outcomes.values() if isinstance(done, Inspected) and done.picture]
+    pictures = [done.picture for _, done in outcomes if isinstance(done, Inspected) and done.picture]
     if pictures:
         stack(pictures).save(png)
 
 
-def breast_entries(outcomes: Mapping[Path, Inspected | Refusal]) -> dict[str, JsonDict]:
+def breast_entries(outcomes: Sequence[Outcome]) -> dict[str, JsonDict]:
     """Return, for each side that was seen, which files make the pair and what is odd about it, or why there is none."""
-    seen = [(path, done.view) for path, done in outcomes.items() if isinstance(done, Inspected)]
+    seen = [(path, done.view) for path, done in outcomes if isinstance(done, Inspected)]
     sides = sorted({view.laterality for _, view in seen})
     return {side: _breast_entry([(path, view) for path, view in seen if view.laterality == side]) for side in sides}
 

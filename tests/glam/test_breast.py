@@ -114,10 +114,8 @@ def test_a_picture_too_small_for_its_strips_has_no_breast_or_a_mask_within_it(sh
     assert not found.mask.any() or found.mask[found.inner].sum() == found.mask.sum()
 
 
-def test_a_ragged_body_and_one_without_air_are_no_breasts() -> None:
+def test_a_ragged_body_is_no_breast() -> None:
     y, x = np.mgrid[:512, :400]
     cross = np.where((np.abs(x - 60) < 50) | (np.abs(y - 256) < 50), 0.5, 0).astype(np.float32)
     assert not breast.breast_mask(cross).mask.any()
-    full = (0.5 + 0.001 * x).astype(np.float32)
-    assert not breast.breast_mask(full).mask.any()
     assert breast.breast_mask(half_ellipse()).mask.any()

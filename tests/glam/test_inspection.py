@@ -140,3 +140,16 @@ def test_too_many_pictures_are_a_wrong_command_line(tmp_path: Path) -> None:
         Inspect(files=files, png=tmp_path / "seen.png").run()
     with pytest.raises(UsageError, match="one DICOM file or more"):
         Inspect(files=()).run()
+
+
+def test_a_file_named_twice_is_reported_twice(mammograms: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    Inspect(files=(mammograms["L_CC"], mammograms["L_CC"])).run()
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["files"]) == 2
+    assert [found["code"] for found in answer["breasts"]["L"]["findings"]] == ["same_view_twice", "lone_view"]
+
+
+@pytest.mark.parametrize("png", ["missing/seen.png", "seen.xyz", "seen"])
+def test_a_picture_that_cannot_be_written_is_refused_before_any_file_is_read(png: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="in a folder that exists"):
+        Inspect(files=(tmp_path / "absent.dcm",), png=tmp_path / png).run()

@@ -70,10 +70,19 @@ def test_labels_and_strips_lie_outside_the_truth() -> None:
 
 
 def test_every_difficulty_is_among_varied_phantoms() -> None:
-    truths = [draw_pair(seed, replace(varied(), px_mm=0.96)).mlo.truth for seed in range(24)]
-    assert min(t.theta_deg for t in truths) + 25 >= 30  # rolled by up to some 25 degrees beyond the gantry's 30
-    assert any(t.pectoral_line is None for t in truths)
-    assert any(t.pectoral_line is not None for t in truths)
+    coarse = replace(varied(), px_mm=0.96)
+    still = replace(coarse, difficulty=Difficulty())
+    truths = [draw_pair(seed, coarse).mlo.truth for seed in range(24)]
+    angles = [float(np.degrees(draw_breast(seed, still).geometry["MLO"].theta)) for seed in range(24)]
+    assert 30 <= min(angles) < 38
+    assert 50 < max(angles) <= 60
+    rolled = [truth.theta_deg - angle for truth, angle in zip(truths, angles, strict=True)]
+    assert 4 < np.std(rolled) < 14
+    noises = [quanta_factor(seed, "CC", varied()) for seed in range(24)]
+    assert 0.25 <= min(noises) < 0.4
+    assert 0.8 < max(noises) <= 1
+    assert any(truth.pectoral_line is None for truth in truths)
+    assert any(truth.pectoral_line is not None for truth in truths)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 from dataclasses import fields, replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from glam.config import FrameConfig, FrameKind
 from glam.dicom import WHITE, View
+from glam.geometry import cell_polygon
 from glam.intake import InputError, finding
 from glam.phantom.dicom_file import view_of
 from glam.phantom.options import Difficulty, PhantomOptions
@@ -95,8 +97,8 @@ def test_the_same_tissue_falls_into_the_same_column_of_both_views() -> None:
             truth.append(projection.truth.nipple_distance_mm(points) / projection.truth.pnl_mm)
         ours.append(np.abs(columns[0] - columns[1]))
         oracle.append(np.abs(truth[0] - truth[1]))
-    assert np.median(oracle) < np.median(ours) + 0.005  # positioning moves tissue, whoever aligns
-    assert np.median(ours) < 0.04
+    assert np.median(ours) < 1.2 * np.median(oracle)  # positioning moves tissue, whoever aligns
+    assert np.percentile(ours, 95) < 1.35 * np.percentile(oracle, 95)
 
 
 def test_the_muscle_is_out_of_the_square(left: Pair) -> None:
@@ -322,3 +324,20 @@ def test_the_hash_follows_every_parameter() -> None:
     assert {name for change in changes for name in change} == {field.name for field in fields(FrameConfig)}
     assert len({prepare_sha(replace(CONFIG, **change)) for change in changes}) == len(changes)
     assert prepare_sha(CONFIG) == prepare_sha(FrameConfig(size=252, kind="stretch"))
+
+
+@pytest.mark.parametrize("kind", get_args(FrameKind))
+@pytest.mark.parametrize("align_mlo", [True, False])
+@pytest.mark.parametrize("name", ["cc", "mlo"])
+def test_every_frame_leads_back_and_its_cells_lie_on_the_image(
+    right: Pair, kind: FrameKind, align_mlo: bool, name: str
+) -> None:
+    projection = getattr(right, name)
+    made = prepare(view_of(projection), FrameConfig(size=98, kind=kind, align_mlo=align_mlo))
+    rows, cols = projection.pixels.shape
+    points = np.random.default_rng(0).uniform((0, 0), (cols, rows), (50, 2))
+    np.testing.assert_allclose(made.frame.to_pixels(made.frame.to_square(points)), points, atol=0.5)
+    for row, col in np.ndindex(9, 9):
+        polygon = cell_polygon(made.frame, 9, row, col)
+        assert (polygon >= 0).all()
+        assert (polygon <= (cols, rows)).all()
