@@ -89,7 +89,7 @@ def _run_lengths(stream: Bytes, samples: NDArray[Any]) -> NDArray[Any]:
     from imagecodecs import dicomrle_decode
 
     check_run_lengths(stream, segments=samples.itemsize)
-    filled = _checked(dicomrle_decode, stream, dtype=samples.dtype, out=memoryview(samples).cast("B"))
+    filled = _checked(dicomrle_decode, stream, dtype=samples.dtype, out=samples.view(np.uint8).data)
     if len(filled) != samples.nbytes:
         raise ValueError("a segment is cut short")
     return samples

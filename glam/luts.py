@@ -1,6 +1,6 @@
 """Look-up tables of a header: the Modality LUT or rescale, and the tables of VOI LUTs."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from glam import header
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Values = NDArray[np.float64]
+Values = NDArray[np.floating[Any]]
 
 MAX_ENTRIES = 2**16
 """What an entry count of 0 stands for."""
@@ -36,7 +36,7 @@ def looked_up(lut: "Dataset", modality: Values) -> Values:
     return _through(table, first, modality) / (2.0**bits - 1)
 
 
-def _through(table: NDArray[np.int64], first: int, values: NDArray[np.float64] | NDArray[np.int64]) -> Values:
+def _through(table: NDArray[np.int64], first: int, values: Values | NDArray[np.int64]) -> Values:
     """Look values up; those outside the table get its first or last entry."""
     index = np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.intp)
     return table[index].astype(np.float64)

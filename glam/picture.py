@@ -32,7 +32,7 @@ COLOUR_MODES = ("RGB", "RGBA", "LA", "P")
 class Stored(NamedTuple):
     """The grey values of a picture."""
 
-    values: NDArray[np.uint8] | NDArray[np.uint16]
+    values: NDArray[np.uint8 | np.uint16]
     """(rows, cols)"""
     format: str
 
@@ -99,7 +99,7 @@ def _check(picture: "Image", where: str) -> None:
         raise input_error("multi_frame", where)
 
 
-def _grey_values(picture: "Image", where: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _grey_values(picture: "Image", where: str) -> NDArray[np.uint8 | np.uint16]:
     """Return (rows, cols) of 8 or 16 bits; colours only where they are shades of grey."""
     if picture.mode in GREY_MODES:
         values = np.asarray(picture)

@@ -99,16 +99,16 @@ def _whole(dataset: "Dataset", keyword: str, allowed: range, where: str, *, abse
     found = header.number(dataset, keyword)
     if found is None and absent is not None and not header.text(dataset, keyword):
         return absent
-    if found not in allowed:
+    if found is None or found not in allowed:
         raise input_error("bad_value", where, attribute=keyword)
     return int(found)
 
 
 def _syntax_of(dataset: "Dataset", where: str) -> str:
     """Return the transfer syntax: the file's word, else how the header turned out to be written."""
-    from pydicom import uid
+    from pydicom import Dataset, uid
 
-    named = header.text(getattr(dataset, "file_meta", {}), "TransferSyntaxUID")
+    named = header.text(getattr(dataset, "file_meta", Dataset()), "TransferSyntaxUID")
     if named:
         return named
     element = dataset.get_item("PixelData")

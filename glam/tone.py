@@ -15,7 +15,7 @@ from glam import header
 from glam.breast import breast_mask, small
 from glam.config import VoiPolicy
 from glam.dicom import WHITE
-from glam.luts import looked_up, modality_values
+from glam.luts import Values, looked_up, modality_values
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from glam.pixels import Layout
 
 Table = NDArray[np.uint16]
-Values = NDArray[np.float64]
 
 BREAST_RANGE = "breast range"
 """How the grey values were windowed where the header does not say, or is not asked."""
 SATURATED_SHARE = 0.05
 """Share of the tissue at its largest value from which an image is called saturated."""
-SAMPLES_A_SIDE = 400
+SAMPLES_A_SIDE = 200
 """What polarity and saturation are judged by: every so many rows and columns."""
 
 
