@@ -10,7 +10,6 @@ with the same decoder and one cv2.resize of INTER_AREA. Times are CPU seconds, m
 import argparse
 import gc
 import multiprocessing
-import resource
 import statistics
 import threading
 import time
@@ -134,21 +133,11 @@ def reading_ratios(files: dict[str, Files], *, rounds: int) -> dict[str, dict[st
     return ratios
 
 
-def peak_ratio(data: bytes, small: bytes) -> float:
-    """How many times the decoded image a process needs to read and prepare it, the file in memory included.
-
-    A small file goes first, so that what is imported on the way does not count.
-    """
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        before = pool.apply(_peak_bytes, (small,))
-        after = pool.apply(_peak_bytes, (data,))
-    return (after - before) / (2 * SHAPE[0] * SHAPE[1])
-
-
-def _peak_bytes(data: bytes) -> int:
-    cv2.setNumThreads(1)
-    ours(data)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak_ratio(data: bytes) -> float:
+    """How many times the decoded image a process needs to read and prepare it, the file in memory included."""
+    with _worker(data) as pool:
+        pool.apply(_repeat, (1,))
+        return (pool.apply(_peak_bytes) + len(data)) / (2 * SHAPE[0] * SHAPE[1])
 
 
 def scaling(data: bytes, *, repeats: int, rounds: int) -> float:
@@ -193,7 +182,7 @@ def _in_threads(repeats: int) -> None:
         thread.join()
 
 
-def _peak_bytes(data: bytes) -> int:
+def _peak_bytes() -> int:
     """Bytes by which reading and preparing once raises the process's resident memory at its highest, proc(5)."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the highest mark begins anew; ru_maxrss would keep the parent's
@@ -217,11 +206,10 @@ def main() -> None:
     projections = {"CC": large(pair.cc), "MLO": large(pair.mlo)}
     with TemporaryDirectory() as folder:
         files = {name: files_of(one, Path(folder) / "image.dcm") for name, one in projections.items()}
-        small = files_of(pair.mlo, Path(folder) / "small.dcm")
     views = {name: view_of(one) for name, one in projections.items()}
     against_recipe = preparation_ratios(views, rounds=rounds)
     against_resize = reading_ratios(files, rounds=rounds)
-    peaks = {syntax: peak_ratio(files["MLO"][syntax], small[syntax]) for syntax in SYNTAXES}
+    peaks = {syntax: peak_ratio(files["MLO"][syntax]) for syntax in SYNTAXES}
     threads = {
         syntax: scaling(files["MLO"][syntax], repeats=2 * rounds, rounds=3) for syntax in ("RLE", "uncompressed")
     }
