@@ -34,7 +34,7 @@ FIT_WIDTHS = (8.0, 6.0, 5.0)
 """How far from the line, in pixels of the small picture, an edge counts in each round of the fit."""
 FIT_REACH = 40.0
 """No round of the fit moves the line further than this, in pixels of the small picture."""
-SPARSE = 3
+SPARSE = 4
 """The search for a line looks at every so many rows and columns; the fit at all."""
 SMALLEST_REGION = 400
 """Pixels in which an edge may be looked for."""
@@ -67,7 +67,7 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     coarse = _edge_points(smooth, region & _every(SPARSE, mask.shape))
 
     def line_at(angle_deg: float) -> Line:
-        return _best_line(coarse, _edge_axis(skin, edge, angle_deg), angle_deg, mask.shape[0])
+        return _best_line(coarse, _edge_axis(skin[::SPARSE], edge, angle_deg), angle_deg, mask.shape[0])
 
     best = max(map(line_at, ANGLES_DEG), key=lambda line: line.confidence)
     between = (best.angle_deg + side * ANGLE_STEP_DEG / 2 for side in (-1, 1))
