@@ -10,7 +10,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY . .
 RUN python -m venv /opt/glam \
- && /opt/glam/bin/pip install --constraint constraints.txt ".[serve]"
+ && /opt/glam/bin/pip install --constraint constraints.txt ".[serve,codecs]"
 # One of the two runtimes may be installed: they share the module's name.
 RUN if [ "$ACCELERATOR" = gpu ]; then \
       version=$(/opt/glam/bin/python -c "from importlib.metadata import version; print(version('onnxruntime'))") \

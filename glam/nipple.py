@@ -43,7 +43,7 @@ def contour(mask: Mask) -> Points:
     """Return the (n, 2) centres of the pixels along the mask's outer contour, all around."""
     pieces, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = np.concatenate([np.asarray(piece)[:, 0] for piece in pieces]) if pieces else np.empty((0, 2))
-    return points + 0.5
+    return np.asarray(points, np.float64) + 0.5
 
 
 def skin_line(mask: Mask) -> Points:

@@ -189,7 +189,7 @@ def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
     across, down = (max(1, round(1 / float(step))) for step in reach)
     cols, rows = max(1, int(right - left) // across), max(1, int(bottom - top) // down)
     part = pixels[top : top + rows * down, left : left + cols * across]
-    shrunk = np.asarray(cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA), np.float32) / WHITE
+    shrunk = np.asarray(cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA), np.float32) / np.float32(WHITE)
     back = geometry.compose(geometry.scale(across, down), geometry.shift(float(left), float(top)))
     return _warp(shrunk, geometry.compose(back, frame.to_square_matrix), size)
 

@@ -46,7 +46,7 @@ def test_every_base_image_has_a_version(image: DockerfileParser):
 
 def test_no_torch_and_no_training_goes_into_the_image(image: DockerfileParser):
     commands = " ".join(values(image, "RUN"))
-    assert ".[serve]" in commands
+    assert ".[serve,codecs]" in commands
     for word in ("torch", "[train]", "[export]", "[dev]", "[demo]"):
         assert word not in commands
 
