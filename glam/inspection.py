@@ -11,6 +11,7 @@ from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import Finding, InputError
 from glam.pairing import choose_views
+from glam.predict import NOTICE
 from glam.prepare import ModelInput, prepare, prepare_sha
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def report(outcomes: Sequence[Outcome], bundle: "Bundle") -> tuple[JsonDict, lis
         "breasts": breast_entries(outcomes),
         "prepare_sha": prepare_sha(bundle.model.frame),
         "bundle": made_for,
+        "notice": NOTICE,
     }
     return answer, [f"{path}: {done}" for path, done in outcomes if isinstance(done, Refusal)]
 

@@ -10,6 +10,7 @@ from glam.dicom import WHITE as FULL
 from glam.dicom import View
 from glam.draw import panel_scales
 from glam.paint import AMBER, GREY, GROUND, QUERY, WHITE, Colour, Column, Panel, font, grey_panel
+from glam.predict import NOTICE
 from glam.prepare import ModelInput
 from glam.sheet import Plate, draw_row
 
@@ -100,6 +101,7 @@ def _notes(view: View, made: ModelInput) -> Image.Image:
         column.text(f"{found.code}: {found.message}", AMBER if found.severity == "warning" else GREY, size=20, gap=6)
     if not made.findings:
         column.text("none", GREY, size=20)
+    column.text(NOTICE.capitalize(), AMBER, size=20, gap=6)
     return column.image.crop((0, 0, NOTES, column.y))
 
 

@@ -146,6 +146,7 @@ def test_a_file_named_twice_is_reported_twice(mammograms: dict[str, Path], capsy
     Inspect(files=(mammograms["L_CC"], mammograms["L_CC"])).run()
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["files"]) == 2
+    assert answer["notice"] == "research use only, not for diagnosis"
     assert [found["code"] for found in answer["breasts"]["L"]["findings"]] == ["same_view_twice", "lone_view"]
 
 
