@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from glam import geometry
@@ -46,7 +47,7 @@ def anatomy_in_pixels(upright: Upright, marks: Landmarks) -> Anatomy:
     back = np.linalg.inv(upright.matrix).astype(np.float64)
     foot, tip = (_xy(point) for point in geometry.transform(back, [marks.axis.foot, marks.axis.nipple]))
     return Anatomy(
-        outline=geometry.transform(back, contour(upright.mask)),
+        outline=geometry.transform(back, _simplified(contour(upright.mask))),
         nipple=tip,
         nipple_confidence=marks.nipple.confidence,
         axis=(foot, tip),
@@ -68,6 +69,11 @@ def _pectoral_line(marks: Landmarks, back: geometry.Matrix) -> tuple[XY, XY]:
         bottom = start - down * (start[0] / down[0])
     first, last = (_xy(point) for point in geometry.transform(back, [top, bottom]))
     return first, last
+
+
+def _simplified(outline: Points) -> Points:
+    """Return the corners of an outline that lies within half a pixel of it."""
+    return np.asarray(cv2.approxPolyDP(outline.astype(np.float32), 0.5, True), np.float64).reshape(-1, 2)
 
 
 def _rounded(point: XY) -> list[float]:

@@ -14,7 +14,7 @@ from glam_train.commands import Prepare, PreparePhantoms
 from glam_train.manifest_pairs import paired_rows, prepared_files
 from glam_train.phantom_pairs import CONSPICUOUS, NATURAL, TRAINING_SEED, options_of, prepared_phantom
 
-FRAME = FrameConfig(size=56)
+FRAME = FrameConfig(size=56, kind="stretch")
 
 
 @pytest.fixture(scope="module")
