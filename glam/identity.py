@@ -65,12 +65,9 @@ def decide_view(dataset: "Dataset", given: str | None, where: str = "", *, file_
     if tags and not known:
         raise input_error("unknown_view", where, what="the header names a view that is not known here")
     words = _word_claims(dataset, file_name, _view_of_word)
-    claims = [*known, *asked, *words]
-    if not claims:
+    if not (claims := [*known, *asked, *words]):
         raise input_error("unknown_view", where, what="neither header nor file name says which view this is")
-    if claims[0].value not in VIEWS:
-        raise input_error("unknown_view", where, what=str(claims[0]))
-    return _decision(claims[0], "view_words_differ", words)
+    return _decision(_usable(claims, VIEWS, "unknown_view", where), "view_words_differ", words)
 
 
 def decide_side(dataset: "Dataset", given: str | None, where: str = "", *, file_name: str = "") -> Decision:
@@ -87,13 +84,17 @@ def decide_side(dataset: "Dataset", given: str | None, where: str = "", *, file_
     own = [claim for claim in known if claim.source in IMAGE_SIDE_TAGS] or known[:1]
     _refuse_contradiction("side_mismatch", [*own, *asked] if own else [], where)
     words = _word_claims(dataset, file_name, _side_of_word)
-    claims = [*own, *asked, *words]
-    if not claims:
+    if not (claims := [*own, *asked, *words]):
         raise input_error("unknown_laterality", where, what="neither header nor file name says which breast this is")
-    if claims[0].value not in SIDES:
-        raise input_error("unknown_laterality", where, what=str(claims[0]))
-    decision = _decision(claims[0], "side_words_differ", words)
+    decision = _decision(_usable(claims, SIDES, "unknown_laterality", where), "side_words_differ", words)
     return Decision(decision.value, decision.source, _series_differs(decision, known) + decision.findings)
+
+
+def _usable(claims: Sequence[Claim], names: Sequence[str], code: str, where: str) -> Claim:
+    """Return the claim that goes first; an InputError where it names what cannot be used."""
+    if claims[0].value not in names:
+        raise input_error(code, where, what=str(claims[0]))
+    return claims[0]
 
 
 def _claims(dataset: "Dataset", sources: Mapping[str, Callable[["Dataset"], str]]) -> list[Claim]:

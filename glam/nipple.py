@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.breast import Axis, Line, Mask, Points, chest_wall
+from glam.breast import Axis, Line, Mask, Points, chest_wall, furthest
 
 SECTOR_DEG = 50.0
 """The nipple is looked for within this angle of the furthest point of the breast, as seen from the chest wall."""
@@ -59,7 +59,7 @@ def find_nipple(mask: Mask, angle_deg: float) -> Nipple:
     if not len(skin):
         return Nipple(float(mask.shape[1]) / 2, float(mask.shape[0]) / 2, 0.0)
     direction = Line(angle_deg, 0.0, 0.0)
-    tip = _furthest(skin, direction)
+    tip = np.array(furthest(skin, direction))
     length = max((tip[0] - chest_wall(mask).offset) / direction.normal[0], 1.0)
     centre = tip - length * direction.normal
     radius = np.hypot(*(skin - centre).T)
@@ -73,7 +73,7 @@ def find_nipple(mask: Mask, angle_deg: float) -> Nipple:
     near = near[(near[:, 1] > border) & (near[:, 1] < len(mask) - border)]
     if height < MIN_HEIGHT or not len(near):
         return Nipple(float(tip[0]), float(tip[1]), 0.0)
-    x, y = _furthest(near - centre, Line(angle_deg + float(bins[best]), 0.0, 0.0)) + centre
+    x, y = furthest(near - centre, Line(angle_deg + float(bins[best]), 0.0, 0.0)) + centre
     return Nipple(float(x), float(y), min(height / CLEAR_HEIGHT, 1.0))
 
 
@@ -98,12 +98,6 @@ def chest_nipple_axis(nipple: Nipple, line: Line) -> Axis:
     length = float(tip @ line.normal) - line.offset
     x, y = tip - length * line.normal
     return Axis((float(x), float(y)), (nipple.x, nipple.y), length)
-
-
-def _furthest(skin: Points, line: Line) -> NDArray[np.float64]:
-    """Return the middle one of the points that are furthest from a line."""
-    distance = skin @ line.normal
-    return np.median(skin[distance >= distance.max() - 1.0], axis=0)
 
 
 def _heights(angle: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
