@@ -20,7 +20,7 @@ from glam.config import FrameConfig, FrameKind
 from glam.dicom import WHITE, View
 from glam.geometry import Box, Frame, Matrix
 from glam.intake import Finding, finding, input_error
-from glam.landmarks import find_landmarks
+from glam.landmarks import Landmarks, find_landmarks
 from glam.upright import make_upright
 
 PREPARE_VERSION = 2
@@ -74,8 +74,19 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
     frame = geometry.make_frame(geometry.compose(upright.matrix, laid), size=config.size, rows=rows, cols=cols)
     inside = _warp(tissue.astype(np.float32), laid, config.size, border=cv2.BORDER_CONSTANT) >= 0.5
     pixels, limits = _grey(_resample(view.pixels, frame), inside)
-    steps: dict[str, float | str] = {
-        "angle_deg": line.angle_deg,
+    return ModelInput(
+        pixels=pixels,
+        frame=frame,
+        findings=(*view.findings, *upright.findings, *odd, *unscaled, *_cut_off(inside, tissue, laid)),
+        steps=upright.steps | _steps(marks, config, box, limits),
+        anatomy=anatomy_in_pixels(upright, marks),
+    )
+
+
+def _steps(marks: Landmarks, config: FrameConfig, box: Box, limits: tuple[float, float]) -> dict[str, float | str]:
+    """Return what was done, in numbers and words that can be printed; lengths in pixels of the small picture."""
+    return {
+        "angle_deg": marks.line.angle_deg,
         "angle_from": marks.source,
         "axis_confidence": marks.confidence,
         "nipple_confidence": marks.nipple.confidence,
@@ -85,13 +96,6 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
         "black": limits[0],
         "white": limits[1],
     }
-    return ModelInput(
-        pixels=pixels,
-        frame=frame,
-        findings=(*view.findings, *upright.findings, *odd, *unscaled, *_cut_off(inside, tissue, laid)),
-        steps=upright.steps | steps,
-        anatomy=anatomy_in_pixels(upright, marks),
-    )
 
 
 def prepare_sha(config: FrameConfig) -> str:
