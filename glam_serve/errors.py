@@ -114,6 +114,7 @@ class Guard:
         received, tail = 0, b""
 
         async def count() -> Message:
+            """Hand on a message, and refuse a body that grows too long or ends before its form does."""
             nonlocal received, tail
             message = await receive()
             body = message.get("body", b"")

@@ -132,6 +132,7 @@ def _publish_errors(app: FastAPI) -> None:
     """Name the one error shape in the published schema, in place of FastAPI's own."""
 
     def openapi() -> dict[str, Any]:
+        """Return the schema, made when it is first asked for."""
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schemas = schema["components"]["schemas"]
