@@ -25,7 +25,7 @@ HEIGHT, GAP, TITLE = 440, 14, 30
 
 def tile(path: Path) -> Image.Image:
     """Return one film: as stored with its landmarks, and the model's square."""
-    view = read_view(path)
+    view = read_view(path, FrameConfig())
     made = prepare(view, FrameConfig())
     pictures = [stored_panel(view, made).picture(), square_panel(made, HEIGHT).picture()]
     pictures = [picture.resize((round(picture.width * HEIGHT / picture.height), HEIGHT)) for picture in pictures]

@@ -115,7 +115,7 @@ def read_and_prepare(data: bytes) -> str:
 
     try:
         given = {"view": "CC", "laterality": "L"} if picture_format(data) else {}
-        prepare(read_view(data, **given), FrameConfig(size=126))
+        prepare(read_view(data, FrameConfig(), **given), FrameConfig(size=126))
     except InputError as error:
         return error.code
     return "view"

@@ -73,7 +73,7 @@ def files_of(projection: Projection, path: Path) -> Files:
 
 def ours(data: bytes) -> None:
     """Read and prepare."""
-    prepare(read_view(data), CONFIG)
+    prepare(read_view(data, FrameConfig()), CONFIG)
 
 
 def baseline(data: bytes) -> None:

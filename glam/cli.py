@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from glam.attention import ViewKey
-    from glam.config import VoiPolicy
     from glam.dicom import View
     from glam.draw import Query
-    from glam.predict import Prediction
+    from glam.predict import Prediction, Predictor
 
 
 class UsageError(ValueError):
@@ -37,6 +36,8 @@ class Predict:
     """The MLO view alone, whatever its header fails to say."""
     laterality: Literal["L", "R"] | None = None
     """Side of the breast, where the header does not say it."""
+    spacing_mm: float | None = None
+    """Pixel spacing in mm, where a file has none: of PNG, JPEG and TIFF pictures."""
     out: Path = Path("prediction")
     """Folder to write to."""
     bundle: Path | None = None
@@ -60,16 +61,17 @@ class Predict:
         """Write the three files, and print a summary."""
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.draw import choose_query, draw_prediction
+        from glam.loading import open_runtime
         from glam.predict import Predictor
-        from glam.runtime import open_runtime
 
         point = None if self.point is None else parse_point(self.point)
         self._check_include()
         self._check_files()
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
-        views = self._read_views(bundle.model.frame.voi)
         runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
-        prediction = Predictor(bundle, runtime).pair(views.get("cc"), views.get("mlo"), prompts=self.prompts)
+        predictor = Predictor(bundle, runtime)
+        views = self._read_views(predictor)
+        prediction = predictor.pair(views.get("cc"), views.get("mlo"), prompts=self.prompts)
         query = choose_query(prediction, point=point, view=self.point_view)
         picture = draw_prediction(prediction, views, bundle, query=query)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -95,15 +97,14 @@ class Predict:
     def _named(self) -> "list[tuple[ViewKey, Path]]":
         return [(key, path) for key, path in zip(KEYS, (self.cc, self.mlo), strict=True) if path is not None]
 
-    def _read_views(self, voi: "VoiPolicy") -> "dict[ViewKey, View]":
-        from glam.dicom import read_view
-
+    def _read_views(self, predictor: "Predictor") -> "dict[ViewKey, View]":
+        given: Any = {"laterality": self.laterality, "spacing_mm": self.spacing_mm}
         if len(self.files) == 1:
-            view = read_view(self.files[0], laterality=self.laterality, voi=voi)
+            view = predictor.read(self.files[0], **given)
             return {"cc" if view.view == "CC" else "mlo": view}
         views: dict[ViewKey, View] = {}
         for key, path in self._named() or zip(KEYS, self.files, strict=True):
-            views[key] = read_view(path, view=key.upper(), laterality=self.laterality, where=key, voi=voi)
+            views[key] = predictor.read(path, view=key.upper(), where=key, **given)
         return views
 
 
@@ -117,6 +118,8 @@ class Inspect:
     """The view, where a header does not say it."""
     laterality: Literal["L", "R"] | None = None
     """Side of the breast, where a header does not say it."""
+    spacing_mm: float | None = None
+    """Pixel spacing in mm, where a file has none."""
     bundle: Path | None = None
     """Folder that glam-export made: files are prepared as for its model. None: the demo bundle."""
     png: Path | None = None
@@ -128,12 +131,13 @@ class Inspect:
             raise UsageError("name one DICOM file or more")
         self._check_png()
         from glam.bundle import DEMO_BUNDLE, read_bundle
+        from glam.dicom import Asked
         from glam.inspection import inspect_file, report, save_pictures
 
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)
-        given = {"view": self.view, "laterality": self.laterality}
+        asked = Asked(view=self.view, laterality=self.laterality, spacing_mm=self.spacing_mm)
         frame, drawn = bundle.model.frame, self.png is not None
-        outcomes = [(path, inspect_file(path, frame, given, drawn=drawn)) for path in self.files]
+        outcomes = [(path, inspect_file(path, frame, asked, drawn=drawn)) for path in self.files]
         answer, refused = report(outcomes, bundle)
         print_json(answer)
         if self.png is not None:

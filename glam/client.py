@@ -37,6 +37,7 @@ class Client:
         cc: Source | None = None,
         mlo: Source | None = None,
         laterality: str | None = None,
+        spacing_mm: float | None = None,
         prompts: Sequence[str] = (),
         include: Sequence[str] | None = None,
     ) -> Json:
@@ -48,6 +49,8 @@ class Client:
         texts = [("prompts", text) for text in prompts]
         if laterality is not None:
             texts.append(("laterality", laterality))
+        if spacing_mm is not None:
+            texts.append(("spacing_mm", repr(spacing_mm)))
         if include is not None:
             texts.append(("include", ",".join(include)))
         boundary = secrets.token_hex(16)

@@ -5,16 +5,16 @@ pydicom and OpenCV are imported inside the functions: a View made in memory need
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glam import header
-from glam.config import VoiPolicy
+from glam.config import FrameConfig, VoiPolicy
 from glam.header import quiet_pydicom
 from glam.identity import decide_side, decide_view
-from glam.intake import Finding, finding
+from glam.intake import Finding, finding, input_error
 from glam.kind import kind_findings, kind_of
 from glam.parse import Source, has_preamble, parse
 from glam.picture import picture_format, show_picture
@@ -28,6 +28,8 @@ Side = Literal["L", "R"]
 
 WHITE = 65_535
 """Display value of white; display values are whole numbers from 0, black."""
+SAME_SPACING = 0.02
+"""Share by which the caller's pixel spacing may differ from the header's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,8 @@ class View:
     patient_id: str = field(default="", repr=False)
     """In memory for the check of a pair; never logged, never in an answer. So is `study_uid`."""
     study_uid: str = field(default="", repr=False)
+    voi: VoiPolicy | None = None
+    """The policy of grey values that the file was read by. None: the View was made in memory, from no file."""
     acquired: tuple[str, float] = field(default=("", 0), repr=False)
     """Moment of the exposure and number of the image: which of two files is the later one."""
 
@@ -66,81 +70,118 @@ class View:
 
 def read_view(
     source: Source,
+    config: FrameConfig,
     *,
     view: str | None = None,
     laterality: str | None = None,
+    spacing_mm: float | None = None,
     where: str = "",
-    voi: VoiPolicy = "header",
 ) -> View:
-    """Return the mammogram in a DICOM file, or in a PNG, JPEG or TIFF picture.
+    """Return the mammogram in a DICOM file, or in a PNG, JPEG or TIFF picture, read by a configuration's policies.
 
-    `view` and `laterality` are the caller's word: they fill what the header lacks, and an InputError says when the
-    header disagrees; only descriptions and the name of a path come after them (docs/intake.md). `where` is the part of
-    the request that errors name, `voi` the policy of `FrameConfig.voi`. A path that cannot be opened is an OSError.
+    `view`, `laterality` and `spacing_mm` (of square pixels) are the caller's word: they fill what the header lacks.
+    An InputError says when the header names another view or side; only descriptions and the name of a path come after
+    the caller (docs/intake.md). `where` is the part of the request that errors name. A path that cannot be opened is
+    an OSError.
     """
-    file_name = source.stem if isinstance(source, Path) else ""
+    asked = Asked(view, laterality, _checked_spacing(spacing_mm, where), where)
+    file_name = Path(source).stem if isinstance(source, str | Path) else ""
     with quiet_pydicom():
         if picture_format(source):
-            return _view_of_picture(source, view, laterality, where, file_name=file_name, voi=voi)
-        return _view(parse(source, where), view, laterality, where, file_name=file_name, voi=voi)
+            return _view_of_picture(source, asked, file_name=file_name, voi=config.voi)
+        return _view(parse(source, where), asked, file_name=file_name, voi=config.voi)
 
 
-def _view(
-    dataset: "Dataset", view: str | None, laterality: str | None, where: str, *, file_name: str, voi: VoiPolicy
-) -> View:
+class Asked(NamedTuple):
+    """What the caller says of a file; None: nothing."""
+
+    view: str | None = None
+    laterality: str | None = None
+    spacing_mm: float | None = None
+    """Of square pixels."""
+    where: str = ""
+    """The part of the request that errors name."""
+
+
+class Spacing(NamedTuple):
+    """The distance of rows and of columns, and which source gave it."""
+
+    mm: tuple[float, float] | None
+    source: str
+    findings: tuple[Finding, ...]
+
+
+def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+    where = asked.where
     kind = kind_of(dataset, where)
-    view_decision = decide_view(dataset, view, where, file_name=file_name)
-    side_decision = decide_side(dataset, laterality, where, file_name=file_name)
+    view_decision = decide_view(dataset, asked.view, where, file_name=file_name)
+    side_decision = decide_side(dataset, asked.laterality, where, file_name=file_name)
     shown = show_pixels(dataset, voi, where)
-    spacing_mm, spacing_source = header.spacing_of(dataset)
+    spacing = _spacing(*header.spacing_of(dataset), asked.spacing_mm)
     provenance = {
         "view": view_decision.source,
         "laterality": side_decision.source,
-        "spacing_mm": spacing_source,
+        "spacing_mm": spacing.source,
         **shown.provenance,
     }
-    odd = {
-        "no_preamble": not has_preamble(dataset),
-        "no_spacing": spacing_source == "none",
-        "odd_spacing": spacing_mm is None and spacing_source != "none",
-    }
-    codes = (*(code for code, holds in odd.items() if holds), *shown.odd)
+    preamble = () if has_preamble(dataset) else (finding("no_preamble"),)
     decided = (*kind_findings(dataset, kind), *view_decision.findings, *side_decision.findings)
     return View(
         pixels=shown.pixels,
         view=cast(ViewName, view_decision.value),
         laterality=cast(Side, side_decision.value),
-        spacing_mm=spacing_mm,
+        spacing_mm=spacing.mm,
         orientation=header.orientation_of(dataset),
         provenance=provenance,
-        findings=(*decided, *map(finding, codes)),
+        findings=(*decided, *preamble, *spacing.findings, *map(finding, shown.odd)),
         is_mg=kind.is_mg,
         synthetic=kind.synthetic,
         partial=kind.partial,
         modifiers=kind.modifiers,
         patient_id=header.text(dataset, "PatientID"),
         study_uid=header.text(dataset, "StudyInstanceUID"),
+        voi=voi,
         acquired=header.acquired_of(dataset),
     )
 
 
-def _view_of_picture(
-    source: Source, view: str | None, laterality: str | None, where: str, *, file_name: str, voi: VoiPolicy
-) -> View:
+def _view_of_picture(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
     """Return the View of a file without a header: view and side from the caller or the file's name."""
     from pydicom import Dataset
 
     nothing = Dataset()
-    view_decision = decide_view(nothing, view, where, file_name=file_name)
-    side_decision = decide_side(nothing, laterality, where, file_name=file_name)
-    shown = show_picture(source, voi, where)
-    provenance = {"view": view_decision.source, "laterality": side_decision.source, "spacing_mm": "none"}
-    codes = ("not_dicom_picture", "no_spacing", *shown.odd)
+    view_decision = decide_view(nothing, asked.view, asked.where, file_name=file_name)
+    side_decision = decide_side(nothing, asked.laterality, asked.where, file_name=file_name)
+    shown = show_picture(source, voi, asked.where)
+    spacing = _spacing(None, "none", asked.spacing_mm)
+    provenance = {"view": view_decision.source, "laterality": side_decision.source, "spacing_mm": spacing.source}
+    decided = (*view_decision.findings, *side_decision.findings, finding("not_dicom_picture"))
     return View(
         pixels=shown.pixels,
         view=cast(ViewName, view_decision.value),
         laterality=cast(Side, side_decision.value),
+        spacing_mm=spacing.mm,
         provenance=provenance | shown.provenance,
-        findings=(*view_decision.findings, *side_decision.findings, *map(finding, codes)),
+        findings=(*decided, *spacing.findings, *map(finding, shown.odd)),
         is_mg=False,
+        voi=voi,
     )
+
+
+def _checked_spacing(spacing_mm: float | None, where: str) -> float | None:
+    """Return the caller's spacing; an InputError where no mammogram has it."""
+    if spacing_mm is not None and not header.is_plausible_spacing((spacing_mm, spacing_mm)):
+        low, high = header.SPACING_MM
+        raise input_error("bad_field", where, what=f"spacing_mm {spacing_mm:g} is not within {low:g} and {high:g} mm")
+    return spacing_mm
+
+
+def _spacing(in_header: tuple[float, float] | None, source: str, asked_mm: float | None) -> Spacing:
+    """Return the header's spacing, else the caller's; a finding where they differ, and where there is none."""
+    if in_header is None and asked_mm is not None:
+        return Spacing((asked_mm, asked_mm), "request", ())
+    if in_header is None:
+        return Spacing(None, source, (finding("no_spacing" if source == "none" else "odd_spacing"),))
+    if asked_mm is not None and max(abs(mm / asked_mm - 1) for mm in in_header) > SAME_SPACING:
+        return Spacing(in_header, source, (finding("spacing_differs", followed=source),))
+    return Spacing(in_header, source, ())

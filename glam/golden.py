@@ -48,7 +48,7 @@ def preparation_record(source: Path, config: FrameConfig) -> JsonDict:
     from glam.dicom import read_view
     from glam.prepare import prepare
 
-    model_input = prepare(read_view(source, voi=config.voi), config)
+    model_input = prepare(read_view(source, config), config)
     grid = np.round(mean_grid(model_input.pixels), 5)
     return {"frame": model_input.frame.as_json(), "grid": grid.tolist()}
 

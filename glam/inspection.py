@@ -1,6 +1,6 @@
 """What reading and preparing made of files, for a person: JSON of each and of each breast, and a picture."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glam.config import FrameConfig
-from glam.dicom import View, read_view
+from glam.dicom import Asked, View, read_view
 from glam.intake import Finding, InputError
 from glam.pairing import choose_views
 from glam.predict import NOTICE
@@ -47,12 +47,10 @@ Outcome = tuple[Path, Inspected | Refusal]
 """A file and what became of it."""
 
 
-def inspect_file(
-    path: Path, config: FrameConfig, given: Mapping[str, str | None], *, drawn: bool
-) -> Inspected | Refusal:
-    """Read and prepare a file; `given` holds the caller's word, `view` and `laterality`."""
+def inspect_file(path: Path, config: FrameConfig, asked: Asked, *, drawn: bool) -> Inspected | Refusal:
+    """Read and prepare a file; `asked` is the caller's word on it."""
     try:
-        view = read_view(path, view=given["view"], laterality=given["laterality"], voi=config.voi)
+        view = read_view(path, config, **asked._asdict())
         made = prepare(view, config)
     except InputError as error:
         return Refusal(error.code, error.message)

@@ -92,6 +92,7 @@ CODES: Mapping[str, Code] = {
     "side_tags_differ": _warning("{followed} and {other} name different breasts: {followed} was followed"),
     "orientation_unclear": _warning("PatientOrientation is not that of an upright view: it was taken for upright"),
     "odd_spacing": _warning("the header's pixel spacing is that of no mammogram: nothing here is in millimetres"),
+    "spacing_differs": _warning("the pixel spacing that was asked for is not that of {followed}, which was followed"),
     "no_spacing": _info("the header gives no pixel spacing: nothing here is in millimetres"),
     "no_preamble": _warning("the file lacks the preamble of a DICOM file: it was read as a bare data set"),
     "polarity_tags_differ": _warning(

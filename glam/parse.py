@@ -12,7 +12,8 @@ from glam.intake import InputError, input_error
 if TYPE_CHECKING:
     from pydicom import Dataset, FileMetaDataset
 
-Source = bytes | Path | BinaryIO
+Source = bytes | str | Path | BinaryIO
+"""The content of a file, its path, or an open stream."""
 
 MAX_BYTES = 160_000_000
 """Largest file that is read, inflated if it is deflated: the largest image uncompressed, and a long header."""
@@ -98,6 +99,6 @@ def _too_large(where: str) -> InputError:
 
 def opened(source: Source) -> AbstractContextManager[BinaryIO]:
     """Return a stream over a source; one that was given is left open."""
-    if isinstance(source, Path):
-        return source.open("rb")
+    if isinstance(source, str | Path):
+        return Path(source).open("rb")
     return nullcontext(BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source)

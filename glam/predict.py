@@ -10,8 +10,9 @@ import numpy as np
 from glam.attention import Attention, ViewKey, compose_map
 from glam.bundle import Bundle
 from glam.calibrate import calibration_from_json
-from glam.dicom import View
+from glam.dicom import View, read_view
 from glam.intake import Finding, input_error
+from glam.parse import Source
 from glam.prepare import ModelInput, prepare, prepare_sha
 from glam.runtime import Runtime
 from glam.study import PreparedView, Study, prepare_study
@@ -121,6 +122,40 @@ class Predictor:
     def prepare(self, view: View) -> ModelInput:
         """Square and Frame of a view, as this bundle's model wants them."""
         return prepare(view, self.bundle.model.frame)
+
+    def read(
+        self,
+        source: Source,
+        *,
+        view: str | None = None,
+        laterality: str | None = None,
+        spacing_mm: float | None = None,
+        where: str = "",
+    ) -> View:
+        """Read a file by this bundle's policies; arguments and errors are those of `glam.read_view`."""
+        config = self.bundle.model.frame
+        return read_view(source, config, view=view, laterality=laterality, spacing_mm=spacing_mm, where=where)
+
+    def predict(
+        self,
+        cc: Source | View | None = None,
+        mlo: Source | View | None = None,
+        *,
+        laterality: str | None = None,
+        spacing_mm: float | None = None,
+        prompts: Sequence[str] = (),
+    ) -> Prediction:
+        """Answer for one breast from its files (paths, bytes or open files), or from Views.
+
+        `laterality` and `spacing_mm` fill what the headers lack. InputError names the view that cannot be used.
+        """
+        views = {
+            key: source
+            if source is None or isinstance(source, View)
+            else self.read(source, view=key.upper(), laterality=laterality, spacing_mm=spacing_mm, where=key)
+            for key, source in (("cc", cc), ("mlo", mlo))
+        }
+        return self.pair(views["cc"], views["mlo"], prompts=prompts)
 
     def pair(self, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()) -> Prediction:
         """Answer for one breast, of one view or both; InputError where they cannot be used."""

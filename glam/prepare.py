@@ -60,7 +60,14 @@ class ModelInput:
 
 
 def prepare(view: View, config: FrameConfig) -> ModelInput:
-    """Return the view in the model's square and the Frame that leads back; InputError `no_breast` for an empty one."""
+    """Return the view in the model's square and the Frame that leads back.
+
+    InputError `no_breast` where none can be seen; ValueError for a view read by another grey-value policy than the
+    configuration's.
+    """
+    if view.voi not in (None, config.voi):
+        way_out = "read it with read_view(source, config) and this configuration"
+        raise ValueError(f"the view was read by the policy {view.voi!r}, the frame takes {config.voi!r}: {way_out}")
     upright, marks, odd = find_landmarks(make_upright(view), view.view, aligned=config.align_mlo)
     line = marks.line
     turned = geometry.compose(geometry.rotate(line.angle_deg), geometry.shift(-line.offset, 0))

@@ -2,16 +2,12 @@
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     import onnxruntime
-
-    from glam.bundle import Bundle
-
-RuntimeKind = Literal["onnx", "torch"]
 
 
 class VisionOut(NamedTuple):
@@ -116,36 +112,6 @@ def onnx_session(
     if session.get_providers()[0] != provider:  # a provider that does not start is dropped without an error
         raise ValueError(f"{provider} did not start, and {session.get_providers()[0]} took its place: {_WAY_TO_A_GPU}")
     return session
-
-
-def open_runtime(
-    bundle: "Bundle",
-    kind: RuntimeKind = "onnx",
-    *,
-    threads: int | None = None,
-    provider: str = "CPUExecutionProvider",
-    checkpoint: Path | None = None,
-) -> Runtime:
-    """Open the engine of a kind. torch runs the `checkpoint` that the bundle was exported from."""
-    if kind == "onnx":
-        return OnnxRuntime(bundle.folder, threads=threads, provider=provider)
-    if checkpoint is None:
-        raise ValueError("the torch runtime needs the checkpoint that the bundle was exported from")
-    _check_checkpoint(bundle, checkpoint)
-    from glam.model import TorchRuntime
-
-    return TorchRuntime(checkpoint)
-
-
-def _check_checkpoint(bundle: "Bundle", checkpoint: Path) -> None:
-    """Refuse weights that the bundle was not made from; one that wrote no hash down is believed."""
-    from glam.bundle import file_sha256
-
-    weights = checkpoint / "weights.safetensors"
-    if bundle.weights_sha256 and weights.is_file() and file_sha256(weights) != bundle.weights_sha256:
-        raise ValueError(
-            f"{bundle.folder} was not exported from {checkpoint}: give its own checkpoint, or export this one"
-        )
 
 
 _WAY_TO_A_GPU = (

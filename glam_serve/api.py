@@ -22,8 +22,8 @@ from glam.bundle import Bundle, BundleError, read_bundle
 from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import InputError, input_error
+from glam.loading import open_runtime
 from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
-from glam.runtime import open_runtime
 from glam.study import Study, prepare_study
 from glam_serve.errors import error_response, log_to_stderr, status_response, where_raised
 from glam_serve.schema import PredictionBody
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 # LitServe keeps whole uploads in memory so that it can pickle them; here they never leave the process that got them.
 MultiPartParser.spool_max_size = 1 << 20
 
-FIELDS = ("cc", "mlo", "images", "laterality", "prompts", "include")
+FIELDS = ("cc", "mlo", "images", "laterality", "spacing_mm", "prompts", "include")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,7 @@ class Sent:
     cc: UploadFile | None
     mlo: UploadFile | None
     laterality: str | None
+    spacing_mm: float | None
     prompts: tuple[str, ...]
 
 
@@ -66,25 +67,42 @@ class Desk:
         return await anyio.to_thread.run_sync(self._prepare, sent, limiter=self.limiter)
 
     def _prepare(self, sent: Sent) -> Study:
-        cc, mlo = (self._read(upload, field, sent.laterality) for field, upload in (("cc", sent.cc), ("mlo", sent.mlo)))
+        cc, mlo = (self._read(upload, field, sent) for field, upload in (("cc", sent.cc), ("mlo", sent.mlo)))
         return prepare_study(self.config, cc, mlo, prompts=sent.prompts)
 
-    def _read(self, upload: UploadFile | None, field: str, laterality: str | None) -> View | None:
+    def _read(self, upload: UploadFile | None, field: str, sent: Sent) -> View | None:
         if upload is None:
             return None
-        return read_view(upload.file, view=field.upper(), laterality=laterality, where=field, voi=self.config.voi)
+        return read_view(
+            upload.file,
+            self.config,
+            view=field.upper(),
+            laterality=sent.laterality,
+            spacing_mm=sent.spacing_mm,
+            where=field,
+        )
 
 
-async def parse_upload(
-    request: Request,
+def sent_fields(
     cc: Annotated[UploadFile | None, File(description="DICOM file of the CC view.")] = None,
     mlo: Annotated[UploadFile | None, File(description="DICOM file of the MLO view, of the same breast.")] = None,
     laterality: Annotated[
         Literal["L", "R"] | None, Form(description="Side of the breast, where the headers do not say it.")
     ] = None,
+    spacing_mm: Annotated[
+        float | None, Form(description="Pixel spacing in mm, where a file has none: of PNG, JPEG and TIFF pictures.")
+    ] = None,
     prompts: Annotated[
         list[str] | None, Form(description="A sentence to compare the breast with; the field may be repeated.")
     ] = None,
+) -> Sent:
+    """Return what came in a form."""
+    return Sent(cc=cc, mlo=mlo, laterality=laterality, spacing_mm=spacing_mm, prompts=tuple(prompts or ()))
+
+
+async def parse_upload(
+    request: Request,
+    sent: Annotated[Sent, Depends(sent_fields)],
     include: Annotated[
         list[str] | None,
         Form(description=f"Parts of the answer, of {', '.join(INCLUDES)}; repeated or separated by commas."),
@@ -94,7 +112,6 @@ async def parse_upload(
     await _check_form(request)
     desk: Desk = request.app.state.desk
     chosen = parse_include(include)
-    sent = Sent(cc=cc, mlo=mlo, laterality=laterality, prompts=tuple(prompts or ()))
     return Question(study=await desk.prepare(sent), include=chosen)
 
 

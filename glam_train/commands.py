@@ -187,18 +187,15 @@ class Evaluate:
 
     def run(self) -> None:
         """Draw, predict, score."""
-        from glam.bundle import read_bundle
-        from glam.predict import Predictor
-        from glam.runtime import open_runtime
+        from glam.loading import load
 
         from .cache import read_cache
         from .evaluate import HELD_OUT_SEED, evaluate
         from .results import describe_bundle, results_json, write_results
 
-        bundle = read_bundle(self.bundle)
-        predictor = Predictor(bundle, open_runtime(bundle, threads=self.threads))
+        predictor = load(self.bundle, threads=self.threads)
         figures = evaluate(predictor, read_cache(self.cache), num_exams=self.exams, show=_show)
-        results = results_json(figures, bundle=describe_bundle(bundle), exams=self.exams, seed=HELD_OUT_SEED)
+        results = results_json(figures, bundle=describe_bundle(predictor.bundle), exams=self.exams, seed=HELD_OUT_SEED)
         write_results(results, out=self.out, page=self.page)
         sys.stdout.write(json.dumps(results["figures"]) + "\n")
 

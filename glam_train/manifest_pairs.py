@@ -1,6 +1,7 @@
 """Pairs of a manifest's images, read and prepared into a cache."""
 
 import hashlib
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -66,8 +67,15 @@ def prepared_files(rows: tuple[Row, Row], *, frame: FrameConfig) -> PreparedPair
 
 
 def _view(row: Row, frame: FrameConfig) -> View:
-    given = {"view": row["view"], "laterality": row["laterality"], "where": row["view"].lower()}
-    return read_view(Path(row["path"]), **given, voi=frame.voi)
+    spacing_mm = row["spacing_mm"]
+    return read_view(
+        Path(row["path"]),
+        frame,
+        view=row["view"],
+        laterality=row["laterality"],
+        spacing_mm=None if math.isnan(spacing_mm) else spacing_mm,
+        where=row["view"].lower(),
+    )
 
 
 def manifest_record(row: Row) -> Row:

@@ -53,8 +53,8 @@ def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def predictor(random_bundle: Bundle) -> "Predictor":
     """The bundle in ONNX Runtime."""
+    from glam.loading import open_runtime
     from glam.predict import Predictor
-    from glam.runtime import open_runtime
 
     return Predictor(random_bundle, open_runtime(random_bundle, threads=1))
 

@@ -75,6 +75,7 @@ def view_of(projection: Projection, study: Study | None = None) -> "View":
         },
         patient_id=study.patient_id,
         study_uid=study.study_uid,
+        voi="header",
     )
 
 

@@ -9,6 +9,7 @@ from pydicom.encaps import encapsulate
 from bench.samples import ENCODERS, NATIVE, SECRET, breast_values, file_of
 from glam import decoders
 from glam.codestream import joined_fragments, size_of
+from glam.config import FrameConfig
 from glam.dicom import WHITE, read_view
 from glam.intake import InputError
 
@@ -25,7 +26,7 @@ def pixels_for(syntax: str) -> np.ndarray:
 
 def code_of(data: bytes) -> str:
     with pytest.raises(InputError) as caught:
-        read_view(data)
+        read_view(data, FrameConfig())
     assert SECRET not in str(caught.value)
     return caught.value.code
 
@@ -37,7 +38,7 @@ def with_stream(syntax: str, stream: bytes, **changes: Any) -> bytes:
 @pytest.mark.parametrize("syntax", ENCODERS, ids=lambda syntax: uid.UID(syntax).name)
 def test_a_compressed_file_gives_the_pixels_of_an_uncompressed_one(syntax: str) -> None:
     pixels = pixels_for(syntax)
-    view, plain = read_view(file_of(pixels, syntax)), read_view(file_of(pixels))
+    view, plain = read_view(file_of(pixels, syntax), FrameConfig()), read_view(file_of(pixels), FrameConfig())
     np.testing.assert_allclose(view.pixels, plain.pixels, atol=LOSSY.get(syntax, 0) * WHITE)
     assert view.provenance["transfer_syntax"] == uid.UID(syntax).name
     assert view.provenance["decoder"] == f"imagecodecs {decoders.CODECS[syntax].imagecodecs}"
@@ -47,7 +48,7 @@ def test_a_compressed_file_gives_the_pixels_of_an_uncompressed_one(syntax: str) 
 @pytest.mark.parametrize("eight_bit", [False, True])
 def test_every_uncompressed_syntax_gives_the_same_pixels(syntax: str, eight_bit: bool) -> None:
     pixels = pixels_for(uid.JPEGBaseline8Bit if eight_bit else syntax)
-    view = read_view(file_of(pixels, syntax))
+    view = read_view(file_of(pixels, syntax), FrameConfig())
     np.testing.assert_allclose(view.pixels / WHITE, pixels / (255 if eight_bit else 4095), atol=1 / WHITE)
     assert view.provenance["decoder"] == "native"
 
@@ -60,9 +61,9 @@ def test_every_decoder_behind_imagecodecs_gives_the_same_pixels(
     syntax: str, plugin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = pixels_for(syntax)
-    expected = read_view(file_of(pixels, syntax)).pixels
+    expected = read_view(file_of(pixels, syntax), FrameConfig()).pixels
     monkeypatch.setattr(decoders, "decoder_of", lambda _: plugin)
-    view = read_view(file_of(pixels, syntax))
+    view = read_view(file_of(pixels, syntax), FrameConfig())
     np.testing.assert_allclose(view.pixels, expected, atol=257 if syntax in LOSSY else 0)
     assert view.provenance["decoder"] == plugin
 
@@ -112,7 +113,9 @@ def test_a_frame_in_several_fragments_is_one_frame() -> None:
     pixels = breast_values()
     stream = ENCODERS[uid.JPEG2000Lossless](pixels, 12)
     split = file_of(pixels, uid.JPEG2000Lossless, PixelData=encapsulate([stream], fragments_per_frame=3))
-    np.testing.assert_array_equal(read_view(split).pixels, read_view(file_of(pixels)).pixels)
+    np.testing.assert_array_equal(
+        read_view(split, FrameConfig()).pixels, read_view(file_of(pixels), FrameConfig()).pixels
+    )
 
 
 def test_a_progressive_jpeg_is_no_baseline_jpeg() -> None:
@@ -123,16 +126,16 @@ def test_a_progressive_jpeg_is_no_baseline_jpeg() -> None:
 def test_signed_values_survive_jpeg_2000_and_jpeg_ls() -> None:
     signed = (breast_values().astype(np.int32) - 2048).astype(np.int16)
     header = {"PixelRepresentation": 1, "RescaleSlope": "1", "RescaleIntercept": "2048"}
-    expected = read_view(file_of(breast_values())).pixels
+    expected = read_view(file_of(breast_values()), FrameConfig()).pixels
     as_unsigned = (signed.astype(np.int32) & 0xFFF).astype(np.uint16)
     for syntax, pixels in ((uid.JPEG2000Lossless, signed), (uid.JPEGLSLossless, as_unsigned), (uid.HTJ2K, signed)):
-        np.testing.assert_array_equal(read_view(file_of(pixels, syntax, **header)).pixels, expected)
+        np.testing.assert_array_equal(read_view(file_of(pixels, syntax, **header), FrameConfig()).pixels, expected)
 
 
 def test_every_syntax_is_missing_its_extra_where_nothing_decodes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoders, "decoder_of", lambda _: None)
     with pytest.raises(InputError, match=r"JPEG-LS Lossless Image Compression: pip install .*codecs"):
-        read_view(file_of(None, uid.JPEGLSLossless))
+        read_view(file_of(None, uid.JPEGLSLossless), FrameConfig())
 
 
 def test_pydicom_decodes_run_lengths_where_imagecodecs_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,5 +195,5 @@ WHOLE = RUN * (64 * 48 // 128)
     ],
 )
 def test_run_lengths_that_do_not_fill_the_image_are_truncated(stream: bytes) -> None:
-    read_view(with_stream(uid.RLELossless, run_lengths(WHOLE, WHOLE)), voi="header")
+    read_view(with_stream(uid.RLELossless, run_lengths(WHOLE, WHOLE)), FrameConfig(voi="header"))
     assert code_of(with_stream(uid.RLELossless, stream)) == "truncated"

@@ -10,6 +10,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
 from bench.samples import SECRET, breast_values, encoded, mammogram
+from glam.config import FrameConfig
 from glam.dicom import WHITE, View, read_view
 from glam.intake import CODES, InputError
 from glam.phantom.dicom_file import view_of, write_dicom
@@ -37,7 +38,7 @@ def code_item(value: str, scheme: str) -> Dataset:
 
 def error_of(source: Any, **given: str) -> InputError:
     with pytest.raises(InputError) as caught:
-        read_view(source, **given)
+        read_view(source, FrameConfig(), **given)
     assert caught.value.code in CODES
     assert SECRET not in str(caught.value)
     return caught.value
@@ -45,7 +46,7 @@ def error_of(source: Any, **given: str) -> InputError:
 
 def test_a_windowed_mammogram_is_its_stored_values_over_the_window() -> None:
     pixels = breast_values()
-    view = read_view(encoded(mammogram(pixels)))
+    view = read_view(encoded(mammogram(pixels)), FrameConfig())
     np.testing.assert_allclose(view.pixels / WHITE, pixels / 4095, atol=1 / WHITE)
     assert view.pixels.dtype == np.uint16
     assert (view.view, view.laterality, view.spacing_mm, view.is_mg) == ("CC", "L", (0.1, 0.2), True)
@@ -75,7 +76,7 @@ def test_a_windowed_mammogram_is_its_stored_values_over_the_window() -> None:
 )
 def test_the_view_comes_from_the_first_source_that_names_it(changes: dict[str, Any], view: str, source: str) -> None:
     given = {"view": "cc"} if source == "request" else {}
-    found = read_view(encoded(mammogram(**changes)), **given)
+    found = read_view(encoded(mammogram(**changes)), FrameConfig(), **given)
     assert (found.view, found.provenance["view"]) == (view, source)
 
 
@@ -88,7 +89,9 @@ def test_the_view_comes_from_the_first_source_that_names_it(changes: dict[str, A
     ],
 )
 def test_the_side_of_the_image_goes_before_that_of_its_series(changes: dict[str, Any], side: str, source: str) -> None:
-    found = read_view(encoded(mammogram(**changes)), **({"laterality": "r"} if source == "request" else {}))
+    found = read_view(
+        encoded(mammogram(**changes)), FrameConfig(), **({"laterality": "r"} if source == "request" else {})
+    )
     assert (found.laterality, found.provenance["laterality"]) == (side, source)
 
 
@@ -151,7 +154,7 @@ def test_a_size_that_is_no_size_is_a_bad_value(number: bytes) -> None:
 
 
 def test_sides_that_differ_between_image_and_series_are_told() -> None:
-    view = read_view(encoded(mammogram(ImageLaterality="L", Laterality="R")))
+    view = read_view(encoded(mammogram(ImageLaterality="L", Laterality="R")), FrameConfig())
     assert view.laterality == "L"
     assert [(finding.code, finding.severity) for finding in view.findings] == [("side_tags_differ", "warning")]
 
@@ -161,7 +164,7 @@ def test_sides_that_differ_between_image_and_series_are_told() -> None:
     [(["F", "A"], True), (["L", "P"], True), ("A", True), (["A", "R"], False), ("CC", False), ("", False)],
 )
 def test_an_orientation_that_is_not_upright_is_told(orientation: Any, unclear: bool) -> None:
-    view = read_view(encoded(mammogram(PatientOrientation=orientation)))
+    view = read_view(encoded(mammogram(PatientOrientation=orientation)), FrameConfig())
     assert [finding.code for finding in view.findings] == ["orientation_unclear"] * unclear
 
 
@@ -182,18 +185,20 @@ def test_a_request_that_contradicts_the_header_is_refused() -> None:
     data = encoded(mammogram())
     assert error_of(data, view="MLO").code == "view_mismatch"
     assert error_of(data, laterality="R").code == "side_mismatch"
-    assert read_view(data, view="CC", laterality="l").view == "CC"
+    assert read_view(data, FrameConfig(), view="CC", laterality="l").view == "CC"
 
 
 def test_a_film_says_what_it_lacks() -> None:
     changes = {"SOPClassUID": SECONDARY_CAPTURE, "ImagerPixelSpacing": None, "BurnedInAnnotation": "YES"}
-    view = read_view(encoded(mammogram(**changes, LossyImageCompression="01", BreastImplantPresent="YES")))
+    view = read_view(
+        encoded(mammogram(**changes, LossyImageCompression="01", BreastImplantPresent="YES")), FrameConfig()
+    )
     assert not view.is_mg
     assert [finding.code for finding in view.findings] == ["film", "burned_in", "lossy", "implant", "no_spacing"]
 
 
 def test_identifiers_stay_out_of_the_representation() -> None:
-    view = read_view(encoded(mammogram()))
+    view = read_view(encoded(mammogram()), FrameConfig())
     assert view.patient_id == SECRET
     assert SECRET not in repr(view)
     assert view.study_uid not in repr(view)
@@ -201,7 +206,7 @@ def test_identifiers_stay_out_of_the_representation() -> None:
 
 def outcome_of(data: bytes) -> View | InputError:
     try:
-        return read_view(data)
+        return read_view(data, FrameConfig())
     except InputError as error:
         return error
 
@@ -225,7 +230,7 @@ def test_a_phantom_file_reads_as_its_view_in_memory(laterality: str, tmp_path: P
     pair = draw_pair(3, PhantomOptions(px_mm=0.96), laterality=laterality)
     for projection in (pair.cc, pair.mlo):
         write_dicom(tmp_path / "phantom.dcm", projection)
-        read, made = read_view(tmp_path / "phantom.dcm"), view_of(projection)
+        read, made = read_view(tmp_path / "phantom.dcm", FrameConfig()), view_of(projection)
         np.testing.assert_allclose(read.pixels, made.pixels, atol=1e-6)
         assert _facts(read) == _facts(made)
         assert (read.patient_id, read.study_uid) == (made.patient_id, made.study_uid)

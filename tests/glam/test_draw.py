@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from glam.attention import OTHER, Region
+from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.draw import PANEL, Query, choose_query, draw_prediction, panel_scales
 from glam.geometry import cell_polygon, make_frame, scale
@@ -16,7 +17,7 @@ from glam.predict import Prediction, Predictor
 
 @pytest.fixture(scope="module")
 def views(mammograms: dict[str, Path]) -> dict[str, View]:
-    return {"cc": read_view(mammograms["L_CC"]), "mlo": read_view(mammograms["L_MLO"])}
+    return {"cc": read_view(mammograms["L_CC"], FrameConfig()), "mlo": read_view(mammograms["L_MLO"], FrameConfig())}
 
 
 @pytest.fixture(scope="module")

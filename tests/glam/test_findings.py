@@ -138,7 +138,7 @@ def outcome(read: Callable[[], View | Chosen]) -> list[str]:
 
 @pytest.mark.parametrize(("expected", "changes"), PLANTED)
 def test_a_header_trips_its_code_and_no_other(file_of: FileOf, expected: str, changes: dict[str, Any]) -> None:
-    assert outcome(lambda: read_view(file_of(**changes))) == [expected]
+    assert outcome(lambda: read_view(file_of(**changes), FrameConfig())) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_header_trips_its_code_and_no_other(file_of: FileOf, expected: str, ch
     ],
 )
 def test_a_plain_mammogram_trips_none(file_of: FileOf, changes: dict[str, Any]) -> None:
-    assert outcome(lambda: read_view(file_of(**changes))) == []
+    assert outcome(lambda: read_view(file_of(**changes), FrameConfig())) == []
 
 
 @pytest.mark.parametrize("expected", OF_PAIRS)

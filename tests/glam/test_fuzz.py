@@ -8,6 +8,7 @@ from bench.elements import Element, File, seeds, written
 from bench.fuzz import Outcome, outcomes, read_and_prepare
 from bench.mutations import MUTATIONS, damaged
 from bench.samples import SYNTAXES, picture_files
+from glam.config import FrameConfig
 from glam.dicom import read_view
 from glam.intake import CODES
 
@@ -37,7 +38,7 @@ def test_every_file_to_start_from_is_whole() -> None:
     syntaxes = [file.syntax for file in seeds()]
     assert set(syntaxes) == set(SYNTAXES)
     for file in seeds():
-        view = read_view(written(file))
+        view = read_view(written(file), FrameConfig())
         assert view.provenance["transfer_syntax"] == uid.UID(file.syntax).name
 
 

@@ -14,6 +14,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from glam import header
+from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import InputError
 
@@ -82,7 +83,7 @@ def planted(data: bytes, keyword: str, vr: str, value: bytes) -> bytes:
 def said_of(data: bytes, **given: str) -> str:
     """All that a caller gets to read."""
     try:
-        view = read_view(data, **given)
+        view = read_view(data, FrameConfig(), **given)
     except InputError as error:
         return str(error)
     return f"{view!r} {view.provenance} {view.findings}"
@@ -133,7 +134,7 @@ def test_a_tomosynthesis_volume_hidden_in_a_private_group_is_refused(file_of: Fi
     stream = BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     with pytest.raises(InputError) as caught:
-        read_view(stream.getvalue())
+        read_view(stream.getvalue(), FrameConfig())
     assert caught.value.code == "tomosynthesis"
 
 

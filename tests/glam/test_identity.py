@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
+from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.identity import decide_side, decide_view
 from glam.intake import InputError
@@ -38,7 +39,7 @@ def codes_of(view: View) -> list[str]:
 
 def error_of(data: Any, **given: Any) -> InputError:
     with pytest.raises(InputError) as caught:
-        read_view(data, **given)
+        read_view(data, FrameConfig(), **given)
     assert SECRET not in str(caught.value)
     return caught.value
 
@@ -71,7 +72,7 @@ CC, MLO, ML = "399162004", "399368009", "399260004"
 def test_the_view_comes_from_the_first_source_that_names_it(
     file_of: FileOf, changes: dict[str, Any], view: str, source: str
 ) -> None:
-    found = read_view(file_of(**changes))
+    found = read_view(file_of(**changes), FrameConfig())
     assert (found.view, found.provenance["view"]) == (view, source)
 
 
@@ -93,7 +94,7 @@ def test_the_view_comes_from_the_first_source_that_names_it(
 def test_the_side_comes_from_the_image_before_its_series(
     file_of: FileOf, changes: dict[str, Any], side: str, source: str
 ) -> None:
-    found = read_view(file_of(**changes))
+    found = read_view(file_of(**changes), FrameConfig())
     assert (found.laterality, found.provenance["laterality"]) == (side, source)
 
 
@@ -106,7 +107,7 @@ def test_a_file_name_says_what_nothing_else_does(
 ) -> None:
     path = tmp_path / f"{name}.dcm"
     path.write_bytes(file_of(**NO_VIEW, **NO_SIDE))
-    found = read_view(path)
+    found = read_view(path, FrameConfig())
     assert (found.view, found.laterality) == (view, side)
     assert (found.provenance["view"], found.provenance["laterality"]) == ("file name", "file name")
 
@@ -143,13 +144,13 @@ def test_ml_in_a_file_name_is_refused_but_the_caller_may_say_what_it_means(file_
     path.write_bytes(file_of(**NO_VIEW))
     error = error_of(path)
     assert (error.code, "the file name says ML:" in error.message) == ("unknown_view", True)
-    view = read_view(path, view="MLO")
+    view = read_view(path, FrameConfig(), view="MLO")
     assert (view.view, view.provenance["view"], codes_of(view)) == ("MLO", "request", ["view_words_differ"])
 
 
 def test_the_request_goes_before_words_and_after_tags(file_of: FileOf) -> None:
     words = {"SeriesDescription": "R MLO"}
-    view = read_view(file_of(**NO_VIEW, **NO_SIDE, **words), view="cc", laterality="l")
+    view = read_view(file_of(**NO_VIEW, **NO_SIDE, **words), FrameConfig(), view="cc", laterality="l")
     assert (view.view, view.laterality) == ("CC", "L")
     assert (view.provenance["view"], view.provenance["laterality"]) == ("request", "request")
     assert [found.message for found in view.findings] == [
@@ -162,7 +163,7 @@ def test_the_request_goes_before_words_and_after_tags(file_of: FileOf) -> None:
 
 
 def test_words_against_a_tag_are_told(file_of: FileOf) -> None:
-    view = read_view(file_of(SeriesDescription="R MLO"))
+    view = read_view(file_of(SeriesDescription="R MLO"), FrameConfig())
     assert (view.view, view.laterality) == ("CC", "L")
     assert codes_of(view) == ["view_words_differ", "side_words_differ"]
 
@@ -229,14 +230,14 @@ def test_a_picture_without_a_header_is_decided_by_request_and_name() -> None:
 def test_the_spacing_is_that_within_the_breast(
     file_of: FileOf, changes: dict[str, Any], spacing_mm: tuple[float, float] | None, source: str
 ) -> None:
-    view = read_view(file_of(**changes))
+    view = read_view(file_of(**changes), FrameConfig())
     assert view.spacing_mm == (None if spacing_mm is None else pytest.approx(spacing_mm))
     assert view.provenance["spacing_mm"] == source
 
 
 def test_what_orders_images_is_kept_and_never_shown(file_of: FileOf) -> None:
     when = {"AcquisitionDate": "20200131", "AcquisitionTime": "101500", "ContentTime": "235959", "InstanceNumber": "7"}
-    view = read_view(file_of(**when, ContentDate="20200201"))
+    view = read_view(file_of(**when, ContentDate="20200201"), FrameConfig())
     assert view.acquired == ("20200131101500", 7)
     assert "20200131" not in repr(view)
 
@@ -245,4 +246,4 @@ def test_modifiers_are_kept_by_name_each_once(file_of: FileOf) -> None:
     nested = code(CC)
     nested.ViewModifierCodeSequence = [code("399055006"), code("R-102D6", "SRT")]
     data = file_of(ViewCodeSequence=[nested], ViewModifierCodeSequence=[code("399055006")])
-    assert read_view(data).modifiers == ("spot compression", "magnification")
+    assert read_view(data, FrameConfig()).modifiers == ("spot compression", "magnification")

@@ -10,12 +10,13 @@ from PIL import Image
 from glam.bundle import Bundle
 from glam.cli import Inspect, UsageError
 from glam.config import FrameConfig
+from glam.dicom import Asked
 from glam.inspection import Inspected, Refusal, inspect_file
 from glam.inspection_picture import MINT, NOTES, PINK
 from glam.paint import AMBER, QUERY
 
 FileOf = Callable[..., bytes]
-GIVEN: dict[str, str | None] = {"view": None, "laterality": None}
+GIVEN = Asked()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pydicom import uid
 
 from bench.samples import SECRET, breast_values, encoded, file_of, mammogram
 from glam import parse
+from glam.config import FrameConfig
 from glam.dicom import read_view
 from glam.intake import InputError
 
@@ -18,7 +19,7 @@ HEADER_BYTES = 132
 
 def code_of(data: bytes) -> str:
     with pytest.raises(InputError) as caught:
-        read_view(data)
+        read_view(data, FrameConfig())
     assert SECRET not in str(caught.value)
     return caught.value.code
 
@@ -36,7 +37,12 @@ def test_bytes_path_and_stream_give_the_same_view(tmp_path: Path) -> None:
     path = tmp_path / "image.dcm"
     path.write_bytes(data)
     with path.open("rb") as stream:
-        views = [read_view(data), read_view(path), read_view(stream), read_view(BytesIO(data))]
+        views = [
+            read_view(data, FrameConfig()),
+            read_view(path, FrameConfig()),
+            read_view(stream, FrameConfig()),
+            read_view(BytesIO(data), FrameConfig()),
+        ]
     for view in views[1:]:
         np.testing.assert_array_equal(view.pixels, views[0].pixels)
         assert (view.provenance, view.findings) == (views[0].provenance, views[0].findings)
@@ -55,7 +61,7 @@ def test_a_file_without_its_preamble_is_read_and_told(syntax: str, start: int | 
     data = file_of(None, syntax)
     if start is None:
         start = HEADER_BYTES + 12 + int.from_bytes(data[140:144], "little")
-    view, whole = read_view(data[start:]), read_view(data)
+    view, whole = read_view(data[start:], FrameConfig()), read_view(data, FrameConfig())
     np.testing.assert_array_equal(view.pixels, whole.pixels)
     assert [finding.code for finding in view.findings] == ["no_preamble"]
     assert whole.findings == ()
@@ -85,9 +91,9 @@ def test_a_file_over_the_byte_limit_is_not_read(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(parse, "MAX_BYTES", len(data) - 1)
     for source in (data, BytesIO(data), tmp_path / "image.dcm"):
         with pytest.raises(InputError, match="the limit is"):
-            read_view(source)
+            read_view(source, FrameConfig())
     monkeypatch.setattr(parse, "MAX_BYTES", len(data))
-    assert read_view(data).view == "CC"
+    assert read_view(data, FrameConfig()).view == "CC"
 
 
 def test_nesting_without_end_is_a_damaged_file() -> None:
@@ -100,18 +106,18 @@ def test_an_implicit_file_with_an_overlong_identifier_raises_no_warning() -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # writing it warns
         data = file_of(None, uid.ImplicitVRLittleEndian, PatientID=SECRET * 20, StudyInstanceUID="not a uid")
-    assert read_view(data).patient_id == SECRET * 20
+    assert read_view(data, FrameConfig()).patient_id == SECRET * 20
 
 
 def test_the_error_names_the_part_of_the_request() -> None:
     with pytest.raises(InputError) as caught:
-        read_view(b"", where="images[3]")
+        read_view(b"", FrameConfig(), where="images[3]")
     assert caught.value.where == "images[3]"
     assert str(caught.value).startswith("images[3]: this is not a DICOM file")
 
 
 def test_the_values_are_those_of_the_file() -> None:
-    assert np.array_equal(read_view(file_of()).pixels > 0, breast_values() > 0)
+    assert np.array_equal(read_view(file_of(), FrameConfig()).pixels > 0, breast_values() > 0)
 
 
 def test_a_file_that_ends_within_an_element_is_truncated() -> None:

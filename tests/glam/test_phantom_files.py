@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glam.config import FrameConfig
 from glam.dicom import read_view
 from glam.phantom import PhantomOptions, draw_exam, draw_pair, view_of, write_dicom, write_exams
 from glam.phantom import exam as exam_module
@@ -35,7 +36,7 @@ def manifest_rows(folder: Path) -> list[dict[str, str]]:
 def test_the_view_in_memory_is_the_view_of_the_file(tmp_path, laterality, transfer):
     for projection in draw_pair(3, SMALL, laterality=laterality)[:2]:
         write_dicom(tmp_path / "view.dcm", projection, transfer=transfer)
-        read, made = read_view(tmp_path / "view.dcm"), view_of(projection)
+        read, made = read_view(tmp_path / "view.dcm", FrameConfig()), view_of(projection)
         np.testing.assert_array_equal(read.pixels, made.pixels)
         assert read.pixels.dtype == made.pixels.dtype
         nothing = {"pixels": np.zeros(0), "provenance": {}}
@@ -88,7 +89,7 @@ def test_the_manifest_has_a_row_an_image(folder):
         lesions, boxes = lesions_from_text(row["findings"]), json.loads(row["boxes"])
         assert len(lesions) == len(boxes)
         assert (row["birads"] == "1") == (not lesions)
-        view = read_view(folder / row["path"])
+        view = read_view(folder / row["path"], FrameConfig())
         assert (view.view, view.laterality, view.patient_id) == (row["view"], row["laterality"], row["patient_id"])
         assert view.spacing_mm == (float(row["spacing_mm"]),) * 2
 
@@ -119,7 +120,7 @@ def test_an_exam_does_not_depend_on_how_many_there_are(folder):
     exam = draw_exam(5, 1, SMALL)
     for side, pair in exam.breasts.items():
         path = folder / "exams" / "000001" / f"{side}_CC.dcm"
-        np.testing.assert_array_equal(read_view(path).pixels, view_of(pair.cc, exam.study).pixels)
+        np.testing.assert_array_equal(read_view(path, FrameConfig()).pixels, view_of(pair.cc, exam.study).pixels)
 
 
 def test_lesions_lie_mostly_in_one_breast():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glam.config import FrameConfig
 from glam.dicom import WHITE, View, read_view
 from glam.intake import InputError
 from glam.picture import picture_format
@@ -26,7 +27,7 @@ def encoded(values: np.ndarray | Image.Image, format: str = "PNG", **options: An
 
 
 def view_of(data: bytes, **given: str) -> View:
-    return read_view(data, **{"view": "CC", "laterality": "L", **given})  # type: ignore[arg-type]
+    return read_view(data, FrameConfig(), **{"view": "CC", "laterality": "L", **given})  # type: ignore[arg-type]
 
 
 def code_of(data: bytes) -> str:
@@ -56,13 +57,13 @@ def test_sixteen_bits_stay_sixteen(format: str) -> None:
 def test_view_and_side_come_from_the_name_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "case7_R_MLO.png"
     path.write_bytes(encoded(breast_values()))
-    view = read_view(path)
+    view = read_view(path, FrameConfig())
     assert (view.view, view.laterality, view.provenance["view"]) == ("MLO", "R", "file name")
 
 
 def test_a_picture_that_nobody_names_is_refused() -> None:
     with pytest.raises(InputError) as caught:
-        read_view(encoded(breast_values()))
+        read_view(encoded(breast_values()), FrameConfig())
     assert caught.value.code == "unknown_view"
 
 

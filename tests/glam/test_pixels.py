@@ -7,13 +7,14 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 
 from bench.samples import SECRET, breast_values, encoded, file_of, mammogram
+from glam.config import FrameConfig
 from glam.dicom import WHITE, read_view
 from glam.intake import InputError
 
 
 def error_of(data: bytes) -> InputError:
     with pytest.raises(InputError) as caught:
-        read_view(data)
+        read_view(data, FrameConfig())
     assert SECRET not in str(caught.value)
     return caught.value
 
@@ -28,7 +29,7 @@ def layout(bits: int, *, allocated: int = 16, high_bit: int | None = None, signe
 @pytest.mark.parametrize("bits", range(8, 17))
 def test_every_depth_is_spread_from_black_to_white(bits: int) -> None:
     pixels = breast_values(peak=2**bits - 1)
-    view = read_view(file_of(pixels, **layout(bits)))
+    view = read_view(file_of(pixels, **layout(bits)), FrameConfig())
     np.testing.assert_allclose(view.pixels / WHITE, pixels / (2**bits - 1), atol=1 / WHITE)
 
 
@@ -36,7 +37,7 @@ def test_every_depth_is_spread_from_black_to_white(bits: int) -> None:
 def test_signed_values_go_from_the_smallest_to_the_largest(bits: int) -> None:
     pixels = breast_values(peak=2**bits - 1)
     signed = (pixels.astype(np.int32) - 2 ** (bits - 1)).astype(np.int16)
-    view = read_view(file_of(signed, **layout(bits, signed=True)))
+    view = read_view(file_of(signed, **layout(bits, signed=True)), FrameConfig())
     np.testing.assert_allclose(view.pixels / WHITE, pixels / (2**bits - 1), atol=1 / WHITE)
 
 
@@ -44,27 +45,32 @@ def test_bits_below_and_above_the_stored_ones_are_not_read() -> None:
     pixels = breast_values()
     shifted = pixels << 4 | 0b1010
     high = pixels | 0b1010 << 12
-    expected = read_view(file_of(pixels)).pixels
-    np.testing.assert_array_equal(read_view(file_of(shifted, **layout(12, high_bit=15))).pixels, expected)
-    np.testing.assert_array_equal(read_view(file_of(high, **layout(12))).pixels, expected)
+    expected = read_view(file_of(pixels), FrameConfig()).pixels
+    np.testing.assert_array_equal(
+        read_view(file_of(shifted, **layout(12, high_bit=15)), FrameConfig()).pixels, expected
+    )
+    np.testing.assert_array_equal(read_view(file_of(high, **layout(12)), FrameConfig()).pixels, expected)
 
 
 def test_signed_values_are_read_from_the_high_bit_down() -> None:
     pixels = breast_values()
     signed = ((pixels.astype(np.int32) - 2048) & 0xFFF).astype(np.uint16) << 2
-    view = read_view(file_of(signed, **layout(12, high_bit=13, signed=True)))
-    np.testing.assert_array_equal(view.pixels, read_view(file_of(pixels)).pixels)
+    view = read_view(file_of(signed, **layout(12, high_bit=13, signed=True)), FrameConfig())
+    np.testing.assert_array_equal(view.pixels, read_view(file_of(pixels), FrameConfig()).pixels)
 
 
 def test_an_eight_bit_image_is_read() -> None:
     pixels = (breast_values() >> 4).astype(np.uint8)
-    np.testing.assert_allclose(read_view(file_of(pixels)).pixels / WHITE, pixels / 255, atol=1e-6)
+    np.testing.assert_allclose(read_view(file_of(pixels), FrameConfig()).pixels / WHITE, pixels / 255, atol=1e-6)
 
 
 def test_what_follows_the_pixels_is_padding() -> None:
     pixels = breast_values()
     data = pixels.tobytes() + b"\xff" * 64
-    np.testing.assert_array_equal(read_view(file_of(pixels, PixelData=data)).pixels, read_view(file_of(pixels)).pixels)
+    np.testing.assert_array_equal(
+        read_view(file_of(pixels, PixelData=data), FrameConfig()).pixels,
+        read_view(file_of(pixels), FrameConfig()).pixels,
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,9 @@ def test_an_unusable_image_has_its_code(code: str, changes: dict[str, Any]) -> N
 def test_what_the_header_leaves_out_is_the_usual(keyword: str) -> None:
     full = file_of(None, BitsStored=16, HighBit=15)
     changes = {"BitsStored": 16, "HighBit": 15} | {keyword: None}
-    np.testing.assert_array_equal(read_view(file_of(None, **changes)).pixels, read_view(full).pixels)
+    np.testing.assert_array_equal(
+        read_view(file_of(None, **changes), FrameConfig()).pixels, read_view(full, FrameConfig()).pixels
+    )
 
 
 def test_a_syntax_without_a_decoder_is_named() -> None:
@@ -122,7 +130,7 @@ def test_fragments_in_an_uncompressed_file_are_a_wrong_syntax() -> None:
 
 def test_the_size_is_checked_before_anything_is_decoded() -> None:
     data = file_of(None, Rows=65000, Columns=65000)
-    read_view(file_of())  # what is imported on the way
+    read_view(file_of(), FrameConfig())  # what is imported on the way
     tracemalloc.start()
     code = error_of(data).code
     _, peak = tracemalloc.get_traced_memory()

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from glam.bundle import Bundle
+from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import InputError
+from glam.loading import open_runtime
 from glam.predict import INCLUDES, NOTICE, Prediction, Predictor
-from glam.runtime import open_runtime
 from glam.study import check_prompts, prepare_study
 from glam.zeroshot import class_probabilities
 
@@ -21,7 +22,7 @@ TOLERANCE = 2e-5
 
 @pytest.fixture(scope="module")
 def views(mammograms: dict[str, Path]) -> dict[str, View]:
-    return {name: read_view(path) for name, path in mammograms.items()}
+    return {name: read_view(path, FrameConfig()) for name, path in mammograms.items()}
 
 
 @pytest.fixture(scope="module")

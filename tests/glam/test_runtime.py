@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from glam.runtime import AlignOut, OnnxRuntime, onnx_session, open_runtime
+from glam.loading import open_runtime
+from glam.runtime import AlignOut, OnnxRuntime, onnx_session
 
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
 

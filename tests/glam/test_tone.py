@@ -8,7 +8,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
 from bench.samples import breast_values, encoded, file_of, mammogram
-from glam.config import VoiPolicy
+from glam.config import FrameConfig, VoiPolicy
 from glam.dicom import WHITE, View, read_view
 from glam.intake import InputError
 
@@ -45,12 +45,12 @@ def with_raw(keyword: str, value: bytes, **changes: Any) -> bytes:
 
 def shown(pixels: np.ndarray | None = None, **changes: Any) -> np.ndarray:
     """Display values, 0 to 1."""
-    return read_view(file_of(pixels, **changes)).pixels / WHITE
+    return read_view(file_of(pixels, **changes), FrameConfig()).pixels / WHITE
 
 
 def refused(data: bytes) -> str:
     with pytest.raises(InputError) as caught:
-        read_view(data)
+        read_view(data, FrameConfig())
     return caught.value.code
 
 
@@ -76,7 +76,9 @@ def sigmoid(x: float, c: float, w: float) -> float:
 def test_a_window_follows_its_formula(function: Any, centre: float, width: float) -> None:
     pixels = breast_values()
     name = function.__name__.upper()
-    view = read_view(file_of(pixels, WindowCenter=str(centre), WindowWidth=str(width), VOILUTFunction=name))
+    view = read_view(
+        file_of(pixels, WindowCenter=str(centre), WindowWidth=str(width), VOILUTFunction=name), FrameConfig()
+    )
     formula = np.vectorize(lambda value: function(float(value), centre, width), otypes=[float])
     np.testing.assert_allclose(view.pixels / WHITE, formula(pixels), atol=1 / WHITE)
     assert view.provenance["voi"] == f"window {name}"
@@ -84,12 +86,16 @@ def test_a_window_follows_its_formula(function: Any, centre: float, width: float
 
 def test_of_several_windows_the_normal_one_is_taken() -> None:
     windows = {"WindowCenter": ["1000", "2048", "9"], "WindowWidth": ["100", "4096", "9"], "VOILUTFunction": "SIGMOID"}
-    named = read_view(file_of(None, **windows, WindowCenterWidthExplanation=["HARDER", "NORMAL", "SOFTER"]))
-    np.testing.assert_array_equal(named.pixels, read_view(file_of(None, VOILUTFunction="SIGMOID")).pixels)
+    named = read_view(
+        file_of(None, **windows, WindowCenterWidthExplanation=["HARDER", "NORMAL", "SOFTER"]), FrameConfig()
+    )
+    np.testing.assert_array_equal(
+        named.pixels, read_view(file_of(None, VOILUTFunction="SIGMOID"), FrameConfig()).pixels
+    )
     assert named.provenance["voi"] == "window 2 of 3 NORMAL, SIGMOID"
-    first = read_view(file_of(None, **windows))
+    first = read_view(file_of(None, **windows), FrameConfig())
     alone = {"WindowCenter": "1000", "WindowWidth": "100", "VOILUTFunction": "SIGMOID"}
-    np.testing.assert_array_equal(first.pixels, read_view(file_of(None, **alone)).pixels)
+    np.testing.assert_array_equal(first.pixels, read_view(file_of(None, **alone), FrameConfig()).pixels)
     assert first.provenance["voi"] == "window 1 of 3, SIGMOID"
 
 
@@ -117,19 +123,19 @@ def test_a_voi_lut_is_preferred_to_a_window_unless_the_policy_says_window() -> N
     pixels = breast_values()
     root = np.rint(65535 * np.sqrt(np.arange(4096) / 4095))
     data = file_of(pixels, VOILUTSequence=[lut(root)])
-    view = read_view(data)
+    view = read_view(data, FrameConfig())
     assert view.provenance["voi"] == "VOILUTSequence"
     np.testing.assert_allclose(view.pixels, root[pixels], atol=1)
-    window = read_view(data, voi="window")
+    window = read_view(data, FrameConfig(voi="window"))
     assert window.provenance["voi"] == "window LINEAR"
-    np.testing.assert_array_equal(window.pixels, read_view(file_of(pixels)).pixels)
+    np.testing.assert_array_equal(window.pixels, read_view(file_of(pixels), FrameConfig()).pixels)
 
 
 def test_of_several_voi_luts_the_normal_one_is_taken() -> None:
     pixels = breast_values()
     tables = [np.arange(4096) ** 2 // 4095, np.arange(4096)]
     items = [lut(tables[0], bits=12, explanation="HARDER"), lut(tables[1], bits=12, explanation="Normal")]
-    view = read_view(file_of(pixels, VOILUTSequence=items))
+    view = read_view(file_of(pixels, VOILUTSequence=items), FrameConfig())
     assert view.provenance["voi"] == "VOILUTSequence 2 of 2 NORMAL"
     np.testing.assert_allclose(view.pixels / WHITE, pixels / 4095, atol=1 / WHITE)
 
@@ -146,7 +152,7 @@ def test_entries_of_eight_bits_may_lie_two_in_a_word() -> None:
 def test_a_table_of_65536_entries_says_0() -> None:
     pixels = breast_values(peak=65535)
     header = {"BitsStored": 16, "HighBit": 15, "VOILUTSequence": [lut(np.arange(65536))]}
-    np.testing.assert_array_equal(read_view(file_of(pixels, **header)).pixels, pixels)
+    np.testing.assert_array_equal(read_view(file_of(pixels, **header), FrameConfig()).pixels, pixels)
 
 
 @pytest.mark.parametrize("descriptor", [[5000, 0, 16], [4096, 0, 40], [4096, 0, 0], [4096, 0]])
@@ -160,17 +166,17 @@ def test_a_table_that_is_not_what_its_descriptor_says_is_a_bad_value(descriptor:
 
 @pytest.mark.parametrize("policy", ["header", "window", "breast"])
 def test_without_a_window_every_policy_shows_the_breasts_range(policy: VoiPolicy) -> None:
-    view = read_view(file_of(None, **NO_WINDOW), voi=policy)
+    view = read_view(file_of(None, **NO_WINDOW), FrameConfig(voi=policy))
     assert view.provenance["voi"] == "breast range"
     assert codes(view) == ["no_window"] * (policy != "breast")
     assert view.pixels.max() == WHITE
-    np.testing.assert_array_equal(read_view(file_of(), voi="breast").pixels, view.pixels)
+    np.testing.assert_array_equal(read_view(file_of(), FrameConfig(voi="breast")).pixels, view.pixels)
 
 
 @pytest.mark.parametrize("empty", ["WindowCenter", "WindowWidth", "VOILUTSequence"])
 def test_an_empty_window_is_no_window(empty: str) -> None:
     given = NO_WINDOW | {empty: []} if empty == "VOILUTSequence" else {empty: ""}
-    view, plain = read_view(file_of(None, **given)), read_view(file_of(None, **NO_WINDOW))
+    view, plain = read_view(file_of(None, **given), FrameConfig()), read_view(file_of(None, **NO_WINDOW), FrameConfig())
     np.testing.assert_array_equal(view.pixels, plain.pixels)
     assert codes(view) == ["no_window"]
 
@@ -186,7 +192,7 @@ def test_without_a_window_white_borders_do_not_darken_the_breast() -> None:
     pixels = breast_values(200, 150)
     framed = pixels.copy()
     framed[:3] = framed[:, -3:] = 60000
-    plain, bordered = (read_view(file_of(values, **header)).pixels for values in (pixels, framed))
+    plain, bordered = (read_view(file_of(values, **header), FrameConfig()).pixels for values in (pixels, framed))
     np.testing.assert_array_equal(bordered[3:, :-3], plain[3:, :-3])
 
 
@@ -226,8 +232,8 @@ def test_what_is_no_finite_number_is_a_bad_value(keyword: str, number: bytes) ->
 def test_monochrome1_is_inverted_once_and_after_the_window(shape: str | None, window: dict[str, None]) -> None:
     pixels = breast_values()
     inverse = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": shape}
-    view = read_view(file_of(4095 - pixels, **inverse, **window))
-    plain = read_view(file_of(pixels, **window))
+    view = read_view(file_of(4095 - pixels, **inverse, **window), FrameConfig())
+    plain = read_view(file_of(pixels, **window), FrameConfig())
     np.testing.assert_allclose(view.pixels.astype(int), plain.pixels, atol=1)
     assert codes(view) == codes(plain)
 
@@ -243,9 +249,9 @@ def test_a_sigmoid_window_of_monochrome1_is_one_minus_its_formula() -> None:
 def test_tags_that_differ_on_what_is_dark_are_told_and_the_pixels_followed(photometric: str, shape: str) -> None:
     pixels = breast_values()
     header = {"PhotometricInterpretation": photometric, "PresentationLUTShape": shape}
-    expected = read_view(file_of(pixels)).pixels.astype(int)
+    expected = read_view(file_of(pixels), FrameConfig()).pixels.astype(int)
     for stored in (pixels, 4095 - pixels):
-        view = read_view(file_of(stored, **header))
+        view = read_view(file_of(stored, **header), FrameConfig())
         np.testing.assert_allclose(view.pixels.astype(int), expected, atol=1)
         followed = (photometric == "MONOCHROME1") == (stored[0, -1] > 0)
         assert codes(view) == ["polarity_tags_differ"] + ["inverted_tag"] * (not followed)
@@ -256,7 +262,7 @@ def test_tags_that_differ_on_what_is_dark_are_told_and_the_pixels_followed(photo
 def test_a_bright_background_means_an_inverted_tag(photometric: str, mirrored: bool) -> None:
     pixels = breast_values()[:, :: -1 if mirrored else 1]
     stored = pixels if photometric == "MONOCHROME1" else 4095 - pixels
-    view = read_view(file_of(stored, PhotometricInterpretation=photometric))
+    view = read_view(file_of(stored, PhotometricInterpretation=photometric), FrameConfig())
     np.testing.assert_allclose(view.pixels / WHITE, pixels / 4095, atol=1e-3)
     assert codes(view) == ["inverted_tag"]
 
@@ -265,15 +271,15 @@ def test_a_breast_that_fills_the_image_is_not_taken_for_a_background() -> None:
     rng = np.random.default_rng(0)
     filled = np.clip(rng.normal(3500, 100, (64, 48)), 0, 4095).astype(np.uint16)
     filled[20:40, 10:20] = 1000
-    assert "inverted_tag" not in codes(read_view(file_of(filled)))
+    assert "inverted_tag" not in codes(read_view(file_of(filled), FrameConfig()))
 
 
 @pytest.mark.parametrize("window", [{}, {"WindowCenter": "1000", "WindowWidth": "1000"}])
 def test_a_breast_at_the_largest_value_is_saturated(window: dict[str, str]) -> None:
     pixels = breast_values()
     stored = pixels if window else np.minimum(pixels, 3000)
-    assert codes(read_view(file_of(stored, **window))) == ["saturated"]
-    assert codes(read_view(file_of(pixels))) == []
+    assert codes(read_view(file_of(stored, **window), FrameConfig())) == ["saturated"]
+    assert codes(read_view(file_of(pixels), FrameConfig())) == []
 
 
 def test_padding_is_background() -> None:
@@ -298,4 +304,4 @@ def test_padding_written_unsigned_means_the_same_bits_of_a_signed_value() -> Non
     pixels[:5] = -2000
     dataset = mammogram(pixels, PixelRepresentation=1, WindowCenter="0")
     dataset.add_new("PixelPaddingValue", "US", 2**16 - 2000)
-    assert read_view(encoded(dataset)).pixels[:5].max() == 0
+    assert read_view(encoded(dataset), FrameConfig()).pixels[:5].max() == 0

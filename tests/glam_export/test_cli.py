@@ -9,11 +9,12 @@ import torch
 
 import glam_export.build as build
 from glam.bundle import read_bundle
+from glam.config import FrameConfig
 from glam.dicom import read_view
 from glam.ensembles import class_ensembles
+from glam.loading import open_runtime
 from glam.model import load_checkpoint, save_checkpoint
 from glam.predict import Predictor
-from glam.runtime import open_runtime
 from glam.zeroshot import unit
 from glam_export.card import model_card
 from glam_export.cli import Onnx, main
@@ -63,7 +64,7 @@ def test_scale_is_the_inverse_temperature_of_image_and_text(exported, model):
 
 def test_bundle_answers_as_its_checkpoint_does(exported, checkpoint):
     bundle = read_bundle(exported)
-    views = [read_view(exported / "golden" / name) for name in ("cc.dcm", "mlo.dcm")]
+    views = [read_view(exported / "golden" / name, FrameConfig()) for name in ("cc.dcm", "mlo.dcm")]
     runtimes = (open_runtime(bundle), open_runtime(bundle, "torch", checkpoint=checkpoint))
     onnx, torch_ = (Predictor(bundle, runtime).pair(*views, prompts=["a mass is present"]) for runtime in runtimes)
     np.testing.assert_allclose(onnx.embedding, torch_.embedding, atol=1e-5)

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
+from glam.config import FrameConfig
 from glam.dicom import read_view
 from glam.intake import InputError
 from glam.predict import DEFAULT_INCLUDE, Predictor
@@ -57,6 +58,7 @@ def test_a_file_that_is_no_dicom_is_the_callers_fault(client: TestClient):
     ("form", "code", "where"),
     [
         ({"prompts": "a mass"}, "missing_view", ""),
+        ({"spacing_mm": "wide"}, "bad_field", "spacing_mm"),
         ({"cc": "L_CC.dcm"}, "bad_field", "cc"),
         ({"laterality": "X"}, "bad_field", "laterality"),
         ({"DOE^JANE": "x"}, "unknown_field", ""),
@@ -220,7 +222,7 @@ def worker(bundle: Bundle, predictor: Predictor) -> GlamAPI:
 
 
 def question(bundle: Bundle, path: Path) -> Question:
-    view = read_view(path)
+    view = read_view(path, FrameConfig())
     study = prepare_study(bundle.model.frame, view, None)
     return Question(study=study, include=frozenset(DEFAULT_INCLUDE))
 
@@ -230,7 +232,7 @@ def test_what_crosses_to_the_worker_is_small_and_says_nothing_of_the_patient(
 ):
     sent = pickle.dumps(question(random_bundle, mammograms["L_CC"]))
     assert len(sent) < 4 * 126**2 + 20_000
-    assert read_view(mammograms["L_CC"]).patient_id.encode() not in sent
+    assert read_view(mammograms["L_CC"], FrameConfig()).patient_id.encode() not in sent
 
 
 def test_the_worker_answers_what_the_predictor_answers(
@@ -239,7 +241,7 @@ def test_the_worker_answers_what_the_predictor_answers(
     api = worker(random_bundle, predictor)
     asked = pickle.loads(pickle.dumps(question(random_bundle, mammograms["L_CC"])))
     response = api.encode_response(api.predict(api.decode_request(asked)))
-    expected = predictor.pair(read_view(mammograms["L_CC"]), None).as_json()
+    expected = predictor.pair(read_view(mammograms["L_CC"], FrameConfig()), None).as_json()
     assert pickle.loads(pickle.dumps(response)).body == json.dumps(expected).encode()
 
 
@@ -268,7 +270,9 @@ def test_what_may_not_be_served_stays_on_this_machine(random_bundle: Bundle):
 def test_a_prompt_that_only_the_worker_finds_too_long_is_the_callers_error(
     random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
 ):
-    study = prepare_study(random_bundle.model.frame, read_view(mammograms["L_CC"]), None, prompts=["a mass " * 60])
+    study = prepare_study(
+        random_bundle.model.frame, read_view(mammograms["L_CC"], FrameConfig()), None, prompts=["a mass " * 60]
+    )
     answer = worker(random_bundle, predictor).predict(Question(study=study, include=frozenset(DEFAULT_INCLUDE)))
     assert answer.status_code == 422
     assert json.loads(answer.body)["code"] == "bad_prompt"

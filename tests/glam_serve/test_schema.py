@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from glam.config import FrameConfig
 from glam.dicom import read_view
 from glam.predict import INCLUDES, Prediction, Predictor
 from glam_serve.schema import ErrorBody, PredictionBody
@@ -11,7 +12,7 @@ from glam_serve.schema import ErrorBody, PredictionBody
 
 @pytest.fixture(scope="module")
 def prediction(predictor: Predictor, mammograms: dict[str, Path]) -> Prediction:
-    views = read_view(mammograms["L_CC"]), read_view(mammograms["L_MLO"])
+    views = read_view(mammograms["L_CC"], FrameConfig()), read_view(mammograms["L_MLO"], FrameConfig())
     return predictor.pair(*views, prompts=["a zebra"])
 
 
@@ -27,7 +28,7 @@ def test_every_answer_is_of_the_published_shape(prediction: Prediction, include:
 
 
 def test_a_lone_views_answer_is_of_the_published_shape(predictor: Predictor, mammograms: dict[str, Path]):
-    answer = predictor.pair(read_view(mammograms["R_CC"]), None).as_json(INCLUDES)
+    answer = predictor.pair(read_view(mammograms["R_CC"], FrameConfig()), None).as_json(INCLUDES)
     assert body(answer).attention is None
 
 

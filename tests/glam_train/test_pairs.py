@@ -7,7 +7,7 @@ import pytest
 
 from glam.config import FrameConfig
 from glam.geometry import frame_from_json
-from glam.phantom import PhantomOptions
+from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.phantom.exam import write_exams
 from glam_train.cache import CacheError, read_cache
 from glam_train.commands import Prepare, PreparePhantoms
@@ -96,3 +96,24 @@ def test_a_breast_with_one_view_is_counted_and_not_trained_on(exams, tmp_path):
     fewer.write_text("\n".join([header, *rows[1:]]) + "\n")
     whole, lone = paired_rows(fewer, split="train")
     assert (len(whole), lone) == (3, 1)
+
+
+def test_the_spacing_of_a_manifest_reaches_a_picture_without_one(tmp_path, capsys):
+    from PIL import Image
+
+    pair = draw_pair(5, PhantomOptions(px_mm=0.96), laterality="L")
+    views = {"CC": view_of(pair.cc), "MLO": view_of(pair.mlo)}
+    for name, view in views.items():
+        Image.fromarray((view.pixels >> 8).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    columns = "image_id,patient_id,exam_id,laterality,view,path,split,spacing_mm"
+    frame = FrameConfig(size=56)  # in millimetres from the nipple
+
+    def square_to_pixels(spacing: str) -> list[list[float]]:
+        rows = [f"{name},p,e,L,{name},{name}.png,train,{spacing}" for name in views]
+        (tmp_path / "manifest.csv").write_text("\n".join([columns, *rows]) + "\n")
+        ((rows_of_breast,), _) = paired_rows(tmp_path / "manifest.csv", split="train")
+        return prepared_files(rows_of_breast, frame=frame).cc.frame.as_json()["to_square"]
+
+    width = [np.hypot(*square_to_pixels(spacing)[0][:2]) for spacing in ("0.96", "0.48")]
+    assert width[0] == pytest.approx(2 * width[1], rel=1e-6)
+    assert width[0] == pytest.approx(56 * 0.96 / frame.span_mm, rel=1e-6)
