@@ -79,7 +79,7 @@ def ours(data: bytes) -> None:
 def baseline(data: bytes) -> None:
     """Decode with the same decoder, and shrink once."""
     with quiet_pydicom():
-        stored = stored_pixels(parse(data, ""), "").values
+        stored = stored_pixels(parse(data)).values
     cv2.resize(stored, (CONFIG.size, CONFIG.size), interpolation=cv2.INTER_AREA)
 
 

@@ -14,7 +14,7 @@ from glam import header
 from glam.config import FrameConfig, VoiPolicy
 from glam.header import quiet_pydicom
 from glam.identity import decide_side, decide_view
-from glam.intake import Finding, finding, input_error
+from glam.intake import Finding, InputError, finding, input_error
 from glam.kind import kind_findings, kind_of
 from glam.parse import Source, has_preamble, parse
 from glam.picture import picture_format, show_picture
@@ -84,12 +84,13 @@ def read_view(
     the caller (docs/intake.md). `where` is the part of the request that errors name. A path that cannot be opened is
     an OSError.
     """
-    asked = Asked(view, laterality, _checked_spacing(spacing_mm, where), where)
+    asked = Asked(view, laterality, spacing_mm)
     file_name = Path(source).stem if isinstance(source, str | Path) else ""
-    with quiet_pydicom():
-        if picture_format(source):
-            return _view_of_picture(source, asked, file_name=file_name, voi=config.voi)
-        return _view(parse(source, where), asked, file_name=file_name, voi=config.voi)
+    try:
+        with quiet_pydicom():
+            return _read(source, asked, file_name=file_name, voi=config.voi)
+    except InputError as error:
+        raise error.at(where) from None
 
 
 class Asked(NamedTuple):
@@ -99,8 +100,6 @@ class Asked(NamedTuple):
     laterality: str | None = None
     spacing_mm: float | None = None
     """Of square pixels."""
-    where: str = ""
-    """The part of the request that errors name."""
 
 
 class Spacing(NamedTuple):
@@ -111,12 +110,18 @@ class Spacing(NamedTuple):
     findings: tuple[Finding, ...]
 
 
+def _read(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+    _check_spacing(asked.spacing_mm)
+    if picture_format(source):
+        return _view_of_picture(source, asked, file_name=file_name, voi=voi)
+    return _view(parse(source), asked, file_name=file_name, voi=voi)
+
+
 def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
-    where = asked.where
-    kind = kind_of(dataset, where)
-    view_decision = decide_view(dataset, asked.view, where, file_name=file_name)
-    side_decision = decide_side(dataset, asked.laterality, where, file_name=file_name)
-    shown = show_pixels(dataset, voi, where)
+    kind = kind_of(dataset)
+    view_decision = decide_view(dataset, asked.view, file_name=file_name)
+    side_decision = decide_side(dataset, asked.laterality, file_name=file_name)
+    shown = show_pixels(dataset, voi)
     spacing = _spacing(*header.spacing_of(dataset), asked.spacing_mm)
     provenance = {
         "view": view_decision.source,
@@ -150,9 +155,9 @@ def _view_of_picture(source: Source, asked: Asked, *, file_name: str, voi: VoiPo
     from pydicom import Dataset
 
     nothing = Dataset()
-    view_decision = decide_view(nothing, asked.view, asked.where, file_name=file_name)
-    side_decision = decide_side(nothing, asked.laterality, asked.where, file_name=file_name)
-    shown = show_picture(source, voi, asked.where)
+    view_decision = decide_view(nothing, asked.view, file_name=file_name)
+    side_decision = decide_side(nothing, asked.laterality, file_name=file_name)
+    shown = show_picture(source, voi)
     spacing = _spacing(None, "none", asked.spacing_mm)
     provenance = {"view": view_decision.source, "laterality": side_decision.source, "spacing_mm": spacing.source}
     decided = (*view_decision.findings, *side_decision.findings, finding("not_dicom_picture"))
@@ -168,12 +173,11 @@ def _view_of_picture(source: Source, asked: Asked, *, file_name: str, voi: VoiPo
     )
 
 
-def _checked_spacing(spacing_mm: float | None, where: str) -> float | None:
-    """Return the caller's spacing; an InputError where no mammogram has it."""
+def _check_spacing(spacing_mm: float | None) -> None:
+    """Refuse a spacing of the caller's that no mammogram has."""
     if spacing_mm is not None and not header.is_plausible_spacing((spacing_mm, spacing_mm)):
         low, high = header.SPACING_MM
-        raise input_error("bad_field", where, what=f"spacing_mm {spacing_mm:g} is not within {low:g} and {high:g} mm")
-    return spacing_mm
+        raise input_error("bad_field", what=f"spacing_mm {spacing_mm:g} is not within {low:g} and {high:g} mm")
 
 
 def _spacing(in_header: tuple[float, float] | None, source: str, asked_mm: float | None) -> Spacing:

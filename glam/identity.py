@@ -52,7 +52,7 @@ class Decision:
     findings: tuple[Finding, ...] = ()
 
 
-def decide_view(dataset: "Dataset", given: str | None, where: str = "", *, file_name: str = "") -> Decision:
+def decide_view(dataset: "Dataset", given: str | None, *, file_name: str = "") -> Decision:
     """Return CC or MLO; any other view, ML included, is an InputError.
 
     `given` is the caller's word, `file_name` the name without its folders. A picture without a header has an empty
@@ -61,16 +61,16 @@ def decide_view(dataset: "Dataset", given: str | None, where: str = "", *, file_
     tags = [claim for claim in _claims(dataset, VIEW_TAGS) if claim.value != SPECIMEN]
     known = [claim for claim in tags if claim.value in VIEW_NAMES]
     asked = _asked(given, VIEW_NAMES)
-    _refuse_contradiction("view_mismatch", [*known, *asked] if known else [], where)
+    _refuse_contradiction("view_mismatch", [*known, *asked] if known else [])
     if tags and not known:
-        raise input_error("unknown_view", where, what="the header names a view that is not known here")
+        raise input_error("unknown_view", what="the header names a view that is not known here")
     words = _word_claims(dataset, file_name, _view_of_word)
     if not (claims := [*known, *asked, *words]):
-        raise input_error("unknown_view", where, what="neither header nor file name says which view this is")
-    return _decision(_usable(claims, VIEWS, "unknown_view", where), "view_words_differ", words)
+        raise input_error("unknown_view", what="neither header nor file name says which view this is")
+    return _decision(_usable(claims, VIEWS, "unknown_view"), "view_words_differ", words)
 
 
-def decide_side(dataset: "Dataset", given: str | None, where: str = "", *, file_name: str = "") -> Decision:
+def decide_side(dataset: "Dataset", given: str | None, *, file_name: str = "") -> Decision:
     """Return L or R, as `decide_view` does; both breasts in one image are an InputError.
 
     Laterality belongs to the series, which may hold both breasts: where the image's own tags say otherwise, they win.
@@ -79,21 +79,21 @@ def decide_side(dataset: "Dataset", given: str | None, where: str = "", *, file_
     asked = _asked(given, SIDES)
     if tags and tags[0].value not in SIDES:
         both = "names both breasts" if tags[0].value == "B" else "names neither L nor R"
-        raise input_error("unknown_laterality", where, what=f"{tags[0].source} {both}")
+        raise input_error("unknown_laterality", what=f"{tags[0].source} {both}")
     known = [claim for claim in tags if claim.value in SIDES]
     own = [claim for claim in known if claim.source in IMAGE_SIDE_TAGS] or known[:1]
-    _refuse_contradiction("side_mismatch", [*own, *asked] if own else [], where)
+    _refuse_contradiction("side_mismatch", [*own, *asked] if own else [])
     words = _word_claims(dataset, file_name, _side_of_word)
     if not (claims := [*own, *asked, *words]):
-        raise input_error("unknown_laterality", where, what="neither header nor file name says which breast this is")
-    decision = _decision(_usable(claims, SIDES, "unknown_laterality", where), "side_words_differ", words)
+        raise input_error("unknown_laterality", what="neither header nor file name says which breast this is")
+    decision = _decision(_usable(claims, SIDES, "unknown_laterality"), "side_words_differ", words)
     return Decision(decision.value, decision.source, _series_differs(decision, known) + decision.findings)
 
 
-def _usable(claims: Sequence[Claim], names: Sequence[str], code: str, where: str) -> Claim:
+def _usable(claims: Sequence[Claim], names: Sequence[str], code: str) -> Claim:
     """Return the claim that goes first; an InputError where it names what cannot be used."""
     if claims[0].value not in names:
-        raise input_error(code, where, what=str(claims[0]))
+        raise input_error(code, what=str(claims[0]))
     return claims[0]
 
 
@@ -107,10 +107,10 @@ def _asked(given: str | None, names: Sequence[str] | frozenset[str]) -> list[Cla
     return [Claim(wanted if wanted in names else "something else", "request")] if wanted else []
 
 
-def _refuse_contradiction(code: str, claims: Sequence[Claim], where: str) -> None:
+def _refuse_contradiction(code: str, claims: Sequence[Claim]) -> None:
     first = {claim.value: str(claim) for claim in reversed(claims)}  # of each value the source that goes first
     if len(first) > 1:
-        raise input_error(code, where, what=" but ".join(reversed(first.values())))
+        raise input_error(code, what=" but ".join(reversed(first.values())))
 
 
 def _decision(claim: Claim, code: str, words: Sequence[Claim]) -> Decision:

@@ -49,7 +49,7 @@ CODES: Mapping[str, Code] = {
     "for_processing": _error("this is a For Processing image: send the For Presentation one that viewers show"),
     "multi_frame": _error("the file holds several frames: send one 2-D mammogram a file"),
     "not_monochrome": _error("the image is in colour: send the grey-scale mammogram"),
-    "bad_value": _error("the header's {attribute} cannot be used: it is empty or not what the standard allows"),
+    "bad_value": _error("the header's {attribute} cannot be used: {reason}"),
     # view and side
     "unknown_view": _error("{what}: GLAM takes CC and MLO; name the view in the request if the header has none"),
     "unknown_laterality": _error("{what}: name the side, L or R, in the request if the header has none"),
@@ -157,6 +157,19 @@ class InputError(ValueError):
     def status(self) -> int:
         """The HTTP status that says whose fault it is."""
         return CODES[self.code].status
+
+    def at(self, where: str) -> "InputError":
+        """Return the error with the part of the request it is about; one that names a part keeps it."""
+        return InputError(self.code, self.message, self.where or where)
+
+
+class HeaderError(InputError):
+    """An attribute of a header that cannot be used (code `bad_value`): which one, and the rule it breaks."""
+
+    def __init__(self, attribute: str, reason: str) -> None:
+        super().__init__("bad_value", CODES["bad_value"].sentence.format(attribute=attribute, reason=reason))
+        self.attribute = attribute
+        self.reason = reason
 
 
 def input_error(code: str, where: str = "", **facts: object) -> InputError:

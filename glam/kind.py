@@ -64,11 +64,11 @@ class Kind:
     """How the view departs from the plain one, by the names of MODIFIER_TERMS."""
 
 
-def kind_of(dataset: "Dataset", where: str = "") -> Kind:
+def kind_of(dataset: "Dataset") -> Kind:
     """Return the kind of an image that the model can be asked about; an InputError refuses every other one."""
     for code, holds in REFUSALS.items():
         if holds(dataset):
-            raise input_error(code, where)
+            raise input_error(code)
     return Kind(
         is_mg=text(dataset, "SOPClassUID") == MG_FOR_PRESENTATION,
         synthetic=_is_synthetic(dataset),

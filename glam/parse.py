@@ -21,19 +21,19 @@ FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 """What a data set begins with where the preamble is missing: file meta, or identification."""
 
 
-def parse(source: Source, where: str) -> "Dataset":
+def parse(source: Source) -> "Dataset":
     """Return the data set of a file; InputError where there is none, an OSError where a path cannot be opened."""
     from pydicom.errors import InvalidDicomError
 
     with opened(source) as stream:
         try:
-            return _dataset(stream, where)
+            return _dataset(stream)
         except InputError:
             raise
         except InvalidDicomError:
-            raise input_error("not_dicom", where) from None
+            raise input_error("not_dicom") from None
         except (zlib.error, *header.broken_errors()):
-            raise input_error("truncated", where) from None
+            raise input_error("truncated") from None
 
 
 def has_preamble(dataset: "Dataset") -> bool:
@@ -41,7 +41,7 @@ def has_preamble(dataset: "Dataset") -> bool:
     return getattr(dataset, "preamble", None) is not None
 
 
-def _dataset(stream: BinaryIO, where: str) -> "Dataset":
+def _dataset(stream: BinaryIO) -> "Dataset":
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
     from pydicom.filereader import (
@@ -52,7 +52,7 @@ def _dataset(stream: BinaryIO, where: str) -> "Dataset":
 
     start = stream.tell()
     if stream.seek(0, SEEK_END) - start > MAX_BYTES:
-        raise _too_large(where)
+        raise _too_large()
     stream.seek(start)
     beginning = stream.read(132)
     stream.seek(start)
@@ -62,7 +62,7 @@ def _dataset(stream: BinaryIO, where: str) -> "Dataset":
     preamble = None if is_bare else read_preamble(stream, force=False)
     meta = _read_file_meta_info(stream)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        return _inflated(stream, meta, preamble, where)
+        return _inflated(stream, meta, preamble)
     stream.seek(start)
     return dcmread(stream, force=is_bare)
 
@@ -76,7 +76,7 @@ def _begins_a_dataset(beginning: bytes) -> bool:
     return beginning[:2] in FIRST_GROUPS and (is_short or (letters.isalpha() and letters.isupper()))
 
 
-def _inflated(stream: BinaryIO, meta: "FileMetaDataset", preamble: bytes | None, where: str) -> "Dataset":
+def _inflated(stream: BinaryIO, meta: "FileMetaDataset", preamble: bytes | None) -> "Dataset":
     """Return the data set of a deflated file, of which no more than the limit is inflated. PS3.5 A.5."""
     from pydicom import FileDataset
     from pydicom.filereader import read_dataset
@@ -84,7 +84,7 @@ def _inflated(stream: BinaryIO, meta: "FileMetaDataset", preamble: bytes | None,
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     data = inflate.decompress(stream.read(), MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise _too_large(where)
+        raise _too_large()
     if not inflate.eof:
         raise ValueError("the deflated data set is cut short")
     content = BytesIO(data)
@@ -92,9 +92,9 @@ def _inflated(stream: BinaryIO, meta: "FileMetaDataset", preamble: bytes | None,
     return FileDataset(content, dataset, preamble, meta, is_implicit_VR=False, is_little_endian=True)
 
 
-def _too_large(where: str) -> InputError:
+def _too_large() -> InputError:
     megabytes = f"{MAX_BYTES // 1_000_000} MB"
-    return input_error("too_large", where, size=f"more than {megabytes}", limit=megabytes)
+    return input_error("too_large", size=f"more than {megabytes}", limit=megabytes)
 
 
 def opened(source: Source) -> AbstractContextManager[BinaryIO]:

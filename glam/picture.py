@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.intake import InputError, input_error
+from glam.intake import HeaderError, InputError, input_error
 from glam.parse import MAX_BYTES, Source, opened
 from glam.pixels import MAX_PIXELS, MAX_SIDE, Layout, Shown
 
@@ -46,7 +46,7 @@ def picture_format(source: Source) -> str | None:
     return next((name for first, name in STARTS.items() if beginning.startswith(first)), None)
 
 
-def show_picture(source: Source, voi: "VoiPolicy", where: str) -> Shown:
+def show_picture(source: Source, voi: "VoiPolicy") -> Shown:
     """Return a picture's display values, tissue bright; an InputError where there is nothing to show.
 
     It has no window: what is black and white follows from the breast, whatever the policy.
@@ -55,7 +55,7 @@ def show_picture(source: Source, voi: "VoiPolicy", where: str) -> Shown:
 
     from glam.tone import tone
 
-    stored = _stored(source, where)
+    stored = _stored(source)
     rows, cols = stored.values.shape
     bits = 8 * stored.values.itemsize
     dataset = Dataset()
@@ -63,55 +63,55 @@ def show_picture(source: Source, voi: "VoiPolicy", where: str) -> Shown:
     layout = Layout(rows, cols, allocated=bits, bits=bits, high_bit=bits - 1, signed=False)
     found = tone(dataset, stored.values, layout, voi)
     if found is None:
-        raise input_error("no_breast", where)
+        raise input_error("no_breast")
     return Shown(found.pixels, {"voi": found.voi, "transfer_syntax": stored.format, "decoder": "pillow"}, found.odd)
 
 
-def _stored(source: Source, where: str) -> Stored:
+def _stored(source: Source) -> Stored:
     from PIL import Image, UnidentifiedImageError
 
     with opened(source) as stream:
         try:
-            with Image.open(_bounded(stream, where), formats=sorted(set(STARTS.values()))) as picture:
-                _check(picture, where)
-                return Stored(_grey_values(picture, where), picture.format or "")
+            with Image.open(_bounded(stream), formats=sorted(set(STARTS.values()))) as picture:
+                _check(picture)
+                return Stored(_grey_values(picture), picture.format or "")
         except InputError:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise _too_large(where) from None
+            raise _too_large() from None
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, MemoryError):
-            raise input_error("truncated", where) from None
+            raise input_error("truncated") from None
 
 
-def _bounded(stream: BinaryIO, where: str) -> BytesIO:
+def _bounded(stream: BinaryIO) -> BytesIO:
     data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise _too_large(where)
+        raise _too_large()
     return BytesIO(data)
 
 
-def _check(picture: "Image", where: str) -> None:
+def _check(picture: "Image") -> None:
     """Refuse what is too large or no single image, before any of it is decoded."""
     cols, rows = picture.size
     if rows * cols > MAX_PIXELS or max(rows, cols) > MAX_SIDE:
-        raise _too_large(where)
+        raise _too_large()
     if getattr(picture, "n_frames", 1) > 1:
-        raise input_error("multi_frame", where)
+        raise input_error("multi_frame")
 
 
-def _grey_values(picture: "Image", where: str) -> NDArray[np.uint8 | np.uint16]:
+def _grey_values(picture: "Image") -> NDArray[np.uint8 | np.uint16]:
     """Return (rows, cols) of 8 or 16 bits; colours only where they are shades of grey."""
     if picture.mode in GREY_MODES:
         values = np.asarray(picture)
         return np.ascontiguousarray(values, np.uint8 if values.itemsize == 1 else np.uint16)
     if picture.mode not in COLOUR_MODES:
-        raise input_error("bad_value", where, attribute="pixel format")
+        raise HeaderError("pixel format", "it is not one of grey values of 8 or 16 bits")
     colours = np.asarray(picture.convert("RGB"))  # (row, col, channel)
     if (colours != colours[..., :1]).any():
-        raise input_error("not_monochrome", where)
+        raise input_error("not_monochrome")
     return np.ascontiguousarray(colours[..., 0])
 
 
-def _too_large(where: str) -> InputError:
+def _too_large() -> InputError:
     limit = f"{MAX_PIXELS / 1e6:.0f} Mpx or {MAX_BYTES / 1e6:.0f} MB"
-    return input_error("too_large", where, size=f"more than {limit}", limit=limit)
+    return input_error("too_large", size=f"more than {limit}", limit=limit)

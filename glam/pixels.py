@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam import header
-from glam.intake import input_error
+from glam.intake import HeaderError, input_error
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -55,56 +55,55 @@ class Shown(NamedTuple):
     """Codes of what is odd about the pixels."""
 
 
-def show_pixels(dataset: "Dataset", voi: "VoiPolicy", where: str) -> Shown:
+def show_pixels(dataset: "Dataset", voi: "VoiPolicy") -> Shown:
     """Return the display values of a data set, whose PixelData is let go; an InputError where there are none."""
-    stored = stored_pixels(dataset, where)
-    tone = _toned(dataset, stored.values, stored.layout, voi, where)
+    stored = stored_pixels(dataset)
+    tone = _toned(dataset, stored.values, stored.layout, voi)
     provenance = {"voi": tone.voi, "transfer_syntax": _name(stored.syntax), "decoder": stored.decoder}
     return Shown(tone.pixels, provenance, tone.odd)
 
 
-def stored_pixels(dataset: "Dataset", where: str) -> Stored:
+def stored_pixels(dataset: "Dataset") -> Stored:
     """Decode; an InputError where there are no pixels, where nothing here decodes them, and where they are damaged."""
-    layout = layout_of(dataset, where)
-    syntax = _syntax_of(dataset, where)
-    decoder = _decoder_of(syntax, where)
+    layout = layout_of(dataset)
+    syntax = _syntax_of(dataset)
+    decoder = _decoder_of(syntax)
     if decoder == "native":
-        return Stored(_native(dataset, layout, syntax, where), layout, syntax, decoder)
-    return Stored(*_decoded(dataset, layout, syntax, decoder, where), syntax, decoder)
+        return Stored(_native(dataset, layout, syntax), layout, syntax, decoder)
+    return Stored(*_decoded(dataset, layout, syntax, decoder), syntax, decoder)
 
 
-def layout_of(dataset: "Dataset", where: str) -> Layout:
+def layout_of(dataset: "Dataset") -> Layout:
     """Return the layout that the header gives, within what the standard allows and our limits."""
     if "PixelData" not in dataset:
-        raise input_error("no_pixel_data", where)
+        raise input_error("no_pixel_data")
     if header.number(dataset, "SamplesPerPixel") not in (None, 1):
-        raise input_error("not_monochrome", where)
+        raise input_error("not_monochrome")
     photometric = header.text(dataset, "PhotometricInterpretation").strip()
     if photometric not in GREY:
-        code = "not_monochrome" if photometric else "bad_value"
-        raise input_error(code, where, **({} if photometric else {"attribute": "PhotometricInterpretation"}))
-    rows, cols = (_whole(dataset, name, range(1, MAX_SIDE + 1), where) for name in ("Rows", "Columns"))
+        raise input_error("not_monochrome") if photometric else HeaderError("PhotometricInterpretation", "it is empty")
+    rows, cols = (_whole(dataset, name, range(1, MAX_SIDE + 1)) for name in ("Rows", "Columns"))
     if rows * cols > MAX_PIXELS:
         size, limit = (f"{pixels / 1e6:.0f} Mpx" for pixels in (rows * cols, MAX_PIXELS))
-        raise input_error("too_large", where, size=size, limit=limit)
-    allocated = _whole(dataset, "BitsAllocated", range(8, 17, 8), where)
-    bits = _whole(dataset, "BitsStored", range(1, allocated + 1), where, absent=allocated)
-    high_bit = _whole(dataset, "HighBit", range(bits - 1, allocated), where, absent=bits - 1)
-    signed = _whole(dataset, "PixelRepresentation", range(2), where, absent=0)
+        raise input_error("too_large", size=size, limit=limit)
+    allocated = _whole(dataset, "BitsAllocated", range(8, 17, 8))
+    bits = _whole(dataset, "BitsStored", range(1, allocated + 1), absent=allocated)
+    high_bit = _whole(dataset, "HighBit", range(bits - 1, allocated), absent=bits - 1)
+    signed = _whole(dataset, "PixelRepresentation", range(2), absent=0)
     return Layout(rows, cols, allocated, bits, high_bit, bool(signed))
 
 
-def _whole(dataset: "Dataset", keyword: str, allowed: range, where: str, *, absent: int | None = None) -> int:
+def _whole(dataset: "Dataset", keyword: str, allowed: range, *, absent: int | None = None) -> int:
     """Return a whole number of the header."""
     found = header.number(dataset, keyword)
     if found is None and absent is not None and not header.text(dataset, keyword):
         return absent
     if found is None or found not in allowed:
-        raise input_error("bad_value", where, attribute=keyword)
+        raise HeaderError(keyword, f"it is not a whole number from {allowed[0]} to {allowed[-1]}")
     return int(found)
 
 
-def _syntax_of(dataset: "Dataset", where: str) -> str:
+def _syntax_of(dataset: "Dataset") -> str:
     """Return the transfer syntax: the file's word, else how the header turned out to be written."""
     from pydicom import Dataset, uid
 
@@ -113,7 +112,7 @@ def _syntax_of(dataset: "Dataset", where: str) -> str:
         return named
     element = dataset.get_item("PixelData")
     if getattr(element, "is_undefined_length", False):
-        raise input_error("bad_value", where, attribute="TransferSyntaxUID")
+        raise HeaderError("TransferSyntaxUID", "it is missing, and the pixels are compressed")
     implicit, little = dataset.original_encoding
     if not little:
         return uid.ExplicitVRBigEndian
@@ -127,7 +126,7 @@ def _name(syntax: str) -> str:
     return "that the file names" if name == syntax else name  # one that is in no table may say anything
 
 
-def _decoder_of(syntax: str, where: str) -> str:
+def _decoder_of(syntax: str) -> str:
     from glam.decoders import CODECS, decoder_of
 
     decoder = decoder_of(syntax)
@@ -135,14 +134,13 @@ def _decoder_of(syntax: str, where: str) -> str:
         way_out = 'pip install "glam-mammo[codecs]", or send it uncompressed'
         raise input_error(
             "unsupported_syntax",
-            where,
             syntax=_name(syntax),
             way_out=way_out if syntax in CODECS else "send it uncompressed",
         )
     return decoder
 
 
-def _native(dataset: "Dataset", layout: Layout, syntax: str, where: str) -> NDArray[Any]:
+def _native(dataset: "Dataset", layout: Layout, syntax: str) -> NDArray[Any]:
     """Return the (rows, cols) bit patterns of uncompressed pixel data, without a copy where they are little endian."""
     from pydicom.uid import ExplicitVRBigEndian
 
@@ -150,12 +148,12 @@ def _native(dataset: "Dataset", layout: Layout, syntax: str, where: str) -> NDAr
     try:
         element = dataset["PixelData"]
     except header.broken_errors():
-        raise input_error("truncated", where) from None
+        raise input_error("truncated") from None
     data = element.value
     if element.is_undefined_length:
-        raise input_error("bad_value", where, attribute="TransferSyntaxUID")
+        raise HeaderError("TransferSyntaxUID", "it says uncompressed, and the pixels are encapsulated")
     if not isinstance(data, bytes) or len(data) < count * layout.allocated // 8:
-        raise input_error("truncated", where)
+        raise input_error("truncated")
     if syntax == ExplicitVRBigEndian and (layout.allocated == 16 or element.VR == "OW"):
         # 8-bit values lie in swapped words: PS3.5 8.1.1 and A.3
         data = np.frombuffer(data, np.uint16, len(data) // 2).byteswap()
@@ -163,7 +161,7 @@ def _native(dataset: "Dataset", layout: Layout, syntax: str, where: str) -> NDAr
     return np.frombuffer(data, f"<u{layout.allocated // 8}", count).reshape(layout.rows, layout.cols)
 
 
-def _decoded(dataset: "Dataset", layout: Layout, syntax: str, decoder: str, where: str) -> tuple[NDArray[Any], Layout]:
+def _decoded(dataset: "Dataset", layout: Layout, syntax: str, decoder: str) -> tuple[NDArray[Any], Layout]:
     """Return the (rows, cols) bit patterns of compressed pixel data, and how values lie in them."""
     from glam.codestream import joined_fragments, size_of
     from glam.decoders import decode_frame
@@ -172,30 +170,30 @@ def _decoded(dataset: "Dataset", layout: Layout, syntax: str, decoder: str, wher
         stream = joined_fragments(dataset.PixelData)
         size = size_of(syntax, stream)
     except header.broken_errors():
-        raise input_error("truncated", where) from None
+        raise input_error("truncated") from None
     if size and size.samples != 1:
-        raise input_error("not_monochrome", where)
+        raise input_error("not_monochrome")
     if size and ((size.rows, size.cols) != (layout.rows, layout.cols) or size.bits > 16):
-        raise input_error("bad_value", where, attribute="Rows, Columns or BitsStored, beside the compressed image,")
+        raise HeaderError("Rows, Columns or BitsStored", "the compressed image has another size or more than 16 bits")
     try:
         stored = decode_frame(dataset, stream, syntax, decoder)
         stored = stored.view(f"u{stored.dtype.itemsize}").reshape(layout.rows, layout.cols)
     except header.broken_errors():
-        raise input_error("truncated", where) from None
+        raise input_error("truncated") from None
     if size:  # a codestream's samples fill the low bits, whatever the header says; a sign is at the lower of the two
         bits = min(size.bits, layout.bits) if layout.signed else size.bits
         layout = layout._replace(allocated=8 * stored.dtype.itemsize, bits=bits, high_bit=bits - 1)
     return stored, layout
 
 
-def _toned(dataset: "Dataset", stored: NDArray[Any], layout: Layout, voi: "VoiPolicy", where: str) -> "Tone":
+def _toned(dataset: "Dataset", stored: NDArray[Any], layout: Layout, voi: "VoiPolicy") -> "Tone":
     from glam.tone import tone
 
     del dataset.PixelData  # an array over it keeps it as long as it is needed
     try:
         found = tone(dataset, stored, layout, voi)
     except header.broken_errors():
-        raise input_error("bad_value", where, attribute="Modality LUT, window or VOI LUT") from None
+        raise HeaderError("Modality LUT, window or VOI LUT", "it is not what the standard allows") from None
     if found is None:
-        raise input_error("no_breast", where)
+        raise input_error("no_breast")
     return found

@@ -87,7 +87,7 @@ def _prepared(view: View, config: FrameConfig, where: ViewKey) -> PreparedView:
     try:
         made = prepare(view, config)
     except InputError as error:
-        raise InputError(error.code, error.message, where) from error
+        raise error.at(where) from None
     return PreparedView(
         view=view.view, laterality=view.laterality, input=made, findings=made.findings, provenance=view.provenance
     )
