@@ -9,8 +9,8 @@ import numpy as np
 
 from glam.config import FrameConfig
 from glam.dicom import Asked, View, read_view
-from glam.intake import Finding, InputError
-from glam.pairing import choose_views
+from glam.intake import InputError
+from glam.pair import choose_views
 from glam.predict import NOTICE
 from glam.prepare import ModelInput, prepare, prepare_sha
 
@@ -74,7 +74,7 @@ def view_facts(view: View, made: ModelInput) -> JsonDict:
         "digital": view.is_mg,
         "synthetic": view.synthetic,
         "modifiers": list(view.modifiers),
-        "findings": _as_json(made.findings),
+        "findings": [finding.as_json() for finding in made.findings],
         "provenance": view.provenance,
         "frame": made.frame.as_json(),
         "anatomy": None if made.anatomy is None else made.anatomy.as_json(),
@@ -125,13 +125,9 @@ def _breast_entry(files: Sequence[tuple[Path, View]]) -> JsonDict:
     return {
         "cc": next(_paths_of(files, chosen.cc), None),
         "mlo": next(_paths_of(files, chosen.mlo), None),
-        "findings": _as_json(chosen.findings),
+        "findings": [finding.as_json() for finding in chosen.findings],
     }
 
 
 def _paths_of(files: Sequence[tuple[Path, View]], chosen: View | None) -> Iterator[str]:
     return (str(path) for path, view in files if view is chosen)
-
-
-def _as_json(findings: Sequence[Finding]) -> list[JsonDict]:
-    return [vars(found) for found in findings]

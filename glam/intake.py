@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from glam.dicom import View
+from typing import Literal
 
 Severity = Literal["error", "warning", "info"]
 
@@ -105,6 +102,10 @@ CODES: Mapping[str, Code] = {
     "lossy": _info("the pixels have been through lossy compression"),
     "implant": _warning("the header reports a breast implant: the model has hardly seen any"),
     "mixed_pair": _warning("one view was made from tomosynthesis and the other was not: the model compares like views"),
+    "views_differ": _info(
+        "from chest wall to nipple the CC view measures {cc} mm and the MLO view {mlo} mm: over {limit} mm apart, one"
+        " of them may be badly positioned"
+    ),
     "same_view_twice": _warning("{count} of the files show the {view} view: number {number} of them was taken"),
     "patient_differs": _warning("the CC and the MLO file name different patients"),
     "study_differs": _warning("the CC and the MLO file come from different studies"),
@@ -139,6 +140,10 @@ class Finding:
     code: str
     severity: Literal["info", "warning"]
     message: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return JSON types."""
+        return {"code": self.code, "severity": self.severity, "message": self.message}
 
 
 class InputError(ValueError):
@@ -182,27 +187,3 @@ def finding(code: str, **facts: object) -> Finding:
     severity = CODES[code].severity
     assert severity != "error", f"{code} is an error"
     return Finding(code, severity, CODES[code].sentence.format(**facts))
-
-
-def check_pair(cc: "View", mlo: "View") -> tuple[Finding, ...]:
-    """Refuse two files that are no pair; return what is odd about those that are.
-
-    Patient and study must agree between digital mammograms. Films often carry made-up identifiers, so that there
-    it is a warning.
-    """
-    for view, expected in ((cc, "CC"), (mlo, "MLO")):
-        if view.view != expected:
-            raise input_error("view_mismatch", expected.lower(), what=f"the file given as {expected} is a {view.view}")
-    if cc.laterality != mlo.laterality:
-        raise input_error("side_mismatch", what=f"the CC file is of side {cc.laterality}, the MLO of {mlo.laterality}")
-    odd = differing_identities(cc, mlo)
-    if cc.is_mg and mlo.is_mg and odd:
-        raise input_error(f"{odd[0]}_mismatch")
-    mixed = ["mixed_pair"] if cc.synthetic != mlo.synthetic else []
-    return tuple(finding(code) for code in (*(f"{name}_differs" for name in odd), *mixed))
-
-
-def differing_identities(view: "View", other: "View") -> list[str]:
-    """Return which of patient and study both views name, and name differently."""
-    pairs = {"patient": (view.patient_id, other.patient_id), "study": (view.study_uid, other.study_uid)}
-    return [name for name, (ours, theirs) in pairs.items() if ours and theirs and ours != theirs]

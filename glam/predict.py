@@ -12,14 +12,14 @@ from glam.bundle import Bundle
 from glam.calibrate import calibration_from_json
 from glam.dicom import View, read_view
 from glam.intake import Finding, input_error
+from glam.pair import PreparedBreast, PreparedView, prepare_breast
 from glam.parse import Source
 from glam.prepare import ModelInput, prepare, prepare_sha
 from glam.runtime import Runtime
-from glam.study import PreparedView, Study, prepare_study
 from glam.tokens import Tokenizer
 from glam.zeroshot import breast_embedding, class_probabilities
 
-__all__ = ["Attention", "Prediction", "Predictor", "PromptMatch", "Study", "ViewPrediction", "compose_map"]
+__all__ = ["Attention", "Prediction", "Predictor", "PreparedBreast", "PromptMatch", "ViewPrediction", "compose_map"]
 
 NOTICE = "research use only, not for diagnosis"
 Include = Literal["embedding", "attention", "frame", "findings", "pooling"]
@@ -98,7 +98,7 @@ class Prediction:
         if "embedding" in chosen:
             answer["embedding"] = _numbers(self.embedding, decimals=6)
         if "findings" in chosen:
-            answer["findings"] = [_finding_json(finding) for finding in self.findings]
+            answer["findings"] = [finding.as_json() for finding in self.findings]
         answer |= _attention_json(self.attention, chosen)
         return answer | {"bundle": self.bundle, "prepare_sha": self.prepare_sha, "notice": self.notice}
 
@@ -159,24 +159,24 @@ class Predictor:
 
     def pair(self, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()) -> Prediction:
         """Answer for one breast, of one view or both; InputError where they cannot be used."""
-        return self.answer(prepare_study(self.bundle.model.frame, cc, mlo, prompts=prompts))
+        return self.answer(prepare_breast(self.bundle.model.frame, cc, mlo, prompts=prompts))
 
-    def answer(self, study: Study) -> Prediction:
-        """Run the model on what `prepare_study` made."""
-        images = np.stack([view.input.pixels for view in study.views.values()])[:, None]  # (view, 1, S, S)
+    def answer(self, breast: PreparedBreast) -> Prediction:
+        """Run the model on what `prepare_breast` made."""
+        images = np.stack([view.input.pixels for view in breast.views.values()])[:, None]  # (view, 1, S, S)
         vision = self.runtime.vision(images)
         embedding = breast_embedding(vision.embedding)
-        vectors = dict(zip(study.views, vision.embedding, strict=True))
-        patches = dict(zip(study.views, vision.patches, strict=True))
+        vectors = dict(zip(breast.views, vision.embedding, strict=True))
+        patches = dict(zip(breast.views, vision.patches, strict=True))
         return Prediction(
-            views={key: ViewPrediction(**vars(view), embedding=vectors[key]) for key, view in study.views.items()},
+            views={key: ViewPrediction(**vars(view), embedding=vectors[key]) for key, view in breast.views.items()},
             embedding=embedding,
             birads=self._probabilities("birads", embedding),
             density=self._probabilities("density", embedding),
-            prompts=self._match_prompts(study.prompts, embedding),
+            prompts=self._match_prompts(breast.prompts, embedding),
             attention=self._attend(patches["cc"], patches["mlo"]) if len(patches) == 2 else None,
-            missing=tuple(key for key in ("cc", "mlo") if key not in study.views),
-            findings=study.findings,
+            missing=tuple(key for key in ("cc", "mlo") if key not in breast.views),
+            findings=breast.findings,
             bundle=self.bundle.sha256,
             prepare_sha=self._prepare_sha,
             calibrated=self._calibrated,
@@ -232,7 +232,7 @@ def _view_json(view: ViewPrediction, chosen: frozenset[str]) -> Json:
         answer["frame"] = view.frame.as_json()
         answer["landmarks"] = view.input.anatomy and view.input.anatomy.as_json()
     if "findings" in chosen:
-        answer["findings"] = [_finding_json(finding) for finding in view.findings]
+        answer["findings"] = [finding.as_json() for finding in view.findings]
         answer["provenance"] = view.provenance
     return answer
 
@@ -257,10 +257,6 @@ def _match_json(match: PromptMatch) -> Json:
     return _rounded({"similarity": match.similarity, "probability": match.probability}) | {
         "unknown_words": list(match.unknown_words)
     }
-
-
-def _finding_json(finding: Finding) -> Json:
-    return {"code": finding.code, "severity": finding.severity, "message": finding.message}
 
 
 def _rounded(values: dict[str, float]) -> Json:

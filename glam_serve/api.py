@@ -23,8 +23,8 @@ from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import InputError, input_error
 from glam.loading import open_runtime
+from glam.pair import PreparedBreast, prepare_breast
 from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
-from glam.study import Study, prepare_study
 from glam_serve.errors import error_response, log_to_stderr, status_response, where_raised
 from glam_serve.schema import PredictionBody
 
@@ -40,7 +40,7 @@ FIELDS = ("cc", "mlo", "images", "laterality", "spacing_mm", "prompts", "include
 class Question:
     """What the worker is asked: a prepared breast, and which parts of the answer to send."""
 
-    study: Study
+    breast: PreparedBreast
     include: frozenset[str]
 
 
@@ -62,13 +62,13 @@ class Desk:
         self.config = config
         self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
-    async def prepare(self, sent: Sent) -> Study:
+    async def prepare(self, sent: Sent) -> PreparedBreast:
         """Read and prepare one breast; InputError says what cannot be used."""
         return await anyio.to_thread.run_sync(self._prepare, sent, limiter=self.limiter)
 
-    def _prepare(self, sent: Sent) -> Study:
+    def _prepare(self, sent: Sent) -> PreparedBreast:
         cc, mlo = (self._read(upload, field, sent) for field, upload in (("cc", sent.cc), ("mlo", sent.mlo)))
-        return prepare_study(self.config, cc, mlo, prompts=sent.prompts)
+        return prepare_breast(self.config, cc, mlo, prompts=sent.prompts)
 
     def _read(self, upload: UploadFile | None, field: str, sent: Sent) -> View | None:
         if upload is None:
@@ -112,7 +112,7 @@ async def parse_upload(
     await _check_form(request)
     desk: Desk = request.app.state.desk
     chosen = parse_include(include)
-    return Question(study=await desk.prepare(sent), include=chosen)
+    return Question(breast=await desk.prepare(sent), include=chosen)
 
 
 async def _check_form(request: Request) -> None:
@@ -171,7 +171,7 @@ class GlamAPI(litserve.LitAPI):
     def predict(self, x: Question) -> Response:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the whole answer; a failure of the model is an answer too, so that it cannot hurt another request."""
         try:
-            answer = self.predictor.answer(x.study).as_json(x.include)
+            answer = self.predictor.answer(x.breast).as_json(x.include)
             return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
         except InputError as error:  # a prompt that only the tokenizer finds too long
             return error_response(error.status, error.code, error.message, where=error.where)

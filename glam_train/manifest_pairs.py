@@ -11,7 +11,8 @@ from typing import Any
 
 from glam.config import FrameConfig
 from glam.dicom import View, read_view
-from glam.intake import InputError, check_pair
+from glam.intake import InputError
+from glam.pair import check_pair
 from glam.prepare import prepare
 from glam.report import ReportFacts, lesions_from_text
 

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import CODES, InputError
-from glam.pairing import Chosen, choose_views
+from glam.pair import ChosenViews, choose_views
 from glam.prepare import prepare
 
 FileOf = Callable[..., bytes]
@@ -127,7 +127,7 @@ OF_PAIRS: dict[str, tuple[View, ...]] = {
 """The images of a breast that trip a code of several."""
 
 
-def outcome(read: Callable[[], View | Chosen]) -> list[str]:
+def outcome(read: Callable[[], View | ChosenViews]) -> list[str]:
     """The code of the error, or those of the findings; a message with a patient's value counts as a code."""
     try:
         said = read().findings

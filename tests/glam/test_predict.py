@@ -12,8 +12,8 @@ from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import InputError
 from glam.loading import open_runtime
+from glam.pair import check_prompts, prepare_breast
 from glam.predict import INCLUDES, NOTICE, Prediction, Predictor
-from glam.study import check_prompts, prepare_study
 from glam.zeroshot import class_probabilities
 
 TOLERANCE = 2e-5
@@ -189,7 +189,7 @@ def test_no_view_is_no_request(predictor: Predictor):
 def test_a_black_image_is_an_error_of_its_view(random_bundle: Bundle, views: dict[str, View]):
     black = replace(views["L_MLO"], pixels=np.zeros_like(views["L_MLO"].pixels))
     with pytest.raises(InputError) as error:
-        prepare_study(random_bundle.model.frame, views["L_CC"], black)
+        prepare_breast(random_bundle.model.frame, views["L_CC"], black)
     assert (error.value.code, error.value.where) == ("no_breast", "mlo")
 
 

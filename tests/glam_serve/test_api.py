@@ -16,8 +16,8 @@ from glam.bundle import Bundle
 from glam.config import FrameConfig
 from glam.dicom import read_view
 from glam.intake import InputError
+from glam.pair import prepare_breast
 from glam.predict import DEFAULT_INCLUDE, Predictor
-from glam.study import prepare_study
 from glam_serve.api import GlamAPI, Question, parse_include
 from glam_serve.errors import Guard, PlainFormatter, install_error_handlers, where_raised
 from glam_serve.server import check_permission, make_server
@@ -223,8 +223,8 @@ def worker(bundle: Bundle, predictor: Predictor) -> GlamAPI:
 
 def question(bundle: Bundle, path: Path) -> Question:
     view = read_view(path, FrameConfig())
-    study = prepare_study(bundle.model.frame, view, None)
-    return Question(study=study, include=frozenset(DEFAULT_INCLUDE))
+    breast = prepare_breast(bundle.model.frame, view, None)
+    return Question(breast=breast, include=frozenset(DEFAULT_INCLUDE))
 
 
 def test_what_crosses_to_the_worker_is_small_and_says_nothing_of_the_patient(
@@ -249,7 +249,7 @@ def test_a_model_that_fails_answers_500_and_hurts_nobody(
     random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
 ):
     class Broken:
-        def answer(self, study: object) -> None:
+        def answer(self, breast: object) -> None:
             raise RuntimeError(SECRET)
 
     api = worker(random_bundle, predictor)
@@ -270,9 +270,9 @@ def test_what_may_not_be_served_stays_on_this_machine(random_bundle: Bundle):
 def test_a_prompt_that_only_the_worker_finds_too_long_is_the_callers_error(
     random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
 ):
-    study = prepare_study(
+    breast = prepare_breast(
         random_bundle.model.frame, read_view(mammograms["L_CC"], FrameConfig()), None, prompts=["a mass " * 60]
     )
-    answer = worker(random_bundle, predictor).predict(Question(study=study, include=frozenset(DEFAULT_INCLUDE)))
+    answer = worker(random_bundle, predictor).predict(Question(breast=breast, include=frozenset(DEFAULT_INCLUDE)))
     assert answer.status_code == 422
     assert json.loads(answer.body)["code"] == "bad_prompt"

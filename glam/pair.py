@@ -1,0 +1,199 @@
+"""The two views of a breast: chosen among its images, checked against each other, prepared for the model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import hypot
+from typing import Literal, NamedTuple
+
+from glam.attention import ViewKey
+from glam.config import FrameConfig
+from glam.dicom import View
+from glam.geometry import Frame
+from glam.intake import Finding, InputError, finding, input_error
+from glam.kind import USUAL_MODIFIERS
+from glam.prepare import ModelInput, prepare
+
+MAX_PROMPTS = 64
+MAX_PROMPT_CHARS = 2000
+DIFFERENT_LENGTH_MM = 10.0
+"""Difference of the chest-nipple lengths of CC and MLO above which one of them may be badly positioned: the clinical
+rule, which one breast in five breaks (docs/alignment.md)."""
+KEYS: tuple[ViewKey, ViewKey] = ("cc", "mlo")
+
+CandidatePair = tuple[View | None, View | None]
+
+
+class ChosenViews(NamedTuple):
+    """The views that were chosen; None: there is none of it."""
+
+    cc: View | None
+    mlo: View | None
+    findings: tuple[Finding, ...]
+    """Of the choice and of the pair; each view carries its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedView:
+    """A view as the model gets it, with what reading and preparation said of it."""
+
+    view: Literal["CC", "MLO"]
+    laterality: Literal["L", "R"]
+    input: ModelInput
+    findings: tuple[Finding, ...]
+    provenance: dict[str, str]
+
+    @property
+    def frame(self) -> Frame:
+        """Where the square lies in the stored pixels."""
+        return self.input.frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedBreast:
+    """One breast: its prepared views and the caller's prompts; what crosses from reading files to running the model."""
+
+    views: dict[ViewKey, PreparedView]
+    findings: tuple[Finding, ...] = ()
+    """Of the pair; each view carries its own."""
+    prompts: tuple[str, ...] = ()
+
+
+def choose_views(views: Sequence[View]) -> ChosenViews:
+    """Return the pair to ask about, in the order of `_rank`, and which views had others beside them.
+
+    Raises InputError: no view at all, or views of different breasts, patients or studies. Films may carry made-up
+    identifiers: among them, the differences of the chosen pair are findings.
+    """
+    _refuse_mixture(views)
+    latest = sorted(views, key=lambda view: view.acquired, reverse=True)  # of equal ranks the first one is taken
+    named = {name: [view for view in latest if view.view == name] for name in ("CC", "MLO")}
+    cc, mlo = min(product(named["CC"] or [None], named["MLO"] or [None]), key=_rank)
+    of_pair = check_pair(cc, mlo)
+    return ChosenViews(cc, mlo, (*_repeats(views, (cc, mlo)), *of_pair))
+
+
+def check_pair(cc: View | None, mlo: View | None) -> tuple[Finding, ...]:
+    """Refuse views that are no pair; return what is notable about those that are. None: that view was not given.
+
+    Patient and study must agree between digital mammograms. Films often carry made-up identifiers, so that there
+    it is a warning.
+    """
+    given = [(key, view) for key, view in zip(KEYS, (cc, mlo), strict=True) if view is not None]
+    for key, view in given:
+        if view.view != key.upper():
+            raise input_error("view_mismatch", key, what=f"the file given as {key.upper()} is a {view.view}")
+    _refuse_mixture([view for _, view in given])
+    if cc is None or mlo is None:
+        return (finding("lone_view", absent="CC" if cc is None else "MLO"),)
+    codes = [f"{name}_differs" for name in _differing_identities(cc, mlo)]
+    if cc.synthetic != mlo.synthetic:
+        codes.append("mixed_pair")
+    return tuple(map(finding, codes))
+
+
+def prepare_breast(
+    config: FrameConfig, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()
+) -> PreparedBreast:
+    """Check the views against each other and prepare them.
+
+    Raises InputError: no view at all, a view in the other's place, sides that differ, prompts that cannot be used, or
+    an image that preparation refuses.
+    """
+    findings = check_pair(cc, mlo)
+    given: dict[ViewKey, View] = {key: view for key, view in zip(KEYS, (cc, mlo), strict=True) if view is not None}
+    views: dict[ViewKey, PreparedView] = {}
+    for key, view in given.items():
+        views[key] = _prepared(view, config, key)
+    if cc is not None and mlo is not None:
+        lengths = length_mm(cc, views["cc"].input), length_mm(mlo, views["mlo"].input)
+        findings = (*findings, *_lengths_differ(*lengths))
+    return PreparedBreast(views=views, findings=findings, prompts=check_prompts(prompts))
+
+
+def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
+    """Return the prompts without surrounding blanks and repeats; InputError for an empty or an endless one."""
+    texts = tuple(dict.fromkeys(text.strip() for text in prompts))
+    if not all(texts):
+        raise input_error("bad_prompt", "prompts", what="a prompt is empty")
+    if len(texts) > MAX_PROMPTS:
+        raise input_error("bad_prompt", "prompts", what=f"{len(texts)} prompts are more than {MAX_PROMPTS}")
+    if any(len(text) > MAX_PROMPT_CHARS for text in texts):
+        raise input_error("bad_prompt", "prompts", what=f"a prompt is longer than {MAX_PROMPT_CHARS} characters")
+    return texts
+
+
+def length_mm(view: View, prepared: ModelInput) -> float | None:
+    """Return the distance of the nipple from the chest-wall edge (CC) or from the pectoral line (MLO).
+
+    None where it cannot be compared: no pixel spacing, no nipple in profile, or no pectoral muscle in an MLO view.
+    """
+    anatomy = prepared.anatomy
+    if view.spacing_mm is None or anatomy is None or not anatomy.nipple_confidence:
+        return None
+    if view.view == "MLO" and anatomy.axis_from != "muscle":
+        return None
+    (foot_x, foot_y), (tip_x, tip_y) = anatomy.axis
+    row_mm, col_mm = view.spacing_mm
+    return hypot((tip_x - foot_x) * col_mm, (tip_y - foot_y) * row_mm)
+
+
+def _lengths_differ(cc_mm: float | None, mlo_mm: float | None) -> tuple[Finding, ...]:
+    if cc_mm is None or mlo_mm is None or abs(cc_mm - mlo_mm) <= DIFFERENT_LENGTH_MM:
+        return ()
+    return (finding("views_differ", cc=f"{cc_mm:.0f}", mlo=f"{mlo_mm:.0f}", limit=f"{DIFFERENT_LENGTH_MM:.0f}"),)
+
+
+def _rank(pair: CandidatePair) -> tuple[int, ...]:
+    """Return what the better pair has less of: odd modifiers, parts, mixture, synthesis, implants in the way."""
+    views = [view for view in pair if view]
+    displaced = ["implant displaced" in view.modifiers for view in views]
+    return (
+        sum(len(set(view.modifiers) - USUAL_MODIFIERS) for view in views),
+        sum(view.partial for view in views),
+        len({view.synthetic for view in views}),
+        sum(view.synthetic for view in views),
+        len(set(displaced)),
+        displaced.count(False),
+    )
+
+
+def _refuse_mixture(views: Sequence[View]) -> None:
+    """Refuse images of several breasts, and digital mammograms of several patients or studies; and no image at all."""
+    if not views:
+        raise input_error("missing_view")
+    for first, other in combinations(views, 2):
+        if first.laterality != other.laterality:
+            raise input_error("side_mismatch", what="the files show the left and the right breast")
+        if first.is_mg and other.is_mg and (names := _differing_identities(first, other)):
+            raise input_error(f"{names[0]}_mismatch")
+
+
+def _differing_identities(view: View, other: View) -> list[str]:
+    """Return which of patient and study both views name, and name differently."""
+    pairs = {"patient": (view.patient_id, other.patient_id), "study": (view.study_uid, other.study_uid)}
+    return [name for name, (ours, theirs) in pairs.items() if ours and theirs and ours != theirs]
+
+
+def _repeats(views: Sequence[View], chosen: CandidatePair) -> Iterator[Finding]:
+    """Yield a finding for each view that several files show, with the place of the chosen one among them."""
+    for name, taken in zip(("CC", "MLO"), chosen, strict=True):
+        same = [view for view in views if view.view == name]
+        places = [place for place, view in enumerate(same, start=1) if view is taken]
+        if len(same) > 1:
+            yield finding("same_view_twice", count=len(same), view=name, number=places[0])
+
+
+def _prepared(view: View, config: FrameConfig, where: ViewKey) -> PreparedView:
+    """Prepare one view; what preparation cannot use is told with its place in the request."""
+    try:
+        prepared = prepare(view, config)
+    except InputError as error:
+        raise error.at(where) from None
+    return PreparedView(
+        view=view.view,
+        laterality=view.laterality,
+        input=prepared,
+        findings=prepared.findings,
+        provenance=view.provenance,
+    )

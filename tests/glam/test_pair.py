@@ -1,0 +1,168 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glam.config import FrameConfig
+from glam.dicom import View
+from glam.intake import InputError
+from glam.pair import ChosenViews, check_pair, choose_views, length_mm, prepare_breast
+
+
+def shot(view: str = "CC", **changes: Any) -> View:
+    facts = {"laterality": "L", "patient_id": "A", "study_uid": "1.2"} | changes
+    return View(pixels=np.zeros((2, 2), np.uint16), view=view, **facts)  # type: ignore[arg-type]
+
+
+def messages(chosen: ChosenViews) -> list[str]:
+    return [found.message for found in chosen.findings]
+
+
+SPOT = {"modifiers": ("spot compression",)}
+DISPLACED = {"modifiers": ("implant displaced",)}
+EARLY, LATE = {"acquired": ("20200101080000", 9)}, {"acquired": ("20200101080500", 2)}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({}, SPOT | LATE),
+        ({"modifiers": ("nipple in profile",)} | LATE, {}),
+        ({}, {"partial": True} | LATE),
+        ({}, {"synthetic": True} | LATE),
+        ({"partial": True}, SPOT),
+        ({"synthetic": True}, {"partial": True}),
+        (LATE, EARLY),
+        ({"acquired": ("20200101", 3)}, {"acquired": ("20200101", 2)}),
+        (DISPLACED, LATE),
+    ],
+)
+def test_of_two_images_of_a_view_the_better_one_is_taken(better: dict[str, Any], worse: dict[str, Any]) -> None:
+    good, bad = shot(**better), shot(**worse)
+    for number, views in enumerate(([good, bad], [bad, good]), start=1):
+        chosen = choose_views(views)
+        assert chosen.cc is good
+        assert messages(chosen)[0] == f"2 of the files show the CC view: number {number} of them was taken"
+
+
+def test_of_equal_images_the_first_is_taken() -> None:
+    first, second = shot(), shot()
+    assert choose_views([first, second]).cc is first
+
+
+def test_a_pair_is_not_mixed_where_it_need_not_be() -> None:
+    plain, made = shot("MLO"), shot("MLO", synthetic=True)
+    only = shot(synthetic=True)
+    assert choose_views([only, plain, made]).mlo is made
+    assert choose_views([only, made, shot(), plain]).mlo is plain
+    assert [found.code for found in choose_views([only, plain]).findings] == ["mixed_pair"]
+
+
+def test_with_an_implant_both_views_have_it_displaced_or_neither() -> None:
+    plain, displaced = shot("MLO"), shot("MLO", **DISPLACED)
+    assert choose_views([shot(), plain, displaced]).mlo is plain
+    assert choose_views([shot(), shot(**DISPLACED), plain, displaced]).mlo is displaced
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("side_mismatch", {"laterality": "R"}),
+        ("patient_mismatch", {"patient_id": "B"}),
+        ("study_mismatch", {"study_uid": "9"}),
+    ],
+)
+def test_an_image_of_another_breast_or_exam_is_never_passed_over(code: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        choose_views([shot(), shot("MLO"), shot("MLO", **SPOT, **changes)])
+    assert caught.value.code == code
+
+
+def test_a_lone_view_is_chosen_alone() -> None:
+    chosen = choose_views([shot("MLO")])
+    assert (chosen.cc, [found.code for found in chosen.findings]) == (None, ["lone_view"])
+
+
+def pair_view(view: str, **changes: object) -> View:
+    facts = {"laterality": "L", "patient_id": "SECRET-1", "study_uid": "1.2"} | changes
+    return View(pixels=np.zeros((2, 2), np.uint16), view=view, **facts)  # type: ignore[arg-type]
+
+
+def test_two_views_of_one_breast_are_a_pair() -> None:
+    assert check_pair(pair_view("CC"), pair_view("MLO")) == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "cc", "mlo"),
+    [
+        ("view_mismatch", pair_view("MLO"), pair_view("CC")),
+        ("view_mismatch", pair_view("CC"), pair_view("CC")),
+        ("side_mismatch", pair_view("CC"), pair_view("MLO", laterality="R")),
+        ("patient_mismatch", pair_view("CC"), pair_view("MLO", patient_id="SECRET-2")),
+        ("study_mismatch", pair_view("CC"), pair_view("MLO", study_uid="1.3")),
+    ],
+)
+def test_what_is_no_pair_is_refused_without_naming_anyone(code: str, cc: View, mlo: View) -> None:
+    with pytest.raises(InputError) as caught:
+        check_pair(cc, mlo)
+    assert caught.value.code == code
+    assert caught.value.status == 422
+    assert "SECRET" not in str(caught.value)
+    assert "1.3" not in str(caught.value)
+
+
+def test_films_of_two_patients_are_a_pair_with_warnings() -> None:
+    cc = pair_view("CC", is_mg=False, patient_id="SECRET-1", study_uid="1.2")
+    mlo = pair_view("MLO", is_mg=False, patient_id="SECRET-2", study_uid="1.3")
+    odd = check_pair(cc, mlo)
+    assert [(item.code, item.severity) for item in odd] == [
+        ("patient_differs", "warning"),
+        ("study_differs", "warning"),
+    ]
+
+
+def test_an_unknown_patient_contradicts_nobody() -> None:
+    assert check_pair(pair_view("CC"), pair_view("MLO", patient_id="", study_uid="")) == ()
+
+
+def test_no_view_is_no_pair() -> None:
+    with pytest.raises(InputError) as caught:
+        check_pair(None, None)
+    assert caught.value.code == "missing_view"
+
+
+def breast_image(view: str, *, depth_px: int, spacing_mm: float | None = 0.5) -> View:
+    """A half disc against the left border with a nipple, its tip `depth_px` from it; in the MLO over a muscle."""
+    y, x = np.mgrid[:600, :400]
+    reach = np.hypot(x / (depth_px - 12), (y - 300) / 220)
+    pixels = np.where(reach < 1, 20_000 + 8_000 * (1 - reach), 0)
+    pixels[(np.abs(y - 300) < 12) & (x < depth_px)] = 24_000
+    if view == "MLO":
+        muscle = x + 0.4 * y < 130
+        pixels[muscle] = 40_000
+    spacing = None if spacing_mm is None else (spacing_mm, spacing_mm)
+    return View(pixels=pixels.astype(np.uint16), view=view, laterality="L", spacing_mm=spacing)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("depth_px", "told"), [(150, False), (250, True)])
+def test_views_of_different_length_are_told_in_millimetres(depth_px: int, told: bool) -> None:
+    cc, mlo = breast_image("CC", depth_px=depth_px), breast_image("MLO", depth_px=160)
+    breast = prepare_breast(FrameConfig(size=126), cc, mlo)
+    lengths = [length_mm(view, breast.views[key].input) for key, view in (("cc", cc), ("mlo", mlo))]
+    assert lengths[0] == pytest.approx(depth_px / 2, abs=1.5)
+    findings = [finding for finding in breast.findings if finding.code == "views_differ"]
+    assert bool(findings) == told
+    if told:
+        assert findings[0].severity == "info"
+        assert f"{lengths[0]:.0f} mm" in findings[0].message
+        assert f"{lengths[1]:.0f} mm" in findings[0].message
+
+
+def test_lengths_are_not_compared_without_millimetres_or_without_a_muscle() -> None:
+    cc, mlo = breast_image("CC", depth_px=250, spacing_mm=None), breast_image("MLO", depth_px=160)
+    assert "views_differ" not in [finding.code for finding in prepare_breast(FrameConfig(size=126), cc, mlo).findings]
+    plain = replace(breast_image("CC", depth_px=160), view="MLO")  # no muscle
+    prepared = prepare_breast(FrameConfig(size=126), breast_image("CC", depth_px=250), plain)
+    assert length_mm(plain, prepared.views["mlo"].input) is None
+    assert "views_differ" not in [finding.code for finding in prepared.findings]
