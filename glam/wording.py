@@ -110,6 +110,26 @@ LESION_WORDS: dict[str, tuple[str, ...]] = {
 }
 """Every word a finding may use (the lexicon of BI-RADS, fifth edition); an empty string is unknown."""
 
+TURNED: dict[str, dict[str, str]] = {
+    "CC": {"outer": "inner", "inner": "outer"},
+    "MLO": {"upper": "lower", "lower": "upper"},
+}
+"""View -> the words of place that trade places when its rows are turned over: outer and inner are read from the CC
+view, upper and lower from the MLO view."""
+
+
+def turned_location(location: str, *, cc: bool, mlo: bool) -> str:
+    """Return the word of place of a finding after the rows of the named views were turned over; "" is unknown.
+
+    A word that neither view decides (central, retroareolar) stays. The axillary tail has no opposite: its word is
+    dropped.
+    """
+    if location == "axillary tail" and (cc or mlo):
+        return ""
+    opposites = (TURNED["CC"] if cc else {}) | (TURNED["MLO"] if mlo else {})
+    return " ".join(opposites.get(word, word) for word in location.split())
+
+
 SCREENING_PROCEDURE = "MG Screening Bilateral"
 SCREENING_REASON = "screening"
 """What phantoms and the reports of `glam.ensembles` were done for."""

@@ -19,7 +19,7 @@ from glam.report import (
     report_text,
 )
 from glam.tokens import from_vocab
-from glam.wording import ASSESSMENTS, LESION_WORDS
+from glam.wording import ASSESSMENTS, LESION_WORDS, turned_location
 
 GOLDEN = json.loads(Path(__file__).parents[1].joinpath("golden", "captions.json").read_text(encoding="utf-8"))
 STANDARD = {"procedure": "MG Screen Bilat w/Tomo/CAD Stnd Protocol", "reason": "screening", "image_type": "2D"}
@@ -248,6 +248,37 @@ def test_every_word_of_every_finding_can_be_told():
         for word in words:
             lesion = Lesion(kind=word) if name == "kind" else Lesion(kind=kinds.get(name, "mass"), **{name: word})
             assert "{" not in report_text(ReportFacts(birads=0, lesions=(lesion,)))
+
+
+@pytest.mark.parametrize(
+    ("location", "cc", "mlo", "both"),
+    [
+        ("upper outer", "upper inner", "lower outer", "lower inner"),
+        ("upper inner", "upper outer", "lower inner", "lower outer"),
+        ("lower outer", "lower inner", "upper outer", "upper inner"),
+        ("lower inner", "lower outer", "upper inner", "upper outer"),
+        ("upper", "upper", "lower", "lower"),
+        ("lower", "lower", "upper", "upper"),
+        ("outer", "inner", "outer", "inner"),
+        ("inner", "outer", "inner", "outer"),
+        ("central", "central", "central", "central"),
+        ("retroareolar", "retroareolar", "retroareolar", "retroareolar"),
+        ("axillary tail", "", "", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_words_of_place_turn_with_the_view_they_are_read_from(location, cc, mlo, both):
+    assert turned_location(location, cc=True, mlo=False) == cc
+    assert turned_location(location, cc=False, mlo=True) == mlo
+    assert turned_location(location, cc=True, mlo=True) == both
+    assert turned_location(location, cc=False, mlo=False) == location
+
+
+def test_every_place_but_the_axillary_tail_turns_to_a_place_that_has_a_name():
+    for location in LESION_WORDS["location"]:
+        for cc, mlo in ((True, False), (False, True), (True, True)):
+            turned = turned_location(location, cc=cc, mlo=mlo)
+            assert (turned in LESION_WORDS["location"]) == (location != "axillary tail")
 
 
 def test_every_category_has_its_assessment():
