@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .presets import PretrainConfig
 
 PresetName = Literal["tiny", "glam", "glam-paper", "glam-official"]
+OVERRIDES = ("batch_size", "learning_rate", "seed", "correspondence_weight", "tissue_weight", "flip_rows")
+"""Settings of a preset that `pretrain` takes as options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,12 @@ class Pretrain:
     """None: the preset's."""
     seed: int | None = None
     """None: the preset's."""
+    correspondence_weight: float | None = None
+    """Weight of the places of findings that both views show. None: the preset's; 0: the model is told none."""
+    tissue_weight: float | None = None
+    """Weight of plain tissue points beside those findings (phantoms). None: the preset's."""
+    flip_rows: float | None = None
+    """Chance of each view to have its rows turned over. None: the preset's."""
     device: str | None = None
     """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
     save_every: int | None = None
@@ -134,7 +142,7 @@ class Pretrain:
         from .run_folder import read_run
 
         config = read_run(self.out).config
-        for name in ("steps", "batch_size", "learning_rate", "seed"):
+        for name in ("steps", *OVERRIDES):
             given, kept = getattr(self, name), getattr(config, name)
             if given not in (None, kept):
                 raise ValueError(f"the run at {self.out} has {name} {kept}, not {given}: a resumed run keeps its own")
@@ -147,12 +155,7 @@ class Pretrain:
             config = replace(config, model=_checkpoint_config(self.start_from))
         if self.steps is not None:
             config = replace(config, steps=self.steps, warmup_steps=min(config.warmup_steps, self.steps // 10))
-        given = {
-            name: getattr(self, name)
-            for name in ("batch_size", "learning_rate", "seed")
-            if getattr(self, name) is not None
-        }
-        return replace(config, **given)
+        return replace(config, **{name: getattr(self, name) for name in OVERRIDES if getattr(self, name) is not None})
 
     def _vocabulary(self, cache: "PairCache", config: "PretrainConfig") -> "Tokenizer":
         from glam.tokens import Tokenizer, from_vocab
@@ -162,7 +165,7 @@ class Pretrain:
         if self.start_from is not None:
             return Tokenizer.from_file(self.start_from / "tokenizer.json")
         if self.tokenizer is None:
-            return report_vocabulary(cache.records, style=config.text.style)
+            return report_vocabulary(cache.records, style=config.text.style, places=config.flip_rows > 0)
         if self.tokenizer.suffix == ".txt":
             return from_vocab(self.tokenizer, lower_case=config.model.text.lower_case)
         return Tokenizer.from_file(self.tokenizer)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 Forward = Callable[[Batch, int], tuple[Vectors, Scales]]
 """Run the model on micro-batch `index` of an update; the same index gives the same dropout."""
-Loss = Callable[[Vectors, Scales], Terms]
+Loss = Callable[[Vectors, Scales, Batch], Terms]
+"""The terms of vectors and of the pairs they were made of; the batch says what is known of the pairs."""
 GradientsOf = Callable[[Forward, Loss, Batch, int], Terms]
 
 
@@ -25,7 +26,7 @@ def within_micro_batches(forward: Forward, loss: Loss, batch: Batch, accumulate:
     """Contrast the pairs of each pass among themselves and average: what plain accumulation does."""
     sums: Terms = {}
     for index, part in enumerate(micro_batches(batch, accumulate)):
-        terms = loss(*forward(part, index))
+        terms = loss(*forward(part, index), part)
         (terms["total"] / accumulate).backward()
         sums = {name: sums.get(name, 0) + value.detach() / accumulate for name, value in terms.items()}
     return sums
@@ -46,7 +47,7 @@ def across_update(forward: Forward, loss: Loss, batch: Batch, accumulate: int) -
         pieces = [forward(part, index)[0] for index, part in enumerate(parts)]
     whole = Vectors(*(torch.cat(piece).requires_grad_() for piece in zip(*pieces, strict=True)))
     first, scales = forward(parts[0], 0)
-    terms = loss(whole, scales)
+    terms = loss(whole, scales, batch)
     terms["total"].backward()
     for index, share in enumerate(zip(*(_gradient(tensor).chunk(accumulate) for tensor in whole), strict=True)):
         vectors = first if index == 0 else forward(parts[index], index)[0]

@@ -1,4 +1,4 @@
-"""The contrastive losses as pure functions of tensors: Eq. 1, 2 and 4 of the paper, and those of the released code.
+"""The losses as pure functions of tensors: Eq. 1, 2 and 4 of the paper, those of the released code, known places.
 
 `scale` is an inverse temperature. Local vectors are (batch, region, dim), of unit length: `regions` are the queries of
 a view, `aligned` what each found in its slice of the other view.
@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Denominator = Callable[[Tensor, Tensor], Tensor]
+MAP_FLOOR = 1e-6
+"""Share of an even map that is mixed into a map before its logarithm: a row without weight costs at most 14."""
 
 
 def symmetric_nce(logits: Tensor) -> Tensor:
@@ -79,6 +81,31 @@ def local_loss(
     loss_cc = local_view_loss(regions_cc, aligned_cc, scale, denominator)
     loss_mlo = local_view_loss(regions_mlo, aligned_mlo, scale, denominator)
     return (loss_cc + loss_mlo) / 2
+
+
+def correspondence_view_loss(maps: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Minus the log of the weight that the map of each place puts on its true row: the weighted mean over places.
+
+    maps: (batch, place, row), each summing to 1; rows: (batch, place), the row where the other view shows the place;
+    weights: (batch, place), 0 for padding. Without any weight it is 0, and so is its gradient.
+    """
+    on_row = torch.take_along_dim(maps, rows.unsqueeze(-1), dim=-1).squeeze(-1)  # (batch, place)
+    costs = -(MAP_FLOOR / maps.shape[-1] + (1 - MAP_FLOOR) * on_row).log()
+    return (weights * costs).sum() / weights.sum().clamp_min(torch.finfo(costs.dtype).tiny)
+
+
+def correspondence_loss(
+    maps_cc: Tensor, maps_mlo: Tensor, rows_cc: Tensor, rows_mlo: Tensor, weights: Tensor
+) -> Tensor:
+    """Known places: the mean of both directions.
+
+    maps_cc: what the places of CC light in MLO, (batch, place, row); `rows_mlo` are their true rows there; and back.
+    Not in the papers: Eq. 4 can be solved by the breast's texture and the place's position wherever in the slice the
+    map looks (docs/LOG.md); a few places that are known to be the same say what to look for.
+    """
+    from_cc = correspondence_view_loss(maps_cc, rows_mlo, weights)
+    from_mlo = correspondence_view_loss(maps_mlo, rows_cc, weights)
+    return (from_cc + from_mlo) / 2
 
 
 def within_image_loss(regions: Tensor, aligned: Tensor, scale: Tensor | float) -> Tensor:

@@ -8,11 +8,16 @@ if TYPE_CHECKING:
 
     from glam.model import PairOutput
 
+    from .data import Batch
+    from .presets import PretrainConfig
+
+from .places import FINDING, TISSUE
+
 Terms = dict[str, "Tensor"]
 
 
 class Vectors(NamedTuple):
-    """The part of a `PairOutput` that losses contrast; every vector has unit length but those of the view head."""
+    """The part of a `PairOutput` that losses use; every vector has unit length but those of the view head."""
 
     image_cc: "Tensor"  # (batch, joint)
     image_mlo: "Tensor"  # (batch, joint)
@@ -23,6 +28,8 @@ class Vectors(NamedTuple):
     regions_mlo: "Tensor"  # (batch, region, dim)
     aligned_cc: "Tensor"  # (batch, region, dim): for each CC region, what the MLO slice holds of it
     aligned_mlo: "Tensor"  # (batch, region, dim)
+    maps_cc: "Tensor"  # (batch, place, row): for each known place of CC, what its map gives each row of MLO
+    maps_mlo: "Tensor"  # (batch, place, row)
 
 
 class Scales(NamedTuple):
@@ -36,8 +43,10 @@ class Scales(NamedTuple):
 Objective = Callable[[Vectors, Scales, float], Terms]
 
 
-def vectors_of(output: "PairOutput") -> Vectors:
-    """Pick what the losses contrast, in fp32."""
+def vectors_of(output: "PairOutput", points: "Tensor") -> Vectors:
+    """Pick what the losses use, in fp32; `points` of `Batch` are the places whose maps are composed."""
+    from .place_maps import composed_maps
+
     alignment = output.alignment
     picked = (
         output.image_cc,
@@ -49,6 +58,7 @@ def vectors_of(output: "PairOutput") -> Vectors:
         alignment.regions_mlo,
         alignment.aligned_cc,
         alignment.aligned_mlo,
+        *composed_maps(alignment, points),
     )
     return Vectors(*(vector.float() for vector in picked))
 
@@ -100,6 +110,33 @@ def glam_official(vectors: Vectors, scales: Scales, local_weight: float) -> Term
 
 def _local(vectors: Vectors) -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
     return vectors.regions_cc, vectors.regions_mlo, vectors.aligned_cc, vectors.aligned_mlo
+
+
+def with_known_places(terms: Terms, vectors: Vectors, batch: "Batch", config: "PretrainConfig") -> Terms:
+    """Add the correspondence of known places to the terms of any objective, where it has a weight.
+
+    Findings and tissue are averaged apart, so that a weight means the same however many points of a kind there are.
+    """
+    from .losses import correspondence_loss
+    from .place_maps import place_rows, seen_in_both
+
+    if not config.correspondence_weight:
+        return terms
+    alignment = config.model.alignment
+    seen = seen_in_both(batch.points, alignment)
+    rows_cc, rows_mlo = place_rows(batch.points, alignment.side)
+
+    def told(kind: int) -> "Tensor":
+        weights = (seen & (batch.place_kinds == kind)).to(vectors.maps_cc.dtype)
+        return correspondence_loss(vectors.maps_cc, vectors.maps_mlo, rows_cc, rows_mlo, weights)
+
+    findings = told(FINDING)
+    added = {"correspondence": findings, "known_findings": (seen & (batch.place_kinds == FINDING)).sum().float()}
+    total = findings
+    if config.tissue_weight:
+        added["correspondence_tissue"] = told(TISSUE)
+        total = total + config.tissue_weight * added["correspondence_tissue"]
+    return terms | added | {"total": terms["total"] + config.correspondence_weight * total}
 
 
 OBJECTIVES: dict[str, Objective] = {"glam": glam, "glam_paper": glam_paper, "glam_official": glam_official}

@@ -1,5 +1,6 @@
 """The published training settings, each a function that returns a `PretrainConfig`."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -46,6 +47,13 @@ class PretrainConfig:
     """Which loss: a key of `glam_train.objectives.OBJECTIVES`."""
     local_weight: float = 1.0
     """Weight of the geometry-guided local loss (Eq. 4)."""
+    correspondence_weight: float = 0.0
+    """Weight of the known places: minus the log of the weight that the map puts on the true row of findings seen in
+    both views. 0: the model is told no place."""
+    tissue_weight: float = 0.0
+    """Weight of plain tissue points beside findings in that loss; phantoms alone have them."""
+    flip_rows: float = 0.0
+    """Chance of each view, drawn on its own, to have its rows turned over; the report's words of place turn too."""
     steps: int = 40_000
     """Optimizer updates."""
     batch_size: int = 36
@@ -73,6 +81,11 @@ class PretrainConfig:
             raise ValueError("an update of one pair has no negatives: raise batch_size or accumulate to 2 or more")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} is not below steps {self.steps}")
+        for name in ("correspondence_weight", "tissue_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} {getattr(self, name)} is no weight: give 0 or more")
+        if not 0 <= self.flip_rows <= 1:
+            raise ValueError(f"flip_rows {self.flip_rows} is no chance: give 0 to 1")
 
     @property
     def pairs_per_update(self) -> int:
@@ -91,8 +104,8 @@ def pretrain_config_from_json(data: dict[str, Any]) -> PretrainConfig:
 
 
 def glam() -> PretrainConfig:
-    """Ours: Eq. 2 and 4 with every pair of an update as a negative, AdamW, fp32 master weights."""
-    return PretrainConfig()
+    """Ours: Eq. 2 and 4 with every pair of an update as a negative, known places where there are any, AdamW."""
+    return PretrainConfig(correspondence_weight=1.0)
 
 
 def glam_paper() -> PretrainConfig:
@@ -126,6 +139,7 @@ def tiny() -> PretrainConfig:
     """Two CPU cores and phantoms: the objective of `glam` on a model of a few million parameters."""
     return PretrainConfig(
         model=model_presets.tiny(),
+        correspondence_weight=1.0,
         steps=900,
         batch_size=32,
         accumulate=1,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ from glam.tokens import Tokenizer
 from .cache import PairCache
 from .data import Batch, PairBatches
 from .gradients import GRADIENTS, Forward, Loss
-from .objectives import OBJECTIVES, Scales, Terms, Vectors, scales_of, vectors_of
+from .objectives import OBJECTIVES, Scales, Terms, Vectors, scales_of, vectors_of, with_known_places
+from .places import count_places, wanted_kinds
 from .presets import PretrainConfig
 from .run_folder import MetricsLog, Run, RunError, checkpoints, load_state, locked, read_run, save_state
 from .schedules import warmup_cosine
@@ -65,6 +67,8 @@ def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions) -> Path:
     optimizer = make_optimizer(model, config)
     start = load_state(found[-1], optimizer) if found else 0
     stream = _stream(config, cache, run.tokenizer)
+    if config.correspondence_weight and "lesion" not in count_places(cache.records):
+        sys.stderr.write("no finding of the cache is known in both views: the model will be told no place of one\n")
     stop_at = time.monotonic() + (math.inf if options.stop_after_s is None else options.stop_after_s)
     with closing(MetricsLog(out, start_step=start)) as log:
         for step, batch in _with_progress(_prefetched(stream, start, config), start, config.steps):
@@ -72,7 +76,7 @@ def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions) -> Path:
             last, late = step + 1 == config.steps, time.monotonic() > stop_at
             if last or step % options.log_every == 0:
                 log.write(step, {name: float(value) for name, value in terms.items()})
-            if last or late or _due(step + 1, options.save_every):
+            if last or late or (options.save_every and (step + 1) % options.save_every == 0):
                 save_state(out, model, optimizer, step=step + 1, tokenizer=run.tokenizer)
             if late:
                 break
@@ -105,12 +109,13 @@ def update(
 
 
 def loss_of(config: PretrainConfig) -> Loss:
-    """The configured objective, with the temperatures beside its terms to be logged."""
+    """The configured objective and the known places, with the temperatures beside the terms to be logged."""
     objective = OBJECTIVES[config.objective]
 
-    def loss(vectors: Vectors, scales: Scales) -> Terms:
+    def loss(vectors: Vectors, scales: Scales, batch: Batch) -> Terms:
         logged = {f"scale/{name}": value.detach() for name, value in scales._asdict().items()}
-        return objective(vectors, scales, config.local_weight) | logged
+        terms = objective(vectors, scales, config.local_weight)
+        return with_known_places(terms, vectors, batch, config) | logged
 
     return loss
 
@@ -120,7 +125,8 @@ def describe_cache(cache: PairCache) -> dict[str, Any]:
     digest = hashlib.sha256()
     for record in cache.records:  # a record holds the hash of its pixels
         digest.update(json.dumps(record, sort_keys=True).encode())
-    return {"pairs": len(cache), "records_sha256": digest.hexdigest(), "source": cache.source}
+    about = {"pairs": len(cache), "records_sha256": digest.hexdigest(), "source": cache.source}
+    return about | {"places": count_places(cache.records)}
 
 
 def check_fit(config: PretrainConfig, cache: PairCache) -> None:
@@ -136,7 +142,7 @@ def check_fit(config: PretrainConfig, cache: PairCache) -> None:
 def check_cache(run: Run, cache: PairCache) -> None:
     """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
     check_fit(run.config, cache)
-    if describe_cache(cache) != run.data:
+    if not run.data.items() <= describe_cache(cache).items():  # a run of an older version says less
         raise RunError(f"the run was started on {run.data['pairs']} pairs; this cache holds other ones")
 
 
@@ -148,7 +154,7 @@ def forward_of(model: "Glam", config: PretrainConfig, step: int) -> Forward:
         torch.manual_seed((config.seed * 1_000_003 + step) * 1_009 + index)
         with autocast(config, part.cc.device.type):
             output = model(_as_float(part.cc, config), _as_float(part.mlo, config), part.token_ids, part.mask)
-        return vectors_of(output), scales_of(output)
+        return vectors_of(output, part.points), scales_of(output)
 
     return forward
 
@@ -216,6 +222,8 @@ def _stream(config: PretrainConfig, cache: PairCache, tokenizer: Path) -> PairBa
         text=config.text,
         image=config.image,
         seed=config.seed,
+        flip_rows=config.flip_rows,
+        place_kinds=wanted_kinds(config),
     )
 
 
@@ -240,7 +248,3 @@ def _with_progress(batches: Iterator[tuple[int, Batch]], start: int, steps: int)
         for step, batch in batches:
             yield step, batch
             bar.update(task, completed=step + 1)
-
-
-def _due(done: int, every: int | None) -> bool:
-    return every is not None and done % every == 0

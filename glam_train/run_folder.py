@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from glam.files import replacing
 from glam.tokens import Tokenizer
 
+from .places import told_places
 from .presets import PretrainConfig, pretrain_config_from_json
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def provenance(folder: Path, *, licence: str | None) -> dict[str, Any]:
         "synthetic": synthetic,
         "licence": licence or "none needed: synthetic phantoms, no patient",
         "objective": run.config.objective,
+        "correspondence": told_places(run.config, run.data.get("places", {})),
         "updates": updates_of(found[-1]),
         "pairs_per_update": run.config.pairs_per_update,
         "seed": run.config.seed,

@@ -6,16 +6,23 @@ from typing import Any
 from glam.labels import BIRADS_3, BIRADS_5, BIRADS_7
 from glam.report import Style, class_prompts, report_text
 from glam.tokens import Tokenizer, train_wordpiece
+from glam.wording import LOCATIONS
 
 from .data import facts_of
 
 
-def report_vocabulary(records: Sequence[dict[str, Any]], *, style: Style, vocab_size: int = 4000) -> Tokenizer:
-    """Train on the reports of cache records and on all class prompts of the style."""
+def report_vocabulary(
+    records: Sequence[dict[str, Any]], *, style: Style, places: bool = False, vocab_size: int = 4000
+) -> Tokenizer:
+    """Train on the reports of cache records and on all class prompts of the style.
+
+    `places`: with every word of place, for reports whose words are turned into others (`glam.wording.TURNED`).
+    """
     reports = [report_text(facts_of(record), style=style) for record in records]
     prompts = [
         prompt for classes in (BIRADS_3, BIRADS_5, BIRADS_7) for prompt in class_prompts("birads", classes, style=style)
     ]
     others = [prompt for task in ("density", "mass") for prompt in class_prompts(task, style=style)]
     unknown = "This patient is unknown, unknown, and unknown years old"  # what masking writes
-    return train_wordpiece([*reports, *prompts, *others, unknown], vocab_size=vocab_size)
+    located = list(LOCATIONS.values()) if places else []
+    return train_wordpiece([*reports, *prompts, *others, *located, unknown], vocab_size=vocab_size)

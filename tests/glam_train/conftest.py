@@ -29,6 +29,21 @@ def toy_config() -> PretrainConfig:
 
 
 @pytest.fixture(scope="session")
+def toy_places(toy_cache: PairCache) -> PairCache:
+    """The toy pairs; every third has a finding, and every pair twenty tissue points, that both views show."""
+    rng = np.random.default_rng(2)
+
+    def points(count: int) -> dict[str, list[list[float]]]:
+        return {view: (8 + 12 * rng.random((count, 2))).tolist() for view in ("cc", "mlo")}
+
+    records = [
+        record | {"points": {"lesion": points(int(index % 3 == 0)), "tissue": points(20)}}
+        for index, record in enumerate(toy_cache.records)
+    ]
+    return replace(toy_cache, records=records)
+
+
+@pytest.fixture(scope="session")
 def toy_cache(tmp_path_factory: pytest.TempPathFactory) -> PairCache:
     """Twelve pairs of random squares, all four densities, every third with a mass."""
     folder: Path = tmp_path_factory.mktemp("toy-cache")

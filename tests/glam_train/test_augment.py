@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glam_train.augment import add_noise, augment, random_affine, random_gamma
+from glam_train.augment import add_noise, augment, flip_rows, move_points, random_affine, random_gamma
 from glam_train.presets import ImageAugmentation
 
 STILL = ImageAugmentation(rotate_deg=0, shift=0, scale=0, gamma=0, noise=0)
@@ -17,26 +17,28 @@ def images() -> torch.Tensor:
 
 
 def test_no_change_asked_for_gives_the_images_back(images):
-    torch.testing.assert_close(augment(images, STILL, seeded()), images)
+    torch.testing.assert_close(augment(images, STILL, seeded()).images, images)
 
 
 def test_the_same_seed_gives_the_same_images(images):
     config = ImageAugmentation()
-    assert torch.equal(augment(images, config, seeded(4)), augment(images, config, seeded(4)))
-    assert not torch.equal(augment(images, config, seeded(4)), augment(images, config, seeded(5)))
+    first, again, other = (augment(images, config, seeded(seed)) for seed in (4, 4, 5))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.matrix, again.matrix)
+    assert not torch.equal(first.images, other.images)
 
 
 def test_each_image_is_moved_on_its_own():
     blob = torch.zeros(2, 1, 28, 28)
     blob[:, :, 12:16, 12:16] = 1
-    moved = random_affine(blob, ImageAugmentation(rotate_deg=0, shift=0.2, scale=0), seeded())
+    moved = random_affine(blob, ImageAugmentation(rotate_deg=0, shift=0.2, scale=0), seeded()).images
     assert not torch.equal(moved[0], moved[1])
 
 
 def test_a_shift_stays_within_its_bound():
     dot = torch.zeros(64, 1, 41, 41)
     dot[:, :, 20, 20] = 1
-    moved = random_affine(dot, ImageAugmentation(rotate_deg=0, shift=0.1, scale=0), seeded())
+    moved = random_affine(dot, ImageAugmentation(rotate_deg=0, shift=0.1, scale=0), seeded()).images
     rows = (moved.sum(3)[:, 0] * torch.arange(41)).sum(1) / moved.sum((1, 2, 3))
     assert (rows - 20).abs().max() <= 0.1 * 41 + 0.5
     assert (rows - 20).abs().max() > 2
@@ -54,3 +56,50 @@ def test_noise_leaves_the_background_black(images):
     assert not torch.equal(noisy, images)
     assert noisy.min() >= 0
     assert noisy.max() <= 1
+
+
+def dots(count: int, side: int, points: torch.Tensor) -> torch.Tensor:
+    """Images with one soft bright dot each, at (x, y) of 0..1 across the square."""
+    centres = (torch.arange(side) + 0.5) / side
+    across, down = centres - points[:, :1], centres - points[:, 1:]
+    return torch.exp(-(down[:, :, None].square() + across[:, None].square()) / (2 * 0.02**2))[:count, None]
+
+
+def centre_of(images: torch.Tensor) -> torch.Tensor:
+    """Where the brightness of each image lies: (batch, 2), x and y of 0..1."""
+    centres = (torch.arange(images.shape[-1]) + 0.5) / images.shape[-1]
+    total = images.sum((1, 2, 3))
+    return (
+        torch.stack([(images.sum(2)[:, 0] * centres).sum(1), (images.sum(3)[:, 0] * centres).sum(1)], 1)
+        / total[:, None]
+    )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_bright_dot_and_its_point_move_together(turned):
+    points = 0.3 + 0.4 * torch.rand(32, 2, generator=seeded(1))
+    config = ImageAugmentation(rotate_deg=20, shift=0.1, scale=0.2, gamma=0, noise=0)
+    flipped = torch.full((32,), turned)
+    moved = augment(dots(32, 96, points), config, seeded(2), flipped=flipped)
+    expected = move_points(points[:, None], moved.matrix)[:, 0]
+    torch.testing.assert_close(centre_of(moved.images), expected, rtol=0, atol=0.002)  # a fifth of a pixel
+    assert (expected - points).abs().max() > 0.1
+
+
+def test_only_the_named_images_are_turned_over():
+    images = torch.arange(12.0).reshape(2, 1, 3, 2)
+    found = flip_rows(images, torch.tensor([True, False]))
+    assert found[0, 0].tolist() == [[4, 5], [2, 3], [0, 1]]
+    assert torch.equal(found[1], images[1])
+
+
+def test_a_point_that_is_turned_over_lies_as_far_from_the_other_edge():
+    moved = augment(torch.zeros(2, 1, 28, 28), STILL, seeded(), flipped=torch.tensor([True, False]))
+    found = move_points(torch.tensor([0.25, 0.1]).expand(2, 1, 2), moved.matrix)
+    torch.testing.assert_close(found[:, 0], torch.tensor([[0.25, 0.9], [0.25, 0.1]]))
+
+
+def test_a_point_that_leaves_the_square_is_beyond_0_to_1():
+    shifted = torch.tensor([[[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]]])  # the new image shows what lay 0.2 further right
+    found = move_points(torch.tensor([[[0.1, 0.5], [0.5, 0.5]]]), shifted)
+    torch.testing.assert_close(found, torch.tensor([[[-0.1, 0.5], [0.3, 0.5]]]))

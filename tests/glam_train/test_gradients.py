@@ -4,11 +4,12 @@ from torch.nn import functional as F
 
 from glam_train.data import Batch
 from glam_train.gradients import across_update, micro_batches, within_micro_batches
+from glam_train.losses import correspondence_loss
 from glam_train.objectives import Scales, Vectors
 
 
 class ToyModel(torch.nn.Module):
-    """Nine vectors of a pair from two weights, with dropout, and a temperature."""
+    """The vectors of a pair from two weights, with dropout, maps over eight rows, and a temperature."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,19 +22,26 @@ class ToyModel(torch.nn.Module):
         text = F.normalize(self.text(batch.token_ids).mean(1), dim=-1)
         regions = [vector[:, None] for vector in (cc, mlo, mlo, cc)]
         scale = self.log_scale.exp()
-        return Vectors(cc, mlo, text, cc, mlo, *regions), Scales(scale, scale, scale)
+        maps = [F.softmax(vector[:, None], dim=-1) for vector in (cc, mlo)]
+        return Vectors(cc, mlo, text, cc, mlo, *regions, *maps), Scales(scale, scale, scale)
 
 
-def contrast(vectors: Vectors, scales: Scales) -> dict[str, torch.Tensor]:
+def contrast(vectors: Vectors, scales: Scales, batch: Batch) -> dict[str, torch.Tensor]:
+    """Image against text, and one known place in each pair but those of the second half."""
     logits = vectors.image_cc @ vectors.text.mT * scales.image_text
-    return {"total": F.cross_entropy(logits, torch.arange(len(logits)))}
+    rows = (batch.points[:, :, 0, 1] * 8).long()
+    known = correspondence_loss(vectors.maps_cc, vectors.maps_mlo, rows, rows, batch.place_kinds.double())
+    return {"total": F.cross_entropy(logits, torch.arange(len(logits))) + known}
 
 
 @pytest.fixture
 def batch() -> Batch:
     generator = torch.Generator().manual_seed(3)
     views = [torch.rand(8, 1, 4, 4, dtype=torch.float64, generator=generator) for _ in range(2)]
-    return Batch(*views, torch.randint(0, 11, (8, 5), generator=generator), torch.ones(8, 5, dtype=torch.int64))
+    tokens = torch.randint(0, 11, (8, 5), generator=generator)
+    points = torch.rand(8, 1, 2, 2, generator=generator)
+    kinds = (torch.arange(8) < 4).long()[:, None]
+    return Batch(*views, tokens, torch.ones(8, 5, dtype=torch.int64), points, kinds)
 
 
 def gradient(way, batch: Batch, accumulate: int, dropout_parts: int) -> tuple[float, list[torch.Tensor]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from glam_train.losses import (
+    correspondence_loss,
     global_loss,
     image_text_loss,
     info_nce,
@@ -209,3 +210,66 @@ def test_losses_need_no_matrix_over_all_regions_of_all_images():
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
         local_loss(*vectors, 5.0)
     assert max(event.self_cpu_memory_usage for event in profiler.events()) < 5_000_000
+
+
+def maps(seed: int) -> Tensor:
+    """Three pairs of four places over five rows; each map sums to 1."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(3, 4, 5, generator=generator, dtype=torch.float64).softmax(dim=-1).requires_grad_()
+
+
+ROWS = torch.tensor([[0, 1, 2, 3], [4, 3, 2, 1], [0, 0, 4, 4]])
+PLACE_WEIGHTS = torch.tensor([[1.0, 0.5, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.25]], dtype=torch.float64)
+
+
+def loop_correspondence(
+    maps_cc: Tensor, maps_mlo: Tensor, rows_cc: Tensor, rows_mlo: Tensor, weights: Tensor
+) -> Tensor:
+    """Minus the logarithm of the map on the true row, place by place; the floor is an even map of a millionth."""
+    total, count = torch.tensor(0.0, dtype=torch.float64), 0.0
+    for pair in range(3):
+        for place in range(4):
+            for scores, rows in ((maps_cc, rows_mlo), (maps_mlo, rows_cc)):
+                weight = float(weights[pair, place])
+                on_row = 1e-6 / 5 + (1 - 1e-6) * scores[pair, place, int(rows[pair, place])]
+                total, count = total - weight * on_row.log(), count + weight
+    return total / count
+
+
+def test_correspondence_is_minus_the_log_of_the_weight_on_the_true_row():
+    args = (ROWS, ROWS.flip(1), PLACE_WEIGHTS)
+    mine, theirs = (maps(1), maps(2)), (maps(1), maps(2))
+    found, expected = correspondence_loss(*mine, *args), loop_correspondence(*theirs, *args)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    found.backward()
+    expected.backward()
+    for left, right in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(left.grad, right.grad, rtol=1e-10, atol=1e-14)
+
+
+def test_a_sharp_map_on_the_true_row_costs_nothing_and_an_even_one_the_log_of_its_rows():
+    sharp = torch.nn.functional.one_hot(ROWS, 5).double()
+    even = torch.full((3, 4, 5), 0.2, dtype=torch.float64)
+    assert float(correspondence_loss(sharp, sharp, ROWS, ROWS, PLACE_WEIGHTS)) == pytest.approx(0, abs=1e-5)
+    found = correspondence_loss(even, even, ROWS, ROWS, PLACE_WEIGHTS)
+    assert float(found) == pytest.approx(math.log(5), rel=1e-9)
+
+
+def test_a_map_without_any_weight_on_the_true_row_costs_a_finite_number_and_has_a_gradient():
+    away = torch.nn.functional.one_hot((ROWS + 1) % 5, 5).double().requires_grad_()
+    found = correspondence_loss(away, away, ROWS, ROWS, PLACE_WEIGHTS)
+    assert found.item() == pytest.approx(-math.log(2e-7), rel=1e-9)
+    found.backward()
+    assert away.grad is not None
+    assert torch.isfinite(away.grad).all()
+    assert away.grad.abs().max() > 1
+
+
+@pytest.mark.parametrize("places", [4, 0])
+def test_a_batch_without_findings_costs_0_with_a_gradient_of_0(places):
+    scores = maps(1).detach()[:, :places].float().requires_grad_()
+    found = correspondence_loss(scores, scores, ROWS[:, :places], ROWS[:, :places], torch.zeros(3, places))
+    assert found.item() == 0
+    found.backward()
+    assert scores.grad is not None
+    assert not scores.grad.any()

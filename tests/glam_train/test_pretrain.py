@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from glam_train.cache import PairCache
+from glam_train.places import told_places
 from glam_train.pretrain import LoopOptions, check_fit, describe_cache, make_optimizer, pretrain, starting_model
 from glam_train.run_folder import RunError, checkpoints, locked, provenance, read_run, start_run
 from glam_train.vocabulary import report_vocabulary
@@ -172,3 +173,119 @@ def test_provenance_of_real_data_needs_a_licence(whole_run, tmp_path, toy_cache,
     with pytest.raises(RunError, match="--licence"):
         provenance(folder, licence=None)
     assert provenance(folder, licence="CC BY 4.0")["licence"] == "CC BY 4.0"
+
+
+def test_a_run_that_is_told_no_place_loses_what_it_lost_before_places_could_be_told(whole_run):
+    """The totals of commit 8b04c3f, which knew neither places nor turned rows."""
+    before = [15.186537, 13.679724, 10.274066, 7.591124, 6.778196, 7.121008]
+    assert [line["total"] for line in lines(whole_run)] == pytest.approx(before, rel=1e-4)
+
+
+def told(config, **changes):
+    """The toy settings in fp32 and without dropout, told places."""
+    text = replace(config.model.text, dropout=0.0)
+    return replace(config, model=replace(config.model, text=text), precision="fp32", **changes)
+
+
+def gradients_of(config, cache, *, accumulate: int):
+    from glam_train.gradients import GRADIENTS
+    from glam_train.pretrain import forward_of, loss_of
+
+    config = replace(config, batch_size=8 // accumulate, accumulate=accumulate)
+    model = starting_model(config, None)
+    batch = stream_of(config, cache).batch(0, 8)
+    terms = GRADIENTS["update"](forward_of(model, config, 0), loss_of(config), batch, accumulate)
+    return terms, {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def stream_of(config, cache):
+    from glam_train.data import PairBatches
+    from glam_train.places import wanted_kinds
+
+    return PairBatches(
+        cache=cache,
+        tokenizer=report_vocabulary(cache.records, style="glam"),
+        max_tokens=config.model.text.max_tokens,
+        wrap_tokens=False,
+        text=config.text,
+        image=config.image,
+        seed=config.seed,
+        flip_rows=config.flip_rows,
+        place_kinds=wanted_kinds(config),
+    )
+
+
+@pytest.mark.parametrize("tissue_weight", [0.0, 0.3])
+def test_known_places_give_the_same_gradient_in_one_pass_and_in_four(toy_places, toy_config, tissue_weight):
+    config = told(toy_config, correspondence_weight=2.0, tissue_weight=tissue_weight, flip_rows=0.5)
+    whole, expected = gradients_of(config, toy_places, accumulate=1)
+    terms, found = gradients_of(config, toy_places, accumulate=4)
+    assert terms.keys() == whole.keys()
+    assert float(terms["correspondence"]) > 0
+    for name in whole:
+        assert float(terms[name]) == pytest.approx(float(whole[name]), rel=1e-5)
+    for name, gradient in expected.items():
+        assert gradient is None or torch.allclose(found[name], gradient, rtol=1e-3, atol=1e-5), name
+    without, _ = gradients_of(replace(config, correspondence_weight=0.0), toy_places, accumulate=4)
+    added = terms["correspondence"] + tissue_weight * terms.get("correspondence_tissue", 0)
+    assert float(terms["total"]) == pytest.approx(float(without["total"] + 2 * added), rel=1e-5)
+
+
+def test_a_told_run_learns_the_places_and_says_so(tmp_path, toy_places, toy_config, capsys):
+    config = told(toy_config, correspondence_weight=4.0, steps=60, learning_rate=3e-3, batch_size=12, accumulate=1)
+    still = replace(config.image, rotate_deg=0, shift=0, scale=0, gamma=0, noise=0)
+    folder = start(tmp_path / "run", toy_places, replace(config, image=still))
+    pretrain(folder, toy_places, CPU)
+    found = [line["correspondence"] for line in lines(folder)]
+    assert found[-1] < 0.5 * found[0]
+    assert {line["known_findings"] for line in lines(folder)} == {4}
+    assert capsys.readouterr().err.strip() == ""
+    told_of = provenance(folder, licence=None)["correspondence"]
+    assert told_of["places"] == {"lesion": 4}
+    assert "where both views show each of 4 findings (weight 4) of the pairs it was trained on" in told_of["told"]
+
+
+def test_a_cache_without_known_places_is_said_once_and_adds_nothing(tmp_path, toy_cache, toy_config, capsys):
+    folder = start(tmp_path / "run", toy_cache, replace(toy_config, steps=2))
+    pretrain(folder, toy_cache, CPU)
+    assert capsys.readouterr().err.count("no finding of the cache is known in both views") == 1
+    assert [line["correspondence"] for line in lines(folder)] == [0, 0]
+    assert "told no place" in provenance(folder, licence=None)["correspondence"]["told"]
+    untold = start(tmp_path / "untold", toy_cache, replace(toy_config, steps=2, correspondence_weight=0.0))
+    pretrain(untold, toy_cache, CPU)
+    assert capsys.readouterr().err.strip() == ""
+    assert [line["total"] for line in lines(untold)] == [line["total"] for line in lines(folder)]
+
+
+def test_what_was_told_is_said_in_plain_words(toy_config):
+    counts = {"lesion": 9, "tissue": 4000}
+    both = told_places(replace(toy_config, correspondence_weight=1.0, tissue_weight=0.3, flip_rows=0.5), counts)
+    assert both == {
+        "correspondence_weight": 1.0,
+        "tissue_weight": 0.3,
+        "flip_rows": 0.5,
+        "places": {"lesion": 9, "tissue": 4000},
+        "told": "The model was told known places: where both views show each of 9 findings (weight 1) and of 4000 "
+        "tissue points (weight 0.3) of the pairs it was trained on. It was told of no other breast. The rows of each "
+        "view were turned over with a chance of 0.5, each view on its own.",
+    }
+    nothing = told_places(replace(toy_config, correspondence_weight=0.0), counts)
+    assert nothing["places"] == {}
+    assert nothing["told"] == (
+        "The model was told no place: where its maps look it learned from the contrast of the views alone. "
+        "The rows of no view were turned over."
+    )
+
+
+def test_a_run_of_a_version_that_counted_no_places_goes_on(whole_run, toy_cache, tmp_path):
+    import shutil
+
+    shutil.copytree(whole_run, tmp_path / "old")
+    path = tmp_path / "old" / "config.json"
+    content = json.loads(path.read_text())
+    del content["data"]["places"]
+    for name in ("correspondence_weight", "tissue_weight", "flip_rows"):
+        del content["config"][name]
+    path.write_text(json.dumps(content))
+    assert pretrain(tmp_path / "old", toy_cache, CPU).name == "step-0000006"
+    assert read_run(tmp_path / "old").config.correspondence_weight == 0
