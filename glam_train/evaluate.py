@@ -139,17 +139,18 @@ def _seen(record: dict[str, Any], kind: str, query: ViewKey, *, side: int) -> tu
 
 
 def figures(found: list[BreastResult], priors: dict[tuple[str, ViewKey], PositionPrior], *, seed: int) -> Figures:
-    """Condense results into figures."""
+    """Condense results into figures; hits of those kinds of points that were asked about."""
     exams = np.array([result.exam for result in found])
     interval = partial(bootstrap_interval, seed=seed)
     density = np.array(["abcd".index(result.density) for result in found])
     probabilities = np.stack([result.density_probabilities for result in found])
     masses = np.array([result.has_mass for result in found])
     scores = np.array([result.mass_probability for result in found])
+    asked = [kind for kind in POINT_KINDS if all((kind, view) in found[0].queries for view in QUERY_VIEWS)]
     return Figures(
         density_macro_auc=interval(macro_auc, density, probabilities, groups=exams),
         mass_auc=interval(auc, masses, scores, groups=exams),
-        hits={kind: _hits(found, exams, kind, priors, interval) for kind in POINT_KINDS},
+        hits={kind: _hits(found, exams, kind, priors, interval) for kind in asked},
         num_breasts=len(found),
         num_with_mass=int(masses.sum()),
     )

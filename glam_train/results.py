@@ -24,6 +24,7 @@ HIT_NAMES = {
 }
 MARKED = re.compile(r"^<!-- (\w+): \S+ -->$.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
 """A section that another command writes into the page: its name and program at the start, its name at the end."""
+NOT_STATED = "What the model was told of places is not stated."
 NOTICE = "A phantom figure says nothing about patients."
 INTRODUCTION = f"""# Results
 
@@ -33,7 +34,8 @@ Each figure is followed by its 95 % bootstrap interval (2,000 resamples of whole
 one view whose row, of nine, in the other view is among the k rows to which the composed attention map gives most
 weight; both directions together. "Position only" is the best predictor that sees no image, from the cell of the query
 to the row, fitted on the training phantoms: for masses on all of their findings, for gland on all of their tissue. A
-model that has learnt nothing but where breasts lie scores as much.
+model that has learnt nothing but where breasts lie scores as much. Where a model was told known places of its training
+phantoms, its maps are measured on other phantoms, of the same kind: how they do without being told is another question.
 
 Mass against none is asked by whole reports with and without a mass (`glam/ensembles.py`); a lone prompt such as "A mass
 is present" is another question, and these figures do not answer it.
@@ -41,12 +43,14 @@ is present" is another question, and these figures do not answer it.
 
 
 def describe_bundle(bundle: Bundle) -> Json:
-    """Which model was asked: name, version and the SHA-256 of its vision graph.
+    """Which model was asked: name, version, the SHA-256 of its vision graph, and what it was told of places.
 
     bundle.json itself comes to hold the figures, so that its own hash cannot be among them.
     """
     digest = hashlib.sha256((bundle.folder / "vision.onnx").read_bytes()).hexdigest()
-    return {"name": bundle.name, "version": bundle.version, "vision_sha256": digest}
+    about = bundle.provenance.get("correspondence")  # written by `glam-train provenance`, or by whoever exports
+    told = about.get("told", NOT_STATED) if isinstance(about, dict) else NOT_STATED
+    return {"name": bundle.name, "version": bundle.version, "vision_sha256": digest, "told": told}
 
 
 def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Json:
@@ -81,6 +85,8 @@ def results_page(results: Json) -> str:
         f"{results['exams']} phantom exams it never saw (seed {results['seed']}): {figures['num_breasts']} breasts, "
         f"{figures['num_with_mass']} of them with a mass. {results['date']}, {results['machine']}, "
         f"commit {results['commit'][:12]}, vision.onnx {bundle['vision_sha256'][:12]}.",
+        "",
+        bundle.get("told", NOT_STATED),
         "",
         "| zero-shot | AUC |",
         "| --- | --- |",
