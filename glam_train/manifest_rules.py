@@ -1,6 +1,7 @@
 """The schema of the manifest as one table, and what its cells and rows must obey."""
 
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from glam.report import lesions_from_text
 
-Kind = Literal["text", "integer", "number", "date", "findings", "boxes"]
+Kind = Literal["text", "integer", "number", "date", "findings", "boxes", "ids"]
 Cells = Mapping[str, Sequence[str]]
 """Column -> its cells as text, "" where unknown."""
 SPLITS = ("train", "val", "test")
@@ -47,12 +48,14 @@ COLUMNS = (
     Column("procedure"),
     Column("reason"),
     Column("manufacturer"),
+    Column("site"),
     Column("study_date", "date"),
     Column("spacing_mm", "number"),
     Column("findings", "findings"),
     Column("boxes", "boxes"),
+    Column("finding_ids", "ids"),
 )
-"""The schema (version 1): a row an image."""
+"""The schema (version 2): a row an image. Version 1 lacks `site` and `finding_ids`, and is read."""
 NAMES = tuple(column.name for column in COLUMNS)
 
 
@@ -67,7 +70,36 @@ class Problem(NamedTuple):
 def all_problems(cells: Cells) -> list[Problem]:
     """Return every cell and row that breaks a rule, in the order of the rows."""
     found = [problem for column in COLUMNS for problem in _cell_problems(column, cells[column.name])]
-    return sorted([*found, *_repeated_images(cells), *_shared_exams(cells), *leaks(cells)], key=lambda item: item.row)
+    among = [_repeated_images(cells), _shared_exams(cells), _uncounted_ids(cells), _shared_ids(cells), leaks(cells)]
+    return sorted([*found, *(problem for rows in among for problem in rows)], key=lambda item: item.row)
+
+
+def finding_ids(text: str) -> tuple[str, ...]:
+    """Return the ids of a cell, one a box, as text; an empty cell has none. ValueError when they break their rule."""
+    rule = f"{text!r} is no JSON list of ids: whole numbers or text that is not empty, each once in an image"
+    try:
+        values = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        raise ValueError(rule) from None
+    if not isinstance(values, list) or any(type(value) not in (int, str) for value in values):
+        raise ValueError(rule)
+    ids = tuple(str(value).strip() for value in values)
+    if not all(ids) or len(set(ids)) != len(ids):
+        raise ValueError(rule)
+    return ids
+
+
+def boxes(text: str) -> tuple[tuple[float, float, float, float], ...]:
+    """Return the boxes of a cell, x0, y0, x1, y1 in stored pixels; an empty cell has none. ValueError as above."""
+    rule = f"{text!r} is no JSON list of [x0, y0, x1, y1] with x0 < x1 and y0 < y1"
+    try:
+        values = json.loads(text or "[]")
+        holds = isinstance(values, list) and all(_is_box(*box) for box in values)
+    except (ValueError, TypeError, OverflowError, RecursionError):  # no JSON, no four numbers, none that is a float
+        raise ValueError(rule) from None
+    if not holds:
+        raise ValueError(rule)
+    return tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in values)
 
 
 def leaks(cells: Cells) -> list[Problem]:
@@ -86,6 +118,35 @@ def _repeated_images(cells: Cells) -> Iterator[Problem]:
 def _shared_exams(cells: Cells) -> Iterator[Problem]:
     for row in _rows_with_many(cells["exam_id"], cells["patient_id"]):
         yield Problem(row, "exam_id", "the exam belongs to more than one patient")
+
+
+def _uncounted_ids(cells: Cells) -> Iterator[Problem]:
+    """Rows whose ids and boxes are not as many; a cell that breaks its own rule is told of elsewhere."""
+    for row, texts in enumerate(zip(cells["finding_ids"], cells["boxes"], strict=True), start=1):
+        ids, places = _read(finding_ids, texts[0]), _read(boxes, texts[1])
+        if texts[0] and ids is not None and places is not None and len(ids) != len(places):
+            yield Problem(row, "finding_ids", f"there are {len(ids)} ids for {len(places)} boxes: give each box one")
+
+
+def _shared_ids(cells: Cells) -> Iterator[Problem]:
+    breasts = list(zip(cells["exam_id"], cells["laterality"], strict=True))
+    owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    rows = [_read(finding_ids, text) or () for text in cells["finding_ids"]]
+    for ids, breast in zip(rows, breasts, strict=True):
+        for name in ids:
+            owners[name].add(breast)
+    for row, ids in enumerate(rows, start=1):
+        for name in ids:
+            if len(owners[name]) > 1:
+                yield Problem(row, "finding_ids", f"{name!r} is in more than one breast: an id is of one finding")
+
+
+def _read(read: Callable[[str], tuple[Any, ...]], text: str) -> tuple[Any, ...] | None:
+    """Return what a cell holds; None where it breaks its own rule."""
+    try:
+        return read(text)
+    except ValueError:
+        return None
 
 
 def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[int]:
@@ -132,19 +193,9 @@ def _check_date(text: str) -> None:
         raise ValueError(f"{text!r} is no date such as 2026-01-31") from None
 
 
-def _check_boxes(text: str) -> None:
-    rule = f"{text!r} is no JSON list of [x0, y0, x1, y1] with x0 < x1 and y0 < y1"
-    try:
-        boxes = json.loads(text)
-        holds = isinstance(boxes, list) and all(_is_box(*box) for box in boxes)
-    except (ValueError, TypeError):
-        raise ValueError(rule) from None
-    if not holds:
-        raise ValueError(rule)
-
-
 def _is_box(x0: float, y0: float, x1: float, y1: float) -> bool:
-    return all(isinstance(number, int | float) for number in (x0, y0, x1, y1)) and x0 < x1 and y0 < y1
+    numbers = all(type(number) in (int, float) and math.isfinite(number) for number in (x0, y0, x1, y1))
+    return numbers and x0 < x1 and y0 < y1
 
 
 _CHECKS: dict[Kind, Callable[[str], Any]] = {
@@ -152,5 +203,6 @@ _CHECKS: dict[Kind, Callable[[str], Any]] = {
     "number": _check_number,
     "date": _check_date,
     "findings": lesions_from_text,
-    "boxes": _check_boxes,
+    "boxes": boxes,
+    "ids": finding_ids,
 }

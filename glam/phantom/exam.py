@@ -34,8 +34,8 @@ from glam.wording import SCREENING_PROCEDURE, SCREENING_REASON
 
 MANIFEST_COLUMNS = (
     *("image_id", "patient_id", "exam_id", "laterality", "view", "path", "split", "image_type", "birads", "density"),
-    *("cancer", "age", "sex", "race", "ethnicity", "procedure", "reason", "manufacturer", "study_date", "spacing_mm"),
-    *("findings", "boxes"),
+    *("cancer", "age", "sex", "race", "ethnicity", "procedure", "reason", "manufacturer", "site"),
+    *("study_date", "spacing_mm", "findings", "boxes", "finding_ids"),
 )
 SIDES: tuple[Laterality, Laterality] = ("L", "R")
 _FIRST_BREAST = 11  # child of an exam's seed; the other breast is the next
@@ -167,6 +167,7 @@ def _row(exam: Exam, truth: BreastTruth, projection: Projection, path: str) -> d
         "spacing_mm": projection.px_mm,
         "findings": lesions_as_text([report_lesion(lesion, view) for lesion in truth.lesions]),
         "boxes": json.dumps([[round(edge, 1) for edge in place.box] for place in projection.truth.lesions]),
+        "finding_ids": json.dumps([f"{exam_id}-{projection.laterality}-{n}" for n in range(len(truth.lesions))]),
     }
     return {column: known.get(column, "") for column in MANIFEST_COLUMNS}
 

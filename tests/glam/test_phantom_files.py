@@ -87,11 +87,22 @@ def test_the_manifest_has_a_row_an_image(folder):
         assert int(row["birads"]) in (0, 1, 2)
         assert row["split"] in ("train", "val", "test")
         lesions, boxes = lesions_from_text(row["findings"]), json.loads(row["boxes"])
-        assert len(lesions) == len(boxes)
+        assert len(lesions) == len(boxes) == len(json.loads(row["finding_ids"]))
         assert (row["birads"] == "1") == (not lesions)
         view = read_view(folder / row["path"], FrameConfig())
         assert (view.view, view.laterality, view.patient_id) == (row["view"], row["laterality"], row["patient_id"])
         assert view.spacing_mm == (float(row["spacing_mm"]),) * 2
+
+
+def test_a_finding_has_one_id_in_both_views_of_its_breast_and_in_no_other(folder):
+    ids = {
+        (row["exam_id"], row["laterality"], row["view"]): json.loads(row["finding_ids"])
+        for row in manifest_rows(folder)
+    }
+    breasts = {key[:2] for key in ids}
+    assert all(ids[*breast, "CC"] == ids[*breast, "MLO"] for breast in breasts)
+    every = [name for breast in breasts for name in ids[*breast, "CC"]]
+    assert len(every) == len(set(every)) > 0
 
 
 def test_an_exam_has_one_study_and_one_density_class(folder):

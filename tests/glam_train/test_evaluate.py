@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from glam_train.cache import read_cache
 from glam_train.commands import PreparePhantoms
 from glam_train.correspondence import Queries
 from glam_train.evaluate import BreastResult, figures, fit_priors, results
-from glam_train.results import results_json, results_page, write_results
+from glam_train.results import describe_bundle, results_json, results_page, write_results
 
 SMALL = PhantomOptions(px_mm=0.96, lesion_weights=(0, 1, 0, 0, 0, 0, 0), num_tissue_points=20)
 SIDE = 3
@@ -72,7 +73,33 @@ def test_the_page_tells_every_figure_and_what_it_is_worth(priors):
     assert "A phantom figure says nothing about patients." in page
     assert "| masses | 120 | 1.000 [1.000, 1.000] | 0.333" in page
     assert "density a to d, macro | 1.000" in page
+    assert "What the model was told of places is not stated." in page
+    content["bundle"]["told"] = "The model was told known places."
+    assert "\n\nThe model was told known places.\n\n" in results_page(json.loads(json.dumps(content)))
     assert asdict(figures(breasts, priors, seed=0))["num_with_mass"] == 10
+
+
+def test_kinds_of_places_that_were_not_asked_about_have_no_row(priors):
+    breasts = [made_up(index, "abcd"[index % 4], has_mass=index % 2 == 0, right=True) for index in range(20)]
+    fewer = [
+        breast._replace(queries={key: asked for key, asked in breast.queries.items() if key[0] != "gland"})
+        for breast in breasts
+    ]
+    assert list(figures(fewer, priors, seed=0).hits) == ["mass", "lesion", "tissue"]
+
+
+@pytest.mark.parametrize(
+    ("provenance", "told"),
+    [
+        ({"correspondence": {"told": "It was told nothing."}}, "It was told nothing."),
+        ({}, "not stated"),
+        ({"correspondence": "by hand"}, "not stated"),
+    ],
+)
+def test_a_bundle_is_described_with_what_its_provenance_says_of_places(tmp_path, provenance, told):
+    (tmp_path / "vision.onnx").write_bytes(b"graph")
+    bundle = SimpleNamespace(folder=tmp_path, name="toy", version="1", provenance=provenance)
+    assert told in describe_bundle(bundle)["told"]
 
 
 def test_writing_the_page_leaves_the_sections_of_other_commands(priors, tmp_path):

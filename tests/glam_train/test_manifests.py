@@ -35,10 +35,12 @@ FULL = {
     "procedure": "MG Screen Bilat",
     "reason": "screening",
     "manufacturer": "HOLOGIC, Inc.",
+    "site": "north",
     "study_date": "2026-01-31",
     "spacing_mm": "0.07",
     "findings": FINDINGS,
     "boxes": "[[1, 2, 3.5, 4]]",
+    "finding_ids": '["p1-mass"]',
 }
 BARE = {"image_id": "i2", "patient_id": "p1", "exam_id": "e1", "laterality": "L", "view": "MLO", "path": "i2.dcm"}
 
@@ -149,6 +151,22 @@ def test_an_empty_manifest_has_no_rows(tmp_path):
         ("boxes", "[[1, 2, 3]]", "no JSON list"),
         ("boxes", '{"x0": 1}', "no JSON list"),
         ("boxes", "5", "no JSON list"),
+        ("boxes", "[[0, 0, Infinity, 1]]", "no JSON list"),
+        ("boxes", "[[0, 0, true, 1]]", "no JSON list"),
+        ("boxes", f"[[0, 0, 1{'0' * 400}, 1]]", "no JSON list"),
+        ("boxes", "[" * 50_000, "no JSON list"),
+        ("finding_ids", "a", "no JSON list of ids"),
+        ("finding_ids", '"a"', "no JSON list of ids"),
+        ("finding_ids", '{"a": 1}', "no JSON list of ids"),
+        ("finding_ids", '["a", ""]', "text that is not empty"),
+        ("finding_ids", '["  "]', "text that is not empty"),
+        ("finding_ids", "[null]", "no JSON list of ids"),
+        ("finding_ids", "[1.0]", "whole numbers"),
+        ("finding_ids", "[true]", "whole numbers"),
+        ("finding_ids", '[["a"]]', "no JSON list of ids"),
+        ("finding_ids", '["a", "b", "a"]', "each once in an image"),
+        ("finding_ids", '[1, "1"]', "each once in an image"),
+        ("finding_ids", "[" * 50_000, "no JSON list of ids"),
         ("path", "", "is empty"),
         ("patient_id", " ", "is empty"),
     ],
@@ -182,6 +200,63 @@ def test_an_image_named_twice_is_refused(tmp_path):
 def test_an_exam_of_two_patients_is_refused(tmp_path):
     with pytest.raises(ManifestError, match="row 1, exam_id: the exam belongs to more than one patient"):
         read_manifest(write(tmp_path / "manifest.csv", [image("a", "p1/e1/L"), image("b", "p2/e1/L")]))
+
+
+@pytest.mark.parametrize(
+    ("ids", "boxes", "rule"),
+    [
+        ('["a"]', "", "there are 1 ids for 0 boxes"),
+        ('["a", "b"]', "[[0, 0, 1, 1]]", "there are 2 ids for 1 boxes"),
+        ("[]", "[[0, 0, 1, 1]]", "there are 0 ids for 1 boxes"),
+    ],
+)
+def test_every_box_has_its_id_and_every_id_its_box(tmp_path, ids, boxes, rule):
+    rows = [image("i0"), image("i1", finding_ids=ids, boxes=boxes)]
+    with pytest.raises(ManifestError, match=f"row 2, finding_ids: {rule}: give each box one"):
+        read_manifest(write(tmp_path / "manifest.csv", rows, list(NAMES)))
+
+
+def test_a_broken_cell_of_boxes_is_told_of_once(tmp_path):
+    rows = [image("i1", finding_ids='["a"]', boxes="[[5, 2, 3, 4]]")]
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(write(tmp_path / "manifest.csv", rows, list(NAMES)))
+    assert [problem.column for problem in caught.value.problems] == ["boxes"]
+
+
+BOX, BOX_ID = "[[0, 0, 1, 1]]", '["a"]'
+
+
+@pytest.mark.parametrize("other", ["p1/e1/R", "p1/e2/L", "p2/e3/L"])
+def test_an_id_in_two_breasts_is_refused_in_every_row_that_has_it(tmp_path, other):
+    rows = [
+        image("i1", boxes=BOX, finding_ids=BOX_ID),
+        image("i2", other, boxes=BOX, finding_ids=BOX_ID),
+        image("i3", other, "MLO", boxes=BOX, finding_ids="[7]"),
+    ]
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(write(tmp_path / "manifest.csv", rows))
+    assert [(problem.row, problem.column) for problem in caught.value.problems] == [
+        (1, "finding_ids"),
+        (2, "finding_ids"),
+    ]
+    assert "'a' is in more than one breast" in str(caught.value)
+
+
+def test_an_id_in_both_views_of_a_breast_and_in_a_second_image_of_a_view_is_read(tmp_path):
+    rows = [
+        image("i1", boxes=BOX, finding_ids=BOX_ID),
+        image("i2", view="MLO", boxes=BOX, finding_ids=BOX_ID),
+        image("i3", view="MLO", image_type="synthetic", boxes=BOX, finding_ids=BOX_ID),
+    ]
+    table = read_manifest(write(tmp_path / "manifest.csv", rows))
+    assert table["finding_ids"].tolist() == [BOX_ID] * 3
+
+
+def test_boxes_without_ids_are_those_of_version_1(tmp_path):
+    table = read_manifest(
+        write(tmp_path / "manifest.csv", [image("i1", boxes=BOX), image("i2", boxes="[]", finding_ids="[]")])
+    )
+    assert table["finding_ids"].tolist() == ["", "[]"]
 
 
 @pytest.mark.parametrize("other", ["test", ""])
@@ -311,7 +386,8 @@ def test_of_several_images_the_digital_one_is_taken_whatever_the_order(tmp_path)
 def test_the_schema_is_that_of_the_design():
     required = {column.name for column in COLUMNS if column.required}
     assert required == set(BARE)
-    assert len(NAMES) == 22
+    assert len(NAMES) == 24
+    assert NAMES[-3:] == ("findings", "boxes", "finding_ids")
 
 
 def test_module_imports_without_pandas():
@@ -322,7 +398,11 @@ def test_module_imports_without_pandas():
 
 def test_twenty_thousand_rows_are_read_in_seconds(tmp_path):
     rows = [
-        {**FULL, **image(f"i{i}", f"p{i // 4}/e{i // 4}/{'LR'[i % 2]}", ("CC", "MLO")[i // 2 % 2])}
+        {
+            **FULL,
+            **image(f"i{i}", f"p{i // 4}/e{i // 4}/{'LR'[i % 2]}", ("CC", "MLO")[i // 2 % 2]),
+            "finding_ids": f'["p{i // 4}-{i % 2}"]',
+        }
         for i in range(20_000)
     ]
     path = write(tmp_path / "manifest.csv", rows)

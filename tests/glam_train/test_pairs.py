@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig
-from glam.geometry import frame_from_json
+from glam.geometry import frame_from_json, make_frame
 from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.phantom.exam import write_exams
 from glam_train.cache import CacheError, read_cache
 from glam_train.commands import Prepare, PreparePhantoms
-from glam_train.manifest_pairs import paired_rows, prepared_files
+from glam_train.manifest_pairs import paired_findings, paired_rows, prepared_files
 from glam_train.phantom_pairs import CONSPICUOUS, NATURAL, TRAINING_SEED, options_of, prepared_phantom
 
 FRAME = FrameConfig(size=56, kind="stretch")
@@ -76,6 +76,47 @@ def test_a_manifest_is_prepared_by_a_command(exams, tmp_path, capsys):
     assert cache.squares(0).shape == (2, 252, 252)
     assert {record["facts"]["laterality"] for record in cache.records} == {"L", "R"}
     assert frame_from_json(cache.records[0]["frames"]["mlo"]).size == 252
+
+
+@pytest.fixture(scope="module")
+def exam_with_findings(tmp_path_factory):
+    """One exam, both breasts with one or more findings."""
+    folder = tmp_path_factory.mktemp("findings")
+    options = PhantomOptions(px_mm=0.96, lesion_weights=(0, 0, 0, 0, 0, 1, 0))
+    write_exams(folder, num_exams=1, seed=4, options=options)
+    all_of(folder, "train")
+    return folder
+
+
+def test_findings_of_one_id_in_both_views_are_known_places_of_a_pair(exam_with_findings):
+    rows, _ = paired_rows(exam_with_findings / "manifest.csv", split="train")
+    truth = json.loads((exam_with_findings / "exams" / "000000" / "truth.json").read_text())
+    known = 0
+    for cc, mlo in rows:
+        record = prepared_files((cc, mlo), frame=FRAME).record
+        views = truth[cc["laterality"]]["views"]
+        boxes = {key: [lesion["box"] for lesion in views[key.upper()]["lesions"]] for key in ("cc", "mlo")}
+        if not boxes["cc"]:
+            assert "points" not in record
+            continue
+        for key in ("cc", "mlo"):
+            centres = [[(x0 + x1) / 2, (y0 + y1) / 2] for x0, y0, x1, y1 in boxes[key]]
+            np.testing.assert_allclose(record["points"]["lesion"][key], centres, atol=0.06)
+        known += len(boxes["cc"])
+    assert known >= 2
+
+
+def test_only_ids_of_both_views_pair_whatever_their_order_and_a_box_counts_inside_its_image():
+    frame = make_frame(np.eye(3), size=100, rows=80, cols=60)
+    cc = {"finding_ids": '[3, "left", "outside"]', "boxes": "[[10, 20, 30, 60], [-20, -20, 10, 30], [70, 0, 90, 9]]"}
+    mlo = {
+        "finding_ids": '["outside", "left", "other", "3"]',
+        "boxes": "[[1, 1, 2, 2], [50, 70, 90, 99], [0, 0, 4, 4], [0, 0, 8, 2]]",
+    }
+    found = paired_findings(cc, mlo, frame_cc=frame, frame_mlo=frame)
+    assert found == {"points": {"lesion": {"cc": [[20, 40], [5, 15]], "mlo": [[4, 1], [55, 75]]}}}
+    assert paired_findings(cc, mlo | {"finding_ids": ""}, frame_cc=frame, frame_mlo=frame) == {}
+    assert paired_findings(cc, {"finding_ids": "[4]", "boxes": "[[0, 0, 1, 1]]"}, frame_cc=frame, frame_mlo=frame) == {}
 
 
 def test_an_unusable_file_is_named_by_id_and_code_and_its_pair_left_out(exams, capsys):
