@@ -3,13 +3,16 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 
 def commit() -> str:
-    """The commit that was measured, with a + where the work tree differs; empty outside a clone."""
+    """The commit that was measured, with a + where the work tree differs; empty outside a clone or without git."""
+    if shutil.which("git") is None:
+        return ""
     outcome = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
         cwd=Path(__file__).parent,

@@ -37,9 +37,15 @@ def options_of(index: int, *, seed: int) -> PhantomOptions:
     return CONSPICUOUS if conspicuous else NATURAL
 
 
-def prepared_phantom(index: int, *, seed: int, frame: FrameConfig) -> PreparedPair | None:
-    """Draw and prepare training phantom `index`; None where the preparation refuses it."""
-    pair = draw_pair(seed + index, options_of(index, seed=seed), laterality="R" if index % 2 else "L")
+def prepared_phantom(
+    index: int, *, seed: int, frame: FrameConfig, options: PhantomOptions | None = None
+) -> PreparedPair | None:
+    """Draw and prepare training phantom `index`; None where the preparation refuses it.
+
+    `options`: of every phantom. None: the mix that is trained on.
+    """
+    options = options or options_of(index, seed=seed)
+    pair = draw_pair(seed + index, options, laterality="R" if index % 2 else "L")
     try:
         cc, mlo = prepare(view_of(pair.cc), frame), prepare(view_of(pair.mlo), frame)
     except InputError:

@@ -1,0 +1,167 @@
+"""Whether the maps of runs hit the rows of findings that nobody trained on: variants side by side, without export.
+
+python -m bench.maps RUN [RUN ...] --cache CACHE [--held-out FOLDER] [--natural] [--pairs 512] [--workers 16] [--quick]
+
+RUN is a folder that `glam-train pretrain` made, or a checkpoint; CACHE the phantoms it was trained on, from which the
+position-only predictor is fitted. The held-out phantoms are of the training mix, or with --natural of the phantom's own
+mix at the pixel pitch of its files; a folder of them is kept and used again. The torch model is asked, through the same
+scoring as `glam-train evaluate`, which asks a bundle about whole exams and is what a release quotes. A phantom figure
+says nothing about patients. It needs neither pydicom nor tyro.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from bench.report import goal, print_summary
+from glam.attention import Attention, ViewKey
+from glam.config import FrameConfig
+from glam.geometry import frame_from_json
+from glam.metrics import Interval
+from glam.model import TorchRuntime, load_checkpoint
+from glam.phantom import PhantomOptions
+from glam.runtime import AlignOut
+from glam.zeroshot import breast_embedding, class_probabilities
+from glam_export.prompts import embed_class_prompts
+from glam_train.cache import PairCache, fill_cache, open_cache_folder, read_cache
+from glam_train.correspondence import Queries, queries
+from glam_train.evaluate import QUERY_VIEWS, BreastResult, Figures, figures, fit_priors
+from glam_train.phantom_pairs import phantom_source, prepared_phantom
+from glam_train.pretrain import usable_device
+from glam_train.run_folder import checkpoints
+
+SEED = 55_000_000
+BATCH = 64
+Record = dict[str, Any]
+
+
+def held_out(folder: Path, args: argparse.Namespace, frame: FrameConfig) -> PairCache:
+    """Draw and prepare the phantoms to ask about, those that are not there yet."""
+    options = PhantomOptions() if args.natural else None
+    source = phantom_source(args.seed) | {"natural_alone": args.natural}
+    open_cache_folder(folder, frame, source, num_pairs=args.pairs)
+    build = partial(prepared_phantom, seed=args.seed, frame=frame, options=options)
+    for done in fill_cache(folder, range(args.pairs), build, workers=args.workers):
+        sys.stderr.write(f"\rprepared {done} of {args.pairs}")
+    sys.stderr.write("\n")
+    return read_cache(folder)
+
+
+def checkpoint_of(run: Path) -> Path:
+    """The newest checkpoint of a run, or the folder itself where it is a checkpoint."""
+    found = checkpoints(run)
+    return found[-1] if found else run
+
+
+def results(checkpoint: Path, cache: PairCache, *, device: str) -> Iterator[BreastResult]:
+    """Ask a checkpoint about every pair of a cache."""
+    model = load_checkpoint(checkpoint)
+    config = model.config
+    vectors = embed_class_prompts(model, config.text, checkpoint / "tokenizer.json").vectors
+    scale = model.scales().image_text.item()
+    runtime = TorchRuntime(model.to(device))
+    for start in range(0, len(cache), BATCH):
+        records = cache.records[start : start + BATCH]
+        squares = np.stack([cache.squares(start + index) for index in range(len(records))])  # (pair, view, side, side)
+        seen = [runtime.vision(squares[:, [view]].astype(np.float32) / 65535) for view in (0, 1)]
+        aligned = runtime.align(seen[0].patches, seen[1].patches)
+        breasts = breast_embedding(np.stack([view.embedding for view in seen], axis=1))  # (pair, joint)
+        density, mass = (class_probabilities(breasts, vectors[task], scale) for task in ("density", "mass"))
+        for index, record in enumerate(records):
+            yield BreastResult(
+                exam=start + index,
+                density=record["facts"]["density"],
+                has_mass=any(kind == "mass" for kind in _kinds(record)),
+                density_probabilities=density[index],
+                mass_probability=float(mass[index, -1]),
+                queries=_queries(record, aligned, index, grid=config.vision.grid),
+            )
+
+
+def _kinds(record: Record) -> list[str]:
+    return [lesion["kind"] for lesion in record["facts"]["lesions"]]
+
+
+def _queries(record: Record, aligned: AlignOut, index: int, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:
+    attention = Attention(**{name: array[index] for name, array in aligned._asdict().items()})
+    frames: dict[ViewKey, Any] = {key: frame_from_json(record["frames"][key]) for key in QUERY_VIEWS}
+    masses = np.array([kind == "mass" for kind in _kinds(record)], dtype=bool)
+    asked = {}
+    for kind, stored in (("mass", "lesion"), ("lesion", "lesion"), ("tissue", "tissue")):
+        points: dict[ViewKey, Any] = {
+            key: np.array(record["points"][stored][key], float).reshape(-1, 2)[
+                masses if kind == "mass" else slice(None)
+            ]
+            for key in QUERY_VIEWS
+        }
+        for view in QUERY_VIEWS:
+            asked[kind, view] = queries(attention, view, frames, points, grid=grid)
+    return asked
+
+
+def summary_of(found: Figures) -> dict[str, Any]:
+    """Figures as JSON types, each with the ends of its interval."""
+    hits = {
+        kind: {"points": hit["points"], **{name: _rounded(hit["hit_at_1"][name]) for name in hit["hit_at_1"]}}
+        for kind, hit in found.hits.items()
+    }
+    return {
+        "hit_at_1": hits,
+        "density_macro_auc": _rounded(found.density_macro_auc),
+        "mass_auc": _rounded(found.mass_auc),
+        "breasts": found.num_breasts,
+        "with_mass": found.num_with_mass,
+    }
+
+
+def _rounded(interval: Interval) -> list[float]:
+    return [round(float(number), 4) for number in interval[:3]]
+
+
+def measure(runs: list[Path], cache: PairCache, pairs: PairCache, *, device: str) -> dict[str, dict[str, Any]]:
+    """Run -> its summary, on the same phantoms and against the same predictor."""
+    summaries: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        checkpoint = checkpoint_of(run)
+        side = load_checkpoint(checkpoint).config.alignment.side
+        asked = list(results(checkpoint, pairs, device=device))
+        summaries[str(run)] = summary_of(figures(asked, fit_priors(cache, side=side), seed=0))
+    return summaries
+
+
+def main() -> None:
+    """Measure, and print the summary."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--cache", type=Path, required=True, help="the training phantoms")
+    parser.add_argument("--held-out", type=Path, help="folder to keep the drawn phantoms in")
+    parser.add_argument("--natural", action="store_true", help="the phantom's own mix instead of the training mix")
+    parser.add_argument("--pairs", type=int, default=512)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--device", help="cpu, cuda ...; a GPU where there is one, if not given")
+    parser.add_argument("--quick", action="store_true", help="64 pairs")
+    args = parser.parse_args()
+    args.pairs = 64 if args.quick else args.pairs
+    cache = read_cache(args.cache)
+    with TemporaryDirectory() as folder:
+        pairs = held_out(args.held_out or Path(folder), args, cache.frame)
+        summaries = measure(args.runs, cache, pairs, device=usable_device(args.device))
+    goals = {}
+    for run, summary in summaries.items():
+        ratio = summary["hit_at_1"]["mass"]["ratio"]
+        goals[f"{run}: hit@1 of masses over position alone"] = goal(ratio[0], at_least=2.0)
+        goals[f"{run}: the lower end of its interval"] = goal(ratio[1], at_least=1.7)
+        goals[f"{run}: density macro AUC"] = goal(summary["density_macro_auc"][0], at_least=0.98)
+    about = {"pairs": len(pairs), "seed": args.seed, "natural_alone": args.natural}
+    print_summary("maps", {"runs": summaries} | about, goals)
+
+
+if __name__ == "__main__":
+    main()
