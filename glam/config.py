@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 FrameKind = Literal["stretch", "isotropic", "nipple_mm", "nipple_stretch"]
-VoiPolicy = Literal["header", "window", "breast"]
+VoiPolicy = Literal["header", "window", "breast", "voi_lut", "minmax"]
 RegionPooling = Literal["anchored", "free"]
 PositionIds = Literal["proper", "official_zero"]
 
@@ -27,7 +27,9 @@ class FrameConfig:
     """Clear the pectoral muscle of an aligned MLO view, where one is seen."""
     voi: VoiPolicy = "header"
     """Grey values: header: VOI LUT, else window, else the breast's own range; window: a window before a VOI LUT;
-    breast: always the breast's own range."""
+    breast: always the breast's own range; voi_lut: as header, then spread from the image's darkest to its brightest
+    pixel, which is the image's own range where there is neither, as is common with pydicom's apply_voi_lut; minmax:
+    neither VOI LUT nor window, modality values spread from the image's darkest to its brightest pixel."""
 
     def __post_init__(self) -> None:
         if self.size < 14:

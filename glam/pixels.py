@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from glam.config import VoiPolicy
-    from glam.tone import Tone
 
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded; mammograms have up to about 30 million pixels."""
@@ -22,7 +21,7 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 class Layout(NamedTuple):
-    """How the values of an image lie in their bits. PS3.5 8.1.1."""
+    """How the values of an image lie in their bits, by the header. PS3.5 8.1.1."""
 
     rows: int
     cols: int
@@ -57,10 +56,15 @@ class Shown(NamedTuple):
 
 def show_pixels(dataset: "Dataset", voi: "VoiPolicy") -> Shown:
     """Return the display values of a data set, whose PixelData is let go; an InputError where there are none."""
+    from glam.tone import tone
+
     stored = stored_pixels(dataset)
-    tone = _toned(dataset, stored.values, stored.layout, voi)
-    provenance = {"voi": tone.voi, "transfer_syntax": _name(stored.syntax), "decoder": stored.decoder}
-    return Shown(tone.pixels, provenance, tone.odd)
+    del dataset.PixelData  # an array over it keeps it as long as it is needed
+    found = tone(dataset, stored.values, stored.layout, voi)
+    if found is None:
+        raise input_error("no_breast")
+    provenance = {"voi": found.voi, "transfer_syntax": _name(stored.syntax), "decoder": stored.decoder}
+    return Shown(found.pixels, provenance, found.odd)
 
 
 def stored_pixels(dataset: "Dataset") -> Stored:
@@ -79,7 +83,7 @@ def layout_of(dataset: "Dataset") -> Layout:
         raise input_error("no_pixel_data")
     if header.number(dataset, "SamplesPerPixel") not in (None, 1):
         raise input_error("not_monochrome")
-    photometric = header.text(dataset, "PhotometricInterpretation").strip()
+    photometric = header.text(dataset, "PhotometricInterpretation").strip().upper()
     if photometric not in GREY:
         raise input_error("not_monochrome") if photometric else HeaderError("PhotometricInterpretation", "it is empty")
     rows, cols = (_whole(dataset, name, range(1, MAX_SIDE + 1)) for name in ("Rows", "Columns"))
@@ -88,7 +92,8 @@ def layout_of(dataset: "Dataset") -> Layout:
         raise input_error("too_large", size=size, limit=limit)
     allocated = _whole(dataset, "BitsAllocated", range(8, 17, 8))
     bits = _whole(dataset, "BitsStored", range(1, allocated + 1), absent=allocated)
-    high_bit = _whole(dataset, "HighBit", range(bits - 1, allocated), absent=bits - 1)
+    # A high bit below the stored bits contradicts them; what the image fills decides (glam/bits.py).
+    high_bit = _whole(dataset, "HighBit", range(min(bits, 8) - 1, allocated), absent=bits - 1)
     signed = _whole(dataset, "PixelRepresentation", range(2), absent=0)
     return Layout(rows, cols, allocated, bits, high_bit, bool(signed))
 
@@ -184,16 +189,3 @@ def _decoded(dataset: "Dataset", layout: Layout, syntax: str, decoder: str) -> t
         bits = min(size.bits, layout.bits) if layout.signed else size.bits
         layout = layout._replace(allocated=8 * stored.dtype.itemsize, bits=bits, high_bit=bits - 1)
     return stored, layout
-
-
-def _toned(dataset: "Dataset", stored: NDArray[Any], layout: Layout, voi: "VoiPolicy") -> "Tone":
-    from glam.tone import tone
-
-    del dataset.PixelData  # an array over it keeps it as long as it is needed
-    try:
-        found = tone(dataset, stored, layout, voi)
-    except header.broken_errors():
-        raise HeaderError("Modality LUT, window or VOI LUT", "it is not what the standard allows") from None
-    if found is None:
-        raise input_error("no_breast")
-    return found

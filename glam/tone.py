@@ -4,7 +4,6 @@ A table over the at most 65,536 bit patterns holds bit layout, Modality LUT, VOI
 14-Mpx image costs one look-up a pixel.
 """
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -12,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam import header
+from glam.bits import filled_layout, is_padding, stored_values
 from glam.breast import breast_mask, small
 from glam.config import VoiPolicy
 from glam.dicom import WHITE
-from glam.luts import Values, looked_up, modality_values
+from glam.luts import Values, modality_values
+from glam.voi import BREAST_RANGE, POLICIES, voi_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 Table = NDArray[np.uint16]
 
-BREAST_RANGE = "breast range"
-"""How the grey values were windowed where the header does not say, or is not asked."""
 SATURATED_SHARE = 0.05
 """Share of the tissue at its largest value from which an image is called saturated."""
 SAMPLES_A_SIDE = 200
@@ -42,25 +41,22 @@ class Tone(NamedTuple):
     """Codes of what is odd about them."""
 
 
-class Voi(NamedTuple):
-    """A table of display values, 0 black and 1 white, before any inversion."""
-
-    shown: Values
-    name: str
-
-
 def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: VoiPolicy) -> Tone | None:
     """Return the display values of (rows, cols) bit patterns, tissue bright; None: there is no breast to show.
 
-    ValueError where the header's tables or windows show nothing. PS3.3 C.11.1, C.11.2; C.7.6.3.1.2 (MONOCHROME1 is
+    A HeaderError names the attribute that leaves nothing to show. PS3.3 C.11.1, C.11.2; C.7.6.3.1.2 (MONOCHROME1 is
     inverted after the VOI); C.7.5.1.1.2 (padding is background).
     """
-    values = stored_values(layout, stored.dtype.itemsize)
-    modality = modality_values(dataset, values)
-    voi = _voi(dataset, modality, policy)
+    filled = filled_layout(dataset, stored, layout)
+    padding = is_padding(dataset, filled, stored.dtype.itemsize)
+    modality = modality_values(dataset, stored_values(filled, stored.dtype.itemsize))
+    voi = voi_of(dataset, modality.values, POLICIES[policy])
+    shown = _over_image(voi.shown, stored, padding) if POLICIES[policy].stretched else voi.shown
+    if shown is None:
+        return None
     inverted, odd = polarity(dataset)
-    table = _table(voi.shown, inverted=inverted)
-    padding = _is_padding(dataset, values)
+    odd = (*(["bits_differ"] if filled != layout else []), *odd, *modality.findings, *voi.findings)
+    table = _table(shown, inverted=inverted)
     table[padding] = 0
     step = max(1, min(stored.shape) // SAMPLES_A_SIDE)
     sample = stored[::step, ::step]
@@ -71,28 +67,20 @@ def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: Voi
     into = {"dst": stored} if stored.flags.writeable and stored.dtype == np.uint16 else {}
     pixels = np.asarray(cv2.LUT(stored, table, **into), np.uint16)
     if voi.name == BREAST_RANGE:
-        odd = (*odd, "no_window") if policy != "breast" else odd
         limits = breast_range(pixels)
         if limits is None:
             return None
         stretched = (np.arange(WHITE + 1) - limits[0]) / max(limits[1] - limits[0], 1.0)
         pixels = np.asarray(cv2.LUT(pixels, _table(stretched), dst=pixels), np.uint16)
-    return Tone(pixels, voi.name, (*odd, *["saturated"] * is_saturated(pixels[::step, ::step])))
-
-
-def stored_values(layout: "Layout", itemsize: int) -> NDArray[np.int64]:
-    """Return the value that each bit pattern stands for: the stored bits up to the high bit, the top one its sign."""
-    patterns = np.arange(2 ** (8 * itemsize))
-    values = patterns >> (layout.high_bit + 1 - layout.bits) & (2**layout.bits - 1)
-    return values - (values >> (layout.bits - 1) << layout.bits) if layout.signed else values
+    return Tone(pixels, voi.name, (*odd, *(["saturated"] if is_saturated(pixels[::step, ::step]) else [])))
 
 
 def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:
     """Return whether large values are dark, and what is odd about it: PresentationLUTShape says it too, C.11.6.1.2."""
-    inverted = header.text(dataset, "PhotometricInterpretation").strip() == "MONOCHROME1"
-    shape = header.text(dataset, "PresentationLUTShape").strip()
+    inverted = header.text(dataset, "PhotometricInterpretation").strip().upper() == "MONOCHROME1"
+    shape = header.text(dataset, "PresentationLUTShape").strip().upper()
     conflict = shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted
-    return inverted, ("polarity_tags_differ",) * conflict
+    return inverted, ("polarity_tags_differ",) if conflict else ()
 
 
 def is_inverted(sample: NDArray[Any]) -> bool:
@@ -137,112 +125,13 @@ def _table(shown: Values, *, inverted: bool = False) -> Table:
     return np.rint((1 - clipped if inverted else clipped) * WHITE).astype(np.uint16)
 
 
-def _voi(dataset: "Dataset", modality: Values, policy: VoiPolicy) -> Voi:
-    """Return what the first source of the policy makes of modality values."""
-    for has, show in POLICIES[policy]:
-        if has(dataset):
-            with np.errstate(all="ignore"):  # what comes of it is checked
-                voi = show(dataset, modality)
-            if not np.isfinite(voi.shown).all() or np.ptp(np.clip(voi.shown, 0, 1)) < 1 / 256:
-                raise ValueError("the window leaves no contrast")
-            return voi
-    raise AssertionError("the last source of every policy has something for all")
+def _over_image(shown: Values, stored: NDArray[Any], padding: NDArray[np.bool_]) -> Values | None:
+    """Return display values of bit patterns spread from the image's darkest pixel to its brightest; None: all alike.
 
-
-def _has_lut(dataset: "Dataset") -> bool:
-    return bool(header.items(dataset, "VOILUTSequence"))
-
-
-def _has_window(dataset: "Dataset") -> bool:
-    return bool(header.text(dataset, "WindowCenter") and header.text(dataset, "WindowWidth"))
-
-
-def _has_anything(_: "Dataset") -> bool:
-    return True
-
-
-def _through_lut(dataset: "Dataset", modality: Values) -> Voi:
-    luts = header.items(dataset, "VOILUTSequence")
-    index, name = _chosen("VOILUTSequence", [header.text(lut, "LUTExplanation") for lut in luts])
-    return Voi(looked_up(luts[index], modality), name)
-
-
-def _through_window(dataset: "Dataset", modality: Values) -> Voi:
-    centres, widths = header.numbers(dataset, "WindowCenter"), header.numbers(dataset, "WindowWidth")
-    names = header.text(dataset, "WindowCenterWidthExplanation").split("\\")
-    index, name = _chosen("window", (names + [""] * len(centres))[: len(centres)])
-    function = header.text(dataset, "VOILUTFunction").strip() or "LINEAR"
-    if index >= len(widths):
-        raise ValueError("a window without a width")
-    shown = WINDOWS[function](modality, centres[index], widths[index])
-    return Voi(shown, f"{name}{', ' if len(centres) > 1 else ' '}{function}")
-
-
-def _through_breast(_: "Dataset", modality: Values) -> Voi:
-    """Spread all values evenly; the breast's range is taken from the picture they give."""
-    low = modality.min()
-    return Voi((modality - low) / (modality.max() - low), BREAST_RANGE)
-
-
-def _chosen(kind: str, explanations: list[str]) -> tuple[int, str]:
-    """Which of several to take, and how to say so: the one explained as NORMAL, else the first."""
-    if not explanations:
-        raise ValueError(f"no {kind} can be read")
-    normal = [name.strip().upper() == "NORMAL" for name in explanations]
-    index = normal.index(True) if any(normal) else 0
-    if len(explanations) == 1:
-        return 0, kind
-    return index, f"{kind} {index + 1} of {len(explanations)}{' NORMAL' * normal[index]}"
-
-
-def _linear(values: Values, centre: float, width: float) -> Values:
-    """PS3.3 C.11.2.1.2.1: a width of 1 is a threshold."""
-    if width < 1:
-        raise ValueError("the width of a LINEAR window is at least 1")
-    if width == 1:
-        return (values > centre - 0.5).astype(np.float64)
-    return (values - (centre - 0.5)) / (width - 1) + 0.5
-
-
-def _linear_exact(values: Values, centre: float, width: float) -> Values:
-    """PS3.3 C.11.2.1.3.2."""
-    return (values - centre) / _positive(width) + 0.5
-
-
-def _sigmoid(values: Values, centre: float, width: float) -> Values:
-    """PS3.3 C.11.2.1.3.1."""
-    return 1 / (1 + np.exp(-4 * (values - centre) / _positive(width)))
-
-
-def _positive(width: float) -> float:
-    if width <= 0:
-        raise ValueError("the width of a window is above 0")
-    return width
-
-
-WINDOWS: Mapping[str, Callable[[Values, float, float], Values]] = {
-    "LINEAR": _linear,
-    "LINEAR_EXACT": _linear_exact,
-    "SIGMOID": _sigmoid,
-}
-_Source = tuple[Callable[["Dataset"], bool], Callable[["Dataset", Values], Voi]]
-_LUT: _Source = (_has_lut, _through_lut)
-_WINDOW: _Source = (_has_window, _through_window)
-_BREAST: _Source = (_has_anything, _through_breast)
-POLICIES: Mapping[VoiPolicy, tuple[_Source, ...]] = {
-    "header": (_LUT, _WINDOW, _BREAST),
-    "window": (_WINDOW, _LUT, _BREAST),
-    "breast": (_BREAST,),
-}
-
-
-def _is_padding(dataset: "Dataset", stored: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which values are padding, PS3.3 C.7.5.1.1.2; a value written in the other signedness means the same bits."""
-    first = header.number(dataset, "PixelPaddingValue")
-    if first is None:
-        return np.zeros(stored.shape, bool)
-    last = header.number(dataset, "PixelPaddingRangeLimit")
-    low, high = sorted((first, first if last is None else last))
-    if stored.min() < 0 and low > stored.max():
-        low, high = low - 2**16, high - 2**16
-    return (stored >= low) & (stored <= high)
+    Padding is neither.
+    """
+    size = len(padding)
+    present = cv2.calcHist([stored], [0], None, [size], [0, size]).ravel() > 0
+    clipped = np.clip(shown, 0, 1)
+    seen = clipped[present & ~padding]
+    return (clipped - seen.min()) / np.ptp(seen) if len(seen) and np.ptp(seen) else None
