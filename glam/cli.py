@@ -2,9 +2,11 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from glam.config import VoiPolicy
 
 if TYPE_CHECKING:
     from glam.attention import ViewKey
@@ -122,6 +124,8 @@ class Inspect:
     """Pixel spacing in mm, where a file has none."""
     bundle: Path | None = None
     """Folder that glam-export made: files are prepared as for its model. None: the demo bundle."""
+    voi: VoiPolicy | None = None
+    """Policy of grey values (docs/reading.md), to see what another one would make of the files. None: the bundle's."""
     png: Path | None = None
     """Picture to write, of up to 8 files: the image with breast, pectoral line, nipple, axis and square; the square."""
 
@@ -137,8 +141,10 @@ class Inspect:
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)
         asked = Asked(view=self.view, laterality=self.laterality, spacing_mm=self.spacing_mm)
         frame, drawn = bundle.model.frame, self.png is not None
+        if self.voi is not None:
+            frame = replace(frame, voi=self.voi)
         outcomes = [(path, inspect_file(path, frame, asked, drawn=drawn)) for path in self.files]
-        answer, refused = report(outcomes, bundle)
+        answer, refused = report(outcomes, bundle, frame)
         print_json(answer)
         if self.png is not None:
             save_pictures(self.png, outcomes)

@@ -82,10 +82,11 @@ def view_facts(view: View, made: ModelInput) -> JsonDict:
     }
 
 
-def report(outcomes: Sequence[Outcome], bundle: "Bundle") -> tuple[JsonDict, list[str]]:
+def report(outcomes: Sequence[Outcome], bundle: "Bundle", frame: FrameConfig) -> tuple[JsonDict, list[str]]:
     """Return the JSON of all files and of each breast, and a line for each file that cannot be used.
 
-    Where `prepare_sha` is not the bundle's own, its model was trained on images that were prepared otherwise.
+    `frame` is the configuration that the files were prepared by. Where `prepare_sha` is not the bundle's own, its model
+    was trained on images that were prepared otherwise.
     """
     entries: list[JsonDict] = []
     for path, done in outcomes:
@@ -94,7 +95,7 @@ def report(outcomes: Sequence[Outcome], bundle: "Bundle") -> tuple[JsonDict, lis
     answer = {
         "files": entries,
         "breasts": breast_entries(outcomes),
-        "prepare_sha": prepare_sha(bundle.model.frame),
+        "prepare_sha": prepare_sha(frame),
         "bundle": made_for,
         "notice": NOTICE,
     }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from glam.config import VoiPolicy
+    from glam.tone import Tone
 
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded; mammograms have up to about 30 million pixels."""
@@ -56,15 +57,21 @@ class Shown(NamedTuple):
 
 def show_pixels(dataset: "Dataset", voi: "VoiPolicy") -> Shown:
     """Return the display values of a data set, whose PixelData is let go; an InputError where there are none."""
-    from glam.tone import tone
-
     stored = stored_pixels(dataset)
     del dataset.PixelData  # an array over it keeps it as long as it is needed
-    found = tone(dataset, stored.values, stored.layout, voi)
+    tone = toned(dataset, stored.values, stored.layout, voi)
+    provenance = {"voi": tone.voi, "transfer_syntax": _name(stored.syntax), "decoder": stored.decoder}
+    return Shown(tone.pixels, provenance, tone.odd)
+
+
+def toned(dataset: "Dataset", stored: NDArray[Any], layout: Layout, voi: "VoiPolicy") -> "Tone":
+    """Return the display values of bit patterns, which may be overwritten; an InputError where there is no breast."""
+    from glam.tone import tone
+
+    found = tone(dataset, stored, layout, voi)
     if found is None:
         raise input_error("no_breast")
-    provenance = {"voi": found.voi, "transfer_syntax": _name(stored.syntax), "decoder": stored.decoder}
-    return Shown(found.pixels, provenance, found.odd)
+    return found
 
 
 def stored_pixels(dataset: "Dataset") -> Stored:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from glam.config import VoiPolicy
+
 if TYPE_CHECKING:
     from glam.config import ModelConfig
     from glam.tokens import Tokenizer
@@ -30,6 +32,8 @@ class Prepare:
     split: Literal["train", "val", "test"] = "train"
     preset: PresetName = "glam"
     """Whose image size and frame to prepare for."""
+    voi: VoiPolicy | None = None
+    """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
     """Processes."""
 
@@ -40,7 +44,7 @@ class Prepare:
         from .presets import PRESETS
 
         rows, lone = paired_rows(self.manifest, split=self.split)
-        frame = PRESETS[self.preset]().model.frame
+        frame = _with_voi(PRESETS[self.preset]().model, self.voi).frame
         source = manifest_source(self.manifest, split=self.split)
         _show(cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers), total=len(rows))
         found = {"pairs": len(read_cache(self.out)), "of": len(rows), "breasts_with_one_view": lone}
@@ -59,6 +63,8 @@ class PreparePhantoms:
     """Of the first phantom. None: that of the training phantoms."""
     preset: PresetName = "tiny"
     """Whose image size and frame to prepare for."""
+    voi: VoiPolicy | None = None
+    """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
     """Processes."""
 
@@ -69,7 +75,7 @@ class PreparePhantoms:
         from .presets import PRESETS
 
         seed = TRAINING_SEED if self.seed is None else self.seed
-        frame = PRESETS[self.preset]().model.frame
+        frame = _with_voi(PRESETS[self.preset]().model, self.voi).frame
         done = cache_phantoms(self.out, num_pairs=self.pairs, seed=seed, frame=frame, workers=self.workers)
         _show(done, total=self.pairs)
         sys.stdout.write(json.dumps({"pairs": len(read_cache(self.out)), "seed": seed}) + "\n")
@@ -131,6 +137,8 @@ class Pretrain:
         from .run_folder import start_run
 
         config = self._settings()
+        if self.start_from is None:  # a checkpoint goes on reading files as it was trained to
+            config = replace(config, model=_with_voi(config.model, cache.frame.voi))
         check_fit(config, cache)
         tokenizer = self._vocabulary(cache, config)
         text = replace(config.model.text, vocab_size=tokenizer.vocab_size)
@@ -222,6 +230,11 @@ class Provenance:
         if self.results is not None:
             content["metrics"] = json.loads(self.results.read_text())
         sys.stdout.write(json.dumps(content, indent=1) + "\n")
+
+
+def _with_voi(model: "ModelConfig", voi: VoiPolicy | None) -> "ModelConfig":
+    """Return a model configuration with another policy of grey values; None: its own."""
+    return model if voi is None else replace(model, frame=replace(model.frame, voi=voi))
 
 
 def _checkpoint_config(folder: Path) -> "ModelConfig":

@@ -78,9 +78,10 @@ def evaluate(predictor: Predictor, cache: PairCache, *, num_exams: int, show: Sh
 def results(predictor: Predictor, *, num_exams: int, seed: int, options: PhantomOptions) -> Iterator[BreastResult]:
     """Draw exams, answer for both breasts of each, and yield answer and truth."""
     mass_vectors = predictor.bundle.class_vectors("mass")
+    voi = predictor.bundle.model.frame.voi
     for exam in range(num_exams):
         for pair in draw_exam(seed, exam, options).breasts.values():
-            prediction = predictor.pair(view_of(pair.cc), view_of(pair.mlo))
+            prediction = predictor.pair(view_of(pair.cc, voi=voi), view_of(pair.mlo, voi=voi))
             mass = class_probabilities(prediction.embedding[None], mass_vectors, predictor.bundle.scale)[0]
             yield BreastResult(
                 exam=exam,

@@ -132,7 +132,8 @@ def describe_cache(cache: PairCache) -> dict[str, Any]:
 def check_fit(config: PretrainConfig, cache: PairCache) -> None:
     """Refuse a cache prepared for another frame than the model's, or with fewer pairs than an update takes."""
     if cache.frame != config.model.frame:
-        raise RunError(f"the cache was prepared for {cache.frame}, the model takes {config.model.frame}")
+        way_out = "prepare it again with the preset and --voi of the model"
+        raise RunError(f"the cache was prepared for {cache.frame}, the model takes {config.model.frame}: {way_out}")
     if len(cache) < config.pairs_per_update:
         raise RunError(
             f"the cache holds {len(cache)} pairs, an update takes {config.pairs_per_update}: lower batch_size"

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from glam.phantom.exposure import WHITE
 from glam.phantom.render import Projection
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from glam.config import VoiPolicy
     from glam.dicom import View
 
 MANUFACTURER = "GLAM phantom"
+STORED_BITS = 12
 Transfer = Literal["explicit", "rle"]
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.1.2"  # Digital Mammography X-Ray Image Storage - For Presentation
 _VIEW_CODES = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}  # PS3.16 CID 4014
@@ -53,14 +52,26 @@ def orientation_of(projection: Projection) -> tuple[str, str]:
     return forward, _DOWN[projection.view] + medial
 
 
-def view_of(projection: Projection, study: Study | None = None) -> "View":
-    """Return what `read_view` makes of the file that `write_dicom` writes; only the transfer syntax is "memory"."""
-    from glam.dicom import WHITE as DISPLAY_WHITE
+def view_of(projection: Projection, study: Study | None = None, *, voi: "VoiPolicy" = "header") -> "View":
+    """Return what `read_view` makes of the file that `write_dicom` writes; only the transfer syntax is "memory".
+
+    `voi` is the policy of grey values, which the View carries: `prepare` refuses another.
+    """
+    from pydicom import Dataset
+
     from glam.dicom import View
+    from glam.intake import finding
+    from glam.pixels import Layout, toned
 
     study = study or study_of(projection.seed)
+    dataset = Dataset()
+    for keyword, value in _pixel_format(projection).items():
+        setattr(dataset, keyword, value)
+    rows, cols = projection.pixels.shape
+    layout = Layout(rows, cols, allocated=16, bits=STORED_BITS, high_bit=STORED_BITS - 1, signed=False)
+    tone = toned(dataset, projection.pixels.copy(), layout, voi)
     return View(
-        pixels=np.rint(projection.pixels * (DISPLAY_WHITE / WHITE)).astype(np.uint16),
+        pixels=tone.pixels,
         view=projection.view,
         laterality=projection.laterality,
         spacing_mm=(projection.px_mm, projection.px_mm),
@@ -69,13 +80,14 @@ def view_of(projection: Projection, study: Study | None = None) -> "View":
             "view": "ViewCodeSequence",
             "laterality": "ImageLaterality",
             "spacing_mm": "ImagerPixelSpacing",
-            "voi": "window LINEAR",
+            "voi": tone.voi,
             "transfer_syntax": "memory",
             "decoder": "native",
         },
+        findings=tuple(map(finding, tone.odd)),
         patient_id=study.patient_id,
         study_uid=study.study_uid,
-        voi="header",
+        voi=voi,
     )
 
 
@@ -185,8 +197,8 @@ def _pixel_format(projection: Projection) -> dict[str, Any]:
         "Rows": rows,
         "Columns": cols,
         "BitsAllocated": 16,
-        "BitsStored": 12,
-        "HighBit": 11,
+        "BitsStored": STORED_BITS,
+        "HighBit": STORED_BITS - 1,
         "PixelRepresentation": 0,
         "PixelIntensityRelationship": "LOG",
         "PixelIntensityRelationshipSign": -1,

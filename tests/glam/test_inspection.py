@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from glam.dicom import Asked
 from glam.inspection import Inspected, Refusal, inspect_file
 from glam.inspection_picture import MINT, NOTES, PINK
 from glam.paint import AMBER, QUERY
+from glam.prepare import prepare_sha
 
 FileOf = Callable[..., bytes]
 GIVEN = Asked()
@@ -52,6 +54,17 @@ def test_a_broken_file_does_not_stop_the_others(
     assert error.splitlines()[0] == "2 of 4 files cannot be used"
     assert f"{stray}: not_dicom: this is not a DICOM file" in error
     assert answer["breasts"] == {"L": {"cc": str(mammograms["L_CC"]), "mlo": str(mammograms["L_MLO"]), "findings": []}}
+
+
+def test_another_grey_policy_is_looked_at_by_an_option(
+    inspect: Callable[..., Any], mammograms: dict[str, Path], random_bundle: Bundle
+) -> None:
+    plain, _ = inspect(mammograms["L_CC"])
+    answer, error = inspect(mammograms["L_CC"], voi="minmax")
+    assert (error, answer["files"][0]["provenance"]["voi"]) == ("", "image range")
+    assert plain["files"][0]["provenance"]["voi"] == "window LINEAR"
+    assert plain["prepare_sha"] == answer["bundle"]["prepare_sha"] == random_bundle.prepare_sha
+    assert answer["prepare_sha"] == prepare_sha(replace(random_bundle.model.frame, voi="minmax"))
 
 
 def test_each_breast_has_its_pair(inspect: Callable[..., Any], mammograms: dict[str, Path], tmp_path: Path) -> None:

@@ -3,17 +3,19 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from glam.config import FrameConfig
+from glam.config import FrameConfig, VoiPolicy
 from glam.dicom import read_view
 from glam.phantom import PhantomOptions, draw_exam, draw_pair, view_of, write_dicom, write_exams
 from glam.phantom import exam as exam_module
 from glam.phantom.dicom_file import study_of, uid_of
 from glam.phantom.exam import lesion_sides
 from glam.phantom.options import density_class
+from glam.prepare import prepare
 from glam.report import lesions_from_text
 
 SMALL = PhantomOptions(px_mm=1.0, num_tissue_points=20, lesion_weights=(0, 1, 1, 0, 0, 0, 0))
@@ -44,6 +46,18 @@ def test_the_view_in_memory_is_the_view_of_the_file(tmp_path, laterality, transf
         assert (read.patient_id, read.study_uid) == (made.patient_id, made.study_uid)
         for name in ("view", "laterality", "spacing_mm", "voi"):
             assert read.provenance[name] == made.provenance[name]
+
+
+@pytest.mark.parametrize("voi", get_args(VoiPolicy))
+def test_the_view_in_memory_is_the_view_of_the_file_under_every_policy(tmp_path, voi):
+    for projection in draw_pair(3, SMALL)[:2]:
+        before = projection.pixels.copy()
+        write_dicom(tmp_path / "view.dcm", projection)
+        read, made = read_view(tmp_path / "view.dcm", FrameConfig(voi=voi)), view_of(projection, voi=voi)
+        np.testing.assert_array_equal(read.pixels, made.pixels)
+        assert (read.voi, read.provenance["voi"], read.findings) == (voi, made.provenance["voi"], made.findings)
+        prepare(made, FrameConfig(size=56, voi=voi))
+        np.testing.assert_array_equal(projection.pixels, before)
 
 
 def test_a_file_says_it_is_a_digital_mammogram_for_presentation(tmp_path):

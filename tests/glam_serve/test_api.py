@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from bench.samples import file_of
 from glam.bundle import Bundle
 from glam.config import FrameConfig
 from glam.dicom import read_view
@@ -68,6 +69,16 @@ def test_a_file_that_is_no_dicom_is_the_callers_fault(client: TestClient):
 def test_a_form_that_cannot_be_followed_names_its_field(client: TestClient, form: dict, code: str, where: str):
     answer = client.post("/predict", data=form, files={"prompts": (None, "a mass")})
     assert error_of(answer) == (422, code, where)
+    assert SECRET not in answer.text
+
+
+def test_a_fault_of_ours_in_the_grey_values_is_not_the_callers(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: object) -> None:
+        raise TypeError(SECRET)
+
+    monkeypatch.setattr("glam.tone.modality_values", broken)
+    answer = client.post("/predict", files={"cc": ("cc.dcm", file_of())})
+    assert error_of(answer)[:2] == (500, "internal_error")
     assert SECRET not in answer.text
 
 

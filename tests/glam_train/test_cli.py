@@ -73,3 +73,24 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
     assert moved < 1e-6  # only min_learning_rate is left
     assert torch.isfinite(torch.tensor(moved))
     assert (tmp_path / "second" / "tokenizer.json").read_text() == (start / "tokenizer.json").read_text()
+
+
+def test_a_model_takes_the_grey_policy_of_its_cache_and_keeps_it(tmp_path, toy_cache, toy_config, monkeypatch):
+    import glam_train.cache
+    import glam_train.presets
+    from glam.model import load_checkpoint
+
+    by_range = replace(toy_cache, frame=replace(toy_cache.frame, voi="minmax"))
+    caches = {"plain": toy_cache, "range": by_range}
+    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setattr(glam_train.cache, "read_cache", lambda folder: caches[folder.name])
+    command = Pretrain(cache=Path("range"), out=tmp_path / "run", preset="tiny", steps=1, device="cpu")
+    command.run()
+    (last,) = checkpoints(tmp_path / "run")
+    assert load_checkpoint(last).config.frame.voi == "minmax"
+    replace(command, resume=True).run()
+    replace(command, out=tmp_path / "next", start_from=last).run()
+    with pytest.raises(ValueError, match="prepare it again with the preset and --voi of the model"):
+        replace(command, out=tmp_path / "other", start_from=last, cache=Path("plain")).run()
+    with pytest.raises(ValueError, match="the cache was prepared for"):
+        replace(command, resume=True, cache=Path("plain")).run()

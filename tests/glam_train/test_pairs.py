@@ -1,6 +1,7 @@
 """Phantoms and manifests into caches, by the commands a person types."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from glam_train.cache import CacheError, read_cache
 from glam_train.commands import Prepare, PreparePhantoms
 from glam_train.manifest_pairs import paired_findings, paired_rows, prepared_files
 from glam_train.phantom_pairs import CONSPICUOUS, NATURAL, TRAINING_SEED, options_of, prepared_phantom
+from glam_train.presets import tiny
 
 FRAME = FrameConfig(size=56, kind="stretch")
 
@@ -66,6 +68,21 @@ def test_phantoms_are_prepared_by_a_command_that_can_be_run_again(tmp_path, caps
     assert (tmp_path / "cache" / "shard-00000.npy").stat().st_mtime_ns == before
     with pytest.raises(CacheError, match="other data"):
         PreparePhantoms(out=tmp_path / "cache", pairs=2, seed=9, workers=1).run()
+
+
+@pytest.mark.parametrize("voi", ["minmax", "breast"])
+def test_a_grey_policy_chosen_by_command_is_the_caches(exams, tmp_path, voi):
+    all_of(exams, "train")
+    Prepare(manifest=exams / "manifest.csv", out=tmp_path / "files", preset="tiny", voi=voi).run()
+    PreparePhantoms(out=tmp_path / "phantoms", pairs=2, voi=voi).run()
+    for name in ("files", "phantoms"):
+        assert read_cache(tmp_path / name).frame == replace(tiny().model.frame, voi=voi)
+    other = Prepare(manifest=exams / "manifest.csv", out=tmp_path / "plain", preset="tiny")
+    other.run()
+    by_header, by_policy = (read_cache(tmp_path / name).squares(0) for name in ("plain", "files"))
+    assert not np.array_equal(by_header, by_policy)
+    with pytest.raises(CacheError, match="prepared another way"):
+        replace(other, out=tmp_path / "files").run()
 
 
 def test_a_manifest_is_prepared_by_a_command(exams, tmp_path, capsys):
