@@ -6,7 +6,7 @@ import numpy as np
 
 from glam.phantom.difficulty import positioned
 from glam.phantom.gland import draw_gland
-from glam.phantom.habitus import Habitus, PectoralMuscle, draw_geometry, draw_habitus, draw_muscle
+from glam.phantom.habitus import Habitus, PectoralMuscle, draw_habitus
 from glam.phantom.lesions import Lesion3D, draw_kinds, draw_lesion, draw_points
 from glam.phantom.mapping import Detector, ViewGeometry, slice_radius
 from glam.phantom.options import Laterality, PhantomOptions, Seed, Stream, ViewName, density_class, stream
@@ -84,7 +84,7 @@ def draw_breast(
     options = options or PhantomOptions()
     habitus = habitus or draw_habitus(seed, options)
     gland = draw_gland(stream(seed, Stream.GLAND), habitus.gland_fraction)
-    geometry, muscle = positioned(seed, draw_geometry(seed, habitus, options), draw_muscle(seed), options)
+    geometry, muscle = positioned(seed, habitus, options)
     breast = Breast(
         seed=seed,
         options=options,

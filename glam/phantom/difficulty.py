@@ -5,11 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glam.phantom.habitus import PectoralMuscle
+from glam.phantom.habitus import Habitus, PectoralMuscle, draw_geometry, draw_muscle
 from glam.phantom.mapping import ViewGeometry
 from glam.phantom.options import PhantomOptions, Seed, Stream, ViewName, stream
 
 _DIFFICULTY: dict[ViewName, Stream] = {"CC": Stream.DIFFICULTY_CC, "MLO": Stream.DIFFICULTY_MLO}
+
+SKIN_MARGIN_MM = 3.0
+"""Between the skin and the upper and lower border of an image."""
 
 
 class Positioned(NamedTuple):
@@ -20,10 +23,9 @@ class Positioned(NamedTuple):
     """None: the MLO view shows no muscle."""
 
 
-def positioned(
-    seed: Seed, geometry: dict[ViewName, ViewGeometry], muscle: PectoralMuscle, options: PhantomOptions
-) -> Positioned:
-    """Return how the views are really positioned: rolled, truncated, with much, little or no muscle."""
+def positioned(seed: Seed, habitus: Habitus, options: PhantomOptions) -> Positioned:
+    """Return how the views of a person's breast are positioned: rolled, truncated, with much, little or no muscle."""
+    geometry, muscle = draw_geometry(seed, habitus, options), draw_muscle(seed)
     rng = {view: stream(seed, purpose) for view, purpose in _DIFFICULTY.items()}
     cc, mlo = (_rolled(geometry[view], rng[view], options) for view in ("CC", "MLO"))
     cc = replace(cc, origin_u_mm=cc.origin_u_mm - options.difficulty.truncated_mm * rng["CC"].random())
@@ -35,7 +37,9 @@ def positioned(
         mlo = replace(mlo, origin_u_mm=-30 + 25 * shift, alpha=float(np.radians(8 + 10 * turn)))
     elif extent == "none":
         mlo = replace(mlo, origin_u_mm=-10 + 20 * shift)
-    return Positioned({"CC": cc, "MLO": mlo}, None if extent == "none" else muscle)
+    height = options.image_shape[0] * options.px_mm
+    on_detector: dict[ViewName, ViewGeometry] = {view.view: _on_detector(view, height) for view in (cc, mlo)}
+    return Positioned(on_detector, None if extent == "none" else muscle)
 
 
 def quanta_factor(seed: Seed, view: ViewName, options: PhantomOptions) -> float:
@@ -47,6 +51,16 @@ def quanta_factor(seed: Seed, view: ViewName, options: PhantomOptions) -> float:
 
 def _rolled(geometry: ViewGeometry, rng: np.random.Generator, options: PhantomOptions) -> ViewGeometry:
     return replace(geometry, theta=geometry.theta + float(np.radians(options.difficulty.rolled_deg)) * rng.normal())
+
+
+def _on_detector(geometry: ViewGeometry, height_mm: float) -> ViewGeometry:
+    """Return the view moved along the chest wall so that its skin ends on the detector; above, an MLO view goes on."""
+    u, v = geometry.skin_mm()
+    lowest, highest = v[u >= 0].min(), v[u >= 0].max()
+    room = height_mm / 2 - SKIN_MARGIN_MM
+    up = max(0.0, -room - lowest)
+    down = max(0.0, highest - room) if geometry.view == "CC" else 0.0
+    return replace(geometry, origin_v_mm=geometry.origin_v_mm + float(up - down))
 
 
 def _muscle_extent(share: float, options: PhantomOptions) -> str:

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from glam.phantom.mapping import PlaneWave, ViewGeometry
-from glam.phantom.options import PhantomOptions, Seed, Stream, ViewName, draw_gland_fraction, stream
+from glam.phantom.options import LENGTHS_MM, PhantomOptions, Seed, Stream, ViewName, draw_gland_fraction, stream
+
+MUSCLE_DEG = (7.0, 39.0)
+"""Bounds of the angle of the pectoral muscle."""
+HALF_WIDTHS_MM = (58.0, 112.0)
+"""Bounds of half a breast's width in CC. We know of no measured widths: mean and spread were chosen by looking."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +49,9 @@ def draw_habitus(seed: Seed, options: PhantomOptions) -> Habitus:
 
 def draw_geometry(seed: Seed, habitus: Habitus, options: PhantomOptions) -> dict[ViewName, ViewGeometry]:
     """Return the geometry of both views of a left breast."""
-    rng = stream(seed, Stream.GEOMETRY_CC)
-    length = float(np.clip(98 + 16 * habitus.size, 62, 140))
-    half = float(np.clip(92 + 10 * habitus.size + 5 * rng.standard_normal(), 66, 114))
+    rng, lengths = stream(seed, Stream.GEOMETRY_CC), draw_lengths(seed, habitus, options)
+    length = lengths["CC"]
+    half = float(np.clip(82 + 10 * habitus.size + 5 * rng.standard_normal(), *HALF_WIDTHS_MM))
     cc = ViewGeometry(
         view="CC",
         theta=0.0,
@@ -63,7 +68,17 @@ def draw_geometry(seed: Seed, habitus: Habitus, options: PhantomOptions) -> dict
         waves_x=_waves(rng, options.positioning_mm, length),
         waves_y=_waves(rng, options.positioning_mm, half),
     )
-    return {"CC": cc, "MLO": _draw_mlo(stream(seed, Stream.GEOMETRY_MLO), cc, options)}
+    return {"CC": cc, "MLO": _draw_mlo(stream(seed, Stream.GEOMETRY_MLO), cc, lengths["MLO"], options)}
+
+
+def draw_lengths(seed: Seed, habitus: Habitus, options: PhantomOptions) -> dict[ViewName, float]:
+    """Return the lengths in mm from chest wall to nipple: one of the person's size, stretched anew in each view."""
+    law = options.proportions
+    own = stream(seed, Stream.LENGTHS).standard_normal(2)
+    spread = math.hypot(law.person_spread, law.view_spread)
+    stretch = np.exp(law.person_spread * habitus.size + law.view_spread * own - spread**2 / 2)  # of mean 1
+    cc, mlo = np.clip(stretch * (law.cc_mm, law.mlo_mm), *LENGTHS_MM).tolist()
+    return {"CC": cc, "MLO": mlo}
 
 
 def draw_muscle(seed: Seed) -> PectoralMuscle:
@@ -72,19 +87,20 @@ def draw_muscle(seed: Seed) -> PectoralMuscle:
     return PectoralMuscle(thickness_mm=rng.uniform(7, 13), reach_mm=rng.uniform(8, 18), curve_mm=rng.uniform(-4, 8))
 
 
-def _draw_mlo(rng: np.random.Generator, cc: ViewGeometry, options: PhantomOptions) -> ViewGeometry:
+def _draw_mlo(rng: np.random.Generator, cc: ViewGeometry, length: float, options: PhantomOptions) -> ViewGeometry:
     low, high = options.theta_deg
     theta = np.clip((low + high) / 2 - 2 + (high - low) / 4 * rng.standard_normal(), low, high)
     origin_v = rng.uniform(-14, 4)
     rows, _ = options.image_shape
     to_top = rows / 2 * options.px_mm - origin_v
-    length = cc.length_mm * np.clip(rng.normal(1.03, 0.05), 0.9, 1.15)
+    alpha = float(np.radians(np.clip(rng.normal(*options.proportions.muscle_deg), *MUSCLE_DEG)))
+    to_axilla = 1.04 * to_top / np.cos(alpha)  # the breast runs out of the image above
     return ViewGeometry(
         view="MLO",
         theta=float(np.radians(theta)),
-        alpha=float(np.radians(np.clip(rng.normal(19, 4.5), 9, 32))),
-        length_mm=float(length),
-        top_mm=float(max(cc.top_mm * rng.uniform(1.4, 1.65), 0.93 * to_top)),
+        alpha=alpha,
+        length_mm=length,
+        top_mm=float(max(cc.top_mm * rng.uniform(1.4, 1.65), to_axilla)),
         bottom_mm=cc.top_mm * rng.uniform(0.92, 1.05),
         thickness_mm=float(np.clip(cc.thickness_mm * rng.normal(1.05, 0.06), 26, 92)),
         exponent=rng.uniform(1.9, 2.2),
@@ -92,7 +108,7 @@ def _draw_mlo(rng: np.random.Generator, cc: ViewGeometry, options: PhantomOption
         origin_u_mm=float(np.clip(rng.normal(12, 6), 1, 28)),
         origin_v_mm=origin_v,
         ripple=_ripple(rng),
-        waves_x=_waves(rng, options.positioning_mm, float(length)),
+        waves_x=_waves(rng, options.positioning_mm, length),
         waves_y=_waves(rng, options.positioning_mm, cc.top_mm),
     )
 

@@ -122,10 +122,9 @@ class ViewGeometry:
         xi = points[:, 0]
         return self.detector_of(xi, self.across(points) * slice_radius(xi), iterations=iterations)
 
-    def reach_mm(self) -> float:
-        """Return how far from the chest wall edge the skin reaches, the nipple apart."""
-        xi, nu = np.cos(_ANGLES[::64]), np.sin(_ANGLES[::64])
-        return float(self.detector_of(xi, nu)[0].max())
+    def skin_mm(self) -> tuple[Array, Array]:
+        """Return detector places (u, v) of the skin in mm, from its lower to its upper end, the nipple apart."""
+        return self.detector_of(np.cos(_ANGLES[::64]), np.sin(_ANGLES[::64]))
 
     @cached_property
     def _outline_table(self) -> Array:

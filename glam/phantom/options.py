@@ -12,6 +12,8 @@ Seed = int | np.random.SeedSequence
 
 DENSITY_CLASSES = ("a", "b", "c", "d")
 DENSITY_THRESHOLDS = (0.025, 0.095, 0.25)  # gland fractions between a | b | c | d
+LENGTHS_MM = (40.0, 130.0)
+"""Bounds of the length of a breast from chest wall to nipple; the longest one fits on the detector."""
 LESION_MIXES: tuple[tuple[str, ...], ...] = (
     (),
     ("mass",),
@@ -51,6 +53,34 @@ class Difficulty:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Proportions:
+    """How long breasts are in each view, and the angle of their pectoral muscles.
+
+    The numbers are set so that what an observer measures in the images agrees with `glam.phantom.patients.PATIENTS`;
+    `bench/phantom_geometry.py` compares the two. They differ a little from the table's because an observer draws a
+    straight line along a muscle whose edge is curved.
+    """
+
+    cc_mm: float = 73.9
+    """Mean length from the chest wall to the nipple in CC, including what a truncated view leaves out."""
+    mlo_mm: float = 76.1
+    """Mean length from the chest wall to the nipple in MLO."""
+    person_spread: float = 0.2
+    """Standard deviation of the logarithm of the length, for the part that comes from the person's size."""
+    view_spread: float = 0.0665
+    """Standard deviation of the logarithm of the length, for the part that compression adds in each view anew."""
+    muscle_deg: tuple[float, float] = (20.9, 5.5)
+    """Mean and standard deviation of the angle between the pectoral muscle and the chest-wall edge of the image."""
+
+    def __post_init__(self) -> None:
+        lengths, spreads = (self.cc_mm, self.mlo_mm), (self.person_spread, self.view_spread, self.muscle_deg[1])
+        if not LENGTHS_MM[0] < min(lengths) <= max(lengths) < LENGTHS_MM[1]:
+            raise ValueError(f"mean lengths of {lengths} mm are not within the {LENGTHS_MM} mm that fit the detector")
+        if min(spreads) < 0:
+            raise ValueError(f"spreads {spreads} cannot be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhantomOptions:
     """The ranges a phantom is drawn from; everything spatial is in millimetres."""
 
@@ -68,9 +98,12 @@ class PhantomOptions:
     mass_densities: tuple[str, ...] = ("low", "equal", "high")
     """Densities a mass is drawn from."""
     theta_deg: tuple[float, float] = (40.0, 60.0)
-    """Bounds of the gantry angle of the MLO view."""
+    """Bounds of the gantry angle of the MLO view: it decides which tissue lies side by side in the image. The angle of
+    the pectoral muscle does not follow from it and belongs to `proportions`."""
     positioning_mm: float = 2.5
-    """Spread of how far tissue lies from where the geometry alone would put it, drawn for each view."""
+    """Spread of how far tissue inside the breast lies from where the geometry alone would put it, drawn for each view.
+    Skin and nipple stay; by how much the views differ in length is part of `proportions`."""
+    proportions: Proportions = field(default_factory=Proportions)
     difficulty: Difficulty = field(default_factory=Difficulty)
     num_tissue_points: int = 200
 
@@ -94,7 +127,11 @@ class PhantomOptions:
 
 
 def varied() -> PhantomOptions:
-    """Return the phantoms that alignment is measured on: gantry angles of 30 to 60 degrees and every difficulty."""
+    """Return the phantoms that alignment is measured on: gantry angles of 30 to 60 degrees and every difficulty.
+
+    Their proportions leave room for the difficulties, so that the lengths and angles an observer measures still agree
+    with those of patients: CC is as much longer as its edge cuts off, and spreads are smaller.
+    """
     difficulty = Difficulty(
         no_muscle=0.12,
         small_muscle=0.12,
@@ -104,7 +141,8 @@ def varied() -> PhantomOptions:
         quanta=(0.25, 1.0),
         marks=0.3,
     )
-    return PhantomOptions(theta_deg=(30.0, 60.0), difficulty=difficulty)
+    proportions = Proportions(cc_mm=81.4, mlo_mm=76.0, view_spread=0.047, muscle_deg=(20.9, 4.8))
+    return PhantomOptions(theta_deg=(30.0, 60.0), proportions=proportions, difficulty=difficulty)
 
 
 class Stream(IntEnum):
@@ -126,6 +164,7 @@ class Stream(IntEnum):
     MARKS_CC = 13
     MARKS_MLO = 14
     QUANTA = 15
+    LENGTHS = 16
 
 
 def stream(seed: Seed, purpose: Stream) -> np.random.Generator:

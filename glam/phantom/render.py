@@ -96,7 +96,7 @@ def render(breast: Breast, view: ViewName) -> Projection:
 def _sheet(geometry: ViewGeometry, image_shape: tuple[int, int], px_mm: float) -> _Sheet:
     rows, cols = image_shape
     step = coarse_step(px_mm)
-    reach = int((geometry.reach_mm() + 12) / px_mm)  # the nipple stands out by less
+    reach = int((geometry.skin_mm()[0].max() + 12) / px_mm)  # the nipple stands out by less
     cols = min(cols, -(-reach // _CROP) * _CROP)
     u = (np.arange(-(-cols // step)) + 0.5) * step * px_mm
     v = (rows / 2 - (np.arange(-(-rows // step)) + 0.5) * step) * px_mm

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glam.phantom.gland import gland_at
+from glam.phantom.landmarks import landmarks_of
 from glam.phantom.options import Laterality, ViewName, seed_text
 
 if TYPE_CHECKING:
     from glam.phantom.anatomy import Breast
-    from glam.phantom.habitus import PectoralMuscle
     from glam.phantom.lesions import Lesion3D
-    from glam.phantom.mapping import Detector, ViewGeometry
 
 XY = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -138,7 +137,9 @@ class BreastTruth:
 def view_truth(breast: "Breast", view: ViewName, boxes: list[Box], volumetric_density: float) -> ViewTruth:
     """Return the truth of one view; `boxes` hold the lesions in the pixels of a left image."""
     geometry, detector = breast.geometry[view], breast.detector
-    nipple, foot = detector.pixels_of(*_pnl_ends(breast, view)).tolist()
+    marks = landmarks_of(geometry, breast.muscle, height_mm=detector.rows * detector.px_mm)
+    nipple, foot = (detector.pixels_of(*np.array(place)) for place in (marks.nipple, marks.foot))
+    line = None if marks.pectoral_line is None else detector.pixels_of(*np.array(marks.pectoral_line).T)
     direction = np.subtract(nipple, foot) / np.hypot(*np.subtract(nipple, foot))
     truth = ViewTruth(
         view=view,
@@ -149,7 +150,7 @@ def view_truth(breast: "Breast", view: ViewName, boxes: list[Box], volumetric_de
         nipple=_xy(nipple),
         pnl_foot=_xy(foot),
         pnl_direction=_xy(direction),
-        pectoral_line=_pectoral_line(breast.geometry[view], breast.detector, breast.muscle) if view == "MLO" else None,
+        pectoral_line=None if line is None else (_xy(line[0]), _xy(line[1])),
         alpha_deg=float(np.degrees(geometry.alpha)),
         theta_deg=float(np.degrees(geometry.theta)),
         length_mm=geometry.length_mm,
@@ -184,33 +185,6 @@ def assessment(lesions: "tuple[Lesion3D, ...]") -> int:
     """Return BI-RADS 1 to 5 of a breast: calcifications in a mass make it at least a 4."""
     together = len({lesion.kind for lesion in lesions}) > 1
     return max([1, *(lesion.birads for lesion in lesions), *([4] if together else [])])
-
-
-def _pnl_ends(breast: "Breast", view: ViewName) -> tuple[np.ndarray, np.ndarray]:
-    """Detector places (u, v) of the nipple and of the foot of its line, in mm."""
-    geometry = breast.geometry[view]
-    tip = geometry.detector_of(np.array([1.0]), np.array([0.0]))
-    y = geometry.body_of(*tip).y_mm
-    foot_x = breast.muscle.edge_mm(y) if view == "MLO" and breast.muscle else np.zeros(1)
-    foot = geometry.rotated(foot_x, y)
-    return np.concatenate([tip[0], foot[0]]), np.concatenate([tip[1], foot[1]])
-
-
-def _pectoral_line(
-    geometry: "ViewGeometry", detector: "Detector", muscle: "PectoralMuscle | None"
-) -> tuple[XY, XY] | None:
-    """Return the least-squares line through the muscle's edge in the image, from its upper to its lower end."""
-    if muscle is None:
-        return None
-    y = np.linspace(-200, 260, 461)
-    u, v = geometry.rotated(muscle.edge_mm(y), y)
-    shown = (u >= 0) & (np.abs(v) <= detector.rows / 2 * detector.px_mm)
-    if shown.sum() < 2:
-        return None
-    slope, offset = np.polyfit(v[shown], u[shown], 1)
-    ends = np.array([v[shown].max(), v[shown].min()])
-    top, bottom = detector.pixels_of(slope * ends + offset, ends).tolist()
-    return _xy(top), _xy(bottom)
 
 
 def _place(truth: ViewTruth, centre: np.ndarray, box: Box) -> LesionPlace:
