@@ -54,11 +54,12 @@ def alignment_section(figures: dict[str, Any], goals: dict[str, dict[str, Any]],
 
 
 def put_section(page: Path, section: str) -> None:
-    """Replace the section in a page, or add it at its end."""
+    """Replace the section between its first and its last line in a page, or add it at the end of the page."""
+    start, *_, end = section.splitlines()
     text = page.read_text() if page.exists() else ""
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before.rstrip()}\n\n{section}\n{after.lstrip()}".lstrip())
+    before, _, rest = text.partition(start)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before.rstrip()}\n\n{section}\n\n{after.lstrip()}".strip() + "\n")
 
 
 def _frame_row(name: str, spread: dict[str, Any]) -> str:

@@ -11,6 +11,10 @@ from glam.phantom.options import PhantomOptions, Seed, Stream, ViewName, stream
 
 _DIFFICULTY: dict[ViewName, Stream] = {"CC": Stream.DIFFICULTY_CC, "MLO": Stream.DIFFICULTY_MLO}
 
+MOST_TRUNCATED = 0.2
+"""Of a breast's length in CC: no more is missing of a short breast."""
+MOST_HIDDEN = 0.4
+"""Of a breast's length in MLO: the chest wall lies no further behind the edge of an image with little muscle."""
 SKIN_MARGIN_MM = 3.0
 """Between the skin and the upper and lower border of an image."""
 
@@ -28,13 +32,15 @@ def positioned(seed: Seed, habitus: Habitus, options: PhantomOptions) -> Positio
     geometry, muscle = draw_geometry(seed, habitus, options), draw_muscle(seed)
     rng = {view: stream(seed, purpose) for view, purpose in _DIFFICULTY.items()}
     cc, mlo = (_rolled(geometry[view], rng[view], options) for view in ("CC", "MLO"))
-    cc = replace(cc, origin_u_mm=cc.origin_u_mm - options.difficulty.truncated_mm * rng["CC"].random())
+    most_mm = min(options.difficulty.truncated_mm, MOST_TRUNCATED * cc.length_mm)
+    cc = replace(cc, origin_u_mm=cc.origin_u_mm - most_mm * rng["CC"].random())
     extent = _muscle_extent(rng["MLO"].random(), options)
     shift, turn = rng["MLO"].random(2).tolist()
     if extent == "large":
         mlo = replace(mlo, origin_u_mm=25 + 25 * shift, alpha=mlo.alpha + float(np.radians(8 * turn)))
     elif extent == "small":
-        mlo = replace(mlo, origin_u_mm=-30 + 25 * shift, alpha=float(np.radians(8 + 10 * turn)))
+        shift_mm = max(-30 + 25 * shift, -MOST_HIDDEN * mlo.length_mm)
+        mlo = replace(mlo, origin_u_mm=shift_mm, alpha=float(np.radians(8 + 10 * turn)))
     elif extent == "none":
         mlo = replace(mlo, origin_u_mm=-10 + 20 * shift)
     height = options.image_shape[0] * options.px_mm
@@ -60,7 +66,7 @@ def _on_detector(geometry: ViewGeometry, height_mm: float) -> ViewGeometry:
     room = height_mm / 2 - SKIN_MARGIN_MM
     up = max(0.0, -room - lowest)
     down = max(0.0, highest - room) if geometry.view == "CC" else 0.0
-    return replace(geometry, origin_v_mm=geometry.origin_v_mm + float(up - down))
+    return geometry if up == down else replace(geometry, origin_v_mm=geometry.origin_v_mm + float(up - down))
 
 
 def _muscle_extent(share: float, options: PhantomOptions) -> str:

@@ -36,7 +36,7 @@ class Difficulty:
     large_muscle: float = 0.0
     """Share of MLO views in which the muscle reaches far down and forward."""
     truncated_mm: float = 0.0
-    """Most that is missing behind the chest-wall edge of a CC view."""
+    """Most that is missing behind the chest-wall edge of a CC view, and never more than a fifth of the breast."""
     rolled_deg: float = 0.0
     """Spread of the breast's rotation about its own axis, in both views."""
     quanta: tuple[float, float] = (1.0, 1.0)
@@ -63,7 +63,7 @@ class Proportions:
 
     cc_mm: float = 73.9
     """Mean length from the chest wall to the nipple in CC, including what a truncated view leaves out."""
-    mlo_mm: float = 76.1
+    mlo_mm: float = 76.2
     """Mean length from the chest wall to the nipple in MLO."""
     person_spread: float = 0.2
     """Standard deviation of the logarithm of the length, for the part that comes from the person's size."""
@@ -141,7 +141,7 @@ def varied() -> PhantomOptions:
         quanta=(0.25, 1.0),
         marks=0.3,
     )
-    proportions = Proportions(cc_mm=81.4, mlo_mm=76.0, view_spread=0.047, muscle_deg=(20.9, 4.8))
+    proportions = Proportions(cc_mm=81.2, mlo_mm=76.0, view_spread=0.049, muscle_deg=(20.9, 4.9))
     return PhantomOptions(theta_deg=(30.0, 60.0), proportions=proportions, difficulty=difficulty)
 
 

@@ -42,7 +42,7 @@ PLANTED: dict[str, View] = {
     "side_unclear": smooth(shift=250, depth=150),
     "strips_removed": with_pixels(CC, striped),
     "unusual_hanging": replace(CC, laterality="R"),
-    "clipped": with_pixels(CC, lambda pixels: pixels[:, :150]),
+    "clipped": with_pixels(CC, lambda pixels: pixels[:, : round(0.8 * PAIR.cc.truth.nipple[0])]),
     "second_body": with_pixels(CC, lambda pixels: np.concatenate([pixels, pixels[:, ::-1]], axis=1)),
     "upside_down": with_pixels(MLO, lambda pixels: pixels[::-1], orientation=None),
     "axis_from_nipple": WITHOUT_MUSCLE,
@@ -50,7 +50,7 @@ PLANTED: dict[str, View] = {
     "no_nipple": smooth(),
     "odd_size": replace(CC, spacing_mm=(0.02, 0.02)),
     "length_as_scale": replace(CC, spacing_mm=None),
-    "outside_square": replace(CC, spacing_mm=(0.9, 0.9)),
+    "outside_square": replace(CC, spacing_mm=(160 / PAIR.cc.truth.nipple[0],) * 2),
 }
 
 

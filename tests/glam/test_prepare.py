@@ -88,7 +88,7 @@ def test_the_chest_wall_lies_at_zero_and_the_nipple_at_the_far_side(left: Pair) 
 
 def test_the_same_tissue_falls_into_the_same_column_of_both_views() -> None:
     ours, oracle = [], []
-    for seed in range(6):
+    for seed in range(12):
         pair = draw_pair(seed, OPTIONS)
         columns, truth = [], []
         for projection in (pair.cc, pair.mlo):
@@ -178,7 +178,7 @@ def test_noise_does_not_pass_without_a_warning() -> None:
 def test_with_neither_muscle_nor_nipple_the_usual_angle_is_taken_and_told() -> None:
     made = prepare(replace(gradient_view(), view="MLO"), CONFIG)
     assert codes(made) == ["no_pectoral_line", "no_nipple", "outside_square"]
-    assert (made.steps["angle_deg"], made.steps["angle_from"], made.steps["axis_confidence"]) == (19, "usual", 0)
+    assert (made.steps["angle_deg"], made.steps["angle_from"], made.steps["axis_confidence"]) == (22, "usual", 0)
 
 
 def test_without_a_muscle_the_angle_comes_from_the_nipple_and_no_tissue_is_masked() -> None:
@@ -246,13 +246,17 @@ def test_a_breast_longer_than_the_square_is_told(left: Pair) -> None:
     assert "outside_square" in codes(made)
 
 
-def test_pixels_that_are_not_square_give_the_same_square(left: Pair) -> None:
-    view = view_of(left.mlo)
-    tall = replace(view, pixels=np.repeat(view.pixels, 2, axis=0), spacing_mm=(0.24, 0.48))
-    ours, other = prepare(view, CONFIG), prepare(tall, CONFIG)
-    points = np.array([[50, 200], [100, 300], [20, 250]])
-    np.testing.assert_allclose(other.frame.to_square(points * (1, 2)), ours.frame.to_square(points), atol=0.5)
-    assert np.corrcoef(ours.pixels.ravel(), other.pixels.ravel())[0, 1] > 0.99
+def test_pixels_that_are_not_square_give_the_same_square() -> None:
+    points, errors, likeness = np.array([[50, 200], [100, 300], [20, 250]]), [], []
+    for seed in range(5):
+        view = view_of(draw_pair(seed, OPTIONS).mlo)
+        tall = replace(view, pixels=np.repeat(view.pixels, 2, axis=0), spacing_mm=(0.24, 0.48))
+        ours, other = prepare(view, CONFIG), prepare(tall, CONFIG)
+        errors.append(np.abs(other.frame.to_square(points * (1, 2)) - ours.frame.to_square(points)))
+        likeness.append(np.corrcoef(ours.pixels.ravel(), other.pixels.ravel())[0, 1])
+    assert np.median(errors) < 0.25
+    assert np.median(likeness) > 0.99
+    assert np.max(errors) < 1  # the end of the breast falls into one stored pixel or the next: half of one here
 
 
 def test_the_muscle_stays_where_it_is_wanted(left: Pair) -> None:
