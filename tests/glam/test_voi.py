@@ -12,6 +12,7 @@ from pydicom.tag import Tag
 from bench.samples import breast_values, encoded, file_of, mammogram
 from glam.config import FrameConfig, VoiPolicy
 from glam.dicom import WHITE, View, read_view
+from glam.intake import InputError
 from glam.voi import POLICIES
 
 NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}
@@ -196,8 +197,6 @@ def test_padding_is_no_part_of_the_images_range(policy: VoiPolicy) -> None:
 
 @pytest.mark.parametrize("policy", ["voi_lut", "minmax"])
 def test_an_image_of_one_value_has_no_range(policy: VoiPolicy) -> None:
-    from glam.intake import InputError
-
     with pytest.raises(InputError) as caught:
         read_view(file_of(np.full((64, 48), 500, np.uint16)), FrameConfig(voi=policy))
     assert caught.value.code == "no_breast"
