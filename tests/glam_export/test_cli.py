@@ -130,6 +130,13 @@ def test_card_tells_what_the_bundle_saw_and_that_it_is_no_diagnosis(exported, ca
         assert phrase in card
 
 
+def test_card_says_in_plain_words_which_places_the_model_was_told(exported):
+    manifest = json.loads((exported / "bundle.json").read_text())
+    told = "The model was told known places: where both views show each of 9 findings (weight 1)."
+    provenance = manifest["provenance"] | {"correspondence": {"correspondence_weight": 1.0, "told": told}}
+    assert told in model_card(manifest | {"provenance": provenance})
+
+
 def test_card_of_a_bundle_that_says_nothing_says_so(exported):
     manifest = json.loads((exported / "bundle.json").read_text())
     card = model_card(manifest | {"provenance": {}, "metrics": {}, "may_serve": False, "may_share": False})
