@@ -3,15 +3,17 @@
 import importlib.metadata
 import shutil
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glam.bundle import Bundle, file_sha256, write_bundle
+from glam.bundle import Bundle, write_bundle
 from glam.config import ModelConfig
+from glam.files import file_sha256
 from glam.golden import write_golden
+from glam.licence import permission
 from glam.model import Glam, load_checkpoint
 from glam.predict import NOTICE
 from glam.prepare import prepare_sha
@@ -19,6 +21,7 @@ from glam.runtime import OnnxRuntime
 
 from .onnx import OPSET, graphs, write_graph
 from .parity import BATCHES, Parity, measure_parity
+from .permission import bundle_provenance, without_provenance
 from .prompts import ClassPrompts, embed_class_prompts
 
 JsonDict = dict[str, Any]
@@ -30,18 +33,33 @@ class Imprint:
 
     name: str
     version: str
-    provenance: JsonDict = field(default_factory=dict)
-    may_serve: bool = False
-    may_share: bool = False
+    provenance: JsonDict | None = None
+    """What the exporter states beside what the checkpoint carries of itself: data, licence, permits, metrics."""
+    flags: tuple[str, ...] = ()
+    """"serve" and "share": what the exporter says that the licence of the data permits."""
+    without_provenance: bool = False
+    """Knowingly without any: the bundle permits nothing."""
 
 
 def build_bundle(checkpoint: Path, out: Path, imprint: Imprint, *, overwrite: bool = False) -> Bundle:
-    """Write the bundle of a checkpoint; when its graphs differ from torch, a ParityError and nothing new at `out`."""
+    """Write the bundle of a checkpoint, and nothing at `out` when that fails.
+
+    ParityError when its graphs differ from torch, LicenceError when it is not known what may be done with it.
+    """
     model = load_checkpoint(checkpoint).eval()
-    return write_bundle(out, lambda folder: _fill(folder, model, checkpoint, imprint), overwrite=overwrite)
+    provenance = _provenance(checkpoint, imprint)
+    return write_bundle(out, lambda folder: _fill(folder, model, checkpoint, imprint, provenance), overwrite=overwrite)
 
 
-def _fill(folder: Path, model: Glam, checkpoint: Path, imprint: Imprint) -> JsonDict:
+def _provenance(checkpoint: Path, imprint: Imprint) -> JsonDict:
+    if not imprint.without_provenance:
+        return bundle_provenance(checkpoint, imprint.provenance, imprint.flags)
+    if imprint.provenance is not None:
+        raise ValueError("--provenance and --without-provenance exclude each other: give one of them")
+    return without_provenance(checkpoint, imprint.flags)
+
+
+def _fill(folder: Path, model: Glam, checkpoint: Path, imprint: Imprint, provenance: JsonDict) -> JsonDict:
     """Write every file of a bundle, and return what its bundle.json says."""
     config = model.config
     for graph in graphs(model):
@@ -53,7 +71,7 @@ def _fill(folder: Path, model: Glam, checkpoint: Path, imprint: Imprint) -> Json
     arrays: dict[str, Any] = dict(prompts.vectors)
     np.savez(folder / "prompts.npz", **arrays)
     write_golden(folder / "golden", config.frame)
-    manifest = _manifest(imprint, config, prompts, parity)
+    manifest = _claims(imprint, provenance) | _measured(config, prompts, parity)
     manifest["export"]["weights_sha256"] = file_sha256(checkpoint / "weights.safetensors")
     return manifest | {"scale": model.scales().image_text.item()}
 
@@ -66,15 +84,16 @@ def gate(folder: Path, model: Glam) -> Parity:
     return parity
 
 
-def _manifest(imprint: Imprint, config: ModelConfig, prompts: ClassPrompts, parity: Parity) -> JsonDict:
+def _claims(imprint: Imprint, provenance: JsonDict) -> JsonDict:
+    """Return what a bundle says of itself, of what its model saw, and of what may be done with it."""
+    named = {"name": imprint.name, "version": imprint.version, "notice": NOTICE}
+    saw = {key: value for key, value in provenance.items() if key != "metrics"}
+    return named | permission(provenance)._asdict() | {"provenance": saw, "metrics": provenance.get("metrics", {})}
+
+
+def _measured(config: ModelConfig, prompts: ClassPrompts, parity: Parity) -> JsonDict:
+    """Return what a bundle says of its model, its prompts and its graphs."""
     return {
-        "name": imprint.name,
-        "version": imprint.version,
-        "notice": NOTICE,
-        "may_serve": imprint.may_serve,
-        "may_share": imprint.may_share,
-        "provenance": {key: value for key, value in imprint.provenance.items() if key != "metrics"},
-        "metrics": imprint.provenance.get("metrics", {}),
         "calibration": {},
         "classes": prompts.classes,
         "prompts": {"key": prompts.key, "texts": prompts.texts},

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from glam.licence import generations
+
 JsonDict = dict[str, Any]
 
 _LIMITS = """\
@@ -16,7 +18,7 @@ def model_card(manifest: JsonDict) -> str:
     """Return Markdown: what the bundle is, what its model saw, what is permitted, how it was measured."""
     sections = (
         _head(manifest),
-        _table("What the model saw", manifest["provenance"] or {"data": "not stated"}),
+        *_generations(manifest["provenance"]),
         _permissions(manifest),
         _table("Figures", manifest["metrics"] or {"none": "nothing was measured"}),
         _classes(manifest["prompts"]["texts"], manifest["classes"]),
@@ -38,6 +40,19 @@ Input: {vision["image_size"]} x {vision["image_size"]} px in patches of {vision[
 Towers: {vision["depth"]} vision blocks of width {vision["embed_dim"]}, {text["depth"]} text blocks of width \
 {text["hidden_dim"]}. Embeddings: {model["joint_dim"]} numbers.
 """
+
+
+def _generations(provenance: JsonDict) -> list[str]:
+    """Return a table of what the model saw, and one of each checkpoint that it started from."""
+    tables: list[str] = []
+    for number, generation in enumerate(generations(provenance)):
+        title = "What the model saw" if number == 0 else f"What it started from, {number} back"
+        rows = {key: value for key, value in generation.items() if key != "start_from"} or {"data": "not stated"}
+        if generation.get("start_from") is None:
+            known = "start_from" in generation and "start_from" not in generation.get("stated_by_exporter", ())
+            rows["start_from"] = "random weights" if known else "not known"
+        tables.append(_table(title, rows))
+    return tables
 
 
 def _permissions(manifest: JsonDict) -> str:

@@ -26,22 +26,29 @@ class Onnx:
     version: str = "0.0.0"
     """Version of the bundle."""
     provenance: Path | None = None
-    """JSON object that says what the model saw: data, licence, synthetic, permits, commit, metrics."""
+    """JSON object that fills what the checkpoint's own provenance.json leaves open: licence, permits, metrics."""
     may_serve: FlagCreatePairsOff[bool] = False
     """Others than this machine may be served: the licence named in the provenance permits it."""
     may_share: FlagCreatePairsOff[bool] = False
-    """Embeddings may leave the store: the licence named in the provenance permits it."""
+    """Embeddings may leave the machine: the licence named in the provenance permits it."""
+    without_provenance: FlagCreatePairsOff[bool] = False
+    """Export though nothing says what the model was trained on: the bundle permits nothing."""
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace the bundle that is there."""
 
     def run(self) -> None:
         """Build and verify the bundle."""
-        from .build import Imprint, build_bundle
-        from .permission import permission, read_provenance
+        from glam.licence import read_provenance
 
-        provenance = read_provenance(self.provenance)
-        allowed = permission(provenance, may_serve=self.may_serve, may_share=self.may_share)
-        imprint = Imprint(name=self.name, version=self.version, provenance=provenance, **allowed._asdict())
+        from .build import Imprint, build_bundle
+
+        imprint = Imprint(
+            name=self.name,
+            version=self.version,
+            provenance=None if self.provenance is None else read_provenance(self.provenance),
+            flags=tuple(name for name, said in (("serve", self.may_serve), ("share", self.may_share)) if said),
+            without_provenance=self.without_provenance,
+        )
         bundle = build_bundle(self.checkpoint, self.out, imprint, overwrite=self.overwrite)
         sys.stdout.write(f"{bundle.folder}\n")
 
@@ -59,6 +66,7 @@ class Verify:
 
         bundle = read_bundle(self.bundle)
         found = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+        found |= {"may_serve": bundle.may_serve, "may_share": bundle.may_share}
         sys.stdout.write(f"{json.dumps(found)}\n")
 
 

@@ -134,6 +134,9 @@ CODES: Mapping[str, Code] = {
     ),
     "length_as_scale": _info("without a pixel spacing the distance from chest wall to nipple was taken as {length} mm"),
     "outside_square": _info("{percent} % of the breast lie outside the model's square"),
+    "embedding_withheld": _warning(
+        "the model's licence keeps embeddings on the machine (may_share is false): {way_out}"
+    ),
 }
 
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from glam.bundle import DEMO_BUNDLE, Bundle, file_sha256, read_bundle
+from glam.bundle import DEMO_BUNDLE, Bundle, read_bundle
+from glam.files import file_sha256
 from glam.predict import Predictor
 from glam.runtime import OnnxRuntime, Runtime
 

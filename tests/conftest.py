@@ -1,5 +1,7 @@
 """A bundle of random weights and phantom mammograms, made once a session: what the tests of answering need."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +48,21 @@ def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
     """The bundle of that checkpoint; it may be served anywhere."""
     from glam_export.build import Imprint, build_bundle
 
-    imprint = Imprint(name="random", version="0.0.1", provenance={"data": "none"}, may_serve=True, may_share=True)
+    provenance = {"data": "random weights", "licence": "CC0 1.0", "permits": ["serve", "share"]}
+    imprint = Imprint(name="random", version="0.0.1", provenance=provenance)
     return build_bundle(random_checkpoint, tmp_path_factory.mktemp("bundles") / "random", imprint)
+
+
+@pytest.fixture(scope="session")
+def kept_bundle(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same bundle under a licence that permits nothing: its embeddings stay on this machine."""
+    from glam.bundle import read_bundle
+
+    folder = shutil.copytree(random_bundle.folder, tmp_path_factory.mktemp("bundles") / "kept")
+    manifest = json.loads((folder / "bundle.json").read_text()) | {"may_serve": False, "may_share": False}
+    manifest["provenance"]["permits"] = []
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    return read_bundle(folder, verify=False)
 
 
 @pytest.fixture(scope="session")

