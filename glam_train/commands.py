@@ -242,7 +242,9 @@ def _checkpoint_config(folder: Path) -> "ModelConfig":
 
     path = folder / "config.json"
     if not path.is_file():
-        raise ValueError(f"no checkpoint at {folder}")
+        is_bundle = (folder / "bundle.json").is_file()
+        way_out = ": it is a bundle, start from the checkpoint that it was exported from" if is_bundle else ""
+        raise ValueError(f"no checkpoint at {folder}{way_out}")
     return model_config_from_json(json.loads(path.read_text()))
 
 

@@ -49,6 +49,7 @@ NEVER_USED = re.compile(
 """What the released file holds and the released GLAM never computes with."""
 OTHER_MODELS = ("pool_feat", "pool_txt_feat", "all_patch_contrast")
 """Switches of the released code that make a different model; its GLAM has them off."""
+UNKNOWN_DATA = "a checkpoint of the released code: the file does not say what it was trained on (the authors': EMBED)"
 VIEW_TEMPERATURE = 0.5  # of NT-Xent; fixed, so that it is not in the file
 
 
@@ -78,6 +79,8 @@ class ImportOfficial:
 
     def run(self) -> None:
         """Write the folder."""
+        from glam.files import file_sha256
+        from glam.licence import write_provenance
         from glam.model import save_checkpoint
 
         imported = import_official(
@@ -88,6 +91,8 @@ class ImportOfficial:
             image_size=self.image_size,
         )
         save_checkpoint(imported.model, self.out, imported.tokenizer.backend.to_str())
+        data = {"kind": "imported", "sha256": file_sha256(self.checkpoint), "what": UNKNOWN_DATA}
+        write_provenance(self.out, {"data": data, "synthetic": False, "licence": None})
 
 
 def import_official(

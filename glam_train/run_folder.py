@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glam.files import replacing
+from glam.files import file_sha256, json_object, write_json
+from glam.licence import NO_LICENCE_NEEDED, PHANTOMS, checkpoint_provenance, provenance_of_start, write_provenance
 from glam.tokens import Tokenizer
 
 from .places import told_places
@@ -38,6 +39,9 @@ class Run:
     data: dict[str, Any]
     tokenizer: Path
     start_from: Path | None
+    start_provenance: dict[str, Any] | None
+    """What the weights of `start_from` were trained on (`glam.licence`)."""
+    commit: str
 
 
 def git_commit() -> str:
@@ -56,7 +60,8 @@ def start_run(
 ) -> None:
     """Write tokenizer.json and config.json into a new run folder. RunError if a run is already there.
 
-    `data` says what is trained on; a resumed run must find the same. `start_from`: the checkpoint of the first weights.
+    `data` says what is trained on; a resumed run must find the same. `start_from`: the checkpoint of the first weights,
+    whose provenance, or that it has none, is written down here and in every checkpoint of the run.
     """
     path = folder / "config.json"
     if has_run(folder):
@@ -67,10 +72,10 @@ def start_run(
         "config": asdict(config),
         "data": data,
         "start_from": None if start_from is None else str(start_from.resolve()),
+        "start_provenance": None if start_from is None else provenance_of_start(start_from),
         "commit": git_commit(),
     }
-    with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(path, content)
 
 
 def has_run(folder: Path) -> bool:
@@ -79,40 +84,81 @@ def has_run(folder: Path) -> bool:
 
 
 def provenance(folder: Path, *, licence: str | None) -> dict[str, Any]:
-    """What the model of a run saw: data and licence, settings, the updates made, the commit it was started from."""
+    """What the model of a run saw: that of its newest checkpoint, with the licence of the data."""
     run, found = read_run(folder), checkpoints(folder)
     if not found:
         raise RunError(f"the run at {folder} has no checkpoint yet")
-    source = run.data["source"]
-    synthetic = source.get("kind") == "phantoms"
-    if not synthetic and not licence:
+    content = _provenance(run, updates=updates_of(found[-1]))
+    if not content["synthetic"] and not licence:
         raise RunError("name the licence of the data with --licence: the bundle's permissions rest on it")
+    if content["synthetic"] and licence:
+        raise RunError(
+            "phantoms need no licence: name that of the weights they started from under start_from in the file"
+        )
+    weights_sha256 = file_sha256(found[-1] / "weights.safetensors")
+    return content | {"licence": licence or content["licence"], "weights_sha256": weights_sha256}
+
+
+def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
+    """What the weights of a run saw: data, settings, what they started from, the commit the run was started by."""
+    source = run.data["source"]
+    synthetic = source.get("kind") == PHANTOMS
     return {
         "data": source | {name: value for name, value in run.data.items() if name != "source"},
         "synthetic": synthetic,
-        "licence": licence or "none needed: synthetic phantoms, no patient",
+        "licence": NO_LICENCE_NEEDED if synthetic else None,
+        "start_from": run.start_provenance,
         "objective": run.config.objective,
         "correspondence": told_places(run.config, run.data.get("places", {})),
-        "updates": updates_of(found[-1]),
+        "updates": updates,
         "pairs_per_update": run.config.pairs_per_update,
         "seed": run.config.seed,
-        "commit": json.loads((folder / "config.json").read_text())["commit"],
+        "commit": run.commit,
     }
 
 
 def read_run(folder: Path) -> Run:
-    """The configuration of a run, what it trains on, and where its first weights come from."""
-    path = folder / "config.json"
+    """The configuration of a run, what it trains on, and where its first weights come from.
+
+    RunError or LicenceError when the newest checkpoint, or before the first the weights to start from, are not what the
+    run says.
+    """
     if not has_run(folder):
         raise RunError(f"no run at {folder}: start one with glam-train pretrain")
-    content = json.loads(path.read_text())
+    run, found = _read_config(folder), checkpoints(folder)
+    if found:
+        _check_checkpoint(run, found[-1])
+    elif run.start_from is not None and provenance_of_start(run.start_from) != run.start_provenance:
+        raise RunError(f"{run.start_from} has changed since the run at {folder} was started: start another run")
+    return run
+
+
+def _read_config(folder: Path) -> Run:
+    path = folder / "config.json"
+    try:
+        content = json_object(path.read_bytes())
+    except ValueError as error:
+        raise RunError(f"{path} does not read ({error}): start another run") from error
+    if "start_provenance" not in content:
+        raise RunError(f"{path} is of an older version, which wrote no provenance: start another run")
     start_from = content["start_from"]
     return Run(
         config=pretrain_config_from_json(content["config"]),
         data=content["data"],
         tokenizer=folder / "tokenizer.json",
         start_from=None if start_from is None else Path(start_from),
+        start_provenance=content["start_provenance"],
+        commit=content["commit"],
     )
+
+
+def _check_checkpoint(run: Run, checkpoint: Path) -> None:
+    """Refuse to go on from weights whose provenance is not that of the run."""
+    carried = checkpoint_provenance(checkpoint) or {}
+    said = _provenance(run, updates=updates_of(checkpoint))
+    if differing := [name for name in ("data", "synthetic", "start_from") if carried.get(name, ...) != said[name]]:
+        message = f"{checkpoint} has another {differing[0]} in its provenance than the run's config.json says"
+        raise RunError(f"{message}: restore both, or start another run")
 
 
 @contextmanager
@@ -137,7 +183,7 @@ def checkpoints(folder: Path) -> list[Path]:
 def save_state(
     folder: Path, model: "Glam", optimizer: "Optimizer", *, step: int, tokenizer: Path, keep: int = 2
 ) -> Path:
-    """Write checkpoint `step-…` (weights, tokenizer, optimizer) and delete all but the newest `keep`.
+    """Write checkpoint `step-…` (weights, tokenizer, provenance, optimizer) and delete all but the newest `keep`.
 
     It is built under another name and renamed, so that a kill leaves the last whole one.
     """
@@ -149,6 +195,7 @@ def save_state(
     building = final.with_name(f".{final.name}.{os.getpid()}")
     shutil.rmtree(building, ignore_errors=True)
     save_checkpoint(model, building, tokenizer)
+    write_provenance(building, _provenance(_read_config(folder), updates=step))
     state = building / "state"
     state.mkdir()
     torch.save(optimizer.state_dict(), state / "optimizer.pt")
