@@ -10,8 +10,10 @@ from glam.config import VoiPolicy
 
 if TYPE_CHECKING:
     from glam.attention import ViewKey
+    from glam.bundle import Bundle
     from glam.dicom import View
     from glam.draw import Query
+    from glam.intake import Finding
     from glam.predict import Prediction, Predictor
 
 
@@ -28,7 +30,10 @@ KEYS: "tuple[ViewKey, ViewKey]" = ("cc", "mlo")
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
-    """Answer for one breast without a server: prediction.json, attention.png and embeddings.npz in a folder."""
+    """Answer for one breast without a server: prediction.json, attention.png and embeddings.npz in a folder.
+
+    A model whose licence keeps embeddings on the machine writes them with --keep-local only.
+    """
 
     files: tuple[Path, ...]
     """The DICOM file of the CC view, then that of the MLO view; or one file, of the view that its header names."""
@@ -52,6 +57,8 @@ class Predict:
     """Sentences to compare the breast with."""
     include: tuple[str, ...] = ("embedding", "attention", "frame", "findings")
     """Parts of prediction.json, of embedding, attention, frame, findings, pooling."""
+    keep_local: bool = False
+    """Write the embeddings though the model's licence keeps them on this machine: the files will not leave it."""
     runtime: Literal["onnx", "torch"] = "onnx"
     """What runs the model; torch needs `checkpoint`."""
     checkpoint: Path | None = None
@@ -60,11 +67,12 @@ class Predict:
     """Threads of the model. None: all cores."""
 
     def run(self) -> None:
-        """Write the three files, and print a summary."""
+        """Write the files, and print a summary."""
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.draw import choose_query, draw_prediction
         from glam.loading import open_runtime
         from glam.predict import Predictor
+        from glam.study import prepare_study
 
         point = None if self.point is None else parse_point(self.point)
         self._check_include()
@@ -73,15 +81,30 @@ class Predict:
         runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
         predictor = Predictor(bundle, runtime)
         views = self._read_views(predictor)
-        prediction = predictor.pair(views.get("cc"), views.get("mlo"), prompts=self.prompts)
+        study = prepare_study(bundle.model.frame, views.get("cc"), views.get("mlo"), prompts=self.prompts)
+        prediction = predictor.answer(study)
         query = choose_query(prediction, point=point, view=self.point_view)
         picture = draw_prediction(prediction, views, bundle, query=query)
         self.out.mkdir(parents=True, exist_ok=True)
-        answer = prediction.as_json(self.include)
+        withheld = self._withheld(bundle)
+        answer = prediction.as_json(self.include, withheld=withheld)
         (self.out / "prediction.json").write_text(json.dumps(answer, allow_nan=False) + "\n")
         picture.save(self.out / "attention.png")
-        save_embeddings(self.out / "embeddings.npz", prediction)
-        print_json(summary(prediction, query) | {"out": str(self.out)})
+        embeddings = save_embeddings(self.out / "embeddings.npz", prediction, withheld=withheld)
+        written = {"out": str(self.out), "embeddings": embeddings and str(embeddings)}
+        print_json(summary(prediction, query, withheld=withheld) | written)
+
+    def _withheld(self, bundle: "Bundle") -> "Finding | None":
+        """Return why no embedding is written, and tell it on stderr, as one that is written and must stay here."""
+        from glam.licence import withheld_embeddings
+
+        way_out = "--keep-local writes them, to stay here"
+        withheld = withheld_embeddings(may_share=bundle.may_share, stays_here=self.keep_local, way_out=way_out)
+        if withheld is not None:
+            sys.stderr.write(f"glam: {withheld.code}: {withheld.message}\n")
+        elif not bundle.may_share:
+            sys.stderr.write(f"glam: the embeddings in {self.out} must not leave this machine (may_share is false)\n")
+        return withheld
 
     def _check_include(self) -> None:
         from glam.predict import check_include
@@ -177,13 +200,14 @@ class Phantom:
         print_json({"manifest": str(manifest), "exams": self.exams, "seed": self.seed})
 
 
-def summary(prediction: "Prediction", query: "Query | None") -> dict[str, Any]:
-    """Return what a person wants to see first."""
+def summary(prediction: "Prediction", query: "Query | None", *, withheld: "Finding | None" = None) -> dict[str, Any]:
+    """Return what a person wants to see first; `withheld`: why embeddings are not written."""
     answer = prediction.as_json(include=("findings",))
     findings = [*answer["findings"], *(found for view in answer["views"].values() for found in view["findings"])]
+    codes = {found["code"] for found in findings} | ({withheld.code} if withheld else set())
     kept = ("laterality", "birads", "density", "calibrated", "prompts", "unknown_words", "missing", "bundle", "notice")
     return {key: answer[key] for key in kept} | {
-        "findings": sorted({found["code"] for found in findings}),
+        "findings": sorted(codes),
         "query": None if query is None else described(prediction, query),
     }
 
@@ -200,12 +224,19 @@ def described(prediction: "Prediction", query: "Query") -> dict[str, Any]:
     return query.region._asdict() | {"why": query.why, "hottest": place}
 
 
-def save_embeddings(path: Path, prediction: "Prediction") -> None:
-    """Write the unit embeddings of the breast and of each view, full precision."""
+def save_embeddings(path: Path, prediction: "Prediction", *, withheld: "Finding | None") -> Path | None:
+    """Write the unit embeddings of the breast and of each view, full precision; return where.
+
+    None, and an older answer's file deleted, where they are withheld.
+    """
     import numpy as np
 
+    if withheld is not None:
+        path.unlink(missing_ok=True)
+        return None
     arrays: dict[str, Any] = {key: view.embedding for key, view in prediction.views.items()}
     np.savez(path, breast=prediction.embedding, **arrays)
+    return path
 
 
 def parse_point(text: str) -> tuple[float, float]:

@@ -43,7 +43,8 @@ class Client:
     ) -> Json:
         """Return the prediction for one breast; ServerError when there is none.
 
-        `include` names parts of the answer (None: the server's usual ones). File names are not sent.
+        `include` names parts of the answer (None: the server's usual ones). File names are not sent. Every `embedding`
+        is None where the model's licence keeps them on the server's machine: the finding `embedding_withheld` says so.
         """
         files = {field: source for field, source in (("cc", cc), ("mlo", mlo)) if source is not None}
         texts = [("prompts", text) for text in prompts]

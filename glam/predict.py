@@ -1,6 +1,7 @@
 """Views in, Prediction out: the one inference path of the server, the viewer, the cohort and `glam predict`."""
 
 import base64
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
@@ -12,6 +13,7 @@ from glam.bundle import Bundle
 from glam.calibrate import calibration_from_json
 from glam.dicom import View, read_view
 from glam.intake import Finding, input_error
+from glam.licence import SharingWarning
 from glam.pair import PreparedBreast, PreparedView, prepare_breast
 from glam.parse import Source
 from glam.prepare import ModelInput, prepare, prepare_sha
@@ -79,15 +81,16 @@ class Prediction:
         """Words of the prompts that the bundle's vocabulary does not hold."""
         return tuple(dict.fromkeys(word for match in self.prompts.values() for word in match.unknown_words))
 
-    def as_json(self, include: Collection[str] = DEFAULT_INCLUDE) -> Json:
+    def as_json(self, include: Collection[str] = DEFAULT_INCLUDE, *, withheld: Finding | None = None) -> Json:
         """Return JSON types: always the probabilities and where they come from, the rest as `include` names it.
 
         Attention and embeddings are lists of rounded numbers, pooling weights base64 of little-endian float16.
+        `withheld`: why embeddings may not be given out; they are null then, and it is among the findings.
         """
         chosen = check_include(include)
         answer: Json = {
             "laterality": self.laterality,
-            "views": {key: _view_json(view, chosen) for key, view in self.views.items()},
+            "views": {key: _view_json(view, chosen, withheld) for key, view in self.views.items()},
             "birads": _rounded(self.birads),
             "density": _rounded(self.density),
             "calibrated": self.calibrated,
@@ -96,9 +99,11 @@ class Prediction:
             "missing": list(self.missing),
         }
         if "embedding" in chosen:
-            answer["embedding"] = _numbers(self.embedding, decimals=6)
-        if "findings" in chosen:
-            answer["findings"] = [finding.as_json() for finding in self.findings]
+            answer["embedding"] = None if withheld else _numbers(self.embedding, decimals=6)
+        told = [withheld] if withheld and "embedding" in chosen else []
+        if "findings" in chosen or told:
+            told = [*(self.findings if "findings" in chosen else ()), *told]
+            answer["findings"] = [finding.as_json() for finding in told]
         answer |= _attention_json(self.attention, chosen)
         return answer | {"bundle": self.bundle, "prepare_sha": self.prepare_sha, "notice": self.notice}
 
@@ -118,6 +123,7 @@ class Predictor:
         self._calibrated = bool(reported) and reported <= self._calibrations.keys()
         self._prepare_sha = prepare_sha(bundle.model.frame)
         self._tokenizer: Tokenizer | None = None  # read when the first prompt comes
+        self._warned = bundle.may_share
 
     def prepare(self, view: View) -> ModelInput:
         """Square and Frame of a view, as this bundle's model wants them."""
@@ -148,6 +154,7 @@ class Predictor:
         """Answer for one breast from its files (paths, bytes or open files), or from Views.
 
         `laterality` and `spacing_mm` fill what the headers lack. InputError names the view that cannot be used.
+        Where the embeddings must not leave the machine, a SharingWarning says so, once a Predictor.
         """
         views = {
             key: source
@@ -155,11 +162,21 @@ class Predictor:
             else self.read(source, view=key.upper(), laterality=laterality, spacing_mm=spacing_mm, where=key)
             for key, source in (("cc", cc), ("mlo", mlo))
         }
-        return self.pair(views["cc"], views["mlo"], prompts=prompts)
+        self._warn_of_sharing()
+        return self.answer(prepare_study(self.bundle.model.frame, views["cc"], views["mlo"], prompts=prompts))
 
     def pair(self, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()) -> Prediction:
         """Answer for one breast, of one view or both; InputError where they cannot be used."""
+        self._warn_of_sharing()
         return self.answer(prepare_breast(self.bundle.model.frame, cc, mlo, prompts=prompts))
+
+    def _warn_of_sharing(self) -> None:
+        """Warn the caller of the method that calls this, the first time."""
+        if self._warned:
+            return
+        self._warned = True
+        message = f"the licence of {self.bundle.name} keeps its embeddings on this machine (may_share is false)"
+        warnings.warn(f"{message}: do not pass on what holds an embedding", SharingWarning, stacklevel=3)
 
     def answer(self, breast: PreparedBreast) -> Prediction:
         """Run the model on what `prepare_breast` made."""
@@ -224,10 +241,10 @@ def check_include(include: Collection[str]) -> frozenset[str]:
     return frozenset(include)
 
 
-def _view_json(view: ViewPrediction, chosen: frozenset[str]) -> Json:
+def _view_json(view: ViewPrediction, chosen: frozenset[str], withheld: Finding | None) -> Json:
     answer: Json = {"view": view.view, "laterality": view.laterality}
     if "embedding" in chosen:
-        answer["embedding"] = _numbers(view.embedding, decimals=6)
+        answer["embedding"] = None if withheld else _numbers(view.embedding, decimals=6)
     if "frame" in chosen:
         answer["frame"] = view.frame.as_json()
         answer["landmarks"] = view.input.anatomy and view.input.anatomy.as_json()

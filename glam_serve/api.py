@@ -22,11 +22,13 @@ from glam.bundle import Bundle, BundleError, read_bundle
 from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import InputError, input_error
+from glam.licence import withheld_embeddings
 from glam.loading import open_runtime
 from glam.pair import PreparedBreast, prepare_breast
 from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
 from glam_serve.errors import error_response, log_to_stderr, status_response, where_raised
 from glam_serve.schema import PredictionBody
+from glam_serve.sharing import ASK_DIRECTLY, stays_here
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class Question:
 
     breast: PreparedBreast
     include: frozenset[str]
+    stays_here: bool = False
+    """Whether it is known that the answer does not leave this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +116,7 @@ async def parse_upload(
     await _check_form(request)
     desk: Desk = request.app.state.desk
     chosen = parse_include(include)
-    return Question(breast=await desk.prepare(sent), include=chosen)
+    return Question(breast=await desk.prepare(sent), include=chosen, stays_here=stays_here(request))
 
 
 async def _check_form(request: Request) -> None:
@@ -171,7 +175,10 @@ class GlamAPI(litserve.LitAPI):
     def predict(self, x: Question) -> Response:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the whole answer; a failure of the model is an answer too, so that it cannot hurt another request."""
         try:
-            answer = self.predictor.answer(x.breast).as_json(x.include)
+            withheld = withheld_embeddings(
+                may_share=self.predictor.bundle.may_share, stays_here=x.stays_here, way_out=ASK_DIRECTLY
+            )
+            answer = self.predictor.answer(x.breast).as_json(x.include, withheld=withheld)
             return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
         except InputError as error:  # a prompt that only the tokenizer finds too long
             return error_response(error.status, error.code, error.message, where=error.where)

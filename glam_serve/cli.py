@@ -34,7 +34,13 @@ class Run:
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
         check_permission(bundle, self.host)
         check_port_is_free(self.host, self.port)
-        server = make_server(bundle, threads=self.threads, provider=self.provider, max_upload_mb=self.max_upload_mb)
+        server = make_server(
+            bundle,
+            threads=self.threads,
+            provider=self.provider,
+            max_upload_mb=self.max_upload_mb,
+            host=self.host,
+        )
         run_server(server, host=self.host, port=self.port)
 
 

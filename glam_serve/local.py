@@ -22,10 +22,14 @@ class LocalServerError(RuntimeError):
 
 
 @contextmanager
-def local_server(port: int, *, log: Path) -> Iterator[None]:
-    """`glam-serve run` on the demo bundle, ready, its output in `log`; at the end none of its processes lives."""
+def local_server(port: int, *, log: Path, bundle: Path | None = None) -> Iterator[None]:
+    """`glam-serve run` on a bundle, ready, its output in `log`; at the end none of its processes lives.
+
+    `bundle`: None is the demo bundle.
+    """
     program = Path(sys.executable).with_name("glam-serve")  # of this environment, not of the caller's PATH
-    command = [str(program), "run", "--host", HOST, "--port", str(port)]
+    chosen = [] if bundle is None else ["--bundle", str(bundle)]
+    command = [str(program), "run", "--host", HOST, "--port", str(port), *chosen]
     process = None
     try:
         with log.open("wb") as stream, interrupts_held_back():

@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Severity = Literal["info", "warning"]
 Side = Literal["L", "R"]
+WITHHELD = (
+    "null, with the finding embedding_withheld, where the model's licence keeps embeddings on the machine (may_share is"
+    " false), unless the server listens on the loopback interface and the request bears no header of a proxy."
+)
 
 
 class Body(BaseModel):
@@ -57,7 +61,7 @@ class ViewBody(Body):
 
     view: Literal["CC", "MLO"]
     laterality: Side
-    embedding: list[float] | None = Field(None, description="Of length 1.")
+    embedding: list[float] | None = Field(None, description=f"Of length 1. {WITHHELD}")
     frame: FrameBody | None = None
     landmarks: LandmarksBody | None = Field(None, description="With the frame.")
     findings: list[FindingBody] | None = None
@@ -98,8 +102,12 @@ class PredictionBody(Body):
     prompts: dict[str, PromptBody]
     unknown_words: list[str]
     missing: list[Literal["cc", "mlo"]] = Field(description="Views that were not sent.")
-    embedding: list[float] | None = Field(None, description="Mean of the views' embeddings, brought to length 1.")
-    findings: list[FindingBody] | None = None
+    embedding: list[float] | None = Field(
+        None, description=f"Mean of the views' embeddings, brought to length 1. {WITHHELD}"
+    )
+    findings: list[FindingBody] | None = Field(
+        None, description="Of the breast. embedding_withheld is told whether or not findings were asked for."
+    )
     attention: AttentionBody | None = Field(None, description="null for a lone view.")
     pooling: PoolingBody | None = Field(None, description="On request only.")
     bundle: str = Field(description="SHA-256 of the model bundle's bundle.json.")
@@ -129,6 +137,9 @@ class ModelBody(Body):
     calibrated: list[str] = Field(description="Tasks whose probabilities are calibrated.")
     provenance: dict[str, object]
     metrics: dict[str, object]
-    may_serve: bool
-    may_share: bool
+    may_serve: bool = Field(description="false: on the loopback interface only.")
+    may_share: bool = Field(description=f"false: embeddings stay on the machine. {WITHHELD}")
+    embeddings: Literal["sent", "to this machine only", "withheld"] = Field(
+        description="What this server, as it is bound, does with the embeddings."
+    )
     notice: str

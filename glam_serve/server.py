@@ -48,20 +48,23 @@ def check_permission(bundle: Bundle, host: Host) -> None:
         raise ValueError(f"{bundle.name} may not be served on a network (may_serve is false): use --host {LOOPBACK}")
 
 
-def make_server(bundle: Bundle, *, threads: int | None, provider: str, max_upload_mb: int) -> GlamServer:
-    """Return a server of a bundle, not yet running."""
+def make_server(
+    bundle: Bundle, *, threads: int | None, provider: str, max_upload_mb: int, host: Host | None = None
+) -> GlamServer:
+    """Return a server of a bundle, not yet running. `host`: where it will listen; None: unknown, perhaps a network."""
     api = GlamAPI(bundle, threads=threads, provider=provider)
     guard = (Guard, {"max_bytes": max_upload_mb << 20})
     server = GlamServer(api, accelerator="cpu", middlewares=[guard])  # "auto" would import torch to look for a GPU
     app = server.app
     app.state.desk = Desk(bundle.model.frame)
+    app.state.on_loopback = host == LOOPBACK
     app.title, app.version, app.description = "GLAM", bundle.version, f"{NOTICE[0].upper()}{NOTICE[1:]}."
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in FOREIGN_PATHS]
     for route in app.router.routes:
         if isinstance(route, APIRoute) and route.path == api.api_path:
             route.summary, route.operation_id = "What the model says of one breast", "predict"
     install_error_handlers(app)
-    _add_routes(server, model_body(bundle))
+    _add_routes(server, model_body(bundle, on_loopback=app.state.on_loopback))
     _publish_errors(app)
     return server
 
@@ -87,8 +90,9 @@ def run_server(server: GlamServer, *, host: Host, port: int) -> None:
             process.terminate()
 
 
-def model_body(bundle: Bundle) -> ModelBody:
-    """Return what `GET /v1/model` says."""
+def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
+    """Return what `GET /v1/model` says; `on_loopback`: whether the server listens on the loopback interface only."""
+    kept: Literal["to this machine only", "withheld"] = "to this machine only" if on_loopback else "withheld"
     model = bundle.model
     return ModelBody(
         name=bundle.name,
@@ -106,6 +110,7 @@ def model_body(bundle: Bundle) -> ModelBody:
         metrics=bundle.metrics,
         may_serve=bundle.may_serve,
         may_share=bundle.may_share,
+        embeddings="sent" if bundle.may_share else kept,
         notice=NOTICE,
     )
 

@@ -41,6 +41,49 @@ def test_predict_writes_three_files_and_prints_a_summary(
         np.testing.assert_allclose(arrays["breast"], answer["embedding"], atol=1e-6)
 
 
+def test_embeddings_that_stay_on_the_machine_are_not_written(
+    kept_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "embeddings.npz").write_bytes(b"of an older answer")
+    files = (mammograms["L_CC"], mammograms["L_MLO"])
+    Predict(files=files, out=tmp_path, bundle=kept_bundle.folder, include=("embedding", "attention"), threads=1).run()
+    told = capsys.readouterr()
+    shown = json.loads(told.out)
+    assert told.err.startswith("glam: embedding_withheld: the model's licence keeps embeddings on the machine")
+    assert "--keep-local" in told.err
+    assert shown["embeddings"] is None
+    assert "embedding_withheld" in shown["findings"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["attention.png", "prediction.json"]
+    answer = json.loads((tmp_path / "prediction.json").read_text())
+    assert [answer["embedding"], *(view["embedding"] for view in answer["views"].values())] == [None, None, None]
+    assert [finding["code"] for finding in answer["findings"]] == ["embedding_withheld"]
+    assert answer["attention"] is not None
+    assert sum(answer["density"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_answer_that_was_not_asked_for_embeddings_has_none_and_no_finding_of_it(
+    kept_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path
+):
+    Predict(files=(mammograms["L_CC"],), out=tmp_path, bundle=kept_bundle.folder, include=("findings",)).run()
+    answer = json.loads((tmp_path / "prediction.json").read_text())
+    assert "embedding" not in answer
+    assert [finding["code"] for finding in answer["findings"]] == ["lone_view"]
+    assert not (tmp_path / "embeddings.npz").exists()
+
+
+def test_embeddings_are_written_to_stay_here_on_request(
+    kept_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    Predict(files=(mammograms["L_CC"],), out=tmp_path, bundle=kept_bundle.folder, keep_local=True).run()
+    told = capsys.readouterr()
+    assert "must not leave this machine" in told.err
+    assert json.loads(told.out)["embeddings"] == str(tmp_path / "embeddings.npz")
+    answer = json.loads((tmp_path / "prediction.json").read_text())
+    with np.load(tmp_path / "embeddings.npz") as arrays:
+        np.testing.assert_allclose(arrays["cc"], answer["views"]["cc"]["embedding"], atol=1e-6)
+    assert "embedding_withheld" not in json.loads(told.out)["findings"]
+
+
 def test_torch_answers_as_onnx_does(
     random_bundle: Bundle, random_checkpoint: Path, mammograms: dict[str, Path], tmp_path: Path
 ):

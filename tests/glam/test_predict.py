@@ -10,7 +10,8 @@ import pytest
 from glam.bundle import Bundle
 from glam.config import FrameConfig
 from glam.dicom import View, read_view
-from glam.intake import InputError
+from glam.intake import InputError, finding
+from glam.licence import SharingWarning
 from glam.loading import open_runtime
 from glam.pair import check_prompts, prepare_breast
 from glam.predict import INCLUDES, NOTICE, Prediction, Predictor
@@ -154,6 +155,31 @@ def test_pooling_weights_are_sent_on_request_as_half_floats(prediction: Predicti
     weights = np.frombuffer(base64.b64decode(sent["cc"]), "<f2").reshape(sent["shape"])
     np.testing.assert_allclose(weights, prediction.attention.pooling_cc, atol=1e-3)
     assert "pooling" not in prediction.as_json()
+
+
+def test_withheld_embeddings_are_null_and_the_answer_says_why(prediction: Prediction):
+    withheld = finding("embedding_withheld", way_out="ask here")
+    told = {"code": "embedding_withheld", "severity": "warning", "message": withheld.message}
+    for include in (("embedding",), INCLUDES):
+        answer = prediction.as_json(include, withheld=withheld)
+        assert answer["embedding"] is None
+        assert [view["embedding"] for view in answer["views"].values()] == [None, None]
+        assert answer["findings"][-1] == told
+    for include in ((), ("findings", "attention", "pooling")):
+        assert prediction.as_json(include, withheld=withheld) == prediction.as_json(include)
+
+
+def test_a_caller_from_python_is_warned_once_that_embeddings_stay_here(
+    kept_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path], views: dict[str, View]
+):
+    kept = Predictor(kept_bundle, predictor.runtime)
+    with pytest.warns(SharingWarning, match="keeps its embeddings on this machine") as caught:
+        prediction = kept.predict(mammograms["L_CC"])
+    assert [Path(warning.filename).name for warning in caught] == ["test_predict.py"]
+    np.testing.assert_array_equal(prediction.embedding, predictor.predict(mammograms["L_CC"]).embedding)
+    kept.predict(mammograms["L_CC"])  # a second warning would be an error here
+    with pytest.warns(SharingWarning):
+        Predictor(kept_bundle, predictor.runtime).pair(views["L_CC"], None)
 
 
 def test_nothing_of_the_patient_is_in_an_answer(prediction: Prediction, views: dict[str, View]):

@@ -1,0 +1,134 @@
+"""Embeddings of a model that may not share them: to this machine only, on every way that a request may take."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from glam.bundle import Bundle
+from glam.client import Client
+from glam.config import FrameConfig
+from glam.dicom import read_view
+from glam.predict import Predictor
+from glam.study import prepare_study
+from glam_serve.api import GlamAPI, Question
+from glam_serve.local import free_port
+from glam_serve.schema import PredictionBody
+from glam_serve.server import make_server, model_body
+from glam_serve.sharing import stays_here
+
+EVERYTHING = frozenset({"embedding", "attention", "frame", "findings", "pooling"})
+HEADERS = [
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "Via",
+    "x-ReAl-Ip",
+    "X_Forwarded_For",
+    "CF-Connecting-IP",
+]
+
+
+def request(bundle: Bundle, host: str | None, headers: dict[str, str]) -> Request:
+    server = make_server(bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=1, host=host)
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw, "app": server.app})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", None])
+def test_a_server_on_a_network_does_not_keep_an_answer_here(random_bundle: Bundle, host: str | None):
+    assert not stays_here(request(random_bundle, host, {}))
+
+
+def test_a_direct_request_on_the_loopback_interface_stays_here(random_bundle: Bundle):
+    assert stays_here(request(random_bundle, "127.0.0.1", {"Host": "127.0.0.1:8000", "User-Agent": "curl"}))
+
+
+@pytest.mark.parametrize("value", ["203.0.113.9", "127.0.0.1", ""])
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_request_through_a_proxy_does_not_stay_here(random_bundle: Bundle, header: str, value: str):
+    assert not stays_here(request(random_bundle, "127.0.0.1", {header: value}))
+
+
+@pytest.fixture(scope="module")
+def question(random_bundle: Bundle, mammograms: dict[str, Path]) -> Question:
+    views = [read_view(mammograms[name], FrameConfig()) for name in ("L_CC", "L_MLO")]
+    return Question(study=prepare_study(random_bundle.model.frame, *views), include=EVERYTHING)
+
+
+def answered(bundle: Bundle, predictor: Predictor, question: Question) -> dict:
+    api = GlamAPI(bundle, threads=1, provider="CPUExecutionProvider")
+    api.predictor = Predictor(bundle, predictor.runtime)
+    return json.loads(api.predict(question).body)
+
+
+def test_the_worker_withholds_embeddings_unless_it_is_told_that_they_stay_here(
+    kept_bundle: Bundle, predictor: Predictor, question: Question
+):
+    answer = answered(kept_bundle, predictor, question)
+    PredictionBody.model_validate(answer)
+    assert [answer["embedding"], *(view["embedding"] for view in answer["views"].values())] == [None, None, None]
+    told = answer["findings"][-1]
+    assert (told["code"], told["severity"]) == ("embedding_withheld", "warning")
+    assert "127.0.0.1" in told["message"]
+    assert answer["attention"]
+    assert answer["pooling"]
+
+
+def test_a_caller_that_asks_for_the_embedding_alone_is_told_why_there_is_none(
+    kept_bundle: Bundle, predictor: Predictor, question: Question
+):
+    asked = Question(study=question.study, include=frozenset({"embedding"}))
+    answer = answered(kept_bundle, predictor, asked)
+    assert answer["embedding"] is None
+    assert [finding["code"] for finding in answer["findings"]] == ["embedding_withheld"]
+
+
+def test_what_may_be_shared_is_sent_to_everybody(random_bundle: Bundle, predictor: Predictor, question: Question):
+    answer = answered(random_bundle, predictor, question)
+    assert len(answer["embedding"]) == 16
+    assert [finding["code"] for finding in answer["findings"]] == []
+
+
+def test_the_model_tells_what_becomes_of_its_embeddings(random_bundle: Bundle, kept_bundle: Bundle):
+    assert model_body(random_bundle, on_loopback=False).embeddings == "sent"
+    assert model_body(kept_bundle, on_loopback=True).embeddings == "to this machine only"
+    assert model_body(kept_bundle, on_loopback=False).embeddings == "withheld"
+
+
+def test_the_published_schema_tells_when_an_embedding_is_withheld(random_bundle: Bundle):
+    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=1)
+    schemas = TestClient(server.app).get("/openapi.json").json()["components"]["schemas"]
+    for body in ("PredictionBody", "ViewBody"):
+        assert "embedding_withheld" in schemas[body]["properties"]["embedding"]["description"]
+
+
+@pytest.fixture(scope="module")
+def url(kept_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server of that bundle, on the loopback interface."""
+    from glam_serve.local import local_server
+
+    port = free_port(0)
+    with local_server(port, log=tmp_path_factory.mktemp("kept") / "log", bundle=kept_bundle.folder):
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_a_real_server_sends_embeddings_to_this_machine_and_none_through_a_proxy(url: str, mammograms: dict[str, Path]):
+    answer = Client(url=url).predict(cc=mammograms["L_CC"], include=["embedding"])
+    assert len(answer["embedding"]) == len(answer["views"]["cc"]["embedding"]) == 16
+    assert Client(url=url).model()["embeddings"] == "to this machine only"
+    opener = urllib.request.build_opener()
+    opener.addheaders = [("Via", "1.1 proxy")]
+    urllib.request.install_opener(opener)
+    try:
+        proxied = Client(url=url).predict(cc=mammograms["L_CC"], include=["embedding"])
+    finally:
+        urllib.request.install_opener(None)
+    assert (proxied["embedding"], proxied["views"]["cc"]["embedding"]) == (None, None)
+    assert [finding["code"] for finding in proxied["findings"]] == ["embedding_withheld"]
