@@ -129,6 +129,7 @@ def provenance_of_start(checkpoint: Path) -> JsonDict:
     """Return what training from a checkpoint records as `start_from`; without a provenance its licence is unknown."""
     carried = checkpoint_provenance(checkpoint)
     if carried is not None:
+        generations({"start_from": carried})  # one more than it has itself: refused before the training, not after
         return carried
     weights_sha256 = file_sha256(checkpoint / "weights.safetensors")
     return {"data": None, "licence": None, "weights_sha256": weights_sha256, "unknown": "it carried no provenance"}

@@ -96,6 +96,17 @@ def test_generations_without_end_are_refused():
         permission(loop)
 
 
+def test_a_start_with_as_many_generations_as_there_may_be_is_refused_before_the_training(checkpoint: Path):
+    longest = dict(PHANTOMS)
+    for _ in range(MAX_GENERATIONS - 2):
+        longest = from_(PHANTOMS, longest)
+    write_provenance(checkpoint, longest)
+    assert permission(from_(PHANTOMS, provenance_of_start(checkpoint))) == (True, True)
+    write_provenance(checkpoint, from_(PHANTOMS, longest))
+    with pytest.raises(LicenceError, match="generations"):
+        provenance_of_start(checkpoint)
+
+
 def test_the_generation_that_forbids_is_named():
     assert forbidding(PHANTOMS, "share") is None
     assert forbidding(SERVED, "share") == "the provenance"
