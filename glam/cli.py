@@ -71,8 +71,8 @@ class Predict:
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.draw import choose_query, draw_prediction
         from glam.loading import open_runtime
+        from glam.pair import prepare_breast
         from glam.predict import Predictor
-        from glam.study import prepare_study
 
         point = None if self.point is None else parse_point(self.point)
         self._check_include()
@@ -81,8 +81,8 @@ class Predict:
         runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
         predictor = Predictor(bundle, runtime)
         views = self._read_views(predictor)
-        study = prepare_study(bundle.model.frame, views.get("cc"), views.get("mlo"), prompts=self.prompts)
-        prediction = predictor.answer(study)
+        breast = prepare_breast(bundle.model.frame, views.get("cc"), views.get("mlo"), prompts=self.prompts)
+        prediction = predictor.answer(breast)
         query = choose_query(prediction, point=point, view=self.point_view)
         picture = draw_prediction(prediction, views, bundle, query=query)
         self.out.mkdir(parents=True, exist_ok=True)

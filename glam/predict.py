@@ -163,7 +163,7 @@ class Predictor:
             for key, source in (("cc", cc), ("mlo", mlo))
         }
         self._warn_of_sharing()
-        return self.answer(prepare_study(self.bundle.model.frame, views["cc"], views["mlo"], prompts=prompts))
+        return self.answer(prepare_breast(self.bundle.model.frame, views["cc"], views["mlo"], prompts=prompts))
 
     def pair(self, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()) -> Prediction:
         """Answer for one breast, of one view or both; InputError where they cannot be used."""

@@ -13,8 +13,8 @@ from glam.bundle import Bundle
 from glam.client import Client
 from glam.config import FrameConfig
 from glam.dicom import read_view
+from glam.pair import prepare_breast
 from glam.predict import Predictor
-from glam.study import prepare_study
 from glam_serve.api import GlamAPI, Question
 from glam_serve.local import free_port
 from glam_serve.schema import PredictionBody
@@ -59,7 +59,7 @@ def test_a_request_through_a_proxy_does_not_stay_here(random_bundle: Bundle, hea
 @pytest.fixture(scope="module")
 def question(random_bundle: Bundle, mammograms: dict[str, Path]) -> Question:
     views = [read_view(mammograms[name], FrameConfig()) for name in ("L_CC", "L_MLO")]
-    return Question(study=prepare_study(random_bundle.model.frame, *views), include=EVERYTHING)
+    return Question(breast=prepare_breast(random_bundle.model.frame, *views), include=EVERYTHING)
 
 
 def answered(bundle: Bundle, predictor: Predictor, question: Question) -> dict:
@@ -84,7 +84,7 @@ def test_the_worker_withholds_embeddings_unless_it_is_told_that_they_stay_here(
 def test_a_caller_that_asks_for_the_embedding_alone_is_told_why_there_is_none(
     kept_bundle: Bundle, predictor: Predictor, question: Question
 ):
-    asked = Question(study=question.study, include=frozenset({"embedding"}))
+    asked = Question(breast=question.breast, include=frozenset({"embedding"}))
     answer = answered(kept_bundle, predictor, asked)
     assert answer["embedding"] is None
     assert [finding["code"] for finding in answer["findings"]] == ["embedding_withheld"]
