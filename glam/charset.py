@@ -1,0 +1,159 @@
+"""Bytes of a header -> text, by Specific Character Set and the escape sequences in it. PS3.5 6.1.2, PS3.3 C.12.1.1.2.
+
+Escape sequences are followed whether or not the header declares their character set. Bytes that no character set
+accounts for become characters of a private area, one a byte: they stay distinct, and half of a two-byte character is
+never taken for a letter.
+"""
+
+import re
+import unicodedata
+
+CODECS = {
+    "6": "ascii",
+    "13": "cp932",
+    "58": "gb18030",
+    "87": "ascii",
+    "100": "latin_1",
+    "101": "iso8859_2",
+    "109": "iso8859_3",
+    "110": "iso8859_4",
+    "126": "iso8859_7",
+    "127": "iso8859_6",
+    "138": "iso8859_8",
+    "144": "iso8859_5",
+    "148": "iso8859_9",
+    "149": "cp949",
+    "159": "ascii",
+    "166": "tis_620",
+    "192": "utf_8",
+    "203": "iso8859_15",
+}
+"""Python's codec of a registration (ISO IR 100 ...); 87 and 159 are reached by their escape sequences only."""
+ALIASES = {
+    "UTF8": "utf_8",
+    "GB18030": "gb18030",
+    "GBK": "gb18030",
+    "GB2312": "gb18030",
+    "CP936": "gb18030",
+    "BIG5": "big5hkscs",
+    "SHIFTJIS": "cp932",
+    "SJIS": "cp932",
+    "CP932": "cp932",
+    "EUCJP": "euc_jp",
+    "EUCKR": "cp949",
+    "CP949": "cp949",
+    "ASCII": "ascii",
+    "USASCII": "ascii",
+    "LATIN1": "latin_1",
+    "KOI8R": "koi8_r",
+}
+"""Names that are no defined terms, letters and digits only."""
+ESCAPE = re.compile(rb"(\x1b[\x20-\x2f]*[\x30-\x7e]?)")
+ONE_BYTE = (b"\x1b(B", b"\x1b(J")
+"""What makes the lower half ASCII again: ASCII itself, and JIS X 0201, which differs in the yen sign."""
+TWO_BYTES = (b"\x1b$B", b"\x1b$@", b"\x1b$A", b"\x1b$(C", b"\x1b$(D")
+"""What makes the lower half pairs of bytes: the escape sequences that Python's iso2022_jp_2 knows."""
+UPPER_HALF = {
+    b"\x1b-A": "latin_1",
+    b"\x1b-B": "iso8859_2",
+    b"\x1b-C": "iso8859_3",
+    b"\x1b-D": "iso8859_4",
+    b"\x1b-F": "iso8859_7",
+    b"\x1b-G": "iso8859_6",
+    b"\x1b-H": "iso8859_8",
+    b"\x1b-L": "iso8859_5",
+    b"\x1b-M": "iso8859_9",
+    b"\x1b-T": "tis_620",
+    b"\x1b-b": "iso8859_15",
+    b"\x1b)I": "cp932",
+    b"\x1b$)A": "gb18030",
+    b"\x1b$)C": "cp949",
+}
+"""Escape sequences for the upper half; each codec leaves the lower one ASCII. PS3.3 tables C.12-3 and C.12-4."""
+PRIVATE = 0xE000
+"""First character of the private area for bytes without a meaning."""
+NO_LETTERS = re.compile("[\u3300-\u33ff\u2120\u2122]")
+"""What compatibility would make letters of: squared units of measure (a cubic centimetre becomes cc), trade marks."""
+
+
+def decoded(value: bytes, declared: str) -> str:
+    """Return the text of a value; `declared` is Specific Character Set, its values between backslashes."""
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii")
+    first, *rest = ESCAPE.split(value)
+    lower, upper = ONE_BYTE[0], codec_of(declared.split("\\")[0])
+    text = _one_byte(first, upper)
+    for escape, piece in zip(rest[::2], rest[1::2], strict=True):
+        if escape in UPPER_HALF:
+            upper = UPPER_HALF[escape]
+        else:
+            lower = escape
+        text += _one_byte(piece, upper) if lower in ONE_BYTE else _two_bytes(piece, lower)
+    return text
+
+
+def codec_of(term: str) -> str:
+    """Return the codec of a term of Specific Character Set, also of one that is misspelled; ASCII for any other."""
+    name = re.sub(r"[^A-Z0-9]", "", term.upper())
+    if part := re.fullmatch(r"ISO8859(\d{1,2})", name):
+        return f"iso8859_{part[1]}" if 1 <= int(part[1]) <= 16 and part[1] != "12" else "ascii"
+    if page := re.fullmatch(r"(?:WINDOWS|CP)(125[0-8])", name):
+        return f"cp{page[1]}"
+    name = re.sub(r"^(ISO)?(2022)?(IR)?(?=.)", "", name)
+    return CODECS.get(name) or ALIASES.get(name, "ascii")
+
+
+def folded(text: str) -> str:
+    """Return a text as words are looked for in it: upper case, full-width letters as usual ones, long words plain.
+
+    Accents are dropped from words of five letters and more: a short one is a code, and its letters count as they are.
+    """
+    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", text)).upper()
+    return re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), usual)
+
+
+def _without_accents(word: str) -> str:
+    apart = unicodedata.normalize("NFKD", word)
+    return unicodedata.normalize("NFKC", "".join(mark for mark in apart if not unicodedata.combining(mark)))
+
+
+def _one_byte(piece: bytes, codec: str) -> str:
+    """Return text whose lower half is ASCII; what the codec does not know, or knows as a control, is guessed."""
+    try:
+        text = piece.decode(codec)
+    except UnicodeDecodeError:
+        return _guessed(piece)
+    return _guessed(piece) if re.search("[\x80-\x9f]", text) else text
+
+
+def _two_bytes(piece: bytes, escape: bytes) -> str:
+    """Return text of pairs of bytes between blanks and controls; private characters for what is no such text."""
+    return "".join(
+        _pairs(run, escape) if run[0] > 0x20 else run.decode("ascii")
+        for run in re.findall(rb"[^\x00-\x20]+|[\x00-\x20]+", piece)
+    )
+
+
+def _pairs(run: bytes, escape: bytes) -> str:
+    if escape not in TWO_BYTES:
+        return _private(run)
+    try:
+        return (escape + run).decode("iso2022_jp_2")
+    except UnicodeDecodeError:
+        return _private(run)
+
+
+def _guessed(piece: bytes) -> str:
+    """Return bytes as UTF-8 if they are; else the upper half as private characters, with the byte after each run.
+
+    That byte may be the second half of a character: a letter, or what looks like the backslash between two values.
+    """
+    try:
+        return piece.decode("utf_8")
+    except UnicodeDecodeError:
+        runs = re.findall(rb"[\x80-\xff]+[\x40-\x7e]?|[\x00-\x7f]+?(?=[\x80-\xff]|$)", piece, re.DOTALL)
+        return "".join(_private(run) if run[0] >= 0x80 else run.decode("ascii") for run in runs)
+
+
+def _private(run: bytes) -> str:
+    return "".join(chr(PRIVATE + byte) for byte in run)
