@@ -19,6 +19,7 @@ from glam.kind import kind_findings, kind_of
 from glam.parse import Source, has_preamble, parse
 from glam.picture import picture_format, show_picture
 from glam.pixels import show_pixels
+from glam.spacing import spacing_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -122,7 +123,7 @@ def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -
     view_decision = decide_view(dataset, asked.view, file_name=file_name)
     side_decision = decide_side(dataset, asked.laterality, file_name=file_name)
     shown = show_pixels(dataset, voi)
-    spacing = _spacing(*header.spacing_of(dataset), asked.spacing_mm)
+    spacing = _spacing(*spacing_of(dataset), asked.spacing_mm)
     provenance = {
         "view": view_decision.source,
         "laterality": side_decision.source,

@@ -1,4 +1,4 @@
-"""The attributes of a DICOM header as text, numbers and items; where an image lies in space and in time.
+"""The attributes of a DICOM header as text, numbers and items; where an image lies in the patient and in time.
 
 Text attributes are read as raw bytes: pydicom's validation would quote the value of a patient in a warning.
 """
@@ -14,42 +14,26 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from glam.charset import decoded
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MAX_MAGNIFICATION = 4.0
-"""A larger factor is a slip of the pen: magnification stands reach about 2."""
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""A decimal string; no infinity and nothing that is not a number."""
+TEXT_VRS = ("SH", "LO", "ST", "LT", "UC", "UT", "PN")
+"""Value representations whose characters depend on Specific Character Set. PS3.5 6.1.2.2."""
+BINARY_VRS = ("US", "SS", "UL", "SL", "FD", "FL")
 DIRECTION = re.compile(r"[APLRHF]{1,3}")
 """Letters of a direction in the patient: anterior, posterior, left, right, head, foot. PS3.3 C.7.6.1.1.1."""
 SPACING_MM = (0.01, 2.0)
 """Detectors and scanners have 0.04 to 0.1 mm; an image that was shrunk may have a millimetre."""
 
 
-def spacing_of(dataset: "Dataset") -> tuple[tuple[float, float] | None, str]:
-    """Return the distance of rows and of columns in the breast in mm, and the attributes it came from.
-
-    At the detector and divided by the magnification (PS3.3 10.7.1.3, C.8.11.7); else as calibrated, or as scanned.
-    None with an attribute: what it says is no pixel of a mammogram, and no other one says better.
-    """
-    odd = "none"
-    for name in ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"):
-        values = numbers(dataset, name)
-        if len(values) != 2 or min(values) <= 0:
-            continue
-        source, factor = name, magnification_of(dataset)
-        if name == "ImagerPixelSpacing" and factor > 1:
-            values = [value / factor for value in values]
-            source = f"{name} / EstimatedRadiographicMagnificationFactor"
-        if is_plausible_spacing(values):
-            return (values[0], values[1]), source
-        odd = source
-    return None, odd
-
-
-def magnification_of(dataset: "Dataset") -> float:
-    """Return by how much the breast is enlarged on the detector; 1 where the header does not say, or says nonsense."""
-    factor = number(dataset, "EstimatedRadiographicMagnificationFactor") or 1.0
-    return factor if 1 <= factor <= MAX_MAGNIFICATION else 1.0
+def functional_groups(dataset: "Dataset") -> list["Dataset"]:
+    """Return what an enhanced image says of its first frame. PS3.3 C.7.6.16."""
+    sequences = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+    return [group for sequence in sequences for group in items(dataset, sequence)[:1]]
 
 
 def is_plausible_spacing(spacing_mm: Sequence[float]) -> bool:
@@ -85,29 +69,46 @@ def orientation_unclear(dataset: "Dataset") -> bool:
 
 
 def text(dataset: "Dataset", keyword: str) -> str:
-    """Return an attribute as text, several values with backslashes between them; "" if it is absent or a sequence."""
+    """Return an attribute as text, several values with backslashes between them; "" if it is absent or a sequence.
+
+    Where the dictionary has a text for the attribute, its bytes are decoded by Specific Character Set; every other
+    one is ASCII. PS3.5 6.1.2.3.
+    """
     element = dataset.get_item(keyword) if keyword in dataset else None
-    if element is not None and element.VR == "SQ":
+    if element is None or element.VR == "SQ" or element.value is None:
         return ""
-    raw = "" if element is None or element.value is None else element.value
+    raw = element.value
     if isinstance(raw, bytes):
-        return raw.decode("latin-1").strip(" \0")
+        declared = text(dataset, "SpecificCharacterSet") if _vr(keyword) in TEXT_VRS else ""
+        return decoded(raw.strip(b" \0"), declared)
     if isinstance(raw, Sequence) and not isinstance(raw, str):
         return "\\".join(map(str, raw))
     return str(raw)
 
 
+def _vr(keyword: str) -> str:
+    """Return the value representation that the dictionary has for a standard attribute; there may be two in one."""
+    from pydicom.datadict import dictionary_VR
+
+    return dictionary_VR(keyword)
+
+
 def numbers(dataset: "Dataset", keyword: str) -> list[float]:
-    """Return the values of a decimal string; none if one of them is no finite number."""
-    try:
-        values = [float(part) for part in text(dataset, keyword).split("\\") if part]
-    except ValueError:
-        return []
+    """Return the values of a decimal string; none if one of them is no number.
+
+    A comma can only be a decimal point there: backslashes separate values. PS3.5 6.2.
+    """
+    parts = [part.strip(" \0") for part in text(dataset, keyword).split("\\")]
+    values = [float(part.replace(",", ".")) if DECIMAL.fullmatch(part) else math.nan for part in parts if part]
     return values if all(map(math.isfinite, values)) else []
 
 
 def number(dataset: "Dataset", keyword: str) -> float | None:
     """Return a single number of any representation; None if it is absent or no finite number."""
+    element = dataset.get_item(keyword) if keyword in dataset else None
+    if element is None or (_vr(keyword) in ("DS", "IS") and element.VR not in BINARY_VRS):
+        values = numbers(dataset, keyword)
+        return values[0] if len(values) == 1 else None
     read = value(dataset, keyword)
     try:
         found = float(read) if isinstance(read, str | int | float) else math.nan
@@ -117,11 +118,19 @@ def number(dataset: "Dataset", keyword: str) -> float | None:
 
 
 def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
-    """Return the items of a sequence; none if it is absent or no sequence."""
+    """Return the items of a sequence; none if it is absent or no sequence.
+
+    An item that declares no character set is given that of what encloses it. PS3.5 7.5.3.
+    """
     from pydicom import Dataset
 
-    found = value(dataset, keyword)
-    return [item for item in found if isinstance(item, Dataset)] if isinstance(found, Sequence) else []
+    entries = value(dataset, keyword)
+    found = [item for item in entries if isinstance(item, Dataset)] if isinstance(entries, Sequence) else []
+    if "SpecificCharacterSet" in dataset:
+        for item in found:
+            if "SpecificCharacterSet" not in item:
+                item["SpecificCharacterSet"] = dataset.get_item("SpecificCharacterSet")
+    return found
 
 
 def value(dataset: "Dataset", keyword: str) -> object:

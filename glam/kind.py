@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glam.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS, term_names
-from glam.header import items, magnification_of, number, orientation_unclear, text
+from glam.header import items, number, orientation_unclear, text
 from glam.identity import SPECIMEN
 from glam.intake import Finding, finding, input_error
+from glam.spacing import magnification_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -91,7 +92,7 @@ def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
     """Return the modifiers of the view, which stand in its item or, with some vendors, beside it. PS3.3 C.8.11.7."""
     holders = (*items(dataset, "ViewCodeSequence"), dataset)
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
-    if magnification_of(dataset) >= MAGNIFIED:
+    if magnification_of(dataset).factor >= MAGNIFIED:
         names.append("magnification")
     return tuple(dict.fromkeys(names))
 

@@ -161,3 +161,49 @@ def test_a_moment_comes_from_the_first_attributes_that_hold_one() -> None:
 def test_a_view_made_by_hand_cannot_have_a_spacing_of_no_mammogram(spacing_mm: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="is that of no mammogram"):
         View(pixels=np.zeros((2, 2), np.uint16), view="CC", laterality="L", spacing_mm=spacing_mm)
+
+
+def attribute(keyword: str, value: bytes) -> Any:
+    dataset = Dataset()
+    tag = BaseTag(tag_for_keyword(keyword) or 0)
+    dataset[keyword] = RawDataElement(tag, "DS", len(value), value, 0, False, True)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers"),
+    [
+        (b"0,24\\0,24", [0.24, 0.24]),
+        (b"1300,5", [1300.5]),
+        (b"1,8", [1.8]),
+        (b"+1.5E-1\\ 2 \\3\0", [0.15, 2.0, 3.0]),
+        (b",5\\5,", [0.5, 5.0]),
+        (b"0.1234567890123456789", [0.1234567890123456789]),
+        (b"NaN", []),
+        (b"inf", []),
+        (b"1e999", []),
+        (b"1_000", []),
+        (b"1.300,5", []),
+        (b"0x10", []),
+        ("\uff11".encode(), []),
+        (b"5\\x", []),
+    ],
+)
+def test_a_decimal_string_may_have_a_comma_for_its_point_and_nothing_stranger(
+    value: bytes, numbers: list[float]
+) -> None:
+    dataset = attribute("WindowCenter", value)
+    assert header.numbers(dataset, "WindowCenter") == numbers
+    assert header.number(dataset, "WindowCenter") == (numbers[0] if len(numbers) == 1 else None)
+
+
+def test_a_window_with_decimal_commas_shows_what_one_with_points_shows(file_of: FileOf) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # writing a comma warns
+        files = [
+            planted(planted(file_of(), "WindowCenter", "DS", centre), "WindowWidth", "DS", width)
+            for centre, width in ((b"2048,5", b"4096,0"), (b"2048.5", b"4096.0"))
+        ]
+    views = [read_view(data, FrameConfig()) for data in files]
+    assert (views[0].pixels == views[1].pixels).all()
+    assert views[0].findings == views[1].findings == ()
