@@ -48,8 +48,8 @@ CODES: Mapping[str, Code] = {
     "not_monochrome": _error("the image is in colour: send the grey-scale mammogram"),
     "bad_value": _error("the header's {attribute} cannot be used: {reason}"),
     # view and side
-    "unknown_view": _error("{what}: GLAM takes CC and MLO; name the view in the request if the header has none"),
-    "unknown_laterality": _error("{what}: name the side, L or R, in the request if the header has none"),
+    "unknown_view": _error("{what}: GLAM takes CC and MLO; {way_out}"),
+    "unknown_laterality": _error("{what}: {way_out}"),
     "view_mismatch": _error("{what}: check which file went where"),
     "side_mismatch": _error("{what}: all of a request must be of the same breast"),
     "patient_mismatch": _error("the files name different patients: send the views of one breast"),
@@ -72,6 +72,7 @@ CODES: Mapping[str, Code] = {
     "film": _warning("the image is a digitised film or secondary capture, not a digital mammogram"),
     "synthetic_2d": _warning("the image was made from tomosynthesis: the model has been trained on plain mammograms"),
     "quality_control": _warning("the header calls this a quality control image: its answers say nothing of a breast"),
+    "other_organ": _warning("the header says that another organ than the breast was exposed"),
     "specimen": _warning("the header speaks of a specimen: the model knows breasts as a whole"),
     "biopsy": _warning("the header speaks of a biopsy or of stereotaxy: the model knows standard views only"),
     "subtraction": _warning("the image is a recombined or subtracted one: the model knows plain mammograms only"),
@@ -79,6 +80,9 @@ CODES: Mapping[str, Code] = {
     "partial_view": _warning("the image shows a part of the breast only: what lies outside it is not in the answer"),
     "spot_view": _warning("this is a spot compression: the model knows whole breasts only"),
     "magnified": _warning("this is a magnification view: the model knows contact mammograms only"),
+    "magnification_differs": _warning(
+        "the magnification factor and the distances from the source differ by more than 15 %: is the spacing right?"
+    ),
     "special_view": _warning("this is no standard view ({what}): the model knows standard CC and MLO views only"),
     "tissue_included": _info("the header notes what else the image shows: {what}"),
     "unknown_modifier": _warning("the header modifies the view in a way that is not known here"),
@@ -86,6 +90,8 @@ CODES: Mapping[str, Code] = {
     "male_breast": _warning("this is a male breast: the model has hardly seen any"),
     "view_words_differ": _warning("{said}, against {followed}, which was followed"),
     "side_words_differ": _warning("{said}, against {followed}, which was followed"),
+    "view_tag_unclear": _warning("{source} names no single view that is known here: {followed} was followed"),
+    "side_tag_unclear": _warning("{source} names neither L nor R: {followed} was followed"),
     "side_tags_differ": _warning("{followed} and {other} name different breasts: {followed} was followed"),
     "orientation_unclear": _warning("PatientOrientation is not that of an upright view: it was taken for upright"),
     "odd_spacing": _warning("the header's pixel spacing is that of no mammogram: nothing here is in millimetres"),

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glam.charset import folded
 from glam.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS, term_names
 from glam.header import items, number, orientation_unclear, text
-from glam.identity import SPECIMEN
+from glam.identity import DESCRIPTIONS, SPECIMEN
 from glam.intake import Finding, finding, input_error
-from glam.spacing import magnification_of
+from glam.spacing import MAGNIFIED, magnification_of
+from glam.spoken import mentioned, spoken
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -21,8 +23,10 @@ STORAGE = "1.2.840.10008.5.1.4.1.1."
 MG_FOR_PRESENTATION = f"{STORAGE}1.2"
 MG_FOR_PROCESSING = f"{STORAGE}1.2.1"
 DX_FOR_PROCESSING = f"{STORAGE}1.1.1"
-TOMOSYNTHESIS = (f"{STORAGE}13.1.3", f"{STORAGE}13.1.4", f"{STORAGE}13.1.5")
-"""The volume, and the projections it is made from."""
+TOMOSYNTHESIS = f"{STORAGE}13.1.3"
+"""A volume of slices, or one 2-D image made of them."""
+PROJECTIONS = (f"{STORAGE}13.1.4", f"{STORAGE}13.1.5")
+"""What a volume is made from."""
 CT = f"{STORAGE}2"
 SECONDARY_CAPTURE = f"{STORAGE}7"
 DOCUMENTS = f"{STORAGE}104."
@@ -31,13 +35,14 @@ NO_IMAGES = (f"{STORAGE}11.", f"{STORAGE}88.")
 HOLOGIC_VOLUME = (0x7E01, 0x0010)
 """Creator of the private group in which older Hologic systems hide a tomosynthesis volume."""
 FILM_MODALITIES = ("MG", "CR", "RG")
-MAGNIFIED = 1.3
-"""An image that is larger than the breast by this factor is a magnification view, coded as one or not."""
-
 SYNTHETIC_NAMES = re.compile(
-    r"(?<![A-Z0-9])([CS][-_ ]?VIEW|(GENERATED|SYNTHETIC|INTELLIGENT|INSIGHT)[-_ ]?2D|V[-_ ]?PREVIEW)(?![A-Z0-9])"
+    r"(?<![A-Z0-9])([CS][-_ ]?VIEW|G-VIEW|V[-_ ]?PREVIEW|"
+    r"(GENERATED|SYNTH(ETIC|ESI[SZ]ED)?|INTELLIGENT|INSIGHT)[-_ ]?2D)(?![A-Z0-9])"
 )
-"""Names of products that make a 2-D mammogram from tomosynthesis, in descriptions and model names."""
+"""Names of products that make a 2-D mammogram from tomosynthesis."""
+SYNTHETIC_PLACES = ("SeriesDescription", "ManufacturerModelName", "ProcessingFunction")
+GENERATED_2D = re.compile(r"(GENERATED|TOMO|SYNTHETIC)[-_ ]?2D")
+"""A value of ImageType that calls a 2-D image synthetic: as in PS3.3 C.8.11.7.1.4, and as vendors write."""
 MODIFIER_FINDINGS: Mapping[str, str] = {
     "spot compression": "spot_view",
     "magnification": "magnified",
@@ -71,7 +76,7 @@ def kind_of(dataset: "Dataset") -> Kind:
         if holds(dataset):
             raise input_error(code)
     return Kind(
-        is_mg=text(dataset, "SOPClassUID") == MG_FOR_PRESENTATION,
+        is_mg=_is_digital(dataset),
         synthetic=_is_synthetic(dataset),
         partial=_says("PartialView", "YES")(dataset),
         modifiers=_modifiers(dataset),
@@ -89,10 +94,12 @@ def kind_findings(dataset: "Dataset", kind: Kind) -> Iterator[Finding]:
 
 
 def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
-    """Return the modifiers of the view, which stand in its item or, with some vendors, beside it. PS3.3 C.8.11.7."""
+    """Return the modifiers of the view: in its item or, with some vendors, beside it (PS3.3 C.8.11.7), and in words."""
     holders = (*items(dataset, "ViewCodeSequence"), dataset)
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
-    if magnification_of(dataset).factor >= MAGNIFIED:
+    names += [name for keyword in (*DESCRIPTIONS, "ViewPosition") for name in spoken(text(dataset, keyword)).modifiers]
+    enlarged = magnification_of(dataset)
+    if max((enlarged.factor, *enlarged.others)) >= MAGNIFIED:
         names.append("magnification")
     return tuple(dict.fromkeys(names))
 
@@ -109,27 +116,40 @@ def _says(keyword: str, *values: str) -> Test:
 def _mentions(pattern: str) -> Test:
     """Return a test for a whole word in the descriptions or in ImageType."""
     words = re.compile(rf"(?<![A-Z0-9])({pattern})(?![A-Z0-9])")
-    keywords = ("SeriesDescription", "ProtocolName", "ImageType")
-    return lambda dataset: any(words.search(text(dataset, keyword).upper()) for keyword in keywords)
+    keywords = (*DESCRIPTIONS, "ImageType")
+    return lambda dataset: any(words.search(folded(text(dataset, keyword))) for keyword in keywords)
+
+
+def _is_generated(dataset: "Dataset") -> bool:
+    """Return whether ImageType calls this a 2-D image made from tomosynthesis."""
+    return any(GENERATED_2D.fullmatch(value) for value in _image_type(dataset))
+
+
+def _is_derived_from_slices(dataset: "Dataset") -> bool:
+    """Return whether ImageType has TOMOSYNTHESIS where a 2-D image has it; a single slice has NONE behind it."""
+    types = _image_type(dataset)
+    return types[0] == "DERIVED" and types[2:3] == ("TOMOSYNTHESIS",) and types[3:4] != ("NONE",)
 
 
 def _is_synthetic(dataset: "Dataset") -> bool:
-    names = " ".join(text(dataset, name) for name in ("SeriesDescription", "ManufacturerModelName")).upper()
+    names = folded(" ".join(text(dataset, name) for name in SYNTHETIC_PLACES))
     sources = {text(item, "ReferencedSOPClassUID") for item in items(dataset, "SourceImageSequence")}
-    types = _image_type(dataset)
-    made = "GENERATED_2D" in types or (types[0] == "DERIVED" and types[2:3] == ("TOMOSYNTHESIS",))
-    return made or bool(SYNTHETIC_NAMES.search(names)) or not sources.isdisjoint(TOMOSYNTHESIS)
+    made = _is_generated(dataset) or _is_derived_from_slices(dataset)
+    return made or bool(SYNTHETIC_NAMES.search(names)) or not sources.isdisjoint((TOMOSYNTHESIS, *PROJECTIONS))
 
 
 def _is_tomosynthesis(dataset: "Dataset") -> bool:
     """Return whether this is a volume, its projections, or one of the two older disguises of a volume."""
     sop_class = text(dataset, "SOPClassUID")
+    if sop_class in PROJECTIONS:
+        return True
     of_breast = _says("Modality", "MG")(dataset) or _says("BodyPartExamined", "BREAST")(dataset)
     disguised = sop_class == CT or (sop_class.startswith(SECONDARY_CAPTURE) and HOLOGIC_VOLUME in dataset)
-    types = _image_type(dataset)
-    volume = any(value.startswith("TOMO") for value in types)
-    part = volume and "GENERATED_2D" not in types and not (types[0] == "DERIVED" and types[2:3] == ("TOMOSYNTHESIS",))
-    return sop_class in TOMOSYNTHESIS or (of_breast and disguised) or (volume and _has_frames(dataset)) or part
+    if of_breast and disguised:
+        return True
+    tomo = sop_class == TOMOSYNTHESIS or any(value.startswith("TOMO") for value in _image_type(dataset))
+    made = _is_generated(dataset) or (sop_class != TOMOSYNTHESIS and _is_derived_from_slices(dataset))
+    return tomo and (_has_frames(dataset) or not made)
 
 
 def _has_frames(dataset: "Dataset") -> bool:
@@ -151,14 +171,19 @@ def _is_for_processing(dataset: "Dataset") -> bool:
 
 def _is_no_mammogram(dataset: "Dataset") -> bool:
     """Return whether this is neither digital mammogram nor film: secondary capture, or radiograph of the breast."""
-    if text(dataset, "SOPClassUID") == MG_FOR_PRESENTATION:
+    if _is_digital(dataset):
         return False
     of_breast = _says("Modality", "MG")(dataset) or _says("BodyPartExamined", "BREAST")(dataset)
     return not (of_breast and _says("Modality", *FILM_MODALITIES)(dataset))
 
 
 def _is_film(dataset: "Dataset") -> bool:
-    return text(dataset, "SOPClassUID") != MG_FOR_PRESENTATION or _says("ConversionType", "DF")(dataset)
+    return not _is_digital(dataset) or _says("ConversionType", "DF")(dataset)
+
+
+def _is_digital(dataset: "Dataset") -> bool:
+    """Return whether a mammography unit stored this; of tomosynthesis only what was made 2-D has come so far."""
+    return text(dataset, "SOPClassUID") in (MG_FOR_PRESENTATION, TOMOSYNTHESIS)
 
 
 def _is_colour(dataset: "Dataset") -> bool:
@@ -178,7 +203,18 @@ def _has_contrast(dataset: "Dataset") -> bool:
 
 
 def _has_bare_implant(dataset: "Dataset") -> bool:
-    return _says("BreastImplantPresent", "YES")(dataset) and "implant displaced" not in _modifiers(dataset)
+    present = text(dataset, "BreastImplantPresent").strip().upper()
+    said = any(mentioned("IMPLANTS?", text(dataset, keyword)) for keyword in DESCRIPTIONS)
+    return (present == "YES" or (said and present != "NO")) and "implant displaced" not in _modifiers(dataset)
+
+
+def _is_magnified_otherwise(dataset: "Dataset") -> bool:
+    return bool(magnification_of(dataset).others)
+
+
+def _is_of_other_organ(dataset: "Dataset") -> bool:
+    organ = text(dataset, "OrganExposed").strip().upper()
+    return bool(organ) and organ != "BREAST"
 
 
 REFUSALS: Mapping[str, Test] = {
@@ -196,7 +232,7 @@ REMARKS: Mapping[str, Test] = {
     "synthetic_2d": _is_synthetic,
     "quality_control": _says("QualityControlImage", "YES", "BOTH"),
     "specimen": _is_specimen,
-    "biopsy": _mentions(r"STEREO\w*|BIOPSY\w*"),
+    "biopsy": _mentions(r"STEREO\w*|BIOPSY\w*|(PRE|POST)FIRE\w*|POST(BIOPSY|MARKER)\w*"),
     "subtraction": _mentions(r"SUBTRACTION|SUBTRACTED|RECOMBINED"),
     "contrast": _has_contrast,
     "partial_view": _says("PartialView", "YES"),
@@ -204,6 +240,8 @@ REMARKS: Mapping[str, Test] = {
     "burned_in": _says("BurnedInAnnotation", "YES"),
     "lossy": _says("LossyImageCompression", "01"),
     "implant": _has_bare_implant,
+    "other_organ": _is_of_other_organ,
+    "magnification_differs": _is_magnified_otherwise,
     "male_breast": _says("PatientSex", "M"),
 }
 """Code of the finding -> what it holds of."""

@@ -135,14 +135,17 @@ def test_every_unusable_file_has_its_code(code: str, changes: dict[str, Any]) ->
     "changes",
     [
         {"ViewPosition": "SPOT"},
-        {"ViewPosition": "RCC"},
         {"ViewPosition": SECRET},
         {"ViewPosition": None, "ViewCodeSequence": [code_item("12345", "SCT")]},
         {"ViewPosition": "", "ViewCodeSequence": [code_item("R-10242", "99VENDOR")]},
     ],
 )
-def test_the_request_does_not_overrule_a_view_that_is_not_known(changes: dict[str, Any]) -> None:
-    assert error_of(encoded(mammogram(**changes)), view="CC").code == "unknown_view"
+def test_the_request_decides_where_the_header_names_a_view_that_is_not_known(changes: dict[str, Any]) -> None:
+    data = encoded(mammogram(**changes))
+    assert error_of(data).code == "unknown_view"
+    view = read_view(data, FrameConfig(), view="CC")
+    assert (view.view, view.provenance["view"]) == ("CC", "request")
+    assert "view_tag_unclear" in [finding.code for finding in view.findings]
 
 
 @pytest.mark.parametrize("number", [b"inf", b"nan", b"1e300"])

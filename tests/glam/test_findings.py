@@ -37,6 +37,10 @@ def view_of(modifier: str, scheme: str = "SCT") -> dict[str, Any]:
     return {"ViewCodeSequence": [view]}
 
 
+VOLUME_CLASS = {"SOPClassUID": f"{STORAGE}13.1.3"}
+VOLUME = VOLUME_CLASS | {"NumberOfFrames": "1"}
+DISTANCES_EQUAL = {"DistanceSourceToDetector": "650", "DistanceSourceToPatient": "650"}
+DISTANCES_120 = {"DistanceSourceToDetector": "660", "DistanceSourceToPatient": "550"}
 SPOT, MAGNIFICATION, TANGENTIAL, DISPLACED = "399055006", "399163009", "399110001", "399209000"
 PLANTED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("encapsulated_document", {"SOPClassUID": f"{STORAGE}104.1"}),
@@ -48,6 +52,14 @@ PLANTED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("tomosynthesis", {"SOPClassUID": f"{STORAGE}13.1.4"}),
     ("tomosynthesis", {"SOPClassUID": f"{STORAGE}2"}),
     ("tomosynthesis", {"ImageType": ["ORIGINAL", "PRIMARY", "TOMO"], "NumberOfFrames": "40"}),
+    ("tomosynthesis", {"ImageType": ["DERIVED", "PRIMARY", "TOMO_PROJ", "LEFT"]}),
+    ("tomosynthesis", {"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"]}),
+    ("tomosynthesis", {"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS"], **VOLUME}),
+    (
+        "tomosynthesis",
+        {"ImageType": ["DERIVED", "PRIMARY", "TOMO", "GENERATED_2D"], "NumberOfFrames": "2", **VOLUME_CLASS},
+    ),
+    ("tomosynthesis", {"ImageType": ["DERIVED", "PRIMARY", "", "GENERATED_2D"], "SOPClassUID": f"{STORAGE}13.1.4"}),
     ("multi_frame", {"NumberOfFrames": "4"}),
     ("for_processing", {"SOPClassUID": f"{STORAGE}1.2.1", "PresentationIntentType": "FOR PROCESSING"}),
     ("for_processing", {"PresentationIntentType": "FOR PROCESSING"}),
@@ -67,12 +79,18 @@ PLANTED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("film", {"ConversionType": "DF"}),
     ("synthetic_2d", {"ImageType": ["DERIVED", "PRIMARY", "TOMO", "GENERATED_2D"]}),
     ("synthetic_2d", {"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS"]}),
+    ("synthetic_2d", {"ImageType": ["DERIVED", "PRIMARY", "TOMO_2D", "LEFT", "", "", "", "", "150000"]}),
+    ("synthetic_2d", {"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"], **VOLUME}),
+    ("synthetic_2d", {"ProcessingFunction": "S-View"}),
+    ("synthetic_2d", {"SeriesDescription": "L CC Insight 2D"}),
     ("synthetic_2d", {"SeriesDescription": "L CC C-View"}),
     ("synthetic_2d", {"ManufacturerModelName": "Intelligent 2D"}),
     ("synthetic_2d", {"SourceImageSequence": [item(ReferencedSOPClassUID=f"{STORAGE}13.1.3")]}),
     ("quality_control", {"QualityControlImage": "YES"}),
     ("specimen", {"ViewCodeSequence": [code("127457009")]}),
     ("specimen", {"SeriesDescription": "L specimen"}),
+    ("other_organ", {"OrganExposed": "CHEST"}),
+    ("biopsy", {"ImageType": ["ORIGINAL", "PRIMARY", "POSTMARKER"]}),
     ("biopsy", {"ImageType": ["ORIGINAL", "PRIMARY", "STEREO_PLUS"]}),
     ("subtraction", {"ImageType": ["DERIVED", "PRIMARY", "RECOMBINED"]}),
     ("contrast", {"ContrastBolusAgent": "IODINE"}),
@@ -83,6 +101,15 @@ PLANTED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("spot_view", {"ViewModifierCodeSequence": [code(SPOT)]}),
     ("magnified", view_of(MAGNIFICATION)),
     ("magnified", {"EstimatedRadiographicMagnificationFactor": "1.5"}),
+    ("magnified", {"DistanceSourceToDetector": "651", "DistanceSourceToPatient": "370"}),
+    ("magnified", {"EstimatedRadiographicMagnificationFactor": "1.8", **DISTANCES_EQUAL}),
+    ("magnified", {"SeriesDescription": "L CC MAG"}),
+    ("magnification_differs", {"EstimatedRadiographicMagnificationFactor": "1", **DISTANCES_120}),
+    ("spot_view", {"SeriesDescription": "L CC SPOT"}),
+    ("special_view", {"SeriesDescription": "L CC ROLLED MED"}),
+    ("special_view", {"SeriesDescription": "L CC TANGENTIAL"}),
+    ("implant_displaced", {"SeriesDescription": "L CC ID", "BreastImplantPresent": "YES"}),
+    ("implant", {"SeriesDescription": "LCC (IMPLANT)"}),
     ("special_view", view_of(TANGENTIAL)),
     ("special_view", view_of("399197002")),
     ("special_view", view_of("399161006")),
@@ -103,6 +130,9 @@ PLANTED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("view_words_differ", {"SeriesDescription": "MLO"}),
     ("side_words_differ", {"ProtocolName": "RCC"}),
     ("side_tags_differ", {"Laterality": "R"}),
+    ("side_tags_differ", {"ViewPosition": "RCC"}),
+    ("side_tag_unclear", {"ImageLaterality": "U", "Laterality": "L"}),
+    ("view_tag_unclear", {"ViewCodeSequence": [code("12345")]}),
 )
 """What of the header trips a code; every code of a header alone."""
 
@@ -151,6 +181,10 @@ def test_a_header_trips_its_code_and_no_other(file_of: FileOf, expected: str, ch
         {"SeriesDescription": "L CC", "ProtocolName": "Mammographic view", "ManufacturerModelName": "Senographe"},
         {"SourceImageSequence": [item(ReferencedSOPClassUID=f"{STORAGE}1.2.1")], "ContrastBolusAgent": ""},
         {"EstimatedRadiographicMagnificationFactor": "1.06", "Laterality": "L", "PatientSex": "O"},
+        {"EstimatedRadiographicMagnificationFactor": "1.0", **DISTANCES_EQUAL, "OrganExposed": "BREAST"},
+        {"DistanceSourceToDetector": "660", "DistanceSourceToPatient": "635", "BreastImplantPresent": "NO"},
+        {"SeriesDescription": "LCC no implant, Patient ID 17", "ProtocolName": "MLO/CC IMAGE, ACCESSION 5 ml"},
+        {"ViewPosition": "LCC", "AcquisitionDeviceProcessingDescription": "CC", "Laterality": "B"},
         view_of("442581004"),
     ],
 )

@@ -9,6 +9,7 @@ from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.identity import decide_side, decide_view
 from glam.intake import InputError
+from glam.pairing import choose_views
 
 SECRET = "SECRET"
 FileOf = Callable[..., bytes]
@@ -23,6 +24,10 @@ def item(**attributes: Any) -> Dataset:
 
 def code(value: str, scheme: str = "SCT", meaning: str = SECRET) -> Dataset:
     return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
+def urn(value: str) -> Dataset:
+    return item(URNCodeValue=value, CodeMeaning=SECRET)
 
 
 def meaning(words: str) -> Dataset:
@@ -65,6 +70,26 @@ CC, MLO, ML = "399162004", "399368009", "399260004"
             "CC",
             "functional groups",
         ),
+        (
+            NO_VIEW | {"ViewCodeSequence": [item(LongCodeValue=MLO, CodingSchemeDesignator="SCT")]},
+            "MLO",
+            "ViewCodeSequence",
+        ),
+        (NO_VIEW | {"ViewCodeSequence": [urn(f"http://snomed.info/id/{MLO}")]}, "MLO", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [urn(f"urn:oid:2.16.840.1.113883.6.96.{CC}")]}, "CC", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [code(MLO, "sct ")]}, "MLO", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [item(CodeValue=CC)]}, "CC", "ViewCodeSequence"),
+        (NO_VIEW | {"ViewCodeSequence": [meaning("oblique medial-lateral (MLO) view")]}, "MLO", "ViewCodeSequence"),
+        ({"ViewPosition": "LMLO"}, "MLO", "ViewPosition"),
+        ({"ViewPosition": "L CC"}, "CC", "ViewPosition"),
+        ({"ViewPosition": ["MLO", ""]}, "MLO", "ViewPosition"),
+        ({"ViewPosition": "CRANIOCAUDAL"}, "CC", "ViewPosition"),
+        (NO_VIEW | {"AcquisitionDeviceProcessingDescription": "CC"}, "CC", "AcquisitionDeviceProcessingDescription"),
+        (
+            NO_VIEW | {"AcquisitionDeviceProcessingDescription": "L MLO"},
+            "MLO",
+            "AcquisitionDeviceProcessingDescription",
+        ),
         (NO_VIEW | {"SeriesDescription": "L MLO"}, "MLO", "SeriesDescription"),
         (NO_VIEW | {"SeriesDescription": "Screening", "ProtocolName": "RCC"}, "CC", "ProtocolName"),
     ],
@@ -89,6 +114,16 @@ def test_the_view_comes_from_the_first_source_that_names_it(
             "AnatomicRegionModifierSequence",
         ),
         (NO_SIDE | {"SeriesDescription": "RIGHT CC"}, "R", "SeriesDescription"),
+        ({"ImageLaterality": "RIGHT"}, "R", "ImageLaterality"),
+        ({"ImageLaterality": "U", "Laterality": "R"}, "R", "Laterality"),
+        (NO_SIDE | {"Laterality": "B", "SeriesDescription": "R CC"}, "R", "SeriesDescription"),
+        ({"ImageLaterality": "U", "SeriesDescription": "R CC"}, "R", "SeriesDescription"),
+        (NO_SIDE | {"ViewPosition": "RCC"}, "R", "ViewPosition"),
+        (
+            NO_SIDE | {"AnatomicRegionSequence": [item(AnatomicRegionModifierSequence=[meaning("Right breast")])]},
+            "R",
+            "AnatomicRegionModifierSequence",
+        ),
     ],
 )
 def test_the_side_comes_from_the_image_before_its_series(
@@ -195,6 +230,100 @@ def test_an_image_of_no_single_breast_is_refused(file_of: FileOf, changes: dict[
     assert says in error.message
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ViewPosition": SECRET},
+        {"ViewPosition": ["CC", "MLO"]},
+        {"ViewPosition": "CCTV"},
+        NO_VIEW | {"ViewCodeSequence": [code("12345")]},
+        NO_VIEW | {"ViewCodeSequence": [code(CC), code(MLO)]},
+        NO_VIEW | {"ViewCodeSequence": [code("12345")], "SeriesDescription": "L CC"},
+    ],
+)
+def test_the_request_decides_where_the_header_cannot_say_which_view(file_of: FileOf, changes: dict[str, Any]) -> None:
+    error = error_of(file_of(**changes))
+    assert error.code == "unknown_view"
+    assert error.message.endswith("name the view in the request")
+    for asked in ("CC", "MLO"):
+        view = read_view(file_of(**changes), FrameConfig(), view=asked)
+        assert (view.view, view.provenance["view"]) == (asked, "request")
+        assert "view_tag_unclear" in codes_of(view)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"ImageLaterality": "U"}, "ImageLaterality names neither L nor R"),
+        ({"ImageLaterality": ["L", "R"]}, "ImageLaterality names neither L nor R"),
+        (NO_SIDE | {"Laterality": "B"}, "Laterality names both breasts"),
+        (NO_SIDE | {"SeriesDescription": "bilateral"}, "neither header nor file name says which breast this is"),
+        (NO_SIDE, "neither header nor file name says which breast this is"),
+    ],
+)
+def test_the_request_decides_where_the_header_names_no_single_side(
+    file_of: FileOf, changes: dict[str, Any], says: str
+) -> None:
+    error = error_of(file_of(**changes))
+    assert (error.code, error.message) == ("unknown_laterality", f"{says}: name the side, L or R, in the request")
+    for asked, side in (("L", "L"), ("right", "R")):
+        view = read_view(file_of(**changes), FrameConfig(), laterality=asked)
+        assert (view.laterality, view.provenance["laterality"]) == (side, "request")
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "refusal"),
+    [
+        ({"ViewPosition": "LMLO"}, {"view": "CC"}, "view_mismatch"),
+        ({"ViewPosition": "ML"}, {"view": "MLO"}, "view_mismatch"),
+        (NO_VIEW | {"AcquisitionDeviceProcessingDescription": "MLO"}, {"view": "CC"}, "view_mismatch"),
+        ({"ViewPosition": "CC", "ViewCodeSequence": [code("12345")]}, {"view": "MLO"}, "view_mismatch"),
+        ({"ImageLaterality": "LEFT"}, {"laterality": "R"}, "side_mismatch"),
+        ({"ImageLaterality": "U", "Laterality": "L"}, {"laterality": "R"}, "side_mismatch"),
+        ({"ImageLaterality": "B"}, {"laterality": "R"}, "unknown_laterality"),
+    ],
+)
+def test_the_request_never_overrides_a_header_that_says_otherwise(
+    file_of: FileOf, changes: dict[str, Any], given: dict[str, str], refusal: str
+) -> None:
+    assert error_of(file_of(**changes), **given).code == refusal
+
+
+def test_an_image_of_both_breasts_is_not_told_to_name_a_side(file_of: FileOf) -> None:
+    error = error_of(file_of(ImageLaterality="B"))
+    assert error.message == "ImageLaterality names both breasts: send an image of one breast"
+    assert read_view(file_of(ImageLaterality="L"), FrameConfig()).laterality == "L"
+
+
+def test_a_view_that_only_words_name_is_answered_as_what_the_request_says(file_of: FileOf) -> None:
+    data = file_of(**NO_VIEW, SeriesDescription="LXCCL")
+    error = error_of(data)
+    assert error.message.endswith("GLAM takes CC and MLO; name the view in the request if it is one of them")
+    view = read_view(data, FrameConfig(), view="CC")
+    assert (view.view, view.modifiers) == ("CC", ("exaggerated",))
+    assert codes_of(view) == ["special_view", "view_words_differ"]
+    assert error_of(file_of(ViewPosition="ML")).message.endswith("GLAM takes CC and MLO; send one of them")
+
+
+def test_a_tag_that_is_passed_over_is_told(file_of: FileOf) -> None:
+    view = read_view(file_of(ImageLaterality="U", Laterality="L", ViewCodeSequence=[code("12345")]), FrameConfig())
+    assert [found.message for found in view.findings] == [
+        "ViewCodeSequence names no single view that is known here: ViewPosition was followed",
+        "ImageLaterality names neither L nor R: Laterality was followed",
+    ]
+
+
+def test_a_placeholder_says_nothing(file_of: FileOf) -> None:
+    view = read_view(file_of(ViewPosition="NONE", ImageLaterality="UNKNOWN", SeriesDescription="R MLO"), FrameConfig())
+    assert (view.view, view.laterality, view.findings) == ("MLO", "R", ())
+
+
+def test_a_processing_that_mentions_a_view_is_a_description(file_of: FileOf) -> None:
+    said = {"AcquisitionDeviceProcessingDescription": "MLO algorithm"}
+    assert codes_of(read_view(file_of(**said), FrameConfig())) == ["view_words_differ"]
+    assert read_view(file_of(**NO_VIEW, **said), FrameConfig()).view == "MLO"
+
+
 @pytest.mark.parametrize("view", ["XYZ", SECRET, "ML"])
 def test_a_request_that_names_no_view_of_ours_is_refused(file_of: FileOf, view: str) -> None:
     assert error_of(file_of(**NO_VIEW), view=view).code == "unknown_view"
@@ -216,6 +345,11 @@ def test_a_picture_without_a_header_is_decided_by_request_and_name() -> None:
             (0.08, 0.16),
             "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor",
         ),
+        (
+            {"DistanceSourceToDetector": "650", "DistanceSourceToPatient": "325"},
+            (0.05, 0.1),
+            "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)",
+        ),
         ({"EstimatedRadiographicMagnificationFactor": "1"}, (0.1, 0.2), "ImagerPixelSpacing"),
         ({"EstimatedRadiographicMagnificationFactor": "0.5"}, (0.1, 0.2), "ImagerPixelSpacing"),
         ({"ImagerPixelSpacing": None, "PixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4), "PixelSpacing"),
@@ -225,6 +359,14 @@ def test_a_picture_without_a_header_is_decided_by_request_and_name() -> None:
             "NominalScannedPixelSpacing",
         ),
         ({"ImagerPixelSpacing": ["0", "0"]}, None, "none"),
+        (
+            {
+                "ImagerPixelSpacing": None,
+                "SharedFunctionalGroupsSequence": [item(PixelMeasuresSequence=[item(PixelSpacing=["0.1", "0.1"])])],
+            },
+            (0.1, 0.1),
+            "PixelSpacing",
+        ),
     ],
 )
 def test_the_spacing_is_that_within_the_breast(
@@ -247,3 +389,20 @@ def test_modifiers_are_kept_by_name_each_once(file_of: FileOf) -> None:
     nested.ViewModifierCodeSequence = [code("399055006"), code("R-102D6", "SRT")]
     data = file_of(ViewCodeSequence=[nested], ViewModifierCodeSequence=[code("399055006")])
     assert read_view(data, FrameConfig()).modifiers == ("spot compression", "magnification")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"SeriesDescription": "L CC spot"},
+        {"ProtocolName": "SPOT"},
+        {"ViewPosition": "LSCC"},
+        {"ViewCodeSequence": [code(CC)], "SeriesDescription": "L CC SPOT"},
+    ],
+)
+def test_a_modifier_in_words_is_told_as_a_coded_one_and_the_plain_view_is_preferred(
+    file_of: FileOf, changes: dict[str, Any]
+) -> None:
+    spot, plain = read_view(file_of(**changes), FrameConfig()), read_view(file_of(), FrameConfig())
+    assert (spot.modifiers, codes_of(spot)) == (("spot compression",), ["spot_view"])
+    assert choose_views([spot, plain]).cc is plain

@@ -1,0 +1,235 @@
+"""Text is text: what a header says is decoded by its character set, and half a character is never a letter."""
+
+from collections.abc import Callable
+from io import BytesIO
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+from pydicom.uid import ImplicitVRLittleEndian
+
+from glam import header
+from glam.charset import codec_of, decoded, folded
+from glam.config import FrameConfig
+from glam.dicom import read_view
+from glam.identity import decide_side, decide_view
+from glam.intake import InputError
+from glam.spoken import side_of, spoken
+
+FileOf = Callable[..., bytes]
+LEFT, RIGHT = "\u5de6", "\u53f3"
+SO = "\u30bd"
+"""A letter of Japanese whose second byte in Shift JIS is a backslash."""
+DENT = "\u935b"
+"""A character whose bytes in JIS X 0208 are the letters CC."""
+
+
+def raw(keyword: str, value: bytes, vr: str | None = None) -> RawDataElement:
+    """An attribute of bytes that pydicom would not write."""
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    padded = value + b" " * (len(value) % 2)
+    return RawDataElement(BaseTag(tag), vr or dictionary_VR(tag), len(padded), padded, 0, False, True)
+
+
+def file_with(data: bytes, declared: str, described: bytes, *, implicit: bool = False) -> bytes:
+    """A file without a view but in its description, the bytes of it as they are."""
+    padded = described + b" " * (len(described) % 2)
+    dataset = dcmread(BytesIO(data))
+    del dataset.ViewPosition
+    dataset.SeriesDescription = "?" * len(padded)
+    dataset.SpecificCharacterSet = declared.split("\\")
+    if implicit:
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    stream = BytesIO()
+    dataset.save_as(stream, implicit_vr=implicit, little_endian=True)
+    return stream.getvalue().replace(b"?" * len(padded), padded)
+
+
+@pytest.mark.parametrize(
+    ("value", "declared", "text"),
+    [
+        (b"L CC", "", "L CC"),
+        (f"{LEFT} CC".encode(), "ISO_IR 192", f"{LEFT} CC"),
+        (f"{LEFT} CC".encode(), "ISO IR 192", f"{LEFT} CC"),
+        (f"{LEFT} CC".encode(), "utf-8", f"{LEFT} CC"),
+        (f"{LEFT} CC".encode(), "", f"{LEFT} CC"),
+        (f"{LEFT} CC".encode("gb18030"), "GB18030", f"{LEFT} CC"),
+        (f"{LEFT} CC".encode("gbk"), "GBK", f"{LEFT} CC"),
+        (f"{LEFT}{SO}CC".encode("cp932"), "ISO_IR 13", f"{LEFT}{SO}CC"),
+        (b"\x1b$B:8\x1b(B CC", "\\ISO 2022 IR 87", f"{LEFT} CC"),
+        (b"\x1b$B:8\x1b(J CC", "ISO 2022 IR 13\\ISO 2022 IR 87", f"{LEFT} CC"),
+        (b"\x1b$@:8\x1b(B CC", "", f"{LEFT} CC"),
+        (b"\x1b$BCC\x1b(B", "\\ISO 2022 IR 87", DENT),
+        (b"\x1b$BCC\x1b(B", "ISO_IR 100", DENT),
+        (b"\x1b$BCC CC", "\\ISO 2022 IR 87", f"{DENT} {DENT}"),
+        (b"\x1b$(D0!\x1b(B CC", "\\ISO 2022 IR 87\\ISO 2022 IR 159", "\u4e02 CC"),
+        (b"\x1b$)C\xc1\xc2 CC", "\\ISO 2022 IR 149", "\uc88c CC"),
+        (b"\x1b$)A\xd7\xf3 CC", "\\ISO 2022 IR 58", f"{LEFT} CC"),
+        (b"\xbc\x1b)I\xbf\x1b-F\xe1", "ISO 2022 IR 13", "\uff7c\uff7f\u03b1"),
+        (b"Cr\xe2nio", "ISO_IR 100", "Cr\u00e2nio"),
+        (b"\xb3\xbf", "ISO_IR 101", "\u0142\u017c"),
+        (b"\xbb\xd5\xd2", "ISO_IR 144", "\u041b\u0435\u0432"),
+        (b"\xe1", "ISO_IR 126", "\u03b1"),
+        (b"\xa4", "ISO_IR 203", "\u20ac"),
+    ],
+)
+def test_bytes_are_decoded_by_the_set_that_is_declared_or_switched_to(value: bytes, declared: str, text: str) -> None:
+    assert decoded(value, declared) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "declared"),
+    [
+        (b"\x83L", ""),
+        (b"\x83C\x83C", ""),
+        (b"\x83\\CC", ""),
+        (b"\xb1\x83\\CC", ""),
+        (b"\x83\\CC", "ISO_IR 100"),
+        (b"\x83\\CC", "NO SUCH SET"),
+        (b"\xff\xfeL", "ISO_IR 192"),
+        (b"\x1b$BC\x1b(B\x83L", ""),
+        (b"\x1b$BLCC", ""),
+        (b"\x1b$B\xe9CC", ""),
+        (b"\x1b(ILCC", ""),
+        (b"\x1bLCC", ""),
+        (b"\x1b%/ALCC", ""),
+        ("左ソ".encode("cp932") + b"CC", ""),
+    ],
+)
+def test_half_a_character_is_never_a_letter_of_a_view_or_a_side(value: bytes, declared: str) -> None:
+    text = decoded(value, declared)
+    for part in text.split("\\"):
+        assert (spoken(part).views, side_of(part)) == (frozenset(), frozenset())
+
+
+def test_bytes_without_a_meaning_stay_distinct() -> None:
+    assert decoded(b"A\x83B", "") != decoded(b"A\x84B", "") != decoded(b"A\x84C", "")
+
+
+@pytest.mark.parametrize(
+    ("term", "codec"),
+    [
+        ("ISO_IR 100", "latin_1"),
+        ("ISO-IR-100", "latin_1"),
+        ("iso2022ir100", "latin_1"),
+        ("ISO_2022_IR_6", "ascii"),
+        ("ISO 2022 GBK", "gb18030"),
+        ("ISO 2022 58", "gb18030"),
+        ("ISO-8859-15", "iso8859_15"),
+        ("ISO-8859-99", "ascii"),
+        ("windows-1252", "cp1252"),
+        ("SHIFT_JIS", "cp932"),
+        ("hex", "ascii"),
+        ("utf-16", "ascii"),
+        ("", "ascii"),
+    ],
+)
+def test_a_misspelled_character_set_is_understood_or_taken_for_ascii(term: str, codec: str) -> None:
+    assert codec_of(term) == codec
+
+
+def test_folding_makes_wide_letters_usual_and_nothing_else_a_letter() -> None:
+    assert folded("\uff2c\uff23\uff23 \uff2d\uff2c\uff2f") == "LCC MLO"
+    assert folded("m\u00e9dio-lat\u00e9rale") == "MEDIO-LATERALE"
+    assert folded("\u00c7\u00c7") == "\u00c7\u00c7"
+    assert folded("100 \u33c4").split() == ["100"]
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(
+    ("declared", "described"),
+    [
+        ("\\ISO 2022 IR 87", b"\x1b$B:8\x1b(BMLO"),
+        ("ISO_IR 192", f"{LEFT}\uff2d\uff2c\uff2f".encode()),
+        ("GB18030", f"{LEFT}MLO".encode("gb18030")),
+        ("ISO_IR 13", f"{SO}{LEFT} MLO".encode("cp932")),
+        ("ISO_IR 13", f"{LEFT}MLO".encode("cp932")),
+        ("ISO_IR 100", "oblique m\u00e9dio-lat\u00e9rale gauche".encode("latin_1")),
+        ("", "oblique m\u00e9dio-lat\u00e9rale gauche".encode()),
+    ],
+)
+def test_view_and_side_are_found_in_decoded_descriptions(
+    file_of: FileOf, declared: str, described: bytes, implicit: bool
+) -> None:
+    view = read_view(file_with(file_of(), declared, described, implicit=implicit), FrameConfig())
+    assert (view.view, view.laterality, view.findings) == ("MLO", "L", ())
+    opposite = described.replace(b":8", b"1&").replace(LEFT.encode(), RIGHT.encode())
+    if opposite != described:
+        found = read_view(file_with(file_of(), declared, opposite, implicit=implicit), FrameConfig()).findings
+        assert [finding.code for finding in found] == ["side_words_differ"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "described"),
+    [
+        ("\\ISO 2022 IR 87", b"\x1b$BCCCC\x1b(B"),
+        ("", b"\x83\\CC"),
+        ("ISO 2022 IR 6\\ISO 2022 IR 87", b"\x1b$B\\CCC\x1b(B"),
+    ],
+)
+def test_a_description_of_other_letters_names_no_view_and_the_request_does(
+    file_of: FileOf, declared: str, described: bytes
+) -> None:
+    data = file_with(file_of(), declared, described)
+    with pytest.raises(InputError) as caught:
+        read_view(data, FrameConfig())
+    assert caught.value.code == "unknown_view"
+    assert "name the view in the request" in caught.value.message
+    assert read_view(data, FrameConfig(), view="CC").view == "CC"
+
+
+def test_an_item_has_the_character_set_around_it_unless_it_has_its_own() -> None:
+    around, inner, other = Dataset(), Dataset(), Dataset()
+    around["SpecificCharacterSet"] = raw("SpecificCharacterSet", b"GB18030")
+    inner["CodeMeaning"] = raw("CodeMeaning", LEFT.encode("gb18030"))
+    other["CodeMeaning"] = raw("CodeMeaning", LEFT.encode("cp932"))
+    other["SpecificCharacterSet"] = raw("SpecificCharacterSet", b"ISO_IR 13")
+    around.AnatomicRegionSequence = [inner, other]
+    assert [header.text(item, "CodeMeaning") for item in header.items(around, "AnatomicRegionSequence")] == [LEFT, LEFT]
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_an_item_of_an_item_inherits_in_a_file_too(file_of: FileOf, undefined: bool) -> None:
+    said = f"{SO}{RIGHT}".encode("cp932")
+    region, modifier = Dataset(), Dataset()
+    modifier.CodeMeaning = "?" * len(said)
+    region.AnatomicRegionModifierSequence = [modifier]
+    dataset = dcmread(BytesIO(file_of()))
+    dataset.SpecificCharacterSet = "ISO_IR 13"
+    dataset.AnatomicRegionSequence = [region]
+    dataset["AnatomicRegionSequence"].is_undefined_length = undefined
+    stream = BytesIO()
+    dataset.save_as(stream)
+    read = dcmread(BytesIO(stream.getvalue().replace(b"?" * len(said), said)))
+    (item,) = header.items(read, "AnatomicRegionSequence")
+    (found,) = header.items(item, "AnatomicRegionModifierSequence")
+    assert header.text(found, "CodeMeaning") == f"{SO}{RIGHT}"
+
+
+@pytest.mark.parametrize("vr", ["CS", "LO", "UN", "SH"])
+def test_the_dictionary_says_which_attributes_are_text(vr: str) -> None:
+    dataset = Dataset()
+    dataset["SpecificCharacterSet"] = raw("SpecificCharacterSet", b"GB18030")
+    dataset["SeriesDescription"] = raw("SeriesDescription", LEFT.encode("gb18030"), vr)
+    dataset["ViewPosition"] = raw("ViewPosition", LEFT.encode("gb18030"), vr)
+    assert header.text(dataset, "SeriesDescription") == LEFT
+    assert header.text(dataset, "ViewPosition") != LEFT
+
+
+@pytest.mark.parametrize(
+    ("view", "side", "expected"),
+    [
+        (b"cc", b"l", ("CC", "L")),
+        (b"Cranio-caudal", b"Rechts ", ("CC", "R")),
+        (b"MLO\\", b"\\R", ("MLO", "R")),
+        (b"CC\\cc\0", b"L\0", ("CC", "L")),
+        (b" MLO ", b"left", ("MLO", "L")),
+    ],
+)
+def test_a_code_string_counts_in_any_case_and_padding(view: bytes, side: bytes, expected: tuple[str, str]) -> None:
+    dataset = Dataset()
+    dataset["ViewPosition"], dataset["ImageLaterality"] = raw("ViewPosition", view), raw("ImageLaterality", side)
+    assert (decide_view(dataset, None).value, decide_side(dataset, None).value) == expected
