@@ -6,6 +6,7 @@ damaged, and not every decoder survives one.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 
-from glam.codestream import Bytes, check_run_lengths
+from glam.codestream import Bytes, Codestream, check_run_lengths, run_lengths
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from glam.pixels import Layout
 
 
 class Codec(NamedTuple):
@@ -48,7 +49,10 @@ CODECS: Mapping[str, Codec] = {
     uid.HTJ2KLosslessRPCL: _HTJ2K,
     uid.HTJ2K: _HTJ2K,
 }
+ENCAPSULATED_NATIVE = "1.2.840.10008.1.2.1.98"
+"""Uncompressed values in fragments. PS3.5 A.4.11."""
 NATIVE = (
+    ENCAPSULATED_NATIVE,
     uid.ImplicitVRLittleEndian,
     uid.ExplicitVRLittleEndian,
     uid.ExplicitVRBigEndian,
@@ -71,14 +75,35 @@ def decoder_of(syntax: str) -> str | None:
     return next((name for name in codec.plugins if name in installed), None)
 
 
-def decode_frame(dataset: "Dataset", stream: Bytes, syntax: str, decoder: str) -> NDArray[Any]:
-    """Return the samples of a compressed frame, flat, each in 8 or 16 bits; ValueError where it is damaged."""
+def decode_frame(frame: Codestream | Bytes, layout: "Layout", syntax: str, decoder: str) -> NDArray[Any]:
+    """Return the samples of a compressed frame, flat, each in 8 or 16 bits; ValueError where it is damaged or cut.
+
+    A frame of run lengths comes as its bytes; `layout` is the header's.
+    """
+    decode = partial(_decoded, layout=layout, syntax=syntax, decoder=decoder)
+    for attempt in frame.attempts if isinstance(frame, Codestream) else run_lengths(bytes(frame)):
+        samples = _tried(decode, attempt.stream)
+        if samples is None or (attempt.refused is not None and _tried(decode, attempt.refused) is not None):
+            continue
+        same = samples if attempt.same is None else _tried(decode, attempt.same)
+        if same is not None and np.array_equal(samples, same):
+            return samples
+    raise ValueError("the codestream is damaged, or ends before its image does")
+
+
+def _tried(decode: Callable[[Bytes], NDArray[Any]], stream: Bytes) -> NDArray[Any] | None:
+    try:
+        return decode(stream)
+    except ValueError:
+        return None
+
+
+def _decoded(stream: Bytes, *, layout: "Layout", syntax: str, decoder: str) -> NDArray[Any]:
     library, _, codec = decoder.partition(" ")
     if library != "imagecodecs":
-        return _with_pydicom(dataset, syntax, decoder)
+        return _with_pydicom(stream, layout, syntax, decoder)
     if codec == "dicomrle":
-        samples = np.empty(int(dataset.Rows) * int(dataset.Columns), f"<u{int(dataset.BitsAllocated) // 8}")
-        return _run_lengths(stream, samples)
+        return _run_lengths(stream, np.empty(layout.rows * layout.cols, f"<u{layout.allocated // 8}"))
     import imagecodecs
 
     return _checked(getattr(imagecodecs, f"{codec}_decode"), stream).ravel()
@@ -103,12 +128,16 @@ def _checked(decode: Callable[..., Any], stream: Bytes, **options: object) -> An
         raise ValueError(str(error)) from None
 
 
-def _with_pydicom(dataset: "Dataset", syntax: str, plugin: str) -> NDArray[Any]:
+def _with_pydicom(stream: Bytes, layout: "Layout", syntax: str, plugin: str) -> NDArray[Any]:
+    from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
 
+    header: dict[str, Any] = {"rows": layout.rows, "columns": layout.cols, "bits_allocated": layout.allocated}
+    header |= {"bits_stored": layout.bits, "pixel_representation": int(layout.signed), "samples_per_pixel": 1}
+    header |= {"number_of_frames": 1, "photometric_interpretation": "MONOCHROME2", "pixel_keyword": "PixelData"}
     try:
-        buffer, _ = get_decoder(syntax).as_buffer(dataset, decoding_plugin=plugin)
+        buffer, _ = get_decoder(syntax).as_buffer(encapsulate([bytes(stream)]), decoding_plugin=plugin, **header)
     except RuntimeError as error:
         raise ValueError(str(error)) from None
-    itemsize = len(buffer) // (int(dataset.Rows) * int(dataset.Columns))
+    itemsize = len(buffer) // (layout.rows * layout.cols)
     return np.frombuffer(buffer, f"<u{itemsize}" if itemsize in (1, 2) else "<u2")

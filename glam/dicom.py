@@ -119,7 +119,12 @@ def _read(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> Vi
 
 
 def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+    is_image = "PixelData" in dataset
+    if not is_image and not header.text(dataset, "Modality"):  # it ends before it says what it is
+        raise input_error("no_pixel_data")
     kind = kind_of(dataset)
+    if not is_image:
+        raise input_error("no_pixel_data")
     view_decision = decide_view(dataset, asked.view, file_name=file_name)
     side_decision = decide_side(dataset, asked.laterality, file_name=file_name)
     shown = show_pixels(dataset, voi)
@@ -132,6 +137,7 @@ def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -
     }
     preamble = () if has_preamble(dataset) else (finding("no_preamble"),)
     decided = (*kind_findings(dataset, kind), *view_decision.findings, *side_decision.findings)
+    told = {found.code for found in decided}
     return View(
         pixels=shown.pixels,
         view=cast(ViewName, view_decision.value),
@@ -139,7 +145,7 @@ def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -
         spacing_mm=spacing.mm,
         orientation=header.orientation_of(dataset),
         provenance=provenance,
-        findings=(*decided, *preamble, *spacing.findings, *map(finding, shown.odd)),
+        findings=(*decided, *preamble, *spacing.findings, *(finding(code) for code in shown.odd if code not in told)),
         is_mg=kind.is_mg,
         synthetic=kind.synthetic,
         partial=kind.partial,

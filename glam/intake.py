@@ -98,6 +98,9 @@ CODES: Mapping[str, Code] = {
     "spacing_differs": _warning("the pixel spacing that was asked for is not that of {followed}, which was followed"),
     "no_spacing": _info("the header gives no pixel spacing: nothing here is in millimetres"),
     "no_preamble": _warning("the file lacks the preamble of a DICOM file: it was read as a bare data set"),
+    "syntax_differs": _warning(
+        "the header names another transfer syntax than the pixels have: they were read as what they are"
+    ),
     "polarity_tags_differ": _warning(
         "PhotometricInterpretation and PresentationLUTShape differ on what is dark: the former was followed"
     ),

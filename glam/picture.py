@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.intake import HeaderError, InputError, input_error
-from glam.parse import MAX_BYTES, Source, opened
+from glam.parse import MAX_BYTES, PREAMBLE_BYTES, PREFIX, Source, has_prefix, opened
 from glam.pixels import MAX_PIXELS, MAX_SIDE, Layout, Shown
 
 if TYPE_CHECKING:
@@ -38,11 +38,16 @@ class Stored(NamedTuple):
 
 
 def picture_format(source: Source) -> str | None:
-    """Return PNG, JPEG or TIFF by the first bytes; None: it is none of them. A stream is left where it was."""
+    """Return PNG, JPEG or TIFF by the first bytes; None: it is DICOM, or none of them. A stream is left where it was.
+
+    A file may be both, TIFF in the preamble that DICOM leaves free: it is DICOM then, which has the header.
+    """
     with opened(source) as stream:
         start = stream.tell()
-        beginning = stream.read(max(map(len, STARTS)))
+        beginning = stream.read(PREAMBLE_BYTES + len(PREFIX))
         stream.seek(start)
+    if has_prefix(beginning):
+        return None
     return next((name for first, name in STARTS.items() if beginning.startswith(first)), None)
 
 

@@ -11,6 +11,7 @@ from glam.intake import HeaderError, input_error
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from glam.codestream import Bytes, Codestream
     from glam.config import VoiPolicy
     from glam.tone import Tone
 
@@ -42,6 +43,8 @@ class Stored(NamedTuple):
     syntax: str
     decoder: str
     """What decoded it."""
+    odd: tuple[str, ...] = ()
+    """Codes of what is odd about the pixel data."""
 
 
 class Shown(NamedTuple):
@@ -61,7 +64,7 @@ def show_pixels(dataset: "Dataset", voi: "VoiPolicy") -> Shown:
     del dataset.PixelData  # an array over it keeps it as long as it is needed
     tone = toned(dataset, stored.values, stored.layout, voi)
     provenance = {"voi": tone.voi, "transfer_syntax": _name(stored.syntax), "decoder": stored.decoder}
-    return Shown(tone.pixels, provenance, tone.odd)
+    return Shown(tone.pixels, provenance, (*stored.odd, *tone.odd))
 
 
 def toned(dataset: "Dataset", stored: NDArray[Any], layout: Layout, voi: "VoiPolicy") -> "Tone":
@@ -76,12 +79,25 @@ def toned(dataset: "Dataset", stored: NDArray[Any], layout: Layout, voi: "VoiPol
 
 def stored_pixels(dataset: "Dataset") -> Stored:
     """Decode; an InputError where there are no pixels, where nothing here decodes them, and where they are damaged."""
-    layout = layout_of(dataset)
-    syntax = _syntax_of(dataset)
-    decoder = _decoder_of(syntax)
-    if decoder == "native":
-        return Stored(_native(dataset, layout, syntax), layout, syntax, decoder)
-    return Stored(*_decoded(dataset, layout, syntax, decoder), syntax, decoder)
+    from pydicom.uid import ExplicitVRBigEndian
+
+    from glam.codestream import Codestream
+    from glam.decoders import CODECS, NATIVE
+    from glam.syntax import image_data, label_of
+
+    layout, label = layout_of(dataset), label_of(dataset)
+    if label not in NATIVE and label not in CODECS and label:
+        _decoder_of(label)  # names it
+    image = image_data(dataset, layout)
+    decoder = _decoder_of(image.syntax)
+    odd = ["syntax_differs"] if image.differs else []
+    if decoder == "native" and not isinstance(image.data, Codestream):
+        swapped = image.syntax == ExplicitVRBigEndian and (layout.allocated == 16 or dataset["PixelData"].VR == "OW")
+        return Stored(_native(image.data, layout, swapped=swapped), layout, image.syntax, decoder, tuple(odd))
+    values, layout = _decoded(image.data, layout, image.syntax, decoder)
+    if isinstance(image.data, Codestream) and image.data.is_lossy:
+        odd.append("lossy")
+    return Stored(values, layout, image.syntax, decoder, tuple(odd))
 
 
 def layout_of(dataset: "Dataset") -> Layout:
@@ -115,22 +131,6 @@ def _whole(dataset: "Dataset", keyword: str, allowed: range, *, absent: int | No
     return int(found)
 
 
-def _syntax_of(dataset: "Dataset") -> str:
-    """Return the transfer syntax: the file's word, else how the header turned out to be written."""
-    from pydicom import Dataset, uid
-
-    named = header.text(getattr(dataset, "file_meta", Dataset()), "TransferSyntaxUID")
-    if named:
-        return named
-    element = dataset.get_item("PixelData")
-    if getattr(element, "is_undefined_length", False):
-        raise HeaderError("TransferSyntaxUID", "it is missing, and the pixels are compressed")
-    implicit, little = dataset.original_encoding
-    if not little:
-        return uid.ExplicitVRBigEndian
-    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
-
-
 def _name(syntax: str) -> str:
     from pydicom.uid import UID
 
@@ -152,47 +152,37 @@ def _decoder_of(syntax: str) -> str:
     return decoder
 
 
-def _native(dataset: "Dataset", layout: Layout, syntax: str) -> NDArray[Any]:
-    """Return the (rows, cols) bit patterns of uncompressed pixel data, without a copy where they are little endian."""
-    from pydicom.uid import ExplicitVRBigEndian
+def _native(data: "Bytes", layout: Layout, *, swapped: bool) -> NDArray[Any]:
+    """Return the (rows, cols) bit patterns of uncompressed pixel data, without a copy where they are little endian.
 
+    Bytes that are swapped in their words are so for values of 8 bits, too: PS3.5 8.1.1 and A.3.
+    """
     count = layout.rows * layout.cols
-    try:
-        element = dataset["PixelData"]
-    except header.broken_errors():
-        raise input_error("truncated") from None
-    data = element.value
-    if element.is_undefined_length:
-        raise HeaderError("TransferSyntaxUID", "it says uncompressed, and the pixels are encapsulated")
-    if not isinstance(data, bytes) or len(data) < count * layout.allocated // 8:
+    if len(data) < count * layout.allocated // 8:
         raise input_error("truncated")
-    if syntax == ExplicitVRBigEndian and (layout.allocated == 16 or element.VR == "OW"):
-        # 8-bit values lie in swapped words: PS3.5 8.1.1 and A.3
-        data = np.frombuffer(data, np.uint16, len(data) // 2).byteswap()
-        return data.view(f"u{layout.allocated // 8}")[:count].reshape(layout.rows, layout.cols)
+    if swapped:
+        data = np.frombuffer(data, np.uint16, len(data) // 2).byteswap().data
     return np.frombuffer(data, f"<u{layout.allocated // 8}", count).reshape(layout.rows, layout.cols)
 
 
-def _decoded(dataset: "Dataset", layout: Layout, syntax: str, decoder: str) -> tuple[NDArray[Any], Layout]:
+def _decoded(image: "Codestream | Bytes", layout: Layout, syntax: str, decoder: str) -> tuple[NDArray[Any], Layout]:
     """Return the (rows, cols) bit patterns of compressed pixel data, and how values lie in them."""
-    from glam.codestream import joined_fragments, size_of
+    from glam.codestream import Codestream
     from glam.decoders import decode_frame
 
-    try:
-        stream = joined_fragments(dataset.PixelData)
-        size = size_of(syntax, stream)
-    except header.broken_errors():
-        raise input_error("truncated") from None
-    if size and size.samples != 1:
+    stream = image if isinstance(image, Codestream) else None
+    if stream and stream.samples != 1:
         raise input_error("not_monochrome")
-    if size and ((size.rows, size.cols) != (layout.rows, layout.cols) or size.bits > 16):
+    if stream and ((stream.rows, stream.cols) != (layout.rows, layout.cols) or stream.bits > 16):
         raise HeaderError("Rows, Columns or BitsStored", "the compressed image has another size or more than 16 bits")
     try:
-        stored = decode_frame(dataset, stream, syntax, decoder)
-        stored = stored.view(f"u{stored.dtype.itemsize}").reshape(layout.rows, layout.cols)
-    except header.broken_errors():
+        samples = decode_frame(image, layout, syntax, decoder)
+    except ValueError:
         raise input_error("truncated") from None
-    if size:  # a codestream's samples fill the low bits, whatever the header says; a sign is at the lower of the two
-        bits = min(size.bits, layout.bits) if layout.signed else size.bits
+    if samples.size != layout.rows * layout.cols:
+        raise input_error("truncated")
+    stored = samples.view(f"u{samples.dtype.itemsize}").reshape(layout.rows, layout.cols)
+    if stream:  # its samples fill the low bits, whatever the header says; a sign is at the lower of the two
+        bits = min(stream.bits, layout.bits) if layout.signed else stream.bits
         layout = layout._replace(allocated=8 * stored.dtype.itemsize, bits=bits, high_bit=bits - 1)
     return stored, layout

@@ -123,11 +123,6 @@ def test_a_syntax_in_no_table_is_not_quoted() -> None:
     assert "99999" not in error.message
 
 
-def test_fragments_in_an_uncompressed_file_are_a_wrong_syntax() -> None:
-    data = file_of(None, uid.JPEG2000Lossless).replace(b"1.2.840.10008.1.2.4.90", b"1.2.840.10008.1.2.1\0\0\0")
-    assert error_of(data).code == "bad_value"
-
-
 def test_the_size_is_checked_before_anything_is_decoded() -> None:
     data = file_of(None, Rows=65000, Columns=65000)
     read_view(file_of(), FrameConfig())  # what is imported on the way
