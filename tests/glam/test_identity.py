@@ -9,7 +9,7 @@ from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.identity import decide_side, decide_view
 from glam.intake import InputError
-from glam.pairing import choose_views
+from glam.pair import choose_views
 
 SECRET = "SECRET"
 FileOf = Callable[..., bytes]
