@@ -98,7 +98,8 @@ def joined_fragments(data: Bytes) -> Frame:
         length = int.from_bytes(view[place + 4 : place + 8], "little")
         fragments.append(view[place + 8 : place + 8 + length])
         place += 8 + length
-    has_table = bool(fragments) and fragments[0][:4] in (b"", bytes(4))  # of one frame: its offset is 0
+    first = fragments[0] if fragments else b""
+    has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # of one frame: its offset is 0
     frame = b"".join(fragments[has_table:])
     if not frame:
         raise ValueError("the encapsulated pixel data is empty")

@@ -126,11 +126,16 @@ def _begins_a_dataset(beginning: bytes) -> bool:
 
 def _file_meta(stream: _Stream) -> "FileMetaDataset":
     from pydicom.filereader import (
+        _read_command_set_elements,  # pyright: ignore[reportPrivateUsage]
         _read_file_meta_info,  # pyright: ignore[reportPrivateUsage]  # the public one opens a path
     )
 
     try:
         meta = _read_file_meta_info(stream)
+        if (
+            stream.getvalue()[stream.tell() : stream.tell() + 2] == b"\0\0"
+        ):  # the message that brought the file; not needed
+            _read_command_set_elements(stream)
     except _parser_errors():
         raise input_error("truncated") from None
     _check_whole(meta, stream, to_end=False)

@@ -35,9 +35,8 @@ def image_data(dataset: "Dataset", layout: "Layout") -> ImageData:
     element = dataset["PixelData"]
     data, num_bytes = memoryview(element.value or b""), layout.rows * layout.cols * layout.allocated // 8
     is_named_native = label in NATIVE or not label
-    in_fragments = element.is_undefined_length or (
-        data[:4] == ITEM and not (is_named_native and len(data) == num_bytes)
-    )
+    is_values = is_named_native and not element.is_undefined_length and len(data) == num_bytes
+    in_fragments = data[:4] == ITEM and not is_values  # which may begin with any bytes
     if is_named_native and not in_fragments:
         swapped = label in NATIVE and (label == uid.ExplicitVRBigEndian) != (written == uid.ExplicitVRBigEndian)
         return ImageData(written if swapped else label or written, data, swapped)

@@ -161,8 +161,9 @@ def test_fragments_are_joined_as_far_as_they_are_there() -> None:
 
 
 def test_an_offset_table_may_be_missing_and_a_fragment_may_have_an_odd_length() -> None:
-    assert joined_fragments(item(b"\1\2") + item(b"\3\4")).data == b"\1\2\3\4"
-    assert joined_fragments(item(bytes(4)) + item(b"\1\2\3") + item(b"\4")).data == b"\1\2\3\4"
+    assert joined_fragments(item(b"\1\2\3\4\5\6") + item(b"\7")).data == b"\1\2\3\4\5\6\7"
+    for table in (bytes(4), struct.pack("<I", 77), struct.pack("<III", 0, 100, 200)):  # right, wrong, of each fragment
+        assert joined_fragments(item(table) + item(b"\1\2\3") + item(b"\4")).data == b"\1\2\3\4"
     assert joined_fragments(TABLE + item(b"\1\2\3", b"\0") + item(b"\4", b"\0")).data == b"\1\2\3\4"
 
 

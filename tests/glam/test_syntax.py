@@ -8,10 +8,10 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import uid
+from pydicom import Dataset, uid
 from pydicom.encaps import encapsulate
 
-from bench.samples import ENCODERS, breast_values, file_of
+from bench.samples import ENCODERS, breast_values, encoded, file_of, mammogram
 from glam.config import FrameConfig
 from glam.dicom import View, read_view
 from glam.intake import InputError
@@ -145,6 +145,43 @@ def test_a_codestream_without_fragments_around_it_is_read() -> None:
     stream = ENCODERS[uid.JPEGLosslessSV1](pixels, 12)
     bare = relabelled(file_of(pixels, PixelData=stream), uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1)
     np.testing.assert_array_equal(view_of(bare).pixels, view_of(data).pixels)
+
+
+def test_values_of_undefined_length_are_read_as_far_as_they_go() -> None:
+    data = file_of()
+    place = data.index(b"\xe0\x7f\x10\0OW") + 8
+    undefined = data[:place] + b"\xff" * 4 + data[place + 4 :] + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    np.testing.assert_array_equal(view_of(undefined).pixels, view_of(data).pixels)
+    assert error_of(undefined[:-20]).code == "truncated"
+
+
+@pytest.mark.parametrize("vr", [b"OB", b"UN", b"US"])
+def test_the_vr_of_the_pixels_does_not_matter(vr: bytes) -> None:
+    data = file_of()
+    place = data.index(b"\xe0\x7f\x10\0OW")
+    length = data[place + 6 : place + 12] if vr != b"US" else data[place + 8 : place + 10]
+    written = data[: place + 4] + vr + length + data[place + 12 :]
+    np.testing.assert_array_equal(view_of(written).pixels, view_of(data).pixels)
+
+
+def test_the_command_set_of_a_message_before_the_data_set_is_passed_over() -> None:
+    data = file_of()
+    start = 144 + struct.unpack_from("<I", data, 140)[0]
+    command = struct.pack("<HHII", 0, 0, 4, 10) + struct.pack("<HHIH", 0, 0x100, 2, 1)
+    np.testing.assert_array_equal(view_of(data[:start] + command + data[start:]).pixels, view_of(data).pixels)
+
+
+def test_an_icon_with_fragments_of_its_own_is_not_taken_for_the_image() -> None:
+    icon = Dataset()
+    icon.Rows = icon.Columns = 8
+    icon.add_new(0x7FE00010, "OB", encapsulate([ENCODERS[uid.JPEGBaseline8Bit](np.zeros((8, 8), np.uint8), 8)]))
+    icon["PixelData"].is_undefined_length = True
+    _, plain = sample(uid.JPEGLosslessSV1)
+    for undefined in (False, True):
+        dataset = mammogram(None, uid.JPEGLosslessSV1, IconImageSequence=[icon])
+        dataset["IconImageSequence"].is_undefined_length = undefined
+        data = encoded(dataset, uid.JPEGLosslessSV1)
+        np.testing.assert_array_equal(view_of(data).pixels, view_of(plain).pixels)
 
 
 def test_lossy_is_told_once_by_the_codestream_whatever_the_header_says() -> None:
