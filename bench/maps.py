@@ -22,19 +22,20 @@ import numpy as np
 from bench.report import goal, print_summary
 from glam.attention import Attention, ViewKey
 from glam.config import FrameConfig
-from glam.geometry import frame_from_json
+from glam.correspondence import Queries, queries
+from glam.frame import frame_from_json
 from glam.metrics import Interval
-from glam.model import TorchRuntime, load_checkpoint
+from glam.model.checkpoint import load_checkpoint
+from glam.model.torch_runtime import TorchRuntime
 from glam.phantom import PhantomOptions
+from glam.phantom.trial import QUERY_VIEWS, BreastResult, Figures, figures, fit_priors
 from glam.runtime import AlignOut
 from glam.zeroshot import breast_embedding, class_probabilities
 from glam_export.prompts import embed_class_prompts
-from glam_train.cache import PairCache, fill_cache, open_cache_folder, read_cache
-from glam_train.correspondence import Queries, queries
-from glam_train.evaluate import QUERY_VIEWS, BreastResult, Figures, figures, fit_priors
-from glam_train.phantom_pairs import phantom_source, prepared_phantom
-from glam_train.pretrain import usable_device
-from glam_train.run_folder import checkpoints
+from glam_train.data.cache import PairCache, fill_cache, open_cache_folder, read_cache
+from glam_train.data.phantom_pairs import phantom_source, prepared_phantom
+from glam_train.pretraining.loop import usable_device
+from glam_train.pretraining.run_folder import checkpoints
 
 SEED = 55_000_000
 BATCH = 64
@@ -131,7 +132,7 @@ def measure(runs: list[Path], cache: PairCache, pairs: PairCache, *, device: str
         checkpoint = checkpoint_of(run)
         side = load_checkpoint(checkpoint).config.alignment.side
         asked = list(results(checkpoint, pairs, device=device))
-        summaries[str(run)] = summary_of(figures(asked, fit_priors(cache, side=side), seed=0))
+        summaries[str(run)] = summary_of(figures(asked, fit_priors(cache.records, side=side), seed=0))
     return summaries
 
 

@@ -33,13 +33,14 @@ from skimage.transform import hough_line, hough_line_peaks, resize, rotate
 
 from bench.report import goal, print_summary
 from glam.config import FrameConfig
-from glam.dicom import WHITE, View, read_view
-from glam.header import quiet_pydicom
-from glam.parse import parse
 from glam.phantom import draw_pair, view_of, write_dicom
 from glam.phantom.render import Projection
-from glam.pixels import stored_pixels
 from glam.prepare import prepare
+from glam.reading.header import quiet_pydicom
+from glam.reading.parse import parse
+from glam.reading.pixels import stored_pixels
+from glam.reading.read import read_view
+from glam.view import WHITE, View
 
 SHAPE = (4096, 3328)
 PX_MM = 0.06

@@ -14,7 +14,8 @@ from glam.config import ModelConfig
 from glam.files import file_sha256
 from glam.golden import write_golden
 from glam.licence import permission
-from glam.model import Glam, load_checkpoint
+from glam.model.checkpoint import load_checkpoint
+from glam.model.glam import Glam
 from glam.predict import NOTICE
 from glam.prepare import prepare_sha
 from glam.runtime import OnnxRuntime

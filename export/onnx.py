@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from glam.model import Glam
+from glam.model.glam import Glam
 from glam.runtime import onnx_session
 
 OPSET = 20

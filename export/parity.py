@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from glam.config import ModelConfig
-from glam.model import Glam
+from glam.model.glam import Glam
 from glam.runtime import Runtime
 
 BATCHES = (1, 3)

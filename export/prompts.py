@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from glam.config import TextConfig
-from glam.ensembles import class_ensembles
-from glam.labels import DEFAULT_CLASSES, class_names
-from glam.model import Glam
-from glam.tokens import Tokenizer
+from glam.model.glam import Glam
+from glam.words.labels import DEFAULT_CLASSES, class_names
+from glam.words.prompts import class_ensembles
+from glam.words.tokens import Tokenizer
 from glam.zeroshot import unit
 
 Texts = dict[str, tuple[tuple[str, ...], ...]]

@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glam.dicom import read_view
     from glam.loading import load
+    from glam.reading.read import read_view
 
 __all__ = ["load", "read_view"]
 
-_HOMES = {"load": "glam.loading", "read_view": "glam.dicom"}
+_HOMES = {"load": "glam.loading", "read_view": "glam.reading.read"}
 
 
 def __getattr__(name: str) -> Any:

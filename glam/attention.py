@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from glam.geometry import Frame, cell_polygon
+from glam.frame import Frame, cell_polygon, cells_of, inside_square
 
 ViewKey = Literal["cc", "mlo"]
 Direction = Literal["cc_to_mlo", "mlo_to_cc"]
@@ -78,16 +78,22 @@ def query_map(attention: Attention, query: Region, *, grid: int) -> np.ndarray:
 
 def patch_at(frame: Frame, point: tuple[float, float], *, grid: int) -> tuple[int, int]:
     """Patch (row, col) under a stored pixel (x, y); ValueError outside the square."""
-    x, y = frame.to_square(np.array([point], dtype=np.float64))[0]
-    if not (0 <= x < frame.size and 0 <= y < frame.size):
+    if not inside_square([point], frame)[0]:
         raise ValueError(f"point {point[0]:g},{point[1]:g} lies outside what the model sees of the image")
-    return int(y * grid / frame.size), int(x * grid / frame.size)
+    row, col = cells_of([point], frame, grid)[0].tolist()
+    return row, col
 
 
 def region_of_patch(attention: Attention, view: ViewKey, patch: tuple[int, int], *, grid: int) -> Region:
     """Region with the most pooling weight at a patch (row, col)."""
-    region = int(attention.pooling(view)[:, patch[0] * grid + patch[1]].argmax())
-    return Region(view, region // attention.side, region % attention.side)
+    row, col = regions_of_patches(attention, view, np.array([patch]), grid=grid)[0].tolist()
+    return Region(view, row, col)
+
+
+def regions_of_patches(attention: Attention, view: ViewKey, patches: np.ndarray, *, grid: int) -> np.ndarray:
+    """Region with the most pooling weight at each patch (n, 2): its row and col, (n, 2)."""
+    best = attention.pooling(view)[:, patches[:, 0] * grid + patches[:, 1]].argmax(axis=0)
+    return np.stack(np.divmod(best, attention.side), axis=1)
 
 
 def concentration(weights: np.ndarray) -> np.ndarray:

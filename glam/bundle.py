@@ -27,7 +27,7 @@ from glam.golden import golden_difference
 from glam.licence import ACTIONS, LicenceError, forbidding, permission
 
 if TYPE_CHECKING:
-    from glam.tokens import Tokenizer
+    from glam.words.tokens import Tokenizer
 
 __all__ = ["BUNDLE_FORMAT", "DEMO_BUNDLE", "GRAPHS", "MANIFEST", "Bundle", "BundleError", "read_bundle", "write_bundle"]
 
@@ -71,7 +71,7 @@ class Bundle:
 
     def tokenizer(self) -> "Tokenizer":
         """Return the tokenizer of the text tower."""
-        from glam.tokens import Tokenizer
+        from glam.words.tokens import Tokenizer
 
         return Tokenizer.from_file(self.folder / "tokenizer.json")
 

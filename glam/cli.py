@@ -11,10 +11,10 @@ from glam.config import VoiPolicy
 if TYPE_CHECKING:
     from glam.attention import ViewKey
     from glam.bundle import Bundle
-    from glam.dicom import View
-    from glam.draw import Query
-    from glam.intake import Finding
+    from glam.drawing.prediction import Query
+    from glam.findings import Finding
     from glam.predict import Prediction, Predictor
+    from glam.view import View
 
 
 class UsageError(ValueError):
@@ -69,7 +69,7 @@ class Predict:
     def run(self) -> None:
         """Write the files, and print a summary."""
         from glam.bundle import DEMO_BUNDLE, read_bundle
-        from glam.draw import choose_query, draw_prediction
+        from glam.drawing.prediction import choose_query, draw_prediction
         from glam.loading import open_runtime
         from glam.pair import prepare_breast
         from glam.predict import Predictor
@@ -158,8 +158,8 @@ class Inspect:
             raise UsageError("name one DICOM file or more")
         self._check_png()
         from glam.bundle import DEMO_BUNDLE, read_bundle
-        from glam.dicom import Asked
         from glam.inspection import inspect_file, report, save_pictures
+        from glam.reading.read import Asked
 
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)
         asked = Asked(view=self.view, laterality=self.laterality, spacing_mm=self.spacing_mm)

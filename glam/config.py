@@ -133,7 +133,10 @@ class AlignmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """GLAM: two towers, their projections, the alignment module, and the frame its images come in."""
+    """GLAM: two towers, their projections, the alignment module, and the frame its images come in.
+
+    The defaults are ours: Eq. 2 to 4 of the paper with anchored regions, proper positions and clamped temperatures.
+    """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -164,11 +167,6 @@ def model_config_from_json(data: dict[str, Any]) -> ModelConfig:
         "frame": FrameConfig(**data["frame"]),
     }
     return ModelConfig(**(data | parts))
-
-
-def glam() -> ModelConfig:
-    """Ours: Eq. 2 to 4 of the paper with anchored regions, proper positions and clamped temperatures."""
-    return ModelConfig()
 
 
 def glam_paper() -> ModelConfig:

@@ -45,8 +45,8 @@ def golden_difference(folder: Path, config: FrameConfig) -> str | None:
 
 def preparation_record(source: Path, config: FrameConfig) -> JsonDict:
     """Return what preparation makes of a DICOM file: its Frame, and the mean grid of its square."""
-    from glam.dicom import read_view
     from glam.prepare import prepare
+    from glam.reading.read import read_view
 
     model_input = prepare(read_view(source, config), config)
     grid = np.round(mean_grid(model_input.pixels), 5)

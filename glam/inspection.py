@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glam.config import FrameConfig
-from glam.dicom import Asked, View, read_view
-from glam.intake import InputError
+from glam.findings import InputError
 from glam.pair import choose_views
 from glam.predict import NOTICE
 from glam.prepare import ModelInput, prepare, prepare_sha
+from glam.reading.read import Asked, read_view
+from glam.view import View
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,7 +59,7 @@ def inspect_file(path: Path, config: FrameConfig, asked: Asked, *, drawn: bool) 
         return Refusal("unreadable", f"{error.strerror or 'it cannot be read'}: check the path")
     picture = None
     if drawn:
-        from glam.inspection_picture import draw_inspection
+        from glam.drawing.inspection import draw_inspection
 
         picture = draw_inspection(view, made)
     nothing = np.zeros((0, 0), np.uint16)
@@ -104,7 +105,7 @@ def report(outcomes: Sequence[Outcome], bundle: "Bundle", frame: FrameConfig) ->
 
 def save_pictures(png: Path, outcomes: Sequence[Outcome]) -> None:
     """Write the pictures of the files that can be used, one below the other; no file where there are none."""
-    from glam.inspection_picture import stack
+    from glam.drawing.inspection import stack
 
     pictures = [done.picture for _, done in outcomes if isinstance(done, Inspected) and done.picture]
     if pictures:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from glam.files import file_sha256, json_object, write_json
-from glam.intake import Finding, finding
+from glam.findings import Finding, finding
 
 PROVENANCE_FILE = "provenance.json"
 """In a checkpoint folder, beside weights.safetensors."""

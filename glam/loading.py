@@ -36,7 +36,7 @@ def open_runtime(
     if checkpoint is None:
         raise ValueError("the torch runtime needs the checkpoint that the bundle was exported from")
     _check_checkpoint(bundle, checkpoint)
-    from glam.model import TorchRuntime
+    from glam.model.torch_runtime import TorchRuntime
 
     return TorchRuntime(checkpoint)
 

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 
 from glam.attention import ViewKey
 from glam.config import FrameConfig
-from glam.dicom import View
-from glam.geometry import Frame
-from glam.intake import Finding, InputError, finding, input_error
-from glam.kind import USUAL_MODIFIERS
+from glam.findings import Finding, InputError, finding, input_error
+from glam.frame import Frame
 from glam.prepare import ModelInput, prepare
+from glam.reading.kind import USUAL_MODIFIERS
+from glam.view import View
 
 MAX_PROMPTS = 64
 MAX_PROMPT_CHARS = 2000

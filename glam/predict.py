@@ -10,16 +10,16 @@ import numpy as np
 
 from glam.attention import Attention, ViewKey, compose_map
 from glam.bundle import Bundle
-from glam.calibrate import calibration_from_json
-from glam.dicom import View, read_view
-from glam.intake import Finding, input_error
+from glam.findings import Finding, input_error
 from glam.licence import SharingWarning
 from glam.pair import PreparedBreast, PreparedView, prepare_breast
-from glam.parse import Source
 from glam.prepare import ModelInput, prepare, prepare_sha
+from glam.reading.parse import Source
+from glam.reading.read import read_view
 from glam.runtime import Runtime
-from glam.tokens import Tokenizer
-from glam.zeroshot import breast_embedding, class_probabilities
+from glam.view import View
+from glam.words.tokens import Tokenizer
+from glam.zeroshot import breast_embedding, calibration_from_json, class_probabilities
 
 __all__ = ["Attention", "Prediction", "Predictor", "PreparedBreast", "PromptMatch", "ViewPrediction", "compose_map"]
 

@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam import geometry, pectoral
-from glam.anatomy import Anatomy, anatomy_in_pixels
-from glam.breast import Mask, Picture
+from glam.anatomy import pectoral
+from glam.anatomy.breast import Mask, Picture
+from glam.anatomy.in_pixels import Anatomy, anatomy_in_pixels
+from glam.anatomy.landmarks import Landmarks, find_landmarks
+from glam.anatomy.upright import make_upright
 from glam.config import FrameConfig, FrameKind
-from glam.dicom import WHITE, View
-from glam.geometry import Box, Frame, Matrix
-from glam.intake import Finding, finding, input_error
-from glam.landmarks import Landmarks, find_landmarks
-from glam.upright import make_upright
+from glam.findings import Finding, finding, input_error
+from glam.frame import Box, Frame, Matrix, compose, crop, index_matrix, make_frame, rotate, scale, shift, transform
+from glam.view import WHITE, View
 
 PREPARE_VERSION = 2
 """Raised by whoever changes what `prepare` makes of a view; the demo bundle must be trained again then."""
@@ -70,15 +70,15 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
         raise ValueError(f"the view was read by the policy {view.voi!r}, the frame takes {config.voi!r}: {way_out}")
     upright, marks, odd = find_landmarks(make_upright(view), view.view, aligned=config.align_mlo)
     line = marks.line
-    turned = geometry.compose(geometry.rotate(line.angle_deg), geometry.shift(-line.offset, 0))
+    turned = compose(rotate(line.angle_deg), shift(-line.offset, 0))
     tissue = upright.mask
     if marks.has_muscle and config.mask_muscle:
         tissue = tissue & ~pectoral.muscle_mask(tissue.shape, line)
     box = _tissue_box(tissue, turned, marks.axis.length if config.align_mlo else None)
     mm, unscaled = _pixel_mm(upright.mm, marks.axis.length, config)
-    laid = geometry.compose(turned, LAYOUTS[config.kind](box, config, mm))
+    laid = compose(turned, LAYOUTS[config.kind](box, config, mm))
     rows, cols = view.pixels.shape
-    frame = geometry.make_frame(geometry.compose(upright.matrix, laid), size=config.size, rows=rows, cols=cols)
+    frame = make_frame(compose(upright.matrix, laid), size=config.size, rows=rows, cols=cols)
     inside = _warp(tissue.astype(np.float32), laid, config.size, border=cv2.BORDER_CONSTANT) >= 0.5
     pixels, limits = _grey(_resample(view.pixels, frame), inside)
     return ModelInput(
@@ -119,7 +119,7 @@ def _tissue_box(tissue: Mask, turned: Matrix, length: float | None) -> Box:
     rows, cols = np.nonzero(tissue[::2, ::2])
     if not len(rows):
         raise input_error("no_breast")
-    points = geometry.transform(turned, np.stack([2 * cols + 1, 2 * rows + 1], axis=1))
+    points = transform(turned, np.stack([2 * cols + 1, 2 * rows + 1], axis=1))
     first = float(np.floor(points[:, 1].min()))
     widths = np.bincount(((points[:, 1] - first) / 2).astype(np.intp))
     filled = np.flatnonzero(widths >= OUTLINE_SHARE * widths.max())
@@ -139,37 +139,35 @@ def _pixel_mm(mm: float | None, length: float, config: FrameConfig) -> tuple[flo
 
 def _stretch(box: Box, config: FrameConfig, _: float) -> Matrix:
     """Fill the square with the box."""
-    return geometry.compose(
-        geometry.crop(box.left, box.top), geometry.scale(config.size / box.width, config.size / box.height)
-    )
+    return compose(crop(box.left, box.top), scale(config.size / box.width, config.size / box.height))
 
 
 def _isotropic(box: Box, config: FrameConfig, _: float) -> Matrix:
     """Lay the box in at one scale, against the chest wall, its rows centred."""
     factor = config.size / max(box.width, box.height)
-    return geometry.compose(
-        geometry.crop(box.left, (box.top + box.bottom) / 2),
-        geometry.scale(factor, factor),
-        geometry.shift(0, config.size / 2),
+    return compose(
+        crop(box.left, (box.top + box.bottom) / 2),
+        scale(factor, factor),
+        shift(0, config.size / 2),
     )
 
 
 def _nipple_mm(box: Box, config: FrameConfig, mm: float) -> Matrix:
     """Lay the box in at one scale in millimetres, the nipple near the far side, its rows centred."""
     factor = config.size * mm / config.span_mm
-    return geometry.compose(
-        geometry.crop(box.right, (box.top + box.bottom) / 2),
-        geometry.scale(factor, factor),
-        geometry.shift((1 - AHEAD_SHARE) * config.size, config.size / 2),
+    return compose(
+        crop(box.right, (box.top + box.bottom) / 2),
+        scale(factor, factor),
+        shift((1 - AHEAD_SHARE) * config.size, config.size / 2),
     )
 
 
 def _nipple_stretch(box: Box, config: FrameConfig, mm: float) -> Matrix:
     """Lay the columns in from the nipple in millimetres, and fill the square with the box's rows."""
-    return geometry.compose(
-        geometry.crop(box.right, box.top),
-        geometry.scale(config.size * mm / config.span_mm, config.size / box.height),
-        geometry.shift((1 - AHEAD_SHARE) * config.size, 0),
+    return compose(
+        crop(box.right, box.top),
+        scale(config.size * mm / config.span_mm, config.size / box.height),
+        shift((1 - AHEAD_SHARE) * config.size, 0),
     )
 
 
@@ -201,12 +199,12 @@ def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
     cols, rows = max(1, int(right - left) // across), max(1, int(bottom - top) // down)
     part = pixels[top : top + rows * down, left : left + cols * across]
     shrunk = np.asarray(cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA), np.float32) / np.float32(WHITE)
-    back = geometry.compose(geometry.scale(across, down), geometry.shift(float(left), float(top)))
-    return _warp(shrunk, geometry.compose(back, frame.to_square_matrix), size)
+    back = compose(scale(across, down), shift(float(left), float(top)))
+    return _warp(shrunk, compose(back, frame.to_square_matrix), size)
 
 
 def _warp(picture: Picture, matrix: Matrix, size: int, *, border: int = cv2.BORDER_REPLICATE) -> Picture:
-    indices = geometry.index_matrix(matrix)[:2]
+    indices = index_matrix(matrix)[:2]
     warped = cv2.warpAffine(picture, indices, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(warped, np.float32)
 

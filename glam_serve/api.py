@@ -20,13 +20,15 @@ from starlette.formparsers import MultiPartParser
 
 from glam.bundle import Bundle, BundleError, read_bundle
 from glam.config import FrameConfig
-from glam.dicom import View, read_view
-from glam.intake import InputError, input_error
+from glam.findings import InputError, input_error
 from glam.licence import withheld_embeddings
 from glam.loading import open_runtime
 from glam.pair import PreparedBreast, prepare_breast
 from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
-from glam_serve.errors import error_response, log_to_stderr, status_response, where_raised
+from glam.reading.read import read_view
+from glam.view import View
+from glam_serve.errors import error_response, status_response
+from glam_serve.log import log_to_stderr, where_raised
 from glam_serve.schema import PredictionBody
 from glam_serve.sharing import ASK_DIRECTLY, stays_here
 

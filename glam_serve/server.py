@@ -16,7 +16,9 @@ from litserve.utils import WorkerSetupStatus
 from glam.bundle import Bundle
 from glam.predict import NOTICE
 from glam_serve.api import Desk, GlamAPI
-from glam_serve.errors import Guard, install_error_handlers, log_to_stderr
+from glam_serve.errors import install_error_handlers
+from glam_serve.guard import Guard
+from glam_serve.log import log_to_stderr
 from glam_serve.schema import ErrorBody, ModelBody, StatusBody
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Annotated
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
-from .commands import Evaluate, Prepare, PreparePhantoms, Pretrain, Provenance
-from .official import ImportOfficial
+from glam_train.commands import Evaluate, Prepare, PreparePhantoms, Pretrain, Provenance
+from glam_train.official import ImportOfficial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,9 @@ from glam.config import VoiPolicy
 
 if TYPE_CHECKING:
     from glam.config import ModelConfig
-    from glam.tokens import Tokenizer
-
-    from .cache import PairCache
-    from .presets import PretrainConfig
+    from glam.words.tokens import Tokenizer
+    from glam_train.config import PretrainConfig
+    from glam_train.data.cache import PairCache
 
 PresetName = Literal["tiny", "glam", "glam-paper", "glam-official"]
 OVERRIDES = ("batch_size", "learning_rate", "seed", "correspondence_weight", "tissue_weight", "flip_rows")
@@ -39,9 +38,9 @@ class Prepare:
 
     def run(self) -> None:
         """Fill the cache."""
-        from .cache import read_cache
-        from .manifest_pairs import cache_manifest, manifest_source, paired_rows
-        from .presets import PRESETS
+        from glam_train.data.cache import read_cache
+        from glam_train.data.pairs import cache_manifest, manifest_source, paired_rows
+        from glam_train.methods import PRESETS
 
         rows, lone = paired_rows(self.manifest, split=self.split)
         frame = _with_voi(PRESETS[self.preset]().model, self.voi).frame
@@ -70,9 +69,9 @@ class PreparePhantoms:
 
     def run(self) -> None:
         """Fill the cache."""
-        from .cache import read_cache
-        from .phantom_pairs import TRAINING_SEED, cache_phantoms
-        from .presets import PRESETS
+        from glam_train.data.cache import read_cache
+        from glam_train.data.phantom_pairs import TRAINING_SEED, cache_phantoms
+        from glam_train.methods import PRESETS
 
         seed = TRAINING_SEED if self.seed is None else self.seed
         frame = _with_voi(PRESETS[self.preset]().model, self.voi).frame
@@ -120,9 +119,9 @@ class Pretrain:
 
     def run(self) -> None:
         """Train."""
-        from .cache import read_cache
-        from .pretrain import LoopOptions, pretrain
-        from .run_folder import has_run
+        from glam_train.data.cache import read_cache
+        from glam_train.pretraining.loop import LoopOptions, pretrain
+        from glam_train.pretraining.run_folder import has_run
 
         cache = read_cache(self.cache)
         if self.resume and has_run(self.out):
@@ -133,8 +132,8 @@ class Pretrain:
         sys.stdout.write(f"{pretrain(self.out, cache, options)}\n")
 
     def _start(self, cache: "PairCache") -> None:
-        from .pretrain import check_fit, describe_cache
-        from .run_folder import start_run
+        from glam_train.pretraining.loop import check_fit, describe_cache
+        from glam_train.pretraining.run_folder import start_run
 
         config = self._settings()
         if self.start_from is None:  # a checkpoint goes on reading files as it was trained to
@@ -147,7 +146,7 @@ class Pretrain:
 
     def _check_settings(self) -> None:
         """Refuse an option that the run to be resumed was not started with."""
-        from .run_folder import read_run
+        from glam_train.pretraining.run_folder import read_run
 
         config = read_run(self.out).config
         for name in ("steps", *OVERRIDES):
@@ -156,7 +155,7 @@ class Pretrain:
                 raise ValueError(f"the run at {self.out} has {name} {kept}, not {given}: a resumed run keeps its own")
 
     def _settings(self) -> "PretrainConfig":
-        from .presets import PRESETS
+        from glam_train.methods import PRESETS
 
         config = PRESETS[self.preset]()
         if self.start_from is not None:
@@ -166,9 +165,8 @@ class Pretrain:
         return replace(config, **{name: getattr(self, name) for name in OVERRIDES if getattr(self, name) is not None})
 
     def _vocabulary(self, cache: "PairCache", config: "PretrainConfig") -> "Tokenizer":
-        from glam.tokens import Tokenizer, from_vocab
-
-        from .vocabulary import report_vocabulary
+        from glam.words.tokens import Tokenizer, from_vocab
+        from glam_train.data.vocabulary import report_vocabulary
 
         if self.start_from is not None:
             return Tokenizer.from_file(self.start_from / "tokenizer.json")
@@ -199,13 +197,12 @@ class Evaluate:
     def run(self) -> None:
         """Draw, predict, score."""
         from glam.loading import load
-
-        from .cache import read_cache
-        from .evaluate import HELD_OUT_SEED, evaluate
-        from .results import describe_bundle, results_json, write_results
+        from glam.phantom.trial import HELD_OUT_SEED, evaluate
+        from glam_train.data.cache import read_cache
+        from glam_train.evaluation.results import describe_bundle, results_json, write_results
 
         predictor = load(self.bundle, threads=self.threads)
-        figures = evaluate(predictor, read_cache(self.cache), num_exams=self.exams, show=_show)
+        figures = evaluate(predictor, read_cache(self.cache).records, num_exams=self.exams, show=_show)
         results = results_json(figures, bundle=describe_bundle(predictor.bundle), exams=self.exams, seed=HELD_OUT_SEED)
         write_results(results, out=self.out, page=self.page)
         sys.stdout.write(json.dumps(results["figures"]) + "\n")
@@ -224,7 +221,7 @@ class Provenance:
 
     def run(self) -> None:
         """Print it."""
-        from .run_folder import provenance
+        from glam_train.pretraining.run_folder import provenance
 
         content = provenance(self.run_folder, licence=self.licence)
         if self.results is not None:

@@ -12,8 +12,8 @@ from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, V
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from glam.model import Glam
-    from glam.tokens import Tokenizer
+    from glam.model.glam import Glam
+    from glam.words.tokens import Tokenizer
 
 Weights = dict[str, "Tensor"]
 
@@ -81,7 +81,7 @@ class ImportOfficial:
         """Write the folder."""
         from glam.files import file_sha256
         from glam.licence import write_provenance
-        from glam.model import save_checkpoint
+        from glam.model.checkpoint import save_checkpoint
 
         imported = import_official(
             self.checkpoint,
@@ -103,8 +103,8 @@ def import_official(
     Every key of the file is either mapped or listed in `NEVER_USED`; any other, a missing one, a shape that does not
     fit and a vocabulary of another size are ValueErrors.
     """
-    from glam.model import Glam
-    from glam.tokens import from_vocab
+    from glam.model.glam import Glam
+    from glam.words.tokens import from_vocab
 
     weights, settings = _read(checkpoint)
     size: int = image_size or settings.get("crop_size") or _stored_image_size(weights)

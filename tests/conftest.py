@@ -27,9 +27,10 @@ def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of seeded random weights."""
     import torch
 
-    from glam.model import Glam, save_checkpoint
-    from glam.report import class_prompts
-    from glam.tokens import train_wordpiece
+    from glam.model.checkpoint import save_checkpoint
+    from glam.model.glam import Glam
+    from glam.words.report import class_prompts
+    from glam.words.tokens import train_wordpiece
 
     torch.manual_seed(0)
     model = Glam(ANSWERING).eval()

@@ -1,6 +1,7 @@
-"""The import rule: the apps import glam and themselves, glam imports none of them, torch stays in the model files."""
+"""The import rule: the apps import glam and themselves, glam imports none of them, nothing runs in a circle."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,7 +19,7 @@ FOLDERS = {
     "glam_ui": "ui",
 }
 APPS = set(FOLDERS) - {"glam"}
-TORCH_FILES = {"vision", "text", "alignment", "model"}
+TORCH_ROOM = "model"
 HEAVY = {
     "cv2",
     "fastapi",
@@ -56,6 +57,52 @@ def imported(file: Path) -> set[str]:
     return names
 
 
+def module_name(package: str, file: Path) -> str:
+    """Dotted name of a module of a package."""
+    parts = file.relative_to(ROOT / FOLDERS[package]).with_suffix("").parts
+    return ".".join([package, *(part for part in parts if part != "__init__")])
+
+
+def type_checking_only(tree: ast.AST) -> set[ast.AST]:
+    """Nodes below `if TYPE_CHECKING`, which no program imports."""
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    return {below for guard in guards for node in guard.body for below in ast.walk(node)}
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> the project's modules that it imports anywhere, in functions too."""
+    files = {module_name(package, file): file for package, file in modules()}
+    graph: dict[str, set[str]] = {}
+    for name, file in files.items():
+        tree = ast.parse(file.read_text())
+        skipped = type_checking_only(tree)
+        home = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        wanted: set[str] = set()
+        for node in ast.walk(tree):
+            if node in skipped:
+                continue
+            if isinstance(node, ast.Import):
+                wanted |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = ".".join(home.split(".")[: len(home.split(".")) - node.level + 1]) if node.level else ""
+                base = ".".join(filter(None, (above, node.module)))
+                wanted |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+        packages_above = {name[: place.start()] for place in re.finditer(r"\.", name)}
+        graph[name] = (wanted & files.keys()) - {name} - packages_above
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or by others; one list a circle."""
+    reach = {name: set(targets) for name, targets in graph.items()}
+    for middle in graph:
+        for name in graph:
+            if middle in reach[name]:
+                reach[name] |= reach[middle]
+    groups = {frozenset(other for other in reach[name] if name in reach[other]) for name in graph}
+    return sorted(sorted(group) for group in groups if group)
+
+
 def loaded_by(statement: str) -> set[str]:
     """Top-level modules that a fresh interpreter has after a statement."""
     code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
@@ -73,12 +120,12 @@ def test_glam_imports_no_app_and_the_apps_import_only_glam_and_themselves():
     assert sideways == []
 
 
-def test_torch_is_imported_only_by_the_model_files_of_glam():
+def test_torch_is_imported_only_in_the_room_of_the_model():
     strays = [
         str(file.relative_to(ROOT))
         for package, file in modules()
         if package == "glam"
-        and file.relative_to(ROOT / "glam").with_suffix("").parts[0] not in TORCH_FILES
+        and file.relative_to(ROOT / "glam").parts[0] != TORCH_ROOM
         and imported(file) & {"torch", "timm", "transformers"}
     ]
     assert strays == []
@@ -105,3 +152,23 @@ def test_answering_brings_no_torch_and_no_scipy(module: str):
 
 def test_the_phantom_and_the_training_package_import_without_pydicom_and_tyro():
     assert loaded_by("import glam.phantom, glam_train") & {"pydicom", "tyro", "cv2", "torch"} == set()
+
+
+def test_no_import_runs_in_a_circle_not_even_one_inside_a_function():
+    assert circles(import_graph()) == []
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_what_reads_and_finds_does_not_know_who_prepares_and_predicts():
+    callers = {f"glam.{name}" for name in ("prepare", "pair", "predict", "loading", "bundle", "inspection", "cli")}
+    below = ("glam.reading.", "glam.anatomy.", "glam.words.", "glam.frame", "glam.view", "glam.findings", "glam.config")
+    back = {name: targets & callers for name, targets in import_graph().items() if name.startswith(below)}
+    assert {name for name, targets in back.items() if targets} == set()
+
+
+def test_only_the_tests_of_the_benchmarks_import_a_benchmark():
+    files = [file for file in (ROOT / "tests").rglob("*.py") if file.parent.name != "bench"]
+    assert [str(file.relative_to(ROOT)) for file in files if "bench" in imported(file)] == []

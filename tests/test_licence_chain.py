@@ -11,8 +11,8 @@ from glam.config import FrameConfig
 from glam_export.cli import main as glam_export
 from glam_serve.cli import Run
 from glam_train.cli import main as glam_train
-from glam_train.phantom_pairs import cache_phantoms
-from glam_train.run_folder import checkpoints
+from glam_train.data.phantom_pairs import cache_phantoms
+from glam_train.pretraining.run_folder import checkpoints
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import pytest
 
-from glam.intake import CODES
+from glam.findings import CODES
 from glam_serve.demo import CURL, real_pair
 from glam_serve.errors import BY_STATUS
-from glam_train.manifest_rules import COLUMNS
+from glam_train.data.rules import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from glam.phantom.render import Projection
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
     from glam.config import VoiPolicy
-    from glam.dicom import View
+    from glam.reading.tone import Tone
+    from glam.view import View
 
 MANUFACTURER = "GLAM phantom"
 STORED_BITS = 12
@@ -57,21 +60,13 @@ def view_of(projection: Projection, study: Study | None = None, *, voi: "VoiPoli
 
     `voi` is the policy of grey values, which the View carries: `prepare` refuses another.
     """
-    from pydicom import Dataset
-
-    from glam.dicom import View
-    from glam.intake import finding
-    from glam.pixels import Layout, toned
+    from glam.findings import finding
+    from glam.view import View
 
     study = study or study_of(projection.seed)
-    dataset = Dataset()
-    for keyword, value in _pixel_format(projection).items():
-        setattr(dataset, keyword, value)
-    rows, cols = projection.pixels.shape
-    layout = Layout(rows, cols, allocated=16, bits=STORED_BITS, high_bit=STORED_BITS - 1, signed=False)
-    tone = toned(dataset, projection.pixels.copy(), layout, voi)
+    grey = _grey_values(projection, voi)
     return View(
-        pixels=tone.pixels,
+        pixels=grey.pixels,
         view=projection.view,
         laterality=projection.laterality,
         spacing_mm=(projection.px_mm, projection.px_mm),
@@ -80,15 +75,37 @@ def view_of(projection: Projection, study: Study | None = None, *, voi: "VoiPoli
             "view": "ViewCodeSequence",
             "laterality": "ImageLaterality",
             "spacing_mm": "ImagerPixelSpacing",
-            "voi": tone.voi,
+            "voi": grey.voi,
             "transfer_syntax": "memory",
             "decoder": "native",
         },
-        findings=tuple(map(finding, tone.odd)),
+        findings=tuple(map(finding, grey.odd)),
         patient_id=study.patient_id,
         study_uid=study.study_uid,
         voi=voi,
     )
+
+
+def _grey_values(projection: Projection, voi: "VoiPolicy") -> "Tone":
+    """Return the display values of a projection under a policy.
+
+    The file's own window shows all stored values, so that what follows it needs no header, and no pydicom.
+    """
+    from glam.reading.tone import Tone, tone
+    from glam.view import WHITE
+
+    if voi in ("header", "window"):
+        return Tone(np.rint(projection.pixels * (WHITE / (2**STORED_BITS - 1))).astype(np.uint16), "window LINEAR", ())
+    from pydicom import Dataset
+
+    from glam.reading.pixels import Layout
+
+    dataset = Dataset()
+    for keyword, value in _pixel_format(projection).items():
+        setattr(dataset, keyword, value)
+    rows, cols = projection.pixels.shape
+    layout = Layout(rows, cols, allocated=16, bits=STORED_BITS, high_bit=STORED_BITS - 1, signed=False)
+    return tone(dataset, projection.pixels.copy(), layout, voi)
 
 
 def write_dicom(

@@ -1,9 +1,9 @@
-"""What a report says of a phantom: its truth in the words of `glam.report`."""
+"""What a report says of a phantom: its truth in the words of `glam.words.report`."""
 
 from glam.phantom.options import ViewName
 from glam.phantom.truth import BreastTruth, LesionTruth
-from glam.report import Lesion, ReportFacts
-from glam.wording import SCREENING_PROCEDURE, SCREENING_REASON
+from glam.words.report import Lesion, ReportFacts
+from glam.words.wording import SCREENING_PROCEDURE, SCREENING_REASON
 
 
 def report_facts(truth: BreastTruth, view: ViewName, *, age: int | None = None) -> ReportFacts:

@@ -6,8 +6,8 @@ import pytest
 
 from bench.alignment import Landmark, Measured, figures_of, goals_of, measure
 from bench.alignment_page import alignment_section, put_section
-from bench.released import FALLBACK_DEG, released, released_line
-from glam.geometry import transform
+from glam.frame import transform
+from tests.samples.released import FALLBACK_DEG, released, released_line
 
 
 def measured(error_mm: float = 2.0, *, share: float = 0.2, found: bool = True) -> Measured:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import samples
+from tests.samples import mammograms as samples
 
 ALSO: dict[str, Any] = {"PatientSex": "F", "ImageType": ["DERIVED", "PRIMARY"]}
 PEAK = 4000

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from glam.alignment import (
+from glam.config import AlignmentConfig
+from glam.model.alignment import (
     AlignmentModule,
     AnchoredPooling,
     PlainAttention,
@@ -14,7 +15,6 @@ from glam.alignment import (
     unit_vectors,
     window_mask,
 )
-from glam.config import AlignmentConfig
 
 SIDE, GRID, DIM = 3, 9, 8
 

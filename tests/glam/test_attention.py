@@ -14,7 +14,7 @@ from glam.attention import (
     return_query,
     tissue_patches,
 )
-from glam.geometry import Frame, flip_columns, make_frame, scale
+from glam.frame import Frame, flip_columns, make_frame, scale
 
 SIDE, GRID = 2, 4
 WHOLE = make_frame(scale(0.5, 0.5), size=100, rows=200, cols=200)

@@ -8,10 +8,11 @@ from pydicom import Dataset, uid
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from bench.samples import breast_values, encoded, mammogram
-from glam.bits import packed, words
 from glam.config import FrameConfig
-from glam.dicom import View, read_view
+from glam.reading.bits import packed, words
+from glam.reading.read import read_view
+from glam.view import View
+from tests.samples.mammograms import breast_values, encoded, mammogram
 
 SIGNED = {"PixelRepresentation": 1, "WindowCenter": "0"}
 WIDE = {"BitsStored": 16, "HighBit": 15, "WindowCenter": "32768", "WindowWidth": "65536"}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from glam import breast
-from glam.nipple import chest_nipple_axis, find_nipple
+from glam.anatomy import breast
+from glam.anatomy.nipple import chest_nipple_axis, find_nipple
 from glam.phantom.dicom_file import view_of
 from glam.phantom.options import PhantomOptions
 from glam.phantom.pair import draw_pair

@@ -11,7 +11,7 @@ from glam.config import tiny
 from glam.files import file_sha256
 from glam.golden import write_golden
 from glam.prepare import prepare, prepare_sha
-from glam.tokens import train_wordpiece
+from glam.words.tokens import train_wordpiece
 
 CONFIG = tiny()
 LICENSED = {"data": "phantoms", "licence": "CC BY 4.0", "permits": ["serve"], "start_from": None}

@@ -10,13 +10,13 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 from pydicom.uid import ImplicitVRLittleEndian
 
-from glam import header
-from glam.charset import codec_of, decoded, folded
 from glam.config import FrameConfig
-from glam.dicom import read_view
-from glam.identity import decide_side, decide_view
-from glam.intake import InputError
-from glam.spoken import side_of, spoken
+from glam.findings import InputError
+from glam.reading import header
+from glam.reading.charset import codec_of, decoded, folded
+from glam.reading.identity import decide_side, decide_view
+from glam.reading.read import read_view
+from glam.reading.spoken import side_of, spoken
 
 FileOf = Callable[..., bytes]
 LEFT, RIGHT = "\u5de6", "\u53f3"

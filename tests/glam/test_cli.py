@@ -8,7 +8,7 @@ import pytest
 
 from glam.bundle import Bundle
 from glam.cli import Inspect, Phantom, Predict, UsageError, missing_module, parse_point, said
-from glam.intake import InputError
+from glam.findings import InputError
 
 FILES = ("prediction.json", "attention.png", "embeddings.npz")
 

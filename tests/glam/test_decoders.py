@@ -6,12 +6,13 @@ import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from bench.samples import ENCODERS, NATIVE, SECRET, breast_values, file_of
-from glam import decoders
-from glam.codestream import DELIMITER, PROCESSES, codestream, joined_fragments
 from glam.config import FrameConfig
-from glam.dicom import WHITE, read_view
-from glam.intake import InputError
+from glam.findings import InputError
+from glam.reading import decoders
+from glam.reading.codestream import DELIMITER, PROCESSES, codestream, joined_fragments
+from glam.reading.read import read_view
+from glam.view import WHITE
+from tests.samples.mammograms import ENCODERS, NATIVE, SECRET, breast_values, file_of
 
 LOSSY = {uid.JPEGBaseline8Bit: 0.035, uid.JPEGExtended12Bit: 0.02}
 JPEG2000 = (uid.JPEG2000, uid.HTJ2K)

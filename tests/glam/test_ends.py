@@ -12,10 +12,10 @@ from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from bench.samples import ENCODERS, NATIVE, SYNTAXES, breast_values, encoded, file_of, mammogram
 from glam.config import FrameConfig
-from glam.dicom import read_view
-from glam.intake import InputError
+from glam.findings import InputError
+from glam.reading.read import read_view
+from tests.samples.mammograms import ENCODERS, NATIVE, SYNTAXES, breast_values, encoded, file_of, mammogram
 
 DELIMITER_BYTES = 8
 COMPRESSED = [pytest.param(syntax, id=uid.UID(syntax).name) for syntax in ENCODERS]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig
-from glam.dicom import WHITE, View
-from glam.intake import CODES
+from glam.findings import CODES
 from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.phantom.options import Difficulty
 from glam.prepare import prepare
+from glam.view import WHITE, View
 
 OPTIONS = PhantomOptions(px_mm=0.48)
 PAIR = draw_pair(1, OPTIONS)

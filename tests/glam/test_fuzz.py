@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from bench.elements import Element, File, seeds, written
-from bench.fuzz import Outcome, outcomes, read_and_prepare
-from bench.mutations import MUTATIONS, damaged
-from bench.samples import SYNTAXES, picture_files
 from glam.config import FrameConfig
-from glam.dicom import read_view
-from glam.intake import CODES
+from glam.findings import CODES
+from glam.reading.read import read_view
+from tests.samples.elements import Element, File, seeds, written
+from tests.samples.fuzzing import Outcome, outcomes, read_and_prepare
+from tests.samples.mammograms import SYNTAXES, picture_files
+from tests.samples.mutations import MUTATIONS, damaged
 
 NUM_FILES = 300
 

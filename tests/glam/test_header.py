@@ -13,10 +13,11 @@ from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-from glam import header
 from glam.config import FrameConfig
-from glam.dicom import View, read_view
-from glam.intake import InputError
+from glam.findings import InputError
+from glam.reading import header
+from glam.reading.read import read_view
+from glam.view import View
 
 FileOf = Callable[..., bytes]
 SECRET = b"SECRET"

@@ -6,10 +6,11 @@ import pytest
 from pydicom import Dataset
 
 from glam.config import FrameConfig
-from glam.dicom import View, read_view
-from glam.identity import decide_side, decide_view
-from glam.intake import InputError
+from glam.findings import InputError
 from glam.pair import choose_views
+from glam.reading.identity import decide_side, decide_view
+from glam.reading.read import read_view
+from glam.view import View
 
 SECRET = "SECRET"
 FileOf = Callable[..., bytes]

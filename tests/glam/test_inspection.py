@@ -11,11 +11,11 @@ from PIL import Image
 from glam.bundle import Bundle
 from glam.cli import Inspect, UsageError
 from glam.config import FrameConfig
-from glam.dicom import Asked
+from glam.drawing.inspection import MINT, NOTES, PINK
+from glam.drawing.paint import AMBER, QUERY
 from glam.inspection import Inspected, Refusal, inspect_file
-from glam.inspection_picture import MINT, NOTES, PINK
-from glam.paint import AMBER, QUERY
 from glam.prepare import prepare_sha
+from glam.reading.read import Asked
 
 FileOf = Callable[..., bytes]
 GIVEN = Asked()

@@ -1,4 +1,13 @@
-from glam.labels import BIRADS_3, BIRADS_5, BIRADS_7, BIRADS_NAMES, DEFAULT_CLASSES, DENSITY, class_index, class_names
+from glam.words.labels import (
+    BIRADS_3,
+    BIRADS_5,
+    BIRADS_7,
+    BIRADS_NAMES,
+    DEFAULT_CLASSES,
+    DENSITY,
+    class_index,
+    class_names,
+)
 
 
 def test_index_is_the_position_among_the_classes():

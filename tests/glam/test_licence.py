@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glam.files import file_sha256, json_object
-from glam.intake import finding
+from glam.findings import finding
 from glam.licence import (
     MAX_GENERATIONS,
     LicenceError,

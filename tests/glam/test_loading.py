@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 import glam
-from bench.samples import breast_values
 from glam.bundle import Bundle
 from glam.config import FrameConfig
-from glam.intake import InputError
+from glam.findings import InputError
 from glam.predict import Predictor
 from glam.prepare import prepare
+from tests.samples.mammograms import breast_values
 
 
 def test_a_loaded_model_answers_from_paths_bytes_and_views_alike(random_bundle: Bundle, mammograms: dict[str, Path]):

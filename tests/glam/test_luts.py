@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from pydicom import Dataset, uid
 
-from bench.samples import breast_values, encoded, mammogram
 from glam.config import FrameConfig
-from glam.dicom import WHITE, View, read_view
-from glam.intake import InputError
-from glam.luts import Table, used_bits
+from glam.findings import InputError
+from glam.reading.luts import Table, used_bits
+from glam.reading.read import read_view
+from glam.view import WHITE, View
+from tests.samples.mammograms import breast_values, encoded, mammogram
 
 NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}
 SYNTAXES = {

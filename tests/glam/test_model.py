@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
-from glam.model import Glam, TorchRuntime, load_checkpoint, save_checkpoint
+from glam.model.checkpoint import load_checkpoint, save_checkpoint
+from glam.model.glam import Glam
+from glam.model.torch_runtime import TorchRuntime
 
 BATCH = 3
 

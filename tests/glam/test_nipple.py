@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from glam.breast import Line, chest_wall
-from glam.nipple import Nipple, chest_nipple_axis, contour, find_nipple, nipple_axis, skin_line
+from glam.anatomy.breast import Line, chest_wall
+from glam.anatomy.nipple import Nipple, chest_nipple_axis, contour, find_nipple, nipple_axis, skin_line
 
 
 def breast_with_nipple(at_deg: float = 0.0, height: float = 12.0) -> np.ndarray:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig
-from glam.dicom import View
-from glam.intake import InputError
+from glam.findings import InputError
 from glam.pair import ChosenViews, check_pair, choose_views, length_mm, prepare_breast
+from glam.view import View
 
 
 def shot(view: str = "CC", **changes: Any) -> View:

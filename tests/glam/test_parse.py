@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from bench.samples import SECRET, breast_values, encoded, file_of, mammogram
-from glam import parse
 from glam.config import FrameConfig
-from glam.dicom import read_view
-from glam.intake import InputError
+from glam.findings import InputError
+from glam.reading import parse
+from glam.reading.read import read_view
+from tests.samples.mammograms import SECRET, breast_values, encoded, file_of, mammogram
 
 HEADER_BYTES = 132
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from glam import breast, pectoral
-from glam.breast import Line
-from glam.nipple import chest_nipple_axis, find_nipple
+from glam.anatomy import breast, pectoral
+from glam.anatomy.breast import Line
+from glam.anatomy.nipple import chest_nipple_axis, find_nipple
 from glam.phantom.dicom_file import view_of
 from glam.phantom.options import PhantomOptions
 from glam.phantom.pair import draw_pair

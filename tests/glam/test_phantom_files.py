@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig, VoiPolicy
-from glam.dicom import read_view
 from glam.phantom import PhantomOptions, draw_exam, draw_pair, view_of, write_dicom, write_exams
 from glam.phantom import exam as exam_module
 from glam.phantom.dicom_file import study_of, uid_of
 from glam.phantom.exam import lesion_sides
 from glam.phantom.options import density_class
 from glam.prepare import prepare
-from glam.report import lesions_from_text
+from glam.reading.read import read_view
+from glam.words.report import lesions_from_text
 
 SMALL = PhantomOptions(px_mm=1.0, num_tissue_points=20, lesion_weights=(0, 1, 1, 0, 0, 0, 0))
 

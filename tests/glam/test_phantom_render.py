@@ -6,7 +6,7 @@ import pytest
 
 from glam.phantom import Pair, PhantomOptions, draw_breast, draw_pair, pair_of, render, report_facts
 from glam.phantom.image import blur, cubic_matrix, fine_texture, splat
-from glam.report import report_text
+from glam.words.report import report_text
 
 COARSE = PhantomOptions(px_mm=0.48, num_tissue_points=40)
 ONE_MASS = (0, 1, 0, 0, 0, 0, 0)

@@ -6,10 +6,11 @@ import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from bench.samples import SECRET, breast_values, encoded, file_of, mammogram
 from glam.config import FrameConfig
-from glam.dicom import WHITE, read_view
-from glam.intake import InputError
+from glam.findings import InputError
+from glam.reading.read import read_view
+from glam.view import WHITE
+from tests.samples.mammograms import SECRET, breast_values, encoded, file_of, mammogram
 
 
 def error_of(data: bytes) -> InputError:

@@ -9,12 +9,13 @@ import pytest
 
 from glam.bundle import Bundle
 from glam.config import FrameConfig
-from glam.dicom import View, read_view
-from glam.intake import InputError, finding
+from glam.findings import InputError, finding
 from glam.licence import SharingWarning
 from glam.loading import open_runtime
 from glam.pair import check_prompts, prepare_breast
 from glam.predict import INCLUDES, NOTICE, Prediction, Predictor
+from glam.reading.read import read_view
+from glam.view import View
 from glam.zeroshot import class_probabilities
 
 TOLERANCE = 2e-5

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig, FrameKind
-from glam.dicom import WHITE, View
-from glam.geometry import cell_polygon
-from glam.intake import InputError, finding
+from glam.findings import InputError, finding
+from glam.frame import cell_polygon
 from glam.phantom.dicom_file import view_of
 from glam.phantom.options import Difficulty, PhantomOptions
 from glam.phantom.pair import Pair, draw_pair
 from glam.prepare import PREPARE_VERSION, ModelInput, prepare, prepare_sha
+from glam.view import WHITE, View
 
 CONFIG = FrameConfig(size=252, kind="stretch")
 OPTIONS = PhantomOptions(px_mm=0.48)

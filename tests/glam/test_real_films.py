@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from glam import breast
-from glam.breast import BreastMask
+from glam.anatomy import breast
+from glam.anatomy.breast import BreastMask
 from glam.config import FrameConfig
-from glam.dicom import read_view
 from glam.prepare import ModelInput, prepare
+from glam.reading.read import read_view
 
 
 class Film(NamedTuple):

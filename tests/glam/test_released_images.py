@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.released import released
 from glam.config import FrameConfig
-from glam.dicom import View
 from glam.prepare import ModelInput, prepare
+from glam.view import View
+from tests.samples.released import released
 
 FOLDER = Path(__file__).parents[1] / "golden" / "preparation"
 LINES = json.loads((FOLDER / "released_lines.json").read_text())

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glam.labels import BIRADS_5, BIRADS_7, DENSITY
-from glam.report import (
+from glam.words.labels import BIRADS_5, BIRADS_7, DENSITY
+from glam.words.report import (
     META_FIELDS,
     Lesion,
     ReportFacts,
@@ -18,8 +18,8 @@ from glam.report import (
     mask_meta,
     report_text,
 )
-from glam.tokens import from_vocab
-from glam.wording import ASSESSMENTS, LESION_WORDS, turned_location
+from glam.words.tokens import from_vocab
+from glam.words.wording import ASSESSMENTS, LESION_WORDS, turned_location
 
 GOLDEN = json.loads(Path(__file__).parents[1].joinpath("golden", "captions.json").read_text(encoding="utf-8"))
 STANDARD = {"procedure": "MG Screen Bilat w/Tomo/CAD Stnd Protocol", "reason": "screening", "image_type": "2D"}

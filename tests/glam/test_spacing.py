@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from glam.spacing import Magnification, magnification_of
+from glam.reading.spacing import Magnification, magnification_of
 
 BY_DISTANCES = "(DistanceSourceToDetector / DistanceSourceToPatient)"
 BY_FACTOR = "EstimatedRadiographicMagnificationFactor"

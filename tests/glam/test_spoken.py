@@ -2,7 +2,7 @@
 
 import pytest
 
-from glam.spoken import MAX_LENGTH, mentioned, side_of, spoken, without_volumes
+from glam.reading.spoken import MAX_LENGTH, mentioned, side_of, spoken, without_volumes
 
 VIEWS = (
     ("LCC", "CC", "L"),

@@ -11,10 +11,11 @@ from PIL import Image
 from pydicom import Dataset, uid
 from pydicom.encaps import encapsulate
 
-from bench.samples import ENCODERS, breast_values, encoded, file_of, mammogram
 from glam.config import FrameConfig
-from glam.dicom import View, read_view
-from glam.intake import InputError
+from glam.findings import InputError
+from glam.reading.read import read_view
+from glam.view import View
+from tests.samples.mammograms import ENCODERS, breast_values, encoded, file_of, mammogram
 
 PLAIN = b"1.2.840.10008.1.2.1\0"
 ENCAPSULATED_NATIVE = "1.2.840.10008.1.2.1.98"

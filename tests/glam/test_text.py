@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from glam.config import TextConfig
-from glam.text import POOLINGS, TextFeatures, TextTower, first_token, mean_of_tokens
+from glam.model.text import POOLINGS, TextFeatures, TextTower, first_token, mean_of_tokens
 
 
 def small_tower(**changes) -> TextTower:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from glam.report import Lesion, ReportFacts, report_text
-from glam.tokens import CORE, RELEASED, Tokenizer, from_vocab, train_wordpiece
+from glam.words.report import Lesion, ReportFacts, report_text
+from glam.words.tokens import CORE, RELEASED, Tokenizer, from_vocab, train_wordpiece
 
 GOLDEN = json.loads(Path(__file__).parents[1].joinpath("golden", "captions.json").read_text(encoding="utf-8"))
 TEXTS = [

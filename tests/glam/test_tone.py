@@ -7,10 +7,11 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-from bench.samples import breast_values, encoded, file_of, mammogram
 from glam.config import FrameConfig, VoiPolicy
-from glam.dicom import WHITE, View, read_view
-from glam.intake import InputError
+from glam.findings import InputError
+from glam.reading.read import read_view
+from glam.view import WHITE, View
+from tests.samples.mammograms import breast_values, encoded, file_of, mammogram
 
 NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}
 
@@ -284,6 +285,6 @@ def test_a_fault_of_ours_is_not_blamed_on_the_header(monkeypatch: pytest.MonkeyP
 
     for name in ("filled_layout", "is_padding", "modality_values", "voi_of", "is_inverted"):
         with monkeypatch.context() as planted:
-            planted.setattr(f"glam.tone.{name}", broken)
+            planted.setattr(f"glam.reading.tone.{name}", broken)
             with pytest.raises(TypeError, match="ours"):
                 read_view(file_of(), FrameConfig())

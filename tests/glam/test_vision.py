@@ -4,7 +4,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from glam.config import VisionConfig
-from glam.vision import ConvStem, VisionTower
+from glam.model.vision import ConvStem, VisionTower
 
 
 def small_tower(**changes) -> VisionTower:

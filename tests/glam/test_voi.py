@@ -9,11 +9,12 @@ from pydicom.dataelem import RawDataElement
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.tag import Tag
 
-from bench.samples import breast_values, encoded, file_of, mammogram
 from glam.config import FrameConfig, VoiPolicy
-from glam.dicom import WHITE, View, read_view
-from glam.intake import InputError
-from glam.voi import POLICIES
+from glam.findings import InputError
+from glam.reading.read import read_view
+from glam.reading.voi import POLICIES
+from glam.view import WHITE, View
+from tests.samples.mammograms import breast_values, encoded, file_of, mammogram
 
 NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}
 BREAST = read_view(file_of(None, **NO_WINDOW), FrameConfig())

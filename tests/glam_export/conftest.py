@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
-from glam.model import Glam, save_checkpoint
-from glam.report import class_prompts
+from glam.model.checkpoint import save_checkpoint
+from glam.model.glam import Glam
 from glam.runtime import OnnxRuntime
-from glam.tokens import train_wordpiece
+from glam.words.report import class_prompts
+from glam.words.tokens import train_wordpiece
 from glam_export.cli import main
 
 CONFIG = ModelConfig(

@@ -10,11 +10,11 @@ import torch
 import glam_export.build as build
 from glam.bundle import read_bundle
 from glam.config import FrameConfig
-from glam.dicom import read_view
-from glam.ensembles import class_ensembles
 from glam.loading import open_runtime
-from glam.model import load_checkpoint, save_checkpoint
+from glam.model.checkpoint import load_checkpoint, save_checkpoint
 from glam.predict import Predictor
+from glam.reading.read import read_view
+from glam.words.prompts import class_ensembles
 from glam.zeroshot import unit
 from glam_export.card import model_card
 from glam_export.cli import Onnx, main

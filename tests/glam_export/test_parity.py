@@ -7,7 +7,8 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from glam.model import Glam, TorchRuntime
+from glam.model.glam import Glam
+from glam.model.torch_runtime import TorchRuntime
 from glam.runtime import OnnxRuntime, VisionOut
 from glam_export.parity import Parity, ParityError, measure_parity, seeded_images, seeded_texts
 

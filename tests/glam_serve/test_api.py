@@ -12,16 +12,18 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from bench.samples import file_of
 from glam.bundle import Bundle
 from glam.config import FrameConfig
-from glam.dicom import read_view
-from glam.intake import InputError
+from glam.findings import InputError
 from glam.pair import prepare_breast
 from glam.predict import DEFAULT_INCLUDE, Predictor
+from glam.reading.read import read_view
 from glam_serve.api import GlamAPI, Question, parse_include
-from glam_serve.errors import Guard, PlainFormatter, install_error_handlers, where_raised
+from glam_serve.errors import install_error_handlers
+from glam_serve.guard import Guard
+from glam_serve.log import PlainFormatter, where_raised
 from glam_serve.server import check_permission, make_server
+from tests.samples.mammograms import file_of
 
 SECRET = "DOE^JANE"
 
@@ -76,7 +78,7 @@ def test_a_fault_of_ours_in_the_grey_values_is_not_the_callers(client: TestClien
     def broken(*_: object) -> None:
         raise TypeError(SECRET)
 
-    monkeypatch.setattr("glam.tone.modality_values", broken)
+    monkeypatch.setattr("glam.reading.tone.modality_values", broken)
     answer = client.post("/predict", files={"cc": ("cc.dcm", file_of())})
     assert error_of(answer)[:2] == (500, "internal_error")
     assert SECRET not in answer.text

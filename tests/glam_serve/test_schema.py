@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from glam.config import FrameConfig
-from glam.dicom import read_view
 from glam.predict import INCLUDES, Prediction, Predictor
+from glam.reading.read import read_view
 from glam_serve.schema import ErrorBody, PredictionBody
 
 

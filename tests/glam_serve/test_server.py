@@ -17,8 +17,8 @@ import pytest
 from glam.bundle import Bundle
 from glam.client import Client, ServerError
 from glam.config import FrameConfig
-from glam.dicom import read_view
 from glam.predict import INCLUDES, Predictor
+from glam.reading.read import read_view
 from glam_serve.demo import real_pair
 from glam_serve.local import group_lives
 

@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 from glam.bundle import Bundle
 from glam.client import Client
 from glam.config import FrameConfig
-from glam.dicom import read_view
 from glam.pair import prepare_breast
 from glam.predict import Predictor
+from glam.reading.read import read_view
 from glam_serve.api import GlamAPI, Question
 from glam_serve.local import free_port
 from glam_serve.schema import PredictionBody

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
-from glam.geometry import make_frame
+from glam.frame import make_frame
 from glam.prepare import ModelInput
-from glam_train.cache import PairCache, PreparedPair, build_shard, open_cache_folder, read_cache
-from glam_train.presets import PretrainConfig, tiny
+from glam_train.config import PretrainConfig
+from glam_train.data.cache import PairCache, PreparedPair, build_shard, open_cache_folder, read_cache
+from glam_train.methods.glam import tiny_preset
 
 FRAME = FrameConfig(size=28)
 
@@ -25,7 +26,9 @@ def toy_config() -> PretrainConfig:
         frame=FRAME,
         joint_dim=16,
     )
-    return replace(tiny(), model=model, steps=6, batch_size=2, accumulate=2, warmup_steps=1, precision="bf16-mixed")
+    return replace(
+        tiny_preset(), model=model, steps=6, batch_size=2, accumulate=2, warmup_steps=1, precision="bf16-mixed"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from glam_train.augment import add_noise, augment, flip_rows, move_points, random_affine, random_gamma
-from glam_train.presets import ImageAugmentation
+from glam_train.config import ImageAugmentation
+from glam_train.data.augment import add_noise, augment, flip_rows, move_points, random_affine, random_gamma
 
 STILL = ImageAugmentation(rotate_deg=0, shift=0, scale=0, gamma=0, noise=0)
 

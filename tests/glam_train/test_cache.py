@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig
-from glam.geometry import make_frame
+from glam.frame import make_frame
 from glam.prepare import ModelInput
-from glam_train.cache import SHARD_PAIRS, CacheError, PreparedPair, build_shard, open_cache_folder, read_cache
+from glam_train.data.cache import SHARD_PAIRS, CacheError, PreparedPair, build_shard, open_cache_folder, read_cache
 
 FRAME = FrameConfig(size=28)
 

@@ -6,13 +6,13 @@ import pytest
 
 from glam_train.cli import main
 from glam_train.commands import Pretrain
-from glam_train.run_folder import checkpoints, read_run
+from glam_train.pretraining.run_folder import checkpoints, read_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def test_a_released_checkpoint_is_imported_by_the_printed_command(tmp_path):
-    from glam.model import load_checkpoint
+    from glam.model.checkpoint import load_checkpoint
 
     heads = ["--vision-heads", "6", "--text-heads", "4"]
     words = ["--tokenizer", str(GOLDEN / "vocab.txt"), "--out", str(tmp_path / "model")]
@@ -35,11 +35,11 @@ def test_a_wrong_command_line_ends_with_2():
 
 
 def test_a_run_is_started_resumed_and_told_by_commands(tmp_path, toy_cache, toy_config, monkeypatch, capsys):
-    import glam_train.cache
-    import glam_train.presets
+    import glam_train.data.cache
+    import glam_train.methods
 
-    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
-    monkeypatch.setattr(glam_train.cache, "read_cache", lambda folder: toy_cache)
+    monkeypatch.setitem(glam_train.methods.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     command = Pretrain(cache=tmp_path, out=tmp_path / "run", preset="tiny", steps=3, stop_after_s=0.0, device="cpu")
     command.run()
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-0000001"]
@@ -58,11 +58,11 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
     import torch
     from safetensors.torch import load_file
 
-    import glam_train.cache
-    import glam_train.presets
+    import glam_train.data.cache
+    import glam_train.methods
 
-    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
-    monkeypatch.setattr(glam_train.cache, "read_cache", lambda folder: toy_cache)
+    monkeypatch.setitem(glam_train.methods.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     first = Pretrain(cache=tmp_path, out=tmp_path / "first", preset="tiny", steps=2, device="cpu")
     first.run()
     start = checkpoints(tmp_path / "first")[-1]
@@ -76,14 +76,14 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
 
 
 def test_a_model_takes_the_grey_policy_of_its_cache_and_keeps_it(tmp_path, toy_cache, toy_config, monkeypatch):
-    import glam_train.cache
-    import glam_train.presets
-    from glam.model import load_checkpoint
+    import glam_train.data.cache
+    import glam_train.methods
+    from glam.model.checkpoint import load_checkpoint
 
     by_range = replace(toy_cache, frame=replace(toy_cache.frame, voi="minmax"))
     caches = {"plain": toy_cache, "range": by_range}
-    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
-    monkeypatch.setattr(glam_train.cache, "read_cache", lambda folder: caches[folder.name])
+    monkeypatch.setitem(glam_train.methods.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: caches[folder.name])
     command = Pretrain(cache=Path("range"), out=tmp_path / "run", preset="tiny", steps=1, device="cpu")
     command.run()
     (last,) = checkpoints(tmp_path / "run")

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from glam_train.data import Batch
-from glam_train.gradients import across_update, micro_batches, within_micro_batches
-from glam_train.losses import correspondence_loss
-from glam_train.objectives import Scales, Vectors
+from glam.model.glam import Scales
+from glam_train.data.batches import Batch
+from glam_train.methods.losses import correspondence_loss
+from glam_train.methods.vectors import Vectors
+from glam_train.pretraining.gradients import across_update, micro_batches, within_micro_batches
 
 
 class ToyModel(torch.nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from glam_train.losses import (
+from glam_train.methods.losses import (
     correspondence_loss,
     global_loss,
     image_text_loss,

@@ -4,10 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from glam_train.data import Batch
-from glam_train.losses import correspondence_loss, global_loss, local_loss, without_positive
-from glam_train.objectives import OBJECTIVES, Scales, Vectors, glam, glam_paper, with_known_places
-from glam_train.presets import PRESETS, tiny
+from glam.model.glam import Scales
+from glam_train.data.batches import Batch
+from glam_train.methods import OBJECTIVES, PRESETS
+from glam_train.methods.glam import glam_objective, glam_paper_objective, tiny_preset
+from glam_train.methods.known_places import with_known_places
+from glam_train.methods.losses import correspondence_loss, global_loss, local_loss, without_positive
+from glam_train.methods.vectors import Vectors
 
 
 @pytest.fixture
@@ -30,14 +33,14 @@ def test_ours_is_eq_2_plus_eq_4_with_temperatures_of_their_own(vectors):
     image_cc, image_mlo, text, *_ = vectors
     whole = global_loss(image_cc, image_mlo, text, view_scale=14.0, text_scale=10.0)
     expected = whole + 0.5 * local_loss(*vectors[5:9], 12.0)
-    assert float(glam(vectors, SCALES, 0.5)["total"]) == pytest.approx(float(expected), rel=1e-12)
+    assert float(glam_objective(vectors, SCALES, 0.5)["total"]) == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_the_printed_one_has_one_temperature_and_no_positive_in_the_local_denominator(vectors):
     image_cc, image_mlo, text, *_ = vectors
     whole = global_loss(image_cc, image_mlo, text, view_scale=10.0, text_scale=10.0)
     expected = whole + local_loss(*vectors[5:9], 10.0, without_positive)
-    assert float(glam_paper(vectors, SCALES, 1.0)["total"]) == pytest.approx(float(expected), rel=1e-12)
+    assert float(glam_paper_objective(vectors, SCALES, 1.0)["total"]) == pytest.approx(float(expected), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
@@ -60,9 +63,9 @@ def known() -> Batch:
 def test_findings_and_tissue_are_averaged_apart_and_added_to_any_objective(vectors, known):
     from dataclasses import replace
 
-    config = replace(tiny(), correspondence_weight=2.0, tissue_weight=0.25)
+    config = replace(tiny_preset(), correspondence_weight=2.0, tissue_weight=0.25)
     config = replace(config, model=replace(config.model, alignment=replace(config.model.alignment, side=3)))
-    before = glam(vectors, SCALES, 1.0)
+    before = glam_objective(vectors, SCALES, 1.0)
     found = with_known_places(before, vectors, known, config)
     rows = (known.points[..., 1] * 3).long()  # (batch, place, view)
     expected = [
@@ -80,8 +83,8 @@ def test_findings_and_tissue_are_averaged_apart_and_added_to_any_objective(vecto
 def test_without_a_weight_the_terms_are_left_as_they_are(vectors, known):
     from dataclasses import replace
 
-    before = glam(vectors, SCALES, 1.0)
-    assert with_known_places(before, vectors, known, replace(tiny(), correspondence_weight=0.0)) is before
+    before = glam_objective(vectors, SCALES, 1.0)
+    assert with_known_places(before, vectors, known, replace(tiny_preset(), correspondence_weight=0.0)) is before
 
 
 def test_places_are_told_in_our_presets_alone():
@@ -98,13 +101,13 @@ def test_a_weight_or_a_chance_that_is_none_is_refused(name, value):
     from dataclasses import replace
 
     with pytest.raises(ValueError, match=f"{name} .* is no (weight|chance)"):
-        replace(tiny(), **{name: value})
+        replace(tiny_preset(), **{name: value})
 
 
 def test_every_preset_names_an_objective_and_is_json():
     from dataclasses import asdict
 
-    from glam_train.presets import pretrain_config_from_json
+    from glam_train.config import pretrain_config_from_json
 
     for preset in PRESETS.values():
         config = preset()
@@ -130,7 +133,7 @@ def test_the_released_objective_reaches_the_golden_total():
 def released_terms(golden: Path):
     import numpy as np
 
-    from glam_train.objectives import scales_of, vectors_of
+    from glam_train.methods.vectors import scales_of, vectors_of
     from glam_train.official import import_official
 
     arrays = np.load(golden / "golden.npz")

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
-from glam.model import Glam, PairOutput, load_checkpoint
-from glam_train.losses import (
+from glam.model.checkpoint import load_checkpoint
+from glam.model.glam import Glam, PairOutput
+from glam_train.methods.losses import (
     nt_xent,
     official_image_text_loss,
     official_local_loss,

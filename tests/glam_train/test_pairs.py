@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig
-from glam.geometry import frame_from_json, make_frame
+from glam.frame import frame_from_json, make_frame
 from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.phantom.exam import write_exams
-from glam_train.cache import CacheError, read_cache
 from glam_train.commands import Prepare, PreparePhantoms
-from glam_train.manifest_pairs import paired_findings, paired_rows, prepared_files
-from glam_train.phantom_pairs import CONSPICUOUS, NATURAL, TRAINING_SEED, options_of, prepared_phantom
-from glam_train.presets import tiny
+from glam_train.data.cache import CacheError, read_cache
+from glam_train.data.pairs import paired_findings, paired_rows, prepared_files
+from glam_train.data.phantom_pairs import CONSPICUOUS, NATURAL, TRAINING_SEED, options_of, prepared_phantom
+from glam_train.methods.glam import tiny_preset
 
 FRAME = FrameConfig(size=56, kind="stretch")
 
@@ -76,7 +76,7 @@ def test_a_grey_policy_chosen_by_command_is_the_caches(exams, tmp_path, voi):
     Prepare(manifest=exams / "manifest.csv", out=tmp_path / "files", preset="tiny", voi=voi).run()
     PreparePhantoms(out=tmp_path / "phantoms", pairs=2, voi=voi).run()
     for name in ("files", "phantoms"):
-        assert read_cache(tmp_path / name).frame == replace(tiny().model.frame, voi=voi)
+        assert read_cache(tmp_path / name).frame == replace(tiny_preset().model.frame, voi=voi)
     other = Prepare(manifest=exams / "manifest.csv", out=tmp_path / "plain", preset="tiny")
     other.run()
     by_header, by_policy = (read_cache(tmp_path / name).squares(0) for name in ("plain", "files"))

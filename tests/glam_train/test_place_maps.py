@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from glam.alignment import Alignment, AlignmentModule
 from glam.attention import Attention
 from glam.config import AlignmentConfig
-from glam.geometry import make_frame
-from glam_train.correspondence import queries
-from glam_train.losses import correspondence_loss
-from glam_train.place_maps import composed_maps, place_rows, seen_in_both
+from glam.correspondence import queries
+from glam.frame import make_frame
+from glam.model.alignment import Alignment, AlignmentModule
+from glam_train.methods.losses import correspondence_loss
+from glam_train.methods.place_maps import composed_maps, place_rows, seen_in_both
 
 SIDE, SIZE = 3, 30
 ANCHORED = AlignmentConfig(side=SIDE, pooling_heads=2, slice_heads=2)

@@ -10,9 +10,9 @@ import pytest
 from glam.licence import LicenceError, checkpoint_provenance, permission
 from glam_train.cli import main
 from glam_train.commands import Pretrain
-from glam_train.pretrain import LoopOptions, describe_cache, pretrain
-from glam_train.run_folder import RunError, checkpoints, provenance, read_run, start_run
-from glam_train.vocabulary import report_vocabulary
+from glam_train.data.vocabulary import report_vocabulary
+from glam_train.pretraining.loop import LoopOptions, describe_cache, pretrain
+from glam_train.pretraining.run_folder import RunError, checkpoints, provenance, read_run, start_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CPU = LoopOptions(device="cpu")
@@ -172,9 +172,9 @@ def test_an_imported_checkpoint_is_of_unknown_licence(tmp_path):
 
 
 def test_a_bundle_is_no_start(tmp_path, toy_cache, monkeypatch):
-    import glam_train.cache
+    import glam_train.data.cache
     from glam.bundle import DEMO_BUNDLE
 
-    monkeypatch.setattr(glam_train.cache, "read_cache", lambda folder: toy_cache)
+    monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     with pytest.raises(ValueError, match="it is a bundle, start from the checkpoint that it was exported from"):
         Pretrain(cache=tmp_path, out=tmp_path / "run", preset="tiny", start_from=DEMO_BUNDLE).run()

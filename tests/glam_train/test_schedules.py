@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from glam_train.schedules import warmup_cosine
+from glam_train.pretraining.schedules import warmup_cosine
 
 RULE = {"steps": 40_000, "warmup_steps": 4_000, "peak": 4e-5, "floor": 1e-8}
 

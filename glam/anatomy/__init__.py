@@ -1,0 +1,1 @@
+"""A picture of a breast to its landmarks: breast, upright picture, pectoral line, nipple, axis."""

@@ -1,0 +1,107 @@
+"""Nipple, pectoral line and chest-nipple axis of an upright view: what each was taken from, and how sure it is."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from glam.anatomy import breast, pectoral
+from glam.anatomy.breast import Axis, Line, Mask
+from glam.anatomy.nipple import Nipple, chest_nipple_axis, find_nipple, nipple_axis
+from glam.anatomy.pectoral import USUAL_ANGLE_DEG
+from glam.anatomy.upright import Upright, turned_over
+from glam.findings import Finding, finding
+from glam.view import ViewName
+
+Source = Literal["muscle", "nipple", "usual", "chest wall"]
+
+FAR_FROM_USUAL_DEG = 25.0
+"""An axis that the skin around the nipple gives is not believed beyond this difference from the usual angle."""
+MIN_DEPTH = 0.12
+"""What lies in front of a pectoral line is at least this deep, as a share of the breast's height."""
+SURE_MUSCLE = 0.35
+"""A muscle found only in the picture turned over must be at least so clear."""
+
+
+class Landmarks(NamedTuple):
+    """Points and lines of an upright picture."""
+
+    line: Line
+    """The zero of the columns: pectoral line of an aligned MLO view, chest-wall edge of any other."""
+    source: Source
+    """What the angle of the line was taken from."""
+    nipple: Nipple
+    axis: Axis
+    confidence: float
+    """Of the axis: 0..1; 0 for the usual angle."""
+
+    @property
+    def has_muscle(self) -> bool:
+        """Whether the line is the edge of a muscle that was seen."""
+        return self.source == "muscle"
+
+
+class Found(NamedTuple):
+    """Landmarks, and the picture they are in: it may have been turned over for them."""
+
+    upright: Upright
+    landmarks: Landmarks
+    findings: tuple[Finding, ...]
+
+
+def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> Found:
+    """Return the landmarks of a view; `aligned` False leaves an MLO view as it stands."""
+    if view == "CC" or not aligned:
+        line = breast.chest_wall(upright.mask)
+        return Found(upright, *_with_nipple(upright, line, "chest wall", find_nipple(upright.mask, 0.0)))
+    line = _believed(pectoral.pectoral_line(upright.picture, upright.mask), upright.mask)
+    odd: tuple[Finding, ...] = ()
+    if line is None and (over := _line_upside_down(upright)) is not None:
+        upright, line = over
+        odd = (finding("upside_down"),)
+    nipple = find_nipple(upright.mask, USUAL_ANGLE_DEG if line is None else line.angle_deg)
+    source: Source = "muscle"
+    if line is None:
+        line, source = _line_without_muscle(upright.mask, nipple)
+        code = "axis_from_nipple" if source == "nipple" else "no_pectoral_line"
+        odd = (*odd, finding(code, angle=f"{line.angle_deg:.0f}"))
+    landmarks, unseen = _with_nipple(upright, line, source, nipple)
+    return Found(upright, landmarks, (*odd, *unseen))
+
+
+def _believed(line: Line | None, mask: Mask) -> Line | None:
+    """Return the line, unless it would leave next to nothing of the breast in front of it."""
+    if line is None:
+        return None
+    depth = float((breast.skin_points(mask) @ line.normal).max()) - line.offset
+    return line if depth > MIN_DEPTH * np.count_nonzero(mask.any(axis=1)) else None
+
+
+def _with_nipple(upright: Upright, line: Line, source: Source, nipple: Nipple) -> tuple[Landmarks, tuple[Finding, ...]]:
+    """Return the landmarks of a line; without a nipple in profile the axis ends at the skin furthest from the line."""
+    odd = () if nipple.confidence else (finding("no_nipple"),)
+    if odd:
+        nipple = Nipple(*breast.furthest(breast.skin_points(upright.mask), line), 0.0)
+    confidence = {"muscle": line.confidence, "nipple": line.confidence, "usual": 0.0, "chest wall": nipple.confidence}
+    axis = chest_nipple_axis(nipple, line)
+    return Landmarks(line, source, nipple, axis, float(confidence[source])), odd
+
+
+def _line_upside_down(upright: Upright) -> tuple[Upright, Line] | None:
+    """Return picture and line of a muscle that lies in the lower chest-wall corner; None: nor is there one."""
+    over = turned_over(upright)
+    line = pectoral.pectoral_line(over.picture, over.mask)
+    return None if line is None or line.confidence < SURE_MUSCLE else (over, line)
+
+
+def _line_without_muscle(mask: Mask, nipple: Nipple) -> tuple[Line, Source]:
+    """Return a line of the angle halfway between what the skin around the nipple says and the usual one.
+
+    On films both are about as uncertain. Without a nipple in profile, or where the skin says something unheard of, it
+    is the usual angle.
+    """
+    length = (nipple.x - breast.chest_wall(mask).offset) / float(np.cos(np.deg2rad(USUAL_ANGLE_DEG)))
+    seen = nipple_axis(mask, nipple, length) if nipple.confidence else None
+    if seen is None or abs(seen - USUAL_ANGLE_DEG) > FAR_FROM_USUAL_DEG:
+        return pectoral.line_of_angle(mask, USUAL_ANGLE_DEG, 0.0), "usual"
+    line = pectoral.line_of_angle(mask, (seen + USUAL_ANGLE_DEG) / 2, nipple.confidence / 2)
+    return line, "nipple"

@@ -1,0 +1,132 @@
+"""The small picture that the breast is found in: square pixels, chest wall at the left, head or lateral side up."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from glam.anatomy import breast
+from glam.anatomy.breast import Mask, Picture
+from glam.findings import Finding, finding, input_error
+from glam.frame import Matrix, compose, flip_columns, flip_rows, scale
+from glam.view import View
+
+SURE_SIDE = 0.3
+"""From this confidence on the pixels say where the chest wall is, and not the header."""
+SQUARE_PIXELS = 0.01
+"""Rows and columns whose distances differ by less than this share are taken for equal."""
+RIVAL_SHARE = 0.5
+"""A second body of at least this share of the breast's area is told."""
+CUT_ROW_SHARE = 0.6
+"""Share of the breast's depth at which its lower or upper end along a border is a cut."""
+CUT_SHARE = 0.25
+"""A breast is cut when it runs along a border where it should not for this share of its own extent."""
+
+
+class Upright(NamedTuple):
+    """The small picture, where the breast is in it, and what was done."""
+
+    picture: Picture
+    mask: Mask
+    matrix: Matrix
+    """(3, 3) from stored pixels to the small picture."""
+    mm: float | None
+    """Width of its pixels; None: the header gives no spacing."""
+    findings: tuple[Finding, ...]
+    steps: dict[str, float | str]
+
+
+def make_upright(view: View) -> Upright:
+    """Shrink, find the breast, and turn it; InputError `no_breast` where there is none."""
+    picture = breast.small(view.pixels)
+    factor = breast.shrink_factor(view.pixels.shape)
+    stored = picture.shape
+    if view.spacing_mm and abs(view.spacing_mm[0] / view.spacing_mm[1] - 1) > SQUARE_PIXELS:
+        picture = _with_square_pixels(picture, view.spacing_mm)
+    down, across = np.divide(picture.shape, stored).tolist()
+    found = breast.breast_mask(picture)
+    if not found.mask.any():
+        raise input_error("no_breast")
+    side, odd = _chest_side(view, found.mask)
+    rows, cols = picture.shape
+    if found.inner != (slice(0, rows), slice(0, cols)):
+        odd = (*odd, finding("strips_removed"))
+    upright = Upright(
+        picture=picture,
+        mask=found.mask,
+        matrix=scale(across / factor, down / factor),
+        mm=min(view.spacing_mm) * factor if view.spacing_mm else None,
+        findings=odd,
+        steps={"chest_wall": side, "upside_down": 0.0},
+    )
+    if side == "right":
+        upright = _mirrored(upright)
+    if _is_upside_down(view):
+        upright = turned_over(upright)
+    if _hangs_unusually(view):
+        odd = (*odd, finding("unusual_hanging"))
+    if _is_cut(upright.mask, found.inner, view, mirrored=side == "right"):
+        odd = (*odd, finding("clipped"))
+    if found.rival > RIVAL_SHARE:
+        odd = (*odd, finding("second_body"))
+    return upright._replace(findings=odd)
+
+
+def turned_over(upright: Upright) -> Upright:
+    """Return it with top and bottom exchanged."""
+    matrix = compose(upright.matrix, flip_rows(len(upright.picture)))
+    steps = upright.steps | {"upside_down": 1 - float(upright.steps["upside_down"])}
+    picture, mask = (np.ascontiguousarray(image[::-1]) for image in (upright.picture, upright.mask))
+    return upright._replace(picture=picture, mask=mask, matrix=matrix, steps=steps)
+
+
+def _mirrored(upright: Upright) -> Upright:
+    matrix = compose(upright.matrix, flip_columns(upright.picture.shape[1]))
+    picture, mask = (np.ascontiguousarray(image[:, ::-1]) for image in (upright.picture, upright.mask))
+    return upright._replace(picture=picture, mask=mask, matrix=matrix)
+
+
+def _with_square_pixels(picture: Picture, spacing_mm: tuple[float, float]) -> Picture:
+    """Stretch the axis with the larger pixels."""
+    rows, cols = (
+        round(length * step / min(spacing_mm)) for length, step in zip(picture.shape, spacing_mm, strict=True)
+    )
+    return np.asarray(cv2.resize(picture, (cols, rows), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _chest_side(view: View, mask: Mask) -> tuple[str, tuple[Finding, ...]]:
+    """Return where the chest wall is in the stored image: as the pixels show, with a finding if the header differs."""
+    named = {"L": "left", "R": "right"}[view.laterality]
+    if view.orientation:
+        named = "left" if view.orientation[0].startswith("A") else "right"
+    seen, confidence = breast.chest_wall_side(mask)
+    if confidence < SURE_SIDE:
+        return named, (finding("side_unclear"),)
+    return seen, () if seen == named else (finding("side_conflict"),)
+
+
+def _is_upside_down(view: View) -> bool:
+    """Whether the columns run to the head, or in a CC view to the lateral side. PS3.3 C.7.6.1.1.1."""
+    if not view.orientation:
+        return False
+    upward = "H" if view.view == "MLO" else view.laterality
+    return upward in view.orientation[1]
+
+
+def _hangs_unusually(view: View) -> bool:
+    """Whether the header says that the image is mirrored or stands on its head; a wrong side looks the same."""
+    if not view.orientation:
+        return False
+    usual = {"L": "A", "R": "P"}[view.laterality]
+    return not view.orientation[0].startswith(usual) or _is_upside_down(view)
+
+
+def _is_cut(mask: Mask, inner: tuple[slice, slice], view: View, *, mirrored: bool) -> bool:
+    """Whether the breast runs out of the picture in front, below, or in a CC view above: no view should end there."""
+    rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    front = mask.shape[1] - 1 - inner[1].start if mirrored else inner[1].stop - 1
+    ahead = np.count_nonzero(mask[:, front]) > CUT_SHARE * len(rows)
+    ends = (rows[0], rows[-1]) if view.view == "CC" else (rows[-1],)
+    outer = (inner[0].start, inner[0].stop - 1, len(mask) - inner[0].stop, len(mask) - 1 - inner[0].start)
+    beyond = any(end in outer and np.count_nonzero(mask[end]) > CUT_ROW_SHARE * len(cols) for end in ends)
+    return bool(ahead or beyond)

@@ -1,0 +1,115 @@
+"""What preparation saw and did, drawn: the stored image with its landmarks, the model's square, and words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from glam.anatomy.in_pixels import Anatomy
+from glam.drawing.paint import AMBER, GREY, GROUND, QUERY, WHITE, Colour, Column, Panel, font, grey_panel
+from glam.drawing.prediction import panel_scales
+from glam.drawing.sheet import Plate, draw_row
+from glam.predict import NOTICE
+from glam.prepare import ModelInput
+from glam.view import WHITE as FULL
+from glam.view import View
+
+MINT: Colour = (102, 222, 178)
+PINK: Colour = (255, 122, 190)
+LEGEND: dict[str, Colour] = {
+    "breast": MINT,
+    "pectoral line": AMBER,
+    "chest-nipple axis": WHITE,
+    "nipple": PINK,
+    "the model's square": QUERY,
+}
+NUM_SLICES = 9
+"""Dashed in the square: the AP slices of the published settings."""
+MARGIN, NOTES = 30, 430
+
+
+def draw_inspection(view: View, made: ModelInput) -> Image.Image:
+    """Draw one view: as stored with what was seen in it, as the model sees it, and the findings in words."""
+    stored = stored_panel(view, made)
+    name = f"{view.laterality} {view.view}"
+    plates = [
+        Plate(stored.picture(), name, "as stored"),
+        Plate(square_panel(made, stored.image.height).picture(), name, "as the model sees it"),
+    ]
+    row, notes = draw_row(plates), _notes(view, made)
+    size = row.width + NOTES + 3 * MARGIN, max(row.height, notes.height) + 2 * MARGIN
+    picture = Image.new("RGB", size, GROUND)
+    picture.paste(row, (MARGIN, MARGIN))
+    picture.paste(notes, (row.width + 2 * MARGIN, MARGIN))
+    return picture
+
+
+def stack(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return pictures one below the other."""
+    sheet = Image.new("RGB", (max(each.width for each in pictures), sum(each.height for each in pictures)), GROUND)
+    y = 0
+    for each in pictures:
+        sheet.paste(each, (0, y))
+        y += each.height
+    return sheet
+
+
+def stored_panel(view: View, made: ModelInput) -> Panel:
+    """Return the stored image in the grey range that preparation found, with landmarks and the square's outline."""
+    window = float(made.steps["black"]) * FULL, float(made.steps["white"]) * FULL
+    panel = grey_panel(view.pixels, panel_scales({"cc": view})["cc"], window)
+    size = made.frame.size
+    corners = made.frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
+    panel = panel.with_outline(corners, QUERY, width=2)
+    return panel if made.anatomy is None else _with_anatomy(panel, made.anatomy)
+
+
+def _with_anatomy(panel: Panel, anatomy: Anatomy) -> Panel:
+    """Mark the landmarks; a nipple that was not seen gets no cross."""
+    panel = panel.with_outline(np.asarray(anatomy.outline), MINT, width=1.5)
+    if anatomy.pectoral_line is not None:
+        panel = panel.with_outline(np.asarray(anatomy.pectoral_line), AMBER)
+    panel = panel.with_dashes(np.asarray(anatomy.axis), WHITE)
+    return panel.with_cross(anatomy.nipple, PINK, reach=12) if anatomy.nipple_confidence else panel
+
+
+def square_panel(made: ModelInput, height: int) -> Panel:
+    """Return the square at the height of its neighbour, its AP slices dashed."""
+    size = made.frame.size
+    panel = grey_panel(made.pixels, (height / size, height / size), (0.0, 1.0))
+    for number in range(1, NUM_SLICES):
+        x = number * size / NUM_SLICES
+        panel = panel.with_dashes(np.array([[x, 0.0], [x, size]]), GREY, width=1)
+    return panel
+
+
+def _notes(view: View, made: ModelInput) -> Image.Image:
+    """Write where the decisions came from, how sure the landmarks are, and every finding."""
+    column = Column(Image.new("RGB", (NOTES, 4000), GROUND))
+    column.heading("Seen")
+    for name, colour in LEGEND.items():
+        column.draw.rectangle([0, column.y + 9, 22, column.y + 15], colour)
+        column.draw.text((34, column.y), name, GREY, font(20))
+        column.y += 28
+    for text in _measures(made):
+        column.text(text, GREY, size=20)
+    column.heading("Decided")
+    for name in ("view", "laterality", "spacing_mm", "voi"):
+        column.text(f"{name}: {view.provenance.get(name, 'memory')}", GREY, size=20)
+    column.heading("Findings")
+    for found in made.findings:
+        column.text(f"{found.code}: {found.message}", AMBER if found.severity == "warning" else GREY, size=20, gap=6)
+    if not made.findings:
+        column.text("none", GREY, size=20)
+    column.text(NOTICE.capitalize(), AMBER, size=20, gap=6)
+    return column.image.crop((0, 0, NOTES, column.y))
+
+
+def _measures(made: ModelInput) -> list[str]:
+    if made.anatomy is None:
+        return []
+    anatomy = made.anatomy
+    return [
+        f"angle {float(made.steps['angle_deg']):.1f} degrees, from: {anatomy.axis_from}",
+        f"confidence of the axis {anatomy.axis_confidence:.2f}, of the nipple {anatomy.nipple_confidence:.2f}",
+    ]

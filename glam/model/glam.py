@@ -1,0 +1,130 @@
+"""GLAM as one module: two towers, the space they share, the alignment of CC with MLO; its checkpoint folder."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from glam.config import ModelConfig
+from glam.model.alignment import Alignment, AlignmentModule, unit_vectors
+from glam.model.text import POOLINGS, TextTower
+from glam.model.vision import ViewFeatures, VisionTower
+
+
+class Scales(NamedTuple):
+    """Inverse temperatures, bounded by `max_scale`."""
+
+    image_text: Tensor
+    local: Tensor
+    view: Tensor
+
+
+class PairOutput(NamedTuple):
+    """A batch of CC and MLO pairs with a report each; every vector but those of the view head has unit length."""
+
+    image_cc: Tensor  # (batch, joint)
+    image_mlo: Tensor  # (batch, joint)
+    text: Tensor  # (batch, joint)
+    alignment: Alignment
+    logit_scale: Tensor
+    local_scale: Tensor
+    view_scale: Tensor
+    view_cc: Tensor  # (batch, joint): what CC and MLO are contrasted by
+    view_mlo: Tensor  # (batch, joint)
+
+
+class ViewProjection(nn.Module):
+    """The released code's SimCLR head; its norm takes the statistics of one view's batch."""
+
+    def __init__(self, dim: int, joint_dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dim, dim, bias=False)
+        self.hidden_norm = nn.BatchNorm1d(dim)
+        self.out = nn.Linear(dim, joint_dim, bias=False)
+        self.out_norm = nn.BatchNorm1d(joint_dim)
+
+    def forward(self, cls: Tensor) -> Tensor:
+        """(batch, dim) -> (batch, joint), of any length."""
+        hidden = self.hidden_norm(self.hidden(cls)).relu()
+        return self.out_norm(self.out(hidden))
+
+
+class Glam(nn.Module):
+    """The model of Du et al., MICCAI 2025."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision = VisionTower(config.vision)
+        self.text = TextTower(config.text)
+        self.pool_text = POOLINGS[config.text.pool]
+        self.image_projection = nn.Linear(self.vision.dim, config.joint_dim)
+        self.text_projection = nn.Linear(self.text.dim, config.joint_dim)
+        self.alignment = AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid)
+        self.view_projection = ViewProjection(self.vision.dim, config.joint_dim) if config.view_projection else None
+        self.logit_scale = _log_scale()
+        self.local_scale = _log_scale()
+        self.view_scale = _log_scale()
+
+    def forward(self, cc: Tensor, mlo: Tensor, token_ids: Tensor, mask: Tensor) -> PairOutput:
+        """Embed and align a batch: views (batch, 1, S, S) in [0, 1], all facing right; reports (batch, token)."""
+        features_cc, features_mlo = self.view_features(cc, mlo)
+        image_cc, image_mlo = self.embed_view(features_cc), self.embed_view(features_mlo)
+        view_cc, view_mlo = image_cc, image_mlo
+        if self.view_projection is not None:
+            view_mlo = self.view_projection(features_mlo.cls)  # MLO first: the order of the running statistics
+            view_cc = self.view_projection(features_cc.cls)
+        scales = self.scales()
+        return PairOutput(
+            image_cc=image_cc,
+            image_mlo=image_mlo,
+            text=self.embed_text(token_ids, mask),
+            alignment=self.align(features_cc.patches, features_mlo.patches),
+            logit_scale=scales.image_text,
+            local_scale=scales.local,
+            view_scale=scales.view,
+            view_cc=view_cc,
+            view_mlo=view_mlo,
+        )
+
+    def view_features(self, cc: Tensor, mlo: Tensor) -> tuple[ViewFeatures, ViewFeatures]:
+        """Both views through the tower in one pass."""
+        both = self.vision(torch.cat([cc, mlo]))
+        (cls_cc, cls_mlo), (patches_cc, patches_mlo) = both.cls.chunk(2), both.patches.chunk(2)
+        return ViewFeatures(cls_cc, patches_cc), ViewFeatures(cls_mlo, patches_mlo)
+
+    def embed_view(self, features: ViewFeatures) -> Tensor:
+        """Project CLS into the joint space: (batch, joint) unit vectors."""
+        return unit_vectors(self.image_projection(features.cls))
+
+    def embed_text(self, token_ids: Tensor, mask: Tensor) -> Tensor:
+        """Project pooled token states into the joint space: (batch, joint) unit vectors."""
+        return unit_vectors(self.text_projection(self.pool_text(self.text(token_ids, mask))))
+
+    def align(self, patches_cc: Tensor, patches_mlo: Tensor) -> Alignment:
+        """Where each region of a view finds itself in the other one."""
+        return self.alignment(patches_cc, patches_mlo)
+
+    def scales(self) -> Scales:
+        """Return the inverse temperatures themselves; the parameters are their logarithms."""
+        bound = self._log_bound()
+        logs = (self.logit_scale, self.local_scale, self.view_scale)
+        # Not clamp: it has no gradient at the bound either, and a parameter that came there would stay for ever.
+        return Scales(*(log.masked_fill(log > bound, bound).exp() for log in logs))
+
+    @torch.no_grad()
+    def bound_scales(self) -> None:
+        """Bring the parameters back to the bound, above which they have no gradient; for after an optimizer step."""
+        for log in (self.logit_scale, self.local_scale, self.view_scale):
+            log.clamp_(max=self._log_bound())
+
+    def _log_bound(self) -> float:
+        if self.config.max_scale is None:
+            return math.inf
+        return float(np.float32(math.log(self.config.max_scale)))  # what a parameter at the bound holds
+
+
+def _log_scale() -> nn.Parameter:
+    return nn.Parameter(torch.tensor(math.log(1 / 0.07)))

@@ -1,0 +1,107 @@
+"""The vision tower: a timm vision transformer whose CLS and patch tokens are both used."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import timm
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from glam.config import VisionConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class ViewFeatures(NamedTuple):
+    """What the tower says of a view; every token went through the last LayerNorm."""
+
+    cls: Tensor  # (batch, dim)
+    patches: Tensor  # (batch, patch, dim), row-major grid
+
+
+class ConvStem(nn.Module):
+    """Patch embedding of three small convolutions with a total stride of 14 = 2 x 7.
+
+    Texture is seen at half resolution by a few channels, gathered into patches, and mixed with the patches around:
+    on a CPU it costs less than a transformer block, and it learns texture from fewer images than one linear map.
+    """
+
+    def __init__(self, *, img_size: int, in_chans: int, embed_dim: int, **_: Any) -> None:
+        """Take timm's names for `embed_layer`; what timm passes besides has no meaning here."""
+        super().__init__()
+        self.num_patches = (img_size // 14) ** 2
+        self.texture = nn.Conv2d(in_chans, 16, kernel_size=5, stride=2, padding=2)
+        self.gather = nn.Conv2d(16, 96, kernel_size=7, stride=7)
+        self.norm = nn.GroupNorm(1, 96)
+        self.mix = nn.Conv2d(96, embed_dim, kernel_size=3, padding=1)
+        self.act = nn.GELU()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, channel, S, S) -> (batch, patch, dim)."""
+        texture = self.act(self.texture(pixels))  # (batch, 16, S / 2, S / 2)
+        patches = self.act(self.norm(self.gather(texture)))  # (batch, 96, grid, grid)
+        return self.mix(patches).flatten(2).mT  # (batch, patch, dim)
+
+
+class VisionTower(nn.Module):
+    """Grey pixels in, LayerNormed tokens out. The size of the image is fixed, so that the exported graph is too."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.mean = config.mean
+        self.std = config.std
+        self.vit = _named_vit(config.timm_name, config) if config.timm_name else _vit(config)
+        self.dim: int = self.vit.num_features
+        self.grid = config.grid
+
+    def forward(self, pixels: Tensor) -> ViewFeatures:
+        """(batch, 1, S, S) in [0, 1] -> CLS and patch tokens."""
+        normalised = (pixels - self.mean) / self.std
+        channels = normalised.expand(-1, self.vit.in_chans, -1, -1)  # (batch, 1 or 3, S, S)
+        tokens = self.vit.forward_features(channels)  # (batch, prefix + patch, dim)
+        return ViewFeatures(cls=tokens[:, 0], patches=tokens[:, self.vit.num_prefix_tokens :])
+
+
+def _vit(config: VisionConfig) -> VisionTransformer:
+    """Build a transformer of DINOv2's kind: registers, LayerScale, no position for the prefix tokens.
+
+    The linear stem takes three channels, so that published weights fit; the conv stem takes the grey one.
+    """
+    stem: dict[str, Any] = {"in_chans": 3}
+    if config.stem == "conv":
+        stem = {"in_chans": 1, "embed_layer": _conv_stem(config)}
+    return VisionTransformer(
+        img_size=config.image_size,
+        patch_size=config.patch_size,
+        num_classes=0,
+        embed_dim=config.embed_dim,
+        depth=config.depth,
+        num_heads=config.num_heads,
+        init_values=config.layer_scale,
+        reg_tokens=config.num_registers,
+        no_embed_class=True,
+        pos_embed="learn" if config.positions == "learned" else "none",
+        **stem,
+    )
+
+
+def _conv_stem(config: VisionConfig) -> "Callable[..., ConvStem]":
+    if config.patch_size != 14:
+        raise ValueError(f"the conv stem makes patches of 14 px, not patch_size {config.patch_size}: use stem linear")
+    return ConvStem
+
+
+def _named_vit(name: str, config: VisionConfig) -> VisionTransformer:
+    """Build the timm model called `name`, with random weights, at our image size."""
+    if not timm.models.is_model_in_modules(name, ["vision_transformer", "deit"]):
+        raise ValueError(f"timm_name {name} is none of timm's vision transformers")
+    vit = timm.create_model(name, img_size=config.image_size, num_classes=0)
+    assert isinstance(vit, VisionTransformer)
+    if not vit.has_class_token:
+        raise ValueError(f"timm_name {name} has no class token, which GLAM embeds a view by")
+    if vit.patch_embed.num_patches != config.grid**2:
+        raise ValueError(
+            f"timm_name {name} makes {vit.patch_embed.num_patches} patches of a {config.image_size} px image, "
+            f"patch_size {config.patch_size} makes {config.grid**2}: set patch_size to the model's"
+        )
+    return vit

@@ -1,0 +1,199 @@
+"""What a bundle knows of phantoms nobody trained on, through the one inference path (docs/phantom.md).
+
+A phantom figure says nothing about patients.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from glam.attention import OTHER, ViewKey
+from glam.correspondence import Queries, queries
+from glam.frame import Frame, cells_of, frame_from_json, inside_square
+from glam.metrics import Interval, MetricError, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
+from glam.phantom import Pair, PhantomOptions, view_of
+from glam.phantom.exam import draw_exam
+from glam.predict import Prediction, Predictor
+from glam.zeroshot import class_probabilities
+
+Record = Mapping[str, Any]
+"""What a prepared cache keeps of a phantom: its `frames` and its `points`, by view."""
+HELD_OUT_SEED = 91_000_000
+"""Exams drawn from it were neither trained on nor looked at while the model was designed; change it when they were."""
+QUERY_VIEWS: tuple[ViewKey, ViewKey] = ("cc", "mlo")
+POINT_KINDS = ("mass", "lesion", "tissue", "gland")
+"""mass: centres of masses; lesion: of all findings; tissue: places drawn evenly in the breast; gland: those of them
+where at least half of the tissue is gland."""
+
+
+class Show(Protocol):
+    """Show progress."""
+
+    def __call__(self, done: Iterator[int], *, total: int) -> None:
+        """Run an iterator of counts to its end."""
+        ...
+
+
+class BreastResult(NamedTuple):
+    """What the model says of one breast and what is true of it."""
+
+    exam: int
+    density: str
+    has_mass: bool
+    density_probabilities: np.ndarray
+    mass_probability: float
+    queries: dict[tuple[str, ViewKey], Queries]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Figures with 95 % bootstrap intervals by exam; hits beside the best predictor that sees no image."""
+
+    density_macro_auc: Interval
+    mass_auc: Interval
+    hits: dict[str, dict[str, Any]]
+    num_breasts: int
+    num_with_mass: int
+
+
+def evaluate(predictor: Predictor, records: Sequence[Record], *, num_exams: int, show: Show, seed: int = 0) -> Figures:
+    """Figures on the first `num_exams` held-out exams of the phantom's own mix, at the pixel pitch it writes files.
+
+    `records`: those of the training phantoms, for the position-only predictor. `show` is given breasts done so far.
+    """
+    found: list[BreastResult] = []
+
+    def done() -> Iterator[int]:
+        for result in results(predictor, num_exams=num_exams, seed=HELD_OUT_SEED, options=PhantomOptions()):
+            found.append(result)
+            yield len(found)
+
+    show(done(), total=2 * num_exams)
+    return figures(found, fit_priors(records, side=predictor.bundle.model.alignment.side), seed=seed)
+
+
+def results(predictor: Predictor, *, num_exams: int, seed: int, options: PhantomOptions) -> Iterator[BreastResult]:
+    """Draw exams, answer for both breasts of each, and yield answer and truth."""
+    mass_vectors = predictor.bundle.class_vectors("mass")
+    voi = predictor.bundle.model.frame.voi
+    for exam in range(num_exams):
+        for pair in draw_exam(seed, exam, options).breasts.values():
+            prediction = predictor.pair(view_of(pair.cc, voi=voi), view_of(pair.mlo, voi=voi))
+            mass = class_probabilities(prediction.embedding[None], mass_vectors, predictor.bundle.scale)[0]
+            yield BreastResult(
+                exam=exam,
+                density=pair.truth.density,
+                has_mass=any(lesion.kind == "mass" for lesion in pair.truth.lesions),
+                density_probabilities=np.array(list(prediction.density.values())),
+                mass_probability=float(mass[-1]),
+                queries=_queries(pair, prediction, grid=predictor.bundle.model.vision.grid),
+            )
+
+
+def _queries(pair: Pair, prediction: Prediction, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:
+    assert prediction.attention is not None
+    frames: dict[ViewKey, Frame] = {key: view.frame for key, view in prediction.views.items()}
+    return {
+        (kind, query): queries(prediction.attention, query, frames, points_of(pair, kind), grid=grid)
+        for kind in POINT_KINDS
+        for query in QUERY_VIEWS
+    }
+
+
+def points_of(pair: Pair, kind: str) -> dict[ViewKey, np.ndarray]:
+    """The same places in both views, in stored pixels: (point, 2)."""
+    truths: dict[ViewKey, Any] = {"cc": pair.truth.views["CC"], "mlo": pair.truth.views["MLO"]}
+    if kind in ("tissue", "gland"):
+        kept = pair.truth.tissue_gland >= (0.5 if kind == "gland" else 0.0)
+        return {key: np.asarray(view.tissue)[kept] for key, view in truths.items()}
+    kept_lesions = [kind == "lesion" or lesion.kind == kind for lesion in pair.truth.lesions]
+    return {
+        key: np.array([place.centre for place, keep in zip(view.lesions, kept_lesions, strict=True) if keep]).reshape(
+            -1, 2
+        )
+        for key, view in truths.items()
+    }
+
+
+def fit_priors(records: Sequence[Record], *, side: int) -> dict[tuple[str, ViewKey], PositionPrior]:
+    """The best position-only predictors of the training phantoms: for lesions and for tissue, from either view."""
+    priors = {}
+    for kind in ("lesion", "tissue"):
+        for query in QUERY_VIEWS:
+            seen = [_seen(record, kind, query, side=side) for record in records]
+            cells = np.concatenate([cells for cells, _ in seen])
+            rows = np.concatenate([rows for _, rows in seen])
+            priors[kind, query] = PositionPrior.fit(cells, rows, side=side)
+    return priors
+
+
+def _seen(record: Record, kind: str, query: ViewKey, *, side: int) -> tuple[np.ndarray, np.ndarray]:
+    frames = {key: frame_from_json(data) for key, data in record["frames"].items()}
+    points = {key: np.array(value, float).reshape(-1, 2) for key, value in record["points"][kind].items()}
+    other = OTHER[query]
+    kept = inside_square(points[query], frames[query]) & inside_square(points[other], frames[other])
+    cells = cells_of(points[query][kept], frames[query], side)
+    return cells, cells_of(points[other][kept], frames[other], side)[:, 0]
+
+
+def figures(found: list[BreastResult], priors: dict[tuple[str, ViewKey], PositionPrior], *, seed: int) -> Figures:
+    """Condense results into figures; hits of those kinds of points that were asked about."""
+    exams = np.array([result.exam for result in found])
+    interval = partial(bootstrap_interval, seed=seed)
+    density = np.array(["abcd".index(result.density) for result in found])
+    probabilities = np.stack([result.density_probabilities for result in found])
+    masses = np.array([result.has_mass for result in found])
+    scores = np.array([result.mass_probability for result in found])
+    asked = [kind for kind in POINT_KINDS if all((kind, view) in found[0].queries for view in QUERY_VIEWS)]
+    return Figures(
+        density_macro_auc=interval(macro_auc, density, probabilities, groups=exams),
+        mass_auc=interval(auc, masses, scores, groups=exams),
+        hits={kind: _hits(found, exams, kind, priors, interval) for kind in asked},
+        num_breasts=len(found),
+        num_with_mass=int(masses.sum()),
+    )
+
+
+def _hits(
+    found: list[BreastResult],
+    exams: np.ndarray,
+    kind: str,
+    priors: dict[tuple[str, ViewKey], PositionPrior],
+    interval: Callable[..., Interval],
+) -> dict[str, Any]:
+    """hit@1 and hit@3 of the model, of position alone, and their ratio, over both directions."""
+    prior_kind = "lesion" if kind in ("lesion", "mass") else "tissue"
+    ours, position, groups = [], [], []
+    for query in QUERY_VIEWS:
+        for exam, result in zip(exams, found, strict=True):
+            asked = result.queries[kind, query]
+            ours.append(_hits_at_1_and_3(asked.scores, asked.true_rows))
+            prior = priors[prior_kind, query].row_scores(asked.cells)
+            position.append(_hits_at_1_and_3(prior, asked.true_rows))
+            groups.append(np.full(len(asked.true_rows), exam))
+    model, chance, group = np.concatenate(ours), np.concatenate(position), np.concatenate(groups)
+    return {"points": len(model)} | {
+        name: {
+            "model": interval(_mean, model[:, column], groups=group),
+            "position_only": interval(_mean, chance[:, column], groups=group),
+            "ratio": interval(_ratio, model[:, column], chance[:, column], groups=group),
+        }
+        for column, name in enumerate(("hit_at_1", "hit_at_3"))
+    }
+
+
+def _hits_at_1_and_3(scores: np.ndarray, true_rows: np.ndarray) -> np.ndarray:
+    return np.stack([hit_at(scores, true_rows, k) for k in (1, 3)], axis=1)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean())
+
+
+def _ratio(ours: np.ndarray, theirs: np.ndarray) -> float:
+    if not theirs.any():
+        raise MetricError("a ratio to a predictor that never hits")
+    return float(ours.mean() / theirs.mean())

@@ -1,0 +1,194 @@
+"""Encapsulated pixel data: the one frame out of its fragments, what its codestream says of itself, and where it ends.
+
+All of it is read before a decoder sees the codestream: a decoder allocates what the codestream claims, and most of
+them fill what a stream lacks with grey. What the pixels are is said by the codestream, not by the file's label.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from pydicom import uid
+
+from glam.reading import jpeg, jpeg2000
+
+Bytes = bytes | memoryview
+
+ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+RUN_LENGTHS_HEADER = struct.Struct("<16I")
+"""Number of segments, then where each begins. PS3.5 G.5."""
+MAX_FINAL_ZEROS = 2
+"""So many zero bytes at the end of compressed data are its own; where a file breaks off, more are in place of data."""
+LONGER = b"\x40" + jpeg.END
+"""One byte more for a JPEG-LS stream, which may stand behind any other, and the end."""
+
+PROCESSES: Mapping[str, str] = {
+    uid.RLELossless: "run lengths",
+    uid.JPEGBaseline8Bit: "dct",
+    uid.JPEGExtended12Bit: "dct",
+    uid.JPEGLossless: "lossless",
+    uid.JPEGLosslessSV1: "lossless",
+    uid.JPEGLSLossless: "jpeg_ls",
+    uid.JPEGLSNearLossless: "jpeg_ls",
+    uid.JPEG2000Lossless: "jpeg_2000",
+    uid.JPEG2000: "jpeg_2000",
+    uid.HTJ2KLossless: "high_throughput",
+    uid.HTJ2KLosslessRPCL: "high_throughput",
+    uid.HTJ2K: "high_throughput",
+}
+"""Transfer syntax -> what a codestream under it is."""
+
+
+class Attempt(NamedTuple):
+    """A stream to decode, and how its decoder shows whether the image was all in it.
+
+    A stream that ends as it should needs no such proof. One without its end marker is given it. A decoder that fills
+    what is missing must then make the same image with two continuations before the marker: they go into the image as
+    long as that needs values. One that takes neither a byte too few nor too many must refuse it with one more.
+    """
+
+    stream: bytes
+    same: bytes | None = None
+    """Has to give the same image."""
+    refused: bytes | None = None
+    """Has to be refused."""
+
+
+class Codestream(NamedTuple):
+    """A compressed image by its own word."""
+
+    syntax: str
+    """The transfer syntax that fits it; "" if none that is read here does."""
+    rows: int
+    cols: int
+    samples: int
+    bits: int
+    """Of a sample."""
+    is_lossy: bool
+    """It cannot hold all that went into it."""
+    attempts: tuple[Attempt, ...]
+    """What to decode, in this order, until one gives an image."""
+
+
+class Frame(NamedTuple):
+    """The bytes of one image out of its fragments."""
+
+    data: bytes
+    is_closed: bool
+    """The delimiter stands behind the fragments: the file did not break off within them."""
+
+    @property
+    def compressed(self) -> bytes:
+        """The bytes without the zeros that a copy which broke off was filled up with."""
+        bare = self.data.rstrip(b"\0")
+        return self.data if self.is_closed else self.data[: len(bare) + MAX_FINAL_ZEROS]
+
+
+def joined_fragments(data: Bytes) -> Frame:
+    """Return the frame in encapsulated pixel data, without the offset table; ValueError: it is empty. PS3.5 A.4.
+
+    The delimiter may be missing, and the last fragment cut: whether the image is whole is for its codestream to say.
+    """
+    view, place, fragments = memoryview(data), 0, list[memoryview]()
+    while True:
+        if view[place : place + 4] != ITEM and view[place + 1 : place + 5] == ITEM:
+            place += 1  # an odd length without the byte that fills it up
+        if view[place : place + 4] != ITEM or place + 8 > len(view):
+            break
+        length = int.from_bytes(view[place + 4 : place + 8], "little")
+        fragments.append(view[place + 8 : place + 8 + length])
+        place += 8 + length
+    first = fragments[0] if fragments else b""
+    has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # of one frame: its offset is 0
+    frame = b"".join(fragments[has_table:])
+    if not frame:
+        raise ValueError("the encapsulated pixel data is empty")
+    return Frame(frame, DELIMITER in (view[place : place + 4], view[place + 1 : place + 5]))
+
+
+def codestream(data: bytes) -> Codestream | None:
+    """Return what a frame says of itself, None for RLE and for no codestream; ValueError where it is damaged."""
+    try:
+        stream = jpeg2000.codestream(data)
+        if stream.startswith(jpeg.START):
+            return _jpeg(stream)
+        return _jpeg2000(stream) if stream.startswith(jpeg2000.START) else None
+    except struct.error:
+        raise ValueError("the codestream's header is cut short") from None
+
+
+def run_lengths(frame: bytes) -> tuple[Attempt, ...]:
+    """Return a frame of run lengths as it is, then without zero bytes at its end that are none of its runs."""
+    bare = frame.rstrip(b"\0")
+    zeros = range(min(len(frame) - len(bare), MAX_FINAL_ZEROS + 1))
+    return (Attempt(frame), *(Attempt(bare + bytes(kept)) for kept in zeros))
+
+
+def is_run_lengths(frame: bytes) -> bool:
+    """Return whether a frame begins as RLE of 8 or 16 bits does."""
+    return len(frame) > RUN_LENGTHS_HEADER.size and RUN_LENGTHS_HEADER.unpack_from(frame)[:2] in ((1, 64), (2, 64))
+
+
+def check_run_lengths(stream: Bytes, *, segments: int) -> None:
+    """Refuse an RLE frame, PS3.5 G.5, whose segments are not in order within it: decoders read where they say."""
+    if len(stream) < RUN_LENGTHS_HEADER.size:
+        raise ValueError("the header is cut short")
+    count, *offsets = RUN_LENGTHS_HEADER.unpack_from(stream)
+    used = offsets[:segments]
+    if count != segments or used[0] != RUN_LENGTHS_HEADER.size or sorted(set(used)) != used or used[-1] >= len(stream):
+        raise ValueError("the segments are not where their offsets say")
+
+
+def _jpeg(stream: bytes) -> Codestream:
+    """Read a JPEG or JPEG-LS stream."""
+    found = jpeg.header(stream)
+    syntaxes = {
+        "dct": uid.JPEGBaseline8Bit if found.bits == 8 else uid.JPEGExtended12Bit,
+        "lossless": uid.JPEGLosslessSV1,
+        "jpeg_ls": uid.JPEGLSNearLossless if found.is_near else uid.JPEGLSLossless,
+    }
+    syntax = syntaxes.get(found.process or "", "")
+    end = stream.find(jpeg.END, found.data_start)  # compressed values have no such bytes
+    attempts = _attempts_with_end(stream[:end]) if end >= 0 else _attempts_without_end(found.process, stream)
+    is_lossy = found.process == "dct" or found.is_near
+    return Codestream(syntax, found.rows, found.cols, found.samples, found.bits, is_lossy, tuple(attempts))
+
+
+def _attempts_with_end(stream: bytes) -> Iterator[Attempt]:
+    """Yield a stream as it is, then without zero bytes before its end, which JPEG-LS does not allow."""
+    yield Attempt(stream + jpeg.END)
+    if stream.endswith(b"\0"):
+        yield Attempt(stream.rstrip(b"\0") + jpeg.END)
+
+
+def _attempts_without_end(process: str | None, stream: bytes) -> Iterator[Attempt]:
+    """Yield a stream with the end marker that it lacks."""
+    if process != "jpeg_ls":
+        values = stream.removesuffix(b"\xff")  # half of a marker
+        yield Attempt(*(values + continuation + jpeg.END for continuation in jpeg.continuations(values)))
+        return
+    bare = stream.rstrip(b"\0")
+    if bare.endswith(b"\xff"):  # half of the marker
+        yield Attempt(bare + jpeg.END[1:], refused=bare + LONGER)
+    for kept in range(min(len(stream) - len(bare), MAX_FINAL_ZEROS) + 1):
+        whole = bare + bytes(kept)
+        yield Attempt(whole + jpeg.END, refused=whole + LONGER)
+
+
+def _jpeg2000(stream: bytes) -> Codestream:
+    found = jpeg2000.header(stream)
+    end = stream.find(jpeg2000.END, found.data_start)  # tiles have no such bytes
+    if end < 0:
+        end = jpeg2000.end_of_tiles(stream, found)
+    lossless, lossy = uid.JPEG2000Lossless, uid.JPEG2000
+    if found.is_high_throughput:
+        lossless, lossy = uid.HTJ2KLossless, uid.HTJ2K
+    return Codestream(
+        lossless if found.is_reversible else lossy,
+        found.rows,
+        found.cols,
+        found.samples,
+        found.bits,
+        not found.is_reversible,
+        (Attempt(stream[:end] + jpeg2000.END),),
+    )

@@ -1,0 +1,191 @@
+"""The attributes of a DICOM header as text, numbers and items; where an image lies in the patient and in time.
+
+Text attributes are read as raw bytes: pydicom's validation would quote the value of a patient in a warning.
+"""
+
+import logging
+import math
+import re
+import struct
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from glam.reading.charset import decoded
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""A decimal string; no infinity and nothing that is not a number."""
+TEXT_VRS = ("SH", "LO", "ST", "LT", "UC", "UT", "PN")
+"""Value representations whose characters depend on Specific Character Set. PS3.5 6.1.2.2."""
+BINARY_VRS = ("US", "SS", "UL", "SL", "FD", "FL")
+DIRECTION = re.compile(r"[APLRHF]{1,3}")
+"""Letters of a direction in the patient: anterior, posterior, left, right, head, foot. PS3.3 C.7.6.1.1.1."""
+
+
+def functional_groups(dataset: "Dataset") -> list["Dataset"]:
+    """Return what an enhanced image says of its first frame. PS3.3 C.7.6.16."""
+    sequences = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+    return [group for sequence in sequences for group in items(dataset, sequence)[:1]]
+
+
+def acquired_of(dataset: "Dataset") -> tuple[str, float]:
+    """Return what orders the images of an exam: date and time of the exposure, and the number of the image."""
+    moments = [text(dataset, name) for name in ("AcquisitionDateTime", "AcquisitionDate", "ContentDate")]
+    times = [text(dataset, name) for name in ("AcquisitionTime", "ContentTime")]
+    moment = moments[0] or next(filter(None, moments), "") + next(filter(None, times), "")
+    return moment, number(dataset, "InstanceNumber") or 0
+
+
+def orientation_of(dataset: "Dataset") -> tuple[str, str] | None:
+    """Return the directions of rows and of columns, if that is what PatientOrientation holds. PS3.3 C.7.6.1.1.1."""
+    parts = [part.strip() for part in text(dataset, "PatientOrientation").upper().split("\\")]
+    if len(parts) != 2 or not all(map(DIRECTION.fullmatch, parts)):
+        return None
+    row, col = parts
+    return (row, col) if row[0] in "AP" and col[0] not in "AP" else None
+
+
+def orientation_unclear(dataset: "Dataset") -> bool:
+    """Return whether PatientOrientation says something that `orientation_of` cannot use, e.g. a rotated image.
+
+    A view's name there, as in CBIS-DDSM, is the view and not an orientation.
+    """
+    said = text(dataset, "PatientOrientation").strip("\\")
+    return bool(said) and said.upper() not in ("CC", "MLO") and orientation_of(dataset) is None
+
+
+def text(dataset: "Dataset", keyword: str) -> str:
+    """Return an attribute as text, several values with backslashes between them; "" if it is absent or a sequence.
+
+    Where the dictionary has a text for the attribute, its bytes are decoded by Specific Character Set; every other
+    one is ASCII. PS3.5 6.1.2.3.
+    """
+    element = dataset.get_item(keyword) if keyword in dataset else None
+    if element is None or element.VR == "SQ" or element.value is None:
+        return ""
+    raw = element.value
+    if isinstance(raw, bytes):
+        declared = text(dataset, "SpecificCharacterSet") if _vr(keyword) in TEXT_VRS else ""
+        return decoded(raw.strip(b" \0"), declared)
+    if isinstance(raw, Sequence) and not isinstance(raw, str):
+        return "\\".join(map(str, raw))
+    return str(raw)
+
+
+def _vr(keyword: str) -> str:
+    """Return the value representation that the dictionary has for a standard attribute; there may be two in one."""
+    from pydicom.datadict import dictionary_VR
+
+    return dictionary_VR(keyword)
+
+
+def numbers(dataset: "Dataset", keyword: str) -> list[float]:
+    """Return the values of a decimal string; none if one of them is no number.
+
+    A comma can only be a decimal point there: backslashes separate values. PS3.5 6.2.
+    """
+    parts = [part.strip(" \0") for part in text(dataset, keyword).split("\\")]
+    values = [float(part.replace(",", ".")) if DECIMAL.fullmatch(part) else math.nan for part in parts if part]
+    return values if all(map(math.isfinite, values)) else []
+
+
+def number(dataset: "Dataset", keyword: str) -> float | None:
+    """Return a single number of any representation; None if it is absent or no finite number."""
+    element = dataset.get_item(keyword) if keyword in dataset else None
+    if element is None or (_vr(keyword) in ("DS", "IS") and element.VR not in BINARY_VRS):
+        values = numbers(dataset, keyword)
+        return values[0] if len(values) == 1 else None
+    read = value(dataset, keyword)
+    try:
+        found = float(read) if isinstance(read, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
+    """Return the items of a sequence; none if it is absent or no sequence.
+
+    An item that declares no character set is given that of what encloses it. PS3.5 7.5.3.
+    """
+    from pydicom import Dataset
+
+    entries = value(dataset, keyword)
+    found = [item for item in entries if isinstance(item, Dataset)] if isinstance(entries, Sequence) else []
+    if "SpecificCharacterSet" in dataset:
+        for item in found:
+            if "SpecificCharacterSet" not in item:
+                item["SpecificCharacterSet"] = dataset.get_item("SpecificCharacterSet")
+    return found
+
+
+def value(dataset: "Dataset", keyword: str) -> object:
+    """Return an attribute as pydicom reads it; None if it is absent or broken."""
+    try:
+        return dataset.get(keyword)
+    except broken_errors():
+        return None
+
+
+def broken_errors() -> tuple[type[Exception], ...]:
+    """Return what pydicom raises for bytes that are not what the standard allows."""
+    from pydicom.errors import BytesLengthException
+
+    ours = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+    return (*ours, NotImplementedError, EOFError, OSError, struct.error, BytesLengthException)
+
+
+LIBRARIES = r"(pydicom|PIL)(\.|$)"
+"""Whose warnings may quote a file."""
+_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+
+
+class _Readers:
+    """Keeps one filter of pydicom's warnings as long as any thread reads: all threads share the list of filters."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+
+    def enter(self) -> None:
+        with self.lock:
+            self.count += 1
+            warnings.filterwarnings("ignore", module=LIBRARIES)  # once: one that is there is moved to the front
+
+    def leave(self) -> None:
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                kept = [entry for entry in warnings.filters if not _is_ours(entry)]
+                warnings.filters[:] = kept  # pyright: ignore[reportIndexIssue]  # the list that the module reads
+
+
+def _is_ours(entry: tuple[object, ...]) -> bool:
+    action, module = entry[0], entry[3]
+    return action == "ignore" and isinstance(module, re.Pattern) and module.pattern == LIBRARIES
+
+
+_readers = _Readers()
+
+
+def _is_loud(_: logging.LogRecord) -> bool:
+    return not _quiet.get()
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Drop pydicom's warnings and Pillow's, on stderr and in the log, while a file is read: they may quote it."""
+    logging.getLogger("pydicom").addFilter(_is_loud)  # once: the same filter is not added again
+    token = _quiet.set(True)
+    _readers.enter()
+    try:
+        yield
+    finally:
+        _readers.leave()
+        _quiet.reset(token)

@@ -1,0 +1,245 @@
+"""Which view of which breast: decided from tags, the request, and words, in this order; each decision with its source.
+
+Tags were set by the machine for the image, and two of them that contradict each other, or the request, are an error.
+Descriptions and file names are typed by people: they fill what is missing, and a finding tells where they differ.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from glam.findings import Finding, InputError, finding, input_error
+from glam.reading.charset import folded
+from glam.reading.codes import SIDE_TERMS, UNKNOWN, VIEW_TERMS, term_names
+from glam.reading.header import functional_groups, items, text
+from glam.reading.spoken import Spoken, side_of, spoken, without_volumes
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+VIEWS = ("CC", "MLO")
+SIDES = ("L", "R")
+BOTH = "B"
+SPECIMEN = "specimen"
+VIEW_NAMES = frozenset({term.name for term in VIEW_TERMS} | {"AT", "CV", "TAN"}) - {SPECIMEN}
+"""Views that may be named in a message; a specimen's radiograph has no view."""
+NOTHING = ("NONE", "UNKNOWN", "UNSPECIFIED", "N/A", "NA", "-")
+"""What is written instead of leaving an attribute empty."""
+DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+SPOKEN = {"request": "the request", "file name": "the file name"}
+"""How a message names a source that is no attribute."""
+
+
+class Claim(NamedTuple):
+    """What one source says."""
+
+    value: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.speaker} says {self.value}"
+
+    @property
+    def speaker(self) -> str:
+        """The source, as a sentence names it."""
+        return SPOKEN.get(self.source, self.source)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A value, where it came from, and what spoke against it."""
+
+    value: str
+    source: str
+    findings: tuple[Finding, ...] = ()
+
+
+def decide_view(dataset: "Dataset", given: str | None, *, file_name: str = "") -> Decision:
+    """Return CC or MLO; any other view, ML included, is an InputError.
+
+    `given` is the caller's word, `file_name` the name without its folders. A picture without a header has an empty
+    data set.
+    """
+    tags = [claim for claim in _claims(dataset, VIEW_TAGS) if claim.value != SPECIMEN]
+    known, unclear = _known(tags)
+    asked = _asked(given, spoken(given or "").views)
+    _refuse_contradiction("view_mismatch", [*known, *asked] if known else [])
+    if unclear and not known and not asked:
+        raise _unknown_view("the header names a view that is not known here", "name the view in the request")
+    words = _word_claims(dataset, file_name, lambda said: said.views)
+    if not (claims := [*known, *asked, *words]):
+        raise _unknown_view("neither header nor file name says which view this is", "name the view in the request")
+    claim = claims[0]
+    if claim.value not in VIEWS:
+        way_out = "name the view in the request if it is one of them" if claim in words else "send one of them"
+        raise _unknown_view(str(claim), way_out)
+    passed_over = [finding("view_tag_unclear", source=other.source, followed=claim.speaker) for other in unclear]
+    return Decision(claim.value, claim.source, (*passed_over, *_differing("view_words_differ", claim, words)))
+
+
+def decide_side(dataset: "Dataset", given: str | None, *, file_name: str = "") -> Decision:
+    """Return L or R, as `decide_view` does; both breasts in one image are an InputError.
+
+    Laterality belongs to the series, which may hold both breasts: where the image's own tags say otherwise, they win.
+    """
+    known, unclear = _known(_claims(dataset, SIDE_TAGS))
+    own = [claim for claim in known if claim.source in IMAGE_SIDE_TAGS]
+    if own and own[0].value == BOTH:
+        raise _unknown_side(f"{own[0].source} names both breasts", "send an image of one breast")
+    of_series = [claim for claim in known if claim.value == BOTH]
+    known = [claim for claim in known if claim.value != BOTH]
+    followed = [claim for claim in known if claim in own] or known[:1]
+    asked = _asked(given, side_of(given or ""))
+    _refuse_contradiction("side_mismatch", [*followed, *asked] if followed else [])
+    words = _word_claims(dataset, file_name, lambda said: said.sides)
+    if not (claims := [*followed, *asked, *words]):
+        raise _unknown_side(_without_side(unclear, of_series), "name the side, L or R, in the request")
+    claim = claims[0]
+    if claim.value not in SIDES:
+        raise _unknown_side(str(claim), "name the side, L or R, in the request")
+    others = [other for other in known if other.value != claim.value]
+    findings = (
+        *(finding("side_tag_unclear", source=other.source, followed=claim.speaker) for other in unclear),
+        *(finding("side_tags_differ", followed=claim.source, other=other.source) for other in others),
+        *_differing("side_words_differ", claim, words),
+    )
+    return Decision(claim.value, claim.source, findings)
+
+
+def _unknown_view(what: str, way_out: str) -> InputError:
+    return input_error("unknown_view", what=what, way_out=way_out)
+
+
+def _unknown_side(what: str, way_out: str) -> InputError:
+    return input_error("unknown_laterality", what=what, way_out=way_out)
+
+
+def _without_side(unclear: Sequence[Claim], of_both: Sequence[Claim]) -> str:
+    if of_both:
+        return f"{of_both[0].source} names both breasts"
+    if unclear:
+        return f"{unclear[0].source} names neither L nor R"
+    return "neither header nor file name says which breast this is"
+
+
+def _claims(dataset: "Dataset", sources: Mapping[str, Callable[["Dataset"], str]]) -> list[Claim]:
+    return [Claim(value, source) for source, read in sources.items() if (value := read(dataset))]
+
+
+def _known(claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+    """Return the claims that name something, and those that say something that is not known here."""
+    known = [claim for claim in claims if claim.value != UNKNOWN]
+    return known, [claim for claim in claims if claim.value == UNKNOWN]
+
+
+def _asked(given: str | None, named: frozenset[str]) -> list[Claim]:
+    """Return the request's claim; what is no name, or two, is not repeated."""
+    value = _single(named)
+    return [Claim("something else" if value in ("", UNKNOWN) else value, "request")] if (given or "").strip() else []
+
+
+def _single(named: frozenset[str]) -> str:
+    """Return what is named, UNKNOWN if it is several things, "" for nothing."""
+    return UNKNOWN if len(named) > 1 else "".join(named)
+
+
+def _refuse_contradiction(code: str, claims: Sequence[Claim]) -> None:
+    first = {claim.value: str(claim) for claim in reversed(claims)}  # of each value the source that goes first
+    if len(first) > 1:
+        raise input_error(code, what=" but ".join(reversed(first.values())))
+
+
+def _differing(code: str, claim: Claim, words: Sequence[Claim]) -> list[Finding]:
+    """Return a finding for each description or file name that says otherwise than what was followed."""
+    return [finding(code, said=str(other), followed=claim.speaker) for other in words if other.value != claim.value]
+
+
+def _view_code(dataset: "Dataset") -> str:
+    """Return the name of the coded view, UNKNOWN for a code outside the table or for several views, "" for none."""
+    names = term_names(dataset, "ViewCodeSequence", VIEW_TERMS)
+    known = [name for name in names if name != UNKNOWN]
+    return known[0] if len(known) == 1 else UNKNOWN if names else ""
+
+
+def _view_position(dataset: "Dataset") -> str:
+    """Return the view that is named, alone or with a side and modifiers; UNKNOWN for two of them or any other text."""
+    said = text(dataset, "ViewPosition")
+    exact = folded(said).strip(" \\")
+    named = frozenset({exact}) & VIEW_NAMES or spoken(said).views
+    return "" if exact in ("", *NOTHING) else _single(named) or UNKNOWN
+
+
+def _view_as_orientation(dataset: "Dataset") -> str:
+    """Return a view that stands where the orientation belongs, as CBIS-DDSM writes it."""
+    said = text(dataset, "PatientOrientation").upper()
+    return said if said in VIEW_NAMES else ""
+
+
+def _frame_view(dataset: "Dataset") -> str:
+    return next((name for item in _frame_items(dataset) if (name := _view_code(item))), "")
+
+
+def _processed_view(dataset: "Dataset") -> str:
+    """Return the view by which an image was processed, where the text names nothing else, as Fujifilm writes it."""
+    said = spoken(text(dataset, "AcquisitionDeviceProcessingDescription"))
+    return _single(said.views) if said.is_all else ""
+
+
+def _image_side(dataset: "Dataset") -> str:
+    return _side(text(dataset, "ImageLaterality"))
+
+
+def _frame_side(dataset: "Dataset") -> str:
+    sides = (_side(text(item, "FrameLaterality")) for item in _frame_items(dataset))
+    return next((side for side in sides if side), "")
+
+
+def _series_side(dataset: "Dataset") -> str:
+    return _side(text(dataset, "Laterality"))
+
+
+def _side(said: str) -> str:
+    """Return L, R or B for a text about the side alone, in a letter or a word; UNKNOWN for two sides or any other."""
+    return "" if folded(said).strip(" \\") in ("", *NOTHING) else _single(side_of(said)) or UNKNOWN
+
+
+def _region_side(dataset: "Dataset") -> str:
+    """Return the side that modifies the anatomic region. PS3.3 10.5, PS3.16 CID 244."""
+    holders = (*items(dataset, "AnatomicRegionSequence"), dataset)
+    named = (term_names(holder, "AnatomicRegionModifierSequence", SIDE_TERMS) for holder in holders)
+    sides = {name for names in named for name in names if name != UNKNOWN}
+    return sides.pop() if len(sides) == 1 else BOTH if sides else ""
+
+
+def _position_side(dataset: "Dataset") -> str:
+    return _single(spoken(text(dataset, "ViewPosition")).sides)
+
+
+def _frame_items(dataset: "Dataset") -> list["Dataset"]:
+    """Return what may hold the anatomy of a frame: functional groups and their Frame Anatomy. PS3.3 C.7.6.16.2.8."""
+    groups = functional_groups(dataset)
+    return [*groups, *(item for holder in (dataset, *groups) for item in items(holder, "FrameAnatomySequence")[:1])]
+
+
+VIEW_TAGS: Mapping[str, Callable[["Dataset"], str]] = {
+    "ViewCodeSequence": _view_code,
+    "ViewPosition": _view_position,
+    "PatientOrientation": _view_as_orientation,
+    "functional groups": _frame_view,
+    "AcquisitionDeviceProcessingDescription": _processed_view,
+}
+IMAGE_SIDE_TAGS = ("ImageLaterality", "FrameLaterality")
+SIDE_TAGS: Mapping[str, Callable[["Dataset"], str]] = {
+    "ImageLaterality": _image_side,
+    "FrameLaterality": _frame_side,
+    "Laterality": _series_side,
+    "AnatomicRegionModifierSequence": _region_side,
+    "ViewPosition": _position_side,
+}
+
+
+def _word_claims(dataset: "Dataset", file_name: str, meaning: Callable[[Spoken], frozenset[str]]) -> list[Claim]:
+    """Return what descriptions and the file name say; nothing for one that names several, or none."""
+    texts = {name: without_volumes(text(dataset, name)) for name in DESCRIPTIONS} | {"file name": file_name}
+    claims = [Claim(_single(meaning(spoken(said))), source) for source, said in texts.items()]
+    return [claim for claim in claims if claim.value not in ("", UNKNOWN)]

@@ -1,0 +1,238 @@
+"""Bytes, file or stream -> the DICOM data set in it, its pixel data still as it was written.
+
+pydicom reads what stands before the pixel data, and the pixel data is taken from the bytes here: pydicom passes over
+the end of a file in silence, so that whether a file is whole is found out without it (docs/reading.md).
+"""
+
+import struct
+import zlib
+from contextlib import AbstractContextManager, nullcontext
+from io import SEEK_END, BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from glam.findings import InputError, input_error
+from glam.reading import header
+
+if TYPE_CHECKING:
+    from pydicom import Dataset, FileDataset, FileMetaDataset
+
+Source = bytes | str | Path | BinaryIO
+"""The content of a file, its path, or an open stream."""
+
+MAX_BYTES = 160_000_000
+"""Largest file that is read, inflated if it is deflated: the largest image uncompressed, and a long header."""
+FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
+"""What a data set begins with where the preamble is missing: file meta, or identification."""
+PREAMBLE_BYTES = 128
+PREFIX = b"DICM"
+"""Stands behind the preamble, whatever is in that: a file may be TIFF and DICOM at once. PS3.10 7.1."""
+PIXEL_DATA = 0x7FE00010
+HEADER_BYTES = 8
+"""Of tag, VR and length, or of tag and long length."""
+UNDEFINED = 0xFFFFFFFF
+"""The length of an element that ends with a delimiter."""
+
+
+class Encoding(NamedTuple):
+    """How the elements of a data set are written."""
+
+    implicit: bool
+    little: bool
+
+
+class PixelElement(NamedTuple):
+    """Where the pixel data is."""
+
+    vr: str | None
+    length: int
+    """As declared."""
+    start: int
+    """Of the value."""
+
+
+class _Stream(BytesIO):
+    """A stream that knows how many bytes its last read returned."""
+
+    num_read = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to so many bytes."""
+        data = super().read(size)
+        self.num_read = len(data)
+        return data
+
+
+def parse(source: Source) -> "Dataset":
+    """Return the data set of a file; InputError where there is none, an OSError where a path cannot be opened.
+
+    Its PixelData is a view of the file's bytes, from which nothing is missing that comes before it.
+    """
+    from pydicom import uid
+
+    data = content(source)
+    is_bare = not has_prefix(data)
+    if is_bare and not _begins_a_dataset(data):
+        raise input_error("not_dicom")
+    stream = _Stream(data)
+    stream.seek(0 if is_bare else PREAMBLE_BYTES + len(PREFIX))
+    meta = _file_meta(stream)
+    label = header.text(meta, "TransferSyntaxUID")
+    if label == uid.DeflatedExplicitVRLittleEndian:
+        stream = _Stream(_inflated(stream.read()))
+    return _dataset(stream, meta, label, preamble=None if is_bare else data[:PREAMBLE_BYTES])
+
+
+def has_preamble(dataset: "Dataset") -> bool:
+    """Return whether a parsed file began as PS3.10 says, with a preamble and the letters DICM."""
+    return getattr(dataset, "preamble", None) is not None
+
+
+def has_prefix(beginning: bytes) -> bool:
+    """Return whether a file that begins so is DICOM by its prefix, whatever stands in its first 128 bytes."""
+    return beginning[PREAMBLE_BYTES : PREAMBLE_BYTES + len(PREFIX)] == PREFIX
+
+
+def content(source: Source) -> bytes:
+    """Return all bytes of a source, from where a stream stands; `too_large` beyond the limit."""
+    with opened(source) as stream:
+        if stream.seekable():
+            start = stream.tell()
+            num_bytes = stream.seek(0, SEEK_END) - start
+            stream.seek(start)
+            if num_bytes > MAX_BYTES:
+                raise _too_large()
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise _too_large()
+    return data
+
+
+def opened(source: Source) -> AbstractContextManager[BinaryIO]:
+    """Return a stream over a source; one that was given is left open."""
+    if isinstance(source, str | Path):
+        return Path(source).open("rb")
+    return nullcontext(BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source)
+
+
+def _begins_a_dataset(beginning: bytes) -> bool:
+    """Return whether bytes begin as a first element does: its group, then letters of a VR or a short length."""
+    letters, length = beginning[4:6], int.from_bytes(beginning[4:8], "little")
+    if beginning[:2] == b"\0\x08":  # big endian is always explicit
+        return letters.isalpha() and letters.isupper()
+    is_short = len(beginning) >= 8 and length < 2**16
+    return beginning[:2] in FIRST_GROUPS and (is_short or (letters.isalpha() and letters.isupper()))
+
+
+def _file_meta(stream: _Stream) -> "FileMetaDataset":
+    from pydicom.filereader import (
+        _read_command_set_elements,  # pyright: ignore[reportPrivateUsage]
+        _read_file_meta_info,  # pyright: ignore[reportPrivateUsage]  # the public one opens a path
+    )
+
+    try:
+        meta = _read_file_meta_info(stream)
+        if (
+            stream.getvalue()[stream.tell() : stream.tell() + 2] == b"\0\0"
+        ):  # the message that brought the file; not needed
+            _read_command_set_elements(stream)
+    except _parser_errors():
+        raise input_error("truncated") from None
+    _check_whole(meta, stream, to_end=False)
+    return meta
+
+
+def _inflated(deflated: bytes) -> bytes:
+    """Return the data set of a deflated file, of which no more than the limit is inflated. PS3.5 A.5."""
+    is_zlib = deflated[:1] == b"\x78"  # old writers put zlib's header there, which no deflated block begins with
+    inflate = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+    try:
+        data = inflate.decompress(deflated, MAX_BYTES + 1)
+    except zlib.error:
+        raise input_error("truncated") from None
+    if len(data) > MAX_BYTES:
+        raise _too_large()
+    if not inflate.eof:
+        raise input_error("truncated")
+    return data
+
+
+def _dataset(stream: _Stream, meta: "FileMetaDataset", label: str, *, preamble: bytes | None) -> "FileDataset":
+    """Return the elements up to the pixel data, and the pixel data as far as it is there."""
+    from pydicom import DataElement, FileDataset
+    from pydicom.filereader import read_dataset
+
+    pixels = list[PixelElement]()
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        if tag == PIXEL_DATA:
+            pixels.append(PixelElement(vr, length, stream.tell()))
+        return tag == PIXEL_DATA
+
+    implicit, little = _encoding(stream, label)
+    try:
+        dataset = read_dataset(stream, implicit, little, stop_when=at_pixels)
+    except _parser_errors():
+        raise input_error("truncated") from None
+    if not pixels:
+        _check_whole(dataset, stream, to_end=True)
+    implicit = bool(dataset.original_encoding[0])
+    file = FileDataset(BytesIO(), dataset, preamble, meta, implicit, little)
+    file.set_original_encoding(implicit, little, dataset.original_character_set)
+    if pixels:
+        vr, length, start = pixels[-1]
+        end = None if length == UNDEFINED else start + length
+        element = DataElement(
+            PIXEL_DATA, "OW" if vr in (None, "OW") else "OB", memoryview(stream.getvalue())[start:end]
+        )
+        element.is_undefined_length = length == UNDEFINED
+        file.add(element)
+    return file
+
+
+def _parser_errors() -> tuple[type[Exception], ...]:
+    """Return what pydicom's parser raises on bytes that no writer wrote, found by bench/fuzz.py.
+
+    They are caught around its calls only: what our own code raises is a fault of ours.
+    """
+    from pydicom.errors import BytesLengthException
+
+    values = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, BytesLengthException, struct.error)
+    return (*values, NotImplementedError, RecursionError, EOFError, OSError)
+
+
+def _encoding(stream: _Stream, label: str) -> Encoding:
+    """Return how a data set is written: the byte order by its first group, which is small, else by the label.
+
+    pydicom sees by itself where VRs are missing that the label promises.
+    """
+    from pydicom import uid
+
+    start = stream.tell()
+    first = stream.read(2)
+    stream.seek(start)
+    as_little, as_big = (int.from_bytes(first, order) for order in ("little", "big"))
+    is_little = label != uid.ExplicitVRBigEndian if as_little == as_big else as_little < as_big
+    return Encoding(implicit=is_little and label in ("", uid.ImplicitVRLittleEndian), little=is_little)
+
+
+def _check_whole(dataset: "Dataset", stream: _Stream, *, to_end: bool) -> None:
+    """Refuse elements of which the last is cut: its value, its header, or a delimiter missing that ends it.
+
+    pydicom keeps a short value, drops half a header, and steps back to where an element began that never ends.
+    `to_end`: they have to reach the end of the stream. Between two elements a file may end: it cannot be known.
+    """
+    from pydicom.dataelem import RawDataElement
+
+    elements = (element for element in dataset.values() if isinstance(element, RawDataElement))
+    is_short = any(len(element.value or b"") < element.length < UNDEFINED for element in elements)
+    is_at_end = stream.tell() == len(stream.getvalue())
+    is_half_header = is_at_end and 0 < stream.num_read < HEADER_BYTES
+    is_zeros = 0 in dataset  # a copy that broke off, filled up
+    if is_short or is_zeros or is_half_header or (to_end and not is_at_end):
+        raise input_error("truncated")
+
+
+def _too_large() -> InputError:
+    megabytes = f"{MAX_BYTES // 1_000_000} MB"
+    return input_error("too_large", size=f"more than {megabytes}", limit=megabytes)

@@ -1,0 +1,157 @@
+"""The stored pixels of a data set: limits, layout, decoding; what is refused is refused before it is decoded."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glam.findings import HeaderError, input_error
+from glam.reading import header
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from glam.reading.codestream import Bytes, Codestream
+
+MAX_PIXELS = 64_000_000
+"""Largest image that is decoded; mammograms have up to about 30 million pixels."""
+MAX_SIDE = 65_535
+"""Largest value of Rows and Columns that the standard can write."""
+GREY = ("MONOCHROME1", "MONOCHROME2")
+
+
+class Layout(NamedTuple):
+    """How the values of an image lie in their bits, by the header. PS3.5 8.1.1."""
+
+    rows: int
+    cols: int
+    allocated: int
+    """8 or 16."""
+    bits: int
+    high_bit: int
+    signed: bool
+
+
+class StoredPixels(NamedTuple):
+    """An image as it was stored."""
+
+    values: NDArray[Any]
+    """(rows, cols) bit patterns."""
+    layout: Layout
+    syntax: str
+    decoder: str
+    """What decoded it."""
+    odd: tuple[str, ...] = ()
+    """Codes of what is odd about the pixel data."""
+
+
+def stored_pixels(dataset: "Dataset") -> StoredPixels:
+    """Decode; an InputError where there are no pixels, where nothing here decodes them, and where they are damaged."""
+    from pydicom.uid import ExplicitVRBigEndian
+
+    from glam.reading.codestream import Codestream
+    from glam.reading.decoders import CODECS, NATIVE
+    from glam.reading.syntax import image_data, label_of
+
+    layout, label = layout_of(dataset), label_of(dataset)
+    if label not in NATIVE and label not in CODECS and label:
+        _decoder_of(label)  # names it
+    image = image_data(dataset, layout)
+    decoder = _decoder_of(image.syntax)
+    odd = ["syntax_differs"] if image.differs else []
+    if decoder == "native" and not isinstance(image.data, Codestream):
+        swapped = image.syntax == ExplicitVRBigEndian and (layout.allocated == 16 or dataset["PixelData"].VR == "OW")
+        return StoredPixels(_native(image.data, layout, swapped=swapped), layout, image.syntax, decoder, tuple(odd))
+    values, layout = _decoded(image.data, layout, image.syntax, decoder)
+    if isinstance(image.data, Codestream) and image.data.is_lossy:
+        odd.append("lossy")
+    return StoredPixels(values, layout, image.syntax, decoder, tuple(odd))
+
+
+def layout_of(dataset: "Dataset") -> Layout:
+    """Return the layout that the header gives, within what the standard allows and our limits."""
+    if "PixelData" not in dataset:
+        raise input_error("no_pixel_data")
+    if header.number(dataset, "SamplesPerPixel") not in (None, 1):
+        raise input_error("not_monochrome")
+    photometric = header.text(dataset, "PhotometricInterpretation").strip().upper()
+    if photometric not in GREY:
+        raise input_error("not_monochrome") if photometric else HeaderError("PhotometricInterpretation", "it is empty")
+    rows, cols = (_whole(dataset, name, range(1, MAX_SIDE + 1)) for name in ("Rows", "Columns"))
+    if rows * cols > MAX_PIXELS:
+        size, limit = (f"{pixels / 1e6:.0f} Mpx" for pixels in (rows * cols, MAX_PIXELS))
+        raise input_error("too_large", size=size, limit=limit)
+    allocated = _whole(dataset, "BitsAllocated", range(8, 17, 8))
+    bits = _whole(dataset, "BitsStored", range(1, allocated + 1), absent=allocated)
+    # A high bit below the stored bits contradicts them; what the image fills decides (glam/bits.py).
+    high_bit = _whole(dataset, "HighBit", range(min(bits, 8) - 1, allocated), absent=bits - 1)
+    signed = _whole(dataset, "PixelRepresentation", range(2), absent=0)
+    return Layout(rows, cols, allocated, bits, high_bit, bool(signed))
+
+
+def _whole(dataset: "Dataset", keyword: str, allowed: range, *, absent: int | None = None) -> int:
+    """Return a whole number of the header."""
+    found = header.number(dataset, keyword)
+    if found is None and absent is not None and not header.text(dataset, keyword):
+        return absent
+    if found is None or found not in allowed:
+        raise HeaderError(keyword, f"it is not a whole number from {allowed[0]} to {allowed[-1]}")
+    return int(found)
+
+
+def syntax_name(syntax: str) -> str:
+    """Return the name of a transfer syntax; one that is in no table may say anything and is not repeated."""
+    from pydicom.uid import UID
+
+    name = UID(syntax).name
+    return "that the file names" if name == syntax else name
+
+
+def _decoder_of(syntax: str) -> str:
+    from glam.reading.decoders import CODECS, decoder_of
+
+    decoder = decoder_of(syntax)
+    if decoder is None:
+        way_out = 'pip install "glam-mammo[codecs]", or send it uncompressed'
+        raise input_error(
+            "unsupported_syntax",
+            syntax=syntax_name(syntax),
+            way_out=way_out if syntax in CODECS else "send it uncompressed",
+        )
+    return decoder
+
+
+def _native(data: "Bytes", layout: Layout, *, swapped: bool) -> NDArray[Any]:
+    """Return the (rows, cols) bit patterns of uncompressed pixel data, without a copy where they are little endian.
+
+    Bytes that are swapped in their words are so for values of 8 bits, too: PS3.5 8.1.1 and A.3.
+    """
+    count = layout.rows * layout.cols
+    if len(data) < count * layout.allocated // 8:
+        raise input_error("truncated")
+    if swapped:
+        data = np.frombuffer(data, np.uint16, len(data) // 2).byteswap().data
+    return np.frombuffer(data, f"<u{layout.allocated // 8}", count).reshape(layout.rows, layout.cols)
+
+
+def _decoded(image: "Codestream | Bytes", layout: Layout, syntax: str, decoder: str) -> tuple[NDArray[Any], Layout]:
+    """Return the (rows, cols) bit patterns of compressed pixel data, and how values lie in them."""
+    from glam.reading.codestream import Codestream
+    from glam.reading.decoders import decode_frame
+
+    stream = image if isinstance(image, Codestream) else None
+    if stream and stream.samples != 1:
+        raise input_error("not_monochrome")
+    if stream and ((stream.rows, stream.cols) != (layout.rows, layout.cols) or stream.bits > 16):
+        raise HeaderError("Rows, Columns or BitsStored", "the compressed image has another size or more than 16 bits")
+    try:
+        samples = decode_frame(image, layout, syntax, decoder)
+    except ValueError:
+        raise input_error("truncated") from None
+    if samples.size != layout.rows * layout.cols:
+        raise input_error("truncated")
+    stored = samples.view(f"u{samples.dtype.itemsize}").reshape(layout.rows, layout.cols)
+    if stream:  # its samples fill the low bits, whatever the header says; a sign is at the lower of the two
+        bits = min(stream.bits, layout.bits) if layout.signed else stream.bits
+        layout = layout._replace(allocated=8 * stored.dtype.itemsize, bits=bits, high_bit=bits - 1)
+    return stored, layout

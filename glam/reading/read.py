@@ -1,0 +1,195 @@
+"""read_view: bytes, file or stream to View, with the source of every decision; nothing is silently guessed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glam.config import FrameConfig, VoiPolicy
+from glam.findings import Finding, InputError, finding, input_error
+from glam.reading import header
+from glam.reading.header import quiet_pydicom
+from glam.reading.identity import decide_side, decide_view
+from glam.reading.image_file import picture_format, stored_picture
+from glam.reading.kind import kind_findings, kind_of
+from glam.reading.parse import Source, has_preamble, parse
+from glam.reading.pixels import Layout, stored_pixels, syntax_name
+from glam.reading.spacing import spacing_of
+from glam.reading.tone import tone
+from glam.view import SPACING_MM, Side, View, ViewName, is_plausible_spacing
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SAME_SPACING = 0.02
+"""Share by which the caller's pixel spacing may differ from the header's."""
+
+
+def read_view(
+    source: Source,
+    config: FrameConfig,
+    *,
+    view: str | None = None,
+    laterality: str | None = None,
+    spacing_mm: float | None = None,
+    where: str = "",
+) -> View:
+    """Return the mammogram in a DICOM file, or in a PNG, JPEG or TIFF picture, read by a configuration's policies.
+
+    `view`, `laterality` and `spacing_mm` (of square pixels) are the caller's word: they fill what the header lacks.
+    An InputError says when the header names another view or side; only descriptions and the name of a path come after
+    the caller (docs/intake.md). `where` is the part of the request that errors name. A path that cannot be opened is
+    an OSError.
+    """
+    asked = Asked(view, laterality, spacing_mm)
+    file_name = Path(source).stem if isinstance(source, str | Path) else ""
+    try:
+        with quiet_pydicom():
+            return _read(source, asked, file_name=file_name, voi=config.voi)
+    except InputError as error:
+        raise error.at(where) from None
+
+
+class Asked(NamedTuple):
+    """What the caller says of a file; None: nothing."""
+
+    view: str | None = None
+    laterality: str | None = None
+    spacing_mm: float | None = None
+    """Of square pixels."""
+
+
+class Spacing(NamedTuple):
+    """The distance of rows and of columns, and which source gave it."""
+
+    mm: tuple[float, float] | None
+    source: str
+    findings: tuple[Finding, ...]
+
+
+def _read(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+    _check_spacing(asked.spacing_mm)
+    if picture_format(source):
+        return _view_of_picture(source, asked, file_name=file_name, voi=voi)
+    return _view(parse(source), asked, file_name=file_name, voi=voi)
+
+
+def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+    is_image = "PixelData" in dataset
+    if not is_image and not header.text(dataset, "Modality"):  # it ends before it says what it is
+        raise input_error("no_pixel_data")
+    kind = kind_of(dataset)
+    if not is_image:
+        raise input_error("no_pixel_data")
+    view_decision = decide_view(dataset, asked.view, file_name=file_name)
+    side_decision = decide_side(dataset, asked.laterality, file_name=file_name)
+    shown = _shown_pixels(dataset, voi)
+    spacing = _spacing(*spacing_of(dataset), asked.spacing_mm)
+    provenance = {
+        "view": view_decision.source,
+        "laterality": side_decision.source,
+        "spacing_mm": spacing.source,
+        **shown.provenance,
+    }
+    preamble = () if has_preamble(dataset) else (finding("no_preamble"),)
+    decided = (*kind_findings(dataset, kind), *view_decision.findings, *side_decision.findings)
+    told = {found.code for found in decided}
+    return View(
+        pixels=shown.pixels,
+        view=cast(ViewName, view_decision.value),
+        laterality=cast(Side, side_decision.value),
+        spacing_mm=spacing.mm,
+        orientation=header.orientation_of(dataset),
+        provenance=provenance,
+        findings=(*decided, *preamble, *spacing.findings, *(finding(code) for code in shown.codes if code not in told)),
+        is_mg=kind.is_mg,
+        synthetic=kind.synthetic,
+        partial=kind.partial,
+        modifiers=kind.modifiers,
+        patient_id=header.text(dataset, "PatientID"),
+        study_uid=header.text(dataset, "StudyInstanceUID"),
+        voi=voi,
+        acquired=header.acquired_of(dataset),
+    )
+
+
+def _view_of_picture(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+    """Return the View of a file without a header: view and side from the caller or the file's name."""
+    from pydicom import Dataset
+
+    nothing = Dataset()
+    view_decision = decide_view(nothing, asked.view, file_name=file_name)
+    side_decision = decide_side(nothing, asked.laterality, file_name=file_name)
+    shown = _shown_picture(source, voi)
+    spacing = _spacing(None, "none", asked.spacing_mm)
+    provenance = {"view": view_decision.source, "laterality": side_decision.source, "spacing_mm": spacing.source}
+    decided = (*view_decision.findings, *side_decision.findings, finding("not_dicom_picture"))
+    return View(
+        pixels=shown.pixels,
+        view=cast(ViewName, view_decision.value),
+        laterality=cast(Side, side_decision.value),
+        spacing_mm=spacing.mm,
+        provenance=provenance | shown.provenance,
+        findings=(*decided, *spacing.findings, *map(finding, shown.codes)),
+        is_mg=False,
+        voi=voi,
+    )
+
+
+class ShownPixels(NamedTuple):
+    """An image as display values."""
+
+    pixels: NDArray[np.uint16]
+    """(rows, cols), 0 black to WHITE, tissue bright."""
+    provenance: dict[str, str]
+    """Transfer syntax, decoder and how the grey values were windowed."""
+    codes: tuple[str, ...]
+    """Of findings about the pixels."""
+
+
+def _shown_pixels(dataset: "Dataset", voi: VoiPolicy) -> ShownPixels:
+    """Return the display values of a data set, whose PixelData is let go; an InputError where there are none."""
+    stored = stored_pixels(dataset)
+    del dataset.PixelData  # an array over it keeps it as long as it is needed
+    grey = tone(dataset, stored.values, stored.layout, voi)
+    provenance = {"voi": grey.voi, "transfer_syntax": syntax_name(stored.syntax), "decoder": stored.decoder}
+    return ShownPixels(grey.pixels, provenance, (*stored.odd, *grey.odd))
+
+
+def _shown_picture(source: Source, voi: VoiPolicy) -> ShownPixels:
+    """Return a picture's display values, tissue bright; an InputError where there is nothing to show.
+
+    It has no window: what is black and white follows from the breast, whatever the policy.
+    """
+    from pydicom import Dataset
+
+    stored = stored_picture(source)
+    rows, cols = stored.values.shape
+    bits = 8 * stored.values.itemsize
+    dataset = Dataset()
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    layout = Layout(rows, cols, allocated=bits, bits=bits, high_bit=bits - 1, signed=False)
+    grey = tone(dataset, stored.values, layout, voi)
+    provenance = {"voi": grey.voi, "transfer_syntax": stored.format, "decoder": stored.decoder}
+    if stored.orientation != 1:
+        provenance["upright"] = f"EXIF orientation {stored.orientation}"
+    return ShownPixels(grey.pixels, provenance, grey.odd)
+
+
+def _check_spacing(spacing_mm: float | None) -> None:
+    """Refuse a spacing of the caller's that no mammogram has."""
+    if spacing_mm is not None and not is_plausible_spacing((spacing_mm, spacing_mm)):
+        low, high = SPACING_MM
+        raise input_error("bad_field", what=f"spacing_mm {spacing_mm:g} is not within {low:g} and {high:g} mm")
+
+
+def _spacing(in_header: tuple[float, float] | None, source: str, asked_mm: float | None) -> Spacing:
+    """Return the header's spacing, else the caller's; a finding where they differ, and where there is none."""
+    if in_header is None and asked_mm is not None:
+        return Spacing((asked_mm, asked_mm), "request", ())
+    if in_header is None:
+        return Spacing(None, source, (finding("no_spacing" if source == "none" else "odd_spacing"),))
+    if asked_mm is not None and max(abs(mm / asked_mm - 1) for mm in in_header) > SAME_SPACING:
+        return Spacing(in_header, source, (finding("spacing_differs", followed=source),))
+    return Spacing(in_header, source, ())

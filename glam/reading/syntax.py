@@ -1,0 +1,90 @@
+"""What the pixel data of a file is: values, run lengths or a codestream. It says so itself, the label need not be true.
+
+Archives compress or decompress and leave the transfer syntax as it was. What the bytes are can nearly always be seen.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydicom import uid
+
+from glam.findings import HeaderError, input_error
+from glam.reading import header
+from glam.reading.codestream import (
+    ITEM,
+    PROCESSES,
+    Bytes,
+    Codestream,
+    Frame,
+    codestream,
+    is_run_lengths,
+    joined_fragments,
+)
+from glam.reading.decoders import ENCAPSULATED_NATIVE, NATIVE
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from glam.reading.pixels import Layout
+
+
+class ImageData(NamedTuple):
+    """The pixel data of one image."""
+
+    syntax: str
+    """The transfer syntax that it has."""
+    data: Bytes | Codestream
+    """Values, run lengths, or a codestream; values may be followed by more bytes."""
+    differs: bool
+    """The file names another transfer syntax."""
+
+
+def image_data(dataset: "Dataset", layout: "Layout") -> ImageData:
+    """Return what the pixel data is; an InputError where it is damaged, or can be nothing that the file says."""
+    label, written = label_of(dataset), _written_syntax(dataset)
+    element = dataset["PixelData"]
+    data, num_bytes = memoryview(element.value or b""), layout.rows * layout.cols * layout.allocated // 8
+    is_named_native = label in NATIVE or not label
+    is_values = is_named_native and not element.is_undefined_length and len(data) == num_bytes
+    in_fragments = data[:4] == ITEM and not is_values  # which may begin with any bytes
+    if is_named_native and not in_fragments:
+        swapped = label in NATIVE and (label == uid.ExplicitVRBigEndian) != (written == uid.ExplicitVRBigEndian)
+        return ImageData(written if swapped else label or written, data, swapped)
+    try:
+        frame = joined_fragments(data) if in_fragments else Frame(bytes(data), is_closed=False)
+        stream = None if label == ENCAPSULATED_NATIVE else codestream(frame.compressed)
+    except ValueError:
+        raise input_error("truncated") from None
+    if stream is not None:
+        return _named(label, stream)
+    if in_fragments and (label == uid.RLELossless or is_run_lengths(frame.data)):
+        return ImageData(uid.RLELossless, frame.compressed, label not in ("", uid.RLELossless))
+    if label != ENCAPSULATED_NATIVE and len(frame.data) > num_bytes + 1:  # one byte may fill up an odd length
+        raise HeaderError("TransferSyntaxUID", "the pixels are neither uncompressed nor compressed as it says")
+    if len(frame.data) < num_bytes:
+        raise input_error("truncated")
+    is_named = label == ENCAPSULATED_NATIVE
+    return ImageData(label if is_named else written, frame.data, not is_named)
+
+
+def label_of(dataset: "Dataset") -> str:
+    """Return the transfer syntax that a file names; "" where it names none."""
+    from pydicom import Dataset
+
+    return header.text(getattr(dataset, "file_meta", Dataset()), "TransferSyntaxUID")
+
+
+def _written_syntax(dataset: "Dataset") -> str:
+    """Return the uncompressed transfer syntax in which the header turned out to be written."""
+    implicit, little = dataset.original_encoding
+    if little is False:
+        return uid.ExplicitVRBigEndian
+    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+
+
+def _named(label: str, stream: Codestream) -> ImageData:
+    """Return a codestream under the label, where that fits it, else under the transfer syntax that it has."""
+    if not stream.syntax:
+        what = "of progressive or arithmetic JPEG, which the pixels are"
+        raise input_error("unsupported_syntax", syntax=what, way_out="send it uncompressed")
+    fits = PROCESSES.get(label) == PROCESSES[stream.syntax]
+    return ImageData(label if fits else stream.syntax, stream, not fits and bool(label))

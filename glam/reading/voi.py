@@ -1,0 +1,157 @@
+"""The sources of a display range: VOI LUTs, windows, and the policies that put them in order. PS3.3 C.11.2."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from glam.config import VoiPolicy
+from glam.reading import header
+from glam.reading.luts import Values, table_of, through, used_bits
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+BREAST_RANGE = "breast range"
+"""The grey values are spread over the breast's own range."""
+IMAGE_RANGE = "image range"
+"""The grey values are spread from the darkest to the brightest pixel."""
+LEAST_CONTRAST = 1 / 256
+"""Share of the grey scale between the darkest and the brightest value below which a source shows nothing."""
+TOO_WIDE = 0.5
+"""Share of the grey scale below which a source is told to leave most of it unused."""
+
+
+class Voi(NamedTuple):
+    """A display value for each modality value, 0 black and 1 white, before any inversion."""
+
+    shown: Values
+    name: str
+    """Which source it came from."""
+    findings: tuple[str, ...] = ()
+    """Codes of what is odd about the source."""
+
+
+Source = Callable[["Dataset", Values], Iterator[Voi | None]]
+"""What a header offers, the best first; None for an offer that says nothing."""
+
+
+class Policy(NamedTuple):
+    """Where grey values come from."""
+
+    sources: tuple[Source, ...]
+    fallback: str
+    """The range to spread the values over where no source says anything."""
+    stretched: bool = False
+    """What a source shows is spread over the image's range, too."""
+
+
+def voi_of(dataset: "Dataset", modality: Values, policy: Policy) -> Voi:
+    """Return what the first source of a policy that says something makes of modality values.
+
+    A source that says nothing is passed over: a table without entries, a window without a number or a width, an
+    unknown function, no contrast at all. Where all do, the values are spread evenly, named after the fallback.
+    """
+    passed: tuple[str, ...] = ()
+    with np.errstate(all="ignore"):  # what comes of it is checked
+        for voi in (offer for source in policy.sources for offer in source(dataset, modality)):
+            contrast = 0.0 if voi is None or not np.isfinite(voi.shown).all() else np.ptp(np.clip(voi.shown, 0, 1))
+            if voi is not None and contrast >= LEAST_CONTRAST:
+                dim = ("window_too_wide",) if contrast < TOO_WIDE else ()
+                name = f"{voi.name}, {policy.fallback}" if policy.stretched else voi.name
+                return Voi(voi.shown, name, (*voi.findings, *passed, *dim))
+            passed = ("voi_passed_over",)
+    evenly = (modality - modality.min()) / np.ptp(modality)
+    return Voi(evenly, policy.fallback, (*passed, "no_window") if policy.sources else ())
+
+
+def _luts(dataset: "Dataset", modality: Values) -> Iterator[Voi | None]:
+    luts = header.items(dataset, "VOILUTSequence")
+    for index, name in _in_order("VOILUTSequence", [header.text(lut, "LUTExplanation") for lut in luts]):
+        table = table_of(luts[index], "VOILUTSequence", modality)
+        if table is None:
+            yield None
+            continue
+        bits = used_bits(table)
+        differs = table.is_swapped or bits != table.bits
+        yield Voi(through(table, modality) / (2.0**bits - 1), name, ("lut_differs",) if differs else ())
+
+
+def _windows(dataset: "Dataset", modality: Values) -> Iterator[Voi | None]:
+    centres, widths = _decimals(dataset, "WindowCenter"), _decimals(dataset, "WindowWidth")
+    if not centres or not widths:
+        return
+    names = header.text(dataset, "WindowCenterWidthExplanation").split("\\")
+    function = header.text(dataset, "VOILUTFunction").strip(" \0").upper() or "LINEAR"
+    for index, name in _in_order("window", (names + [""] * len(centres))[: len(centres)]):
+        centre, width = centres[index], widths[index] if index < len(widths) else math.nan
+        shown = _window(modality, centre, width, function)
+        yield None if shown is None else Voi(shown, f"{name}{', ' if len(centres) > 1 else ' '}{function}")
+
+
+def _in_order(kind: str, explanations: list[str]) -> list[tuple[int, str]]:
+    """Return the places of several offers, one explained as NORMAL first, and how to name each."""
+    if len(explanations) == 1:
+        return [(0, kind)]
+    normal = [explanation.strip(" \0").upper() == "NORMAL" for explanation in explanations]
+    order = sorted(range(len(explanations)), key=lambda index: not normal[index])
+    return [
+        (index, f"{kind} {index + 1} of {len(explanations)}{' NORMAL' if normal[index] else ''}") for index in order
+    ]
+
+
+def _decimals(dataset: "Dataset", keyword: str) -> list[float]:
+    """Return the values of a decimal string, each in its place; not a number: one that cannot be read."""
+    said = header.text(dataset, keyword).strip(" \0")
+    return [_decimal(part.strip(" \0")) for part in said.split("\\")] if said else []
+
+
+def _decimal(said: str) -> float:
+    """Return a number; a comma can only be the decimal point of another country."""
+    try:
+        return float(said.replace(",", "."))
+    except ValueError:
+        return math.nan
+
+
+def _window(modality: Values, centre: float, width: float, function: str) -> Values | None:
+    """Return what a window shows; None where it says nothing."""
+    formula = WINDOWS.get(function)
+    if formula is None or not math.isfinite(centre) or not math.isfinite(width) or width <= 0:
+        return None
+    if function == "LINEAR" and width < 1:  # less than LINEAR allows; written where the slope is small
+        shown = _linear_exact(modality, centre, width)
+        return shown if len(np.unique(np.clip(shown, 0, 1))) > 3 else None
+    return formula(modality, centre, width)
+
+
+def _linear(values: Values, centre: float, width: float) -> Values:
+    """PS3.3 C.11.2.1.2.1: a width of 1 is a threshold."""
+    if width == 1:
+        return (values > centre - 0.5).astype(np.float64)
+    return (values - (centre - 0.5)) / (width - 1) + 0.5
+
+
+def _linear_exact(values: Values, centre: float, width: float) -> Values:
+    """PS3.3 C.11.2.1.3.2."""
+    return (values - centre) / width + 0.5
+
+
+def _sigmoid(values: Values, centre: float, width: float) -> Values:
+    """PS3.3 C.11.2.1.3.1."""
+    return 1 / (1 + np.exp(-4 * (values - centre) / width))
+
+
+WINDOWS: Mapping[str, Callable[[Values, float, float], Values]] = {
+    "LINEAR": _linear,
+    "LINEAR_EXACT": _linear_exact,
+    "SIGMOID": _sigmoid,
+}
+POLICIES: Mapping[VoiPolicy, Policy] = {
+    "header": Policy((_luts, _windows), BREAST_RANGE),
+    "window": Policy((_windows, _luts), BREAST_RANGE),
+    "breast": Policy((), BREAST_RANGE),
+    "voi_lut": Policy((_luts, _windows), IMAGE_RANGE, stretched=True),
+    "minmax": Policy((), IMAGE_RANGE, stretched=True),
+}

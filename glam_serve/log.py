@@ -1,0 +1,41 @@
+"""The server's log: one handler, no stack traces, no message of an exception, which may hold a value of a patient."""
+
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+
+def where_raised(error: BaseException) -> str:
+    """Type of an exception and the line that raised it; not its message, which may hold anything."""
+    return _where(type(error), error.__traceback__)
+
+
+def _where(kind: type[BaseException] | None, trace: TracebackType | None) -> str:
+    frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(trace)
+    name = kind.__name__ if kind else "error"
+    return f"{name} at {frames[-1].filename}:{frames[-1].lineno}" if frames else name
+
+
+class PlainFormatter(logging.Formatter):
+    """Lines without stack traces."""
+
+    def formatException(self, ei: Any) -> str:
+        """Return type and place only."""
+        return _where(ei[0], ei[2])
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Point this server's log and LitServe's to stderr, and silence every library: they may quote what they read."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
+    for name, limit in (("glam_serve", level), ("litserve", max(level, logging.WARNING))):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(limit)
+        logger.propagate = False
+    logging.getLogger().handlers = [logging.NullHandler()]
+    warnings.simplefilter("ignore")

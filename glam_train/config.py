@@ -1,0 +1,101 @@
+"""What a pretraining run depends on besides its data: frozen dataclasses of JSON types."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from glam.config import ModelConfig, model_config_from_json
+
+Objective = Literal["glam", "glam_paper", "glam_official"]
+Precision = Literal["fp32", "bf16-mixed", "bf16-true"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextAugmentation:
+    """How a report is worded before it is shown to the text tower."""
+
+    style: Literal["papers", "glam"] = "glam"
+    """papers: the published template; glam: the same with the place and size of each finding where known."""
+    mask_meta: float = 0.8
+    """Chance of each field that is no finding (age, race, side, view ...) to read "unknown"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageAugmentation:
+    """Random changes of a view, drawn for CC and MLO independently."""
+
+    rotate_deg: float = 10.0
+    """Rotation is uniform in plus or minus this."""
+    shift: float = 0.05
+    """Translation along each axis is uniform in plus or minus this, as a fraction of the side."""
+    scale: float = 0.1
+    """Magnification is uniform in 1 plus or minus this."""
+    gamma: float = 0.2
+    """The exponent of the grey values is log-uniform within plus or minus this."""
+    noise: float = 0.01
+    """Standard deviation of added Gaussian noise, in units of the full grey range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Everything a pretraining run depends on, besides its data."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: Objective = "glam"
+    """Which loss: a key of `glam_train.methods.OBJECTIVES`."""
+    local_weight: float = 1.0
+    """Weight of the geometry-guided local loss (Eq. 4)."""
+    correspondence_weight: float = 0.0
+    """Weight of the known places: minus the log of the weight that the map puts on the true row of findings seen in
+    both views. 0: the model is told no place."""
+    tissue_weight: float = 0.0
+    """Weight of plain tissue points beside findings in that loss; phantoms alone have them."""
+    flip_rows: float = 0.0
+    """Chance of each view, drawn on its own, to have its rows turned over; the report's words of place turn too."""
+    steps: int = 40_000
+    """Optimizer updates."""
+    batch_size: int = 36
+    """Pairs a forward pass."""
+    accumulate: int = 4
+    """Forward passes an update."""
+    negatives: Literal["update", "micro_batch"] = "update"
+    """update: the loss contrasts all pairs of an update, whatever `accumulate`; micro_batch: those of one pass."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 4e-5
+    min_learning_rate: float = 1e-8
+    warmup_steps: int = 4000
+    weight_decay: float = 0.2
+    decay_all: bool = False
+    """Decay biases, norms, tokens and temperatures too, as the released code does."""
+    clip_norm: float | None = 1.0
+    """Largest norm of the gradient. None: not clipped."""
+    precision: Precision = "bf16-mixed"
+    seed: int = 42
+    text: TextAugmentation = field(default_factory=TextAugmentation)
+    image: ImageAugmentation = field(default_factory=ImageAugmentation)
+
+    def __post_init__(self) -> None:
+        if self.batch_size * self.accumulate < 2:
+            raise ValueError("an update of one pair has no negatives: raise batch_size or accumulate to 2 or more")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} is not below steps {self.steps}")
+        for name in ("correspondence_weight", "tissue_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} {getattr(self, name)} is no weight: give 0 or more")
+        if not 0 <= self.flip_rows <= 1:
+            raise ValueError(f"flip_rows {self.flip_rows} is no chance: give 0 to 1")
+
+    @property
+    def pairs_per_update(self) -> int:
+        """Pairs that one optimizer update sees."""
+        return self.batch_size * self.accumulate
+
+
+def pretrain_config_from_json(data: dict[str, Any]) -> PretrainConfig:
+    """Return the configuration that `dataclasses.asdict` wrote; an unknown key is a TypeError."""
+    parts = {
+        "model": model_config_from_json(data["model"]),
+        "text": TextAugmentation(**data["text"]),
+        "image": ImageAugmentation(**data["image"]),
+    }
+    return PretrainConfig(**(data | parts))

@@ -1,0 +1,154 @@
+"""The manifest: one table of images for training and cohorts alike. Reading, splitting, pairing."""
+
+import hashlib
+import re
+import warnings
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glam_train.data.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 20
+"""Problems that an error's message tells in full."""
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used: every problem in `problems`, the first of them in the message."""
+
+    def __init__(self, what: str, problems: Sequence[Problem] = ()) -> None:
+        self.problems = tuple(problems)
+        lines = [f"  row {problem.row}, {problem.column}: {problem.rule}" for problem in problems[:SHOWN]]
+        more = [f"  and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        super().__init__("\n".join([what, *lines, *more]))
+
+
+def read_manifest(path: str | Path) -> "pd.DataFrame":
+    """Return the checked manifest of a CSV or Parquet file, with every column of the schema in its order.
+
+    Text and JSON are str, "" where unknown; integers Int64, <NA> where unknown; numbers float64, NaN where unknown.
+    `path` is joined to the manifest's folder. ManifestError names the rows and the rules that do not hold, all of them.
+    """
+    file = Path(path)
+    cells = _text_cells(_load(file), file)
+    if problems := all_problems(cells):
+        raise ManifestError(f"{file} breaks its rules {len(problems)} times:", problems)
+    return _typed({**cells, "path": [str(file.parent / name) for name in cells["path"]]})
+
+
+def patient_split(patient_id: str, *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)) -> str:
+    """Return train, val or test for a patient: a hash of seed and id alone, so that no order and no other row counts.
+
+    fractions: of train, val and test; they sum to 1.
+    """
+    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError(f"fractions {tuple(fractions)} are not three shares that sum to 1")
+    digest = hashlib.sha256(f"{seed}:{patient_id}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < fractions[0]:
+        return "train"
+    return "val" if place < fractions[0] + fractions[1] else "test"
+
+
+def assign_splits(
+    manifest: "pd.DataFrame", *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)
+) -> "pd.DataFrame":
+    """Return the manifest with `split` drawn anew by `patient_split`, whatever it held."""
+    splits = [patient_split(patient, seed=seed, fractions=fractions) for patient in manifest["patient_id"].tolist()]
+    return manifest.assign(split=splits)
+
+
+def check_leakage(manifest: "pd.DataFrame") -> None:
+    """Raise ManifestError when a patient is in more than one split."""
+    cells = {name: manifest[name].tolist() for name in ("patient_id", "split")}
+    if problems := leaks(cells):
+        raise ManifestError("the manifest leaks between its splits:", problems)
+
+
+def pairs(manifest: "pd.DataFrame") -> "pd.DataFrame":
+    """Return one row a breast: patient_id, exam_id, laterality, split, cc, mlo, missing, num_images.
+
+    cc and mlo are image ids. Of several images of a view the first is taken: 2D before unknown before synthetic, then
+    by image_id. A view that is not there is "", and `missing` says which: "cc", "mlo" or "". Breasts come sorted by
+    patient, exam and side, whatever the order of the images.
+    """
+    import pandas as pd
+
+    breasts: dict[tuple[str, str, str], dict[str, Any]] = {}
+    rank = {"2D": 0, "": 1, "synthetic": 2}
+    names = ["patient_id", "exam_id", "laterality", "view", "image_type", "image_id", "split"]
+    images = zip(*(manifest[name].tolist() for name in names), strict=True)
+    for *breast, view, _, image_id, split in sorted(images, key=lambda row: (*row[:4], rank[row[4]], row[5])):
+        row = breasts.setdefault((breast[0], breast[1], breast[2]), {"split": split, "cc": "", "mlo": "", "images": 0})
+        row[view.lower()] = row[view.lower()] or image_id
+        row["images"] += 1
+    rows = [(*key, row["split"], row["cc"], row["mlo"], _missing(row), row["images"]) for key, row in breasts.items()]
+    columns = ["patient_id", "exam_id", "laterality", "split", "cc", "mlo", "missing", "num_images"]
+    return pd.DataFrame.from_records(rows, columns=columns)
+
+
+def _missing(row: dict[str, Any]) -> str:
+    return next((view for view in ("cc", "mlo") if not row[view]), "")
+
+
+def _load(file: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    if file.suffix not in (".csv", ".parquet"):
+        raise ManifestError(f"{file} is neither .csv nor .parquet")
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # pandas would drop the cells of a row that is too long
+            # keep_default_na: "NA" is a code of EMBED, not an empty cell
+            return pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
+    except (OSError, ValueError, Warning) as error:
+        raise ManifestError(f"{file} cannot be read: {error}") from None
+
+
+def _text_cells(table: "pd.DataFrame", file: Path) -> Cells:
+    """Every column of the schema as stripped text, empty where absent; unknown and missing columns are refused."""
+    present = [str(name) for name in table.columns]
+    if unknown := [name for name in present if name not in NAMES]:
+        raise ManifestError(f"{file} has columns that no manifest has: {', '.join(unknown)}; known: {', '.join(NAMES)}")
+    if missing := [column.name for column in COLUMNS if column.required and column.name not in present]:
+        raise ManifestError(f"{file} lacks: {', '.join(missing)}")
+    values = table.astype(object).where(table.notna(), None)
+    absent = [None] * len(table)
+    return {
+        column.name: [
+            _cell_text(value, column.kind) for value in (values[column.name] if column.name in present else absent)
+        ]
+        for column in COLUMNS
+    }
+
+
+def _cell_text(value: Any, kind: Kind) -> str:
+    """A cell as text: dates as ISO 8601, whole numbers without the ".0" that a gap in their column gives them."""
+    if value is None:
+        return ""
+    if isinstance(value, date):
+        return value.isoformat()[:10]
+    whole = kind == "integer" or isinstance(value, float)
+    text = str(value).strip()
+    return re.sub(r"^([0-9]+)\.0$", r"\1", text) if whole else text
+
+
+def _typed(cells: Cells) -> "pd.DataFrame":
+    import pandas as pd
+
+    kinds = {column.name: column.kind for column in COLUMNS}
+    series = {}
+    for name, texts in cells.items():
+        if kinds[name] == "integer":
+            series[name] = pd.array([int(text) if text else None for text in texts], dtype="Int64")
+        elif kinds[name] == "number":
+            series[name] = [float(text or "nan") for text in texts]
+        else:
+            series[name] = pd.array(list(texts), dtype="str")
+    return pd.DataFrame(series)

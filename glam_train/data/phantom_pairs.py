@@ -1,0 +1,93 @@
+"""Pairs of phantoms for training: drawn, prepared as files are, and cached; no file is written on the way."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glam.config import FrameConfig
+from glam.findings import InputError
+from glam.phantom import Pair, PhantomOptions, draw_pair, report_facts, view_of
+from glam.prepare import prepare
+from glam_train.data.cache import PreparedPair, fill_cache, open_cache_folder
+
+NATURAL = PhantomOptions(px_mm=0.48)
+"""The phantom's own mix of findings."""
+CONSPICUOUS = replace(
+    NATURAL,
+    lesion_weights=(0.2, 0.5, 0.0, 0.1, 0.0, 0.2, 0.0),
+    mass_mm=(10.0, 30.0),
+    mass_median_mm=16.0,
+    mass_densities=("equal", "high"),
+)
+"""Mostly masses that can be seen at 252 px: what a small model learns to look for first."""
+CONSPICUOUS_SHARE = 0.65
+TRAINING_SEED = 20_250_000
+"""Phantoms are numbered from a seed; evaluation starts from another (`glam_train.evaluate.HELD_OUT_SEED`)."""
+
+
+def options_of(index: int, *, seed: int) -> PhantomOptions:
+    """The options of training phantom `index`: conspicuous or natural, by the seed."""
+    conspicuous = np.random.default_rng([seed, index]).random() < CONSPICUOUS_SHARE
+    return CONSPICUOUS if conspicuous else NATURAL
+
+
+def prepared_phantom(
+    index: int, *, seed: int, frame: FrameConfig, options: PhantomOptions | None = None
+) -> PreparedPair | None:
+    """Draw and prepare training phantom `index`; None where the preparation refuses it.
+
+    `options`: of every phantom. None: the mix that is trained on.
+    """
+    options = options or options_of(index, seed=seed)
+    pair = draw_pair(seed + index, options, laterality="R" if index % 2 else "L")
+    try:
+        cc, mlo = (prepare(view_of(projection, voi=frame.voi), frame) for projection in (pair.cc, pair.mlo))
+    except InputError:
+        return None
+    return PreparedPair(cc=cc, mlo=mlo, record=phantom_record(pair, f"phantom-{seed}-{index}"))
+
+
+def phantom_record(pair: Pair, pair_id: str) -> dict[str, Any]:
+    """What training and the position-only prior need of a phantom, as JSON types."""
+    age = 40 + zlib.crc32(pair_id.encode()) % 41
+    facts = report_facts(pair.truth, "CC", age=age)
+    return {
+        "pair_id": pair_id,
+        "patient_id": pair_id,
+        "facts": asdict(facts) | {"lesions": [lesion.as_json() for lesion in facts.lesions]},
+        "points": {kind: _points(pair, kind) for kind in ("lesion", "tissue")},
+    }
+
+
+def phantom_source(seed: int) -> dict[str, Any]:
+    """What training phantoms of a seed are, for the record."""
+    return {
+        "kind": "phantoms",
+        "seed": seed,
+        "conspicuous_share": CONSPICUOUS_SHARE,
+        "conspicuous": asdict(CONSPICUOUS),
+        "natural": asdict(NATURAL),
+    }
+
+
+def _points(pair: Pair, kind: str) -> dict[str, list[list[float]]]:
+    """The same places in both views, in stored pixels: view -> (point, 2) x and y."""
+    views = {"cc": pair.truth.views["CC"], "mlo": pair.truth.views["MLO"]}
+    if kind == "tissue":
+        return {key: np.round(view.tissue, 1).tolist() for key, view in views.items()}
+    return {key: [list(lesion.centre) for lesion in view.lesions] for key, view in views.items()}
+
+
+def cache_phantoms(folder: Path, *, num_pairs: int, seed: int, frame: FrameConfig, workers: int = 1) -> Iterator[int]:
+    """Fill a prepared cache with phantoms, shard by shard in parallel; yield pairs done so far.
+
+    Phantom k of a seed is the same whatever `num_pairs` and `workers`; shards that are there are kept.
+    """
+    open_cache_folder(folder, frame, phantom_source(seed), num_pairs=num_pairs)
+    build = partial(prepared_phantom, seed=seed, frame=frame)
+    yield from fill_cache(folder, range(num_pairs), build, workers=workers)

@@ -1,0 +1,119 @@
+"""Figures as JSON, and docs/results.md from them."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from glam.bundle import Bundle
+from glam.phantom.trial import Figures
+from glam_train.pretraining.run_folder import git_commit
+
+Json = dict[str, Any]
+HIT_NAMES = {
+    "mass": "masses",
+    "lesion": "all findings",
+    "tissue": "tissue, drawn evenly in the breast",
+    "gland": "tissue that is mostly gland",
+}
+MARKED = re.compile(r"^<!-- (\w+): \S+ -->$.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
+"""A section that another command writes into the page: its name and program at the start, its name at the end."""
+NOT_STATED = "What the model was told of places is not stated."
+NOTICE = "A phantom figure says nothing about patients."
+INTRODUCTION = f"""# Results
+
+Written by `glam-train evaluate`. {NOTICE} Research use only, not for diagnosis.
+
+Each figure is followed by its 95 % bootstrap interval (2,000 resamples of whole exams). hit@k: the share of places of
+one view whose row, of nine, in the other view is among the k rows to which the composed attention map gives most
+weight; both directions together. "Position only" is the best predictor that sees no image, from the cell of the query
+to the row, fitted on the training phantoms: for masses on all of their findings, for gland on all of their tissue. A
+model that has learnt nothing but where breasts lie scores as much. Where a model was told known places of its training
+phantoms, its maps are measured on other phantoms, of the same kind: how they do without being told is another question.
+
+Mass against none is asked by whole reports with and without a mass (`glam/words/prompts.py`); a lone prompt such as "A mass
+is present" is another question, and these figures do not answer it.
+"""
+
+
+def describe_bundle(bundle: Bundle) -> Json:
+    """Which model was asked: name, version, the SHA-256 of its vision graph, and what it was told of places.
+
+    bundle.json itself comes to hold the figures, so that its own hash cannot be among them.
+    """
+    digest = hashlib.sha256((bundle.folder / "vision.onnx").read_bytes()).hexdigest()
+    about = bundle.provenance.get("correspondence")  # written by `glam-train provenance`, or by whoever exports
+    told = about.get("told", NOT_STATED) if isinstance(about, dict) else NOT_STATED
+    return {"name": bundle.name, "version": bundle.version, "vision_sha256": digest, "told": told}
+
+
+def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Json:
+    """The figures with what they were measured on, by what, and when."""
+    return {
+        "bundle": bundle,
+        "exams": exams,
+        "seed": seed,
+        "figures": asdict(figures),
+        "commit": git_commit(),
+        "machine": f"{_processor()}, Python {platform.python_version()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "notice": NOTICE,
+    }
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, and how many cores there are."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
+def results_page(results: Json) -> str:
+    """Return docs/results.md."""
+    figures, bundle = results["figures"], results["bundle"]
+    lines = [
+        INTRODUCTION,
+        f"## The demo bundle `{bundle['name']}` {bundle['version']}",
+        "",
+        f"{results['exams']} phantom exams it never saw (seed {results['seed']}): {figures['num_breasts']} breasts, "
+        f"{figures['num_with_mass']} of them with a mass. {results['date']}, {results['machine']}, "
+        f"commit {results['commit'][:12]}, vision.onnx {bundle['vision_sha256'][:12]}.",
+        "",
+        bundle.get("told", NOT_STATED),
+        "",
+        "| zero-shot | AUC |",
+        "| --- | --- |",
+        f"| density a to d, macro | {_interval(figures['density_macro_auc'])} (goal: at least 0.9) |",
+        f"| mass against none | {_interval(figures['mass_auc'])} |",
+        "",
+        "| places | number | hit@1 | position only | ratio | hit@3 | position only |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(_hit_row(HIT_NAMES[kind], hits) for kind, hits in figures["hits"].items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _hit_row(name: str, hits: Json) -> str:
+    first, third = hits["hit_at_1"], hits["hit_at_3"]
+    cells = [first["model"], first["position_only"], first["ratio"], third["model"], third["position_only"]]
+    return f"| {name} | {hits['points']} | " + " | ".join(_interval(cell) for cell in cells) + " |"
+
+
+def _interval(interval: Any) -> str:
+    value, low, high, *_ = interval
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def write_results(results: Json, *, out: Path, page: Path | None) -> None:
+    """Write the JSON and, where asked, the page; sections between marks, which other commands write, stay."""
+    out.write_text(json.dumps(results, indent=1) + "\n")
+    if page is not None:
+        kept = [mark.group() for mark in MARKED.finditer(page.read_text())] if page.exists() else []
+        page.write_text("\n".join([results_page(results), *(f"{section}\n" for section in kept)]))
