@@ -83,7 +83,7 @@ def layout_of(dataset: "Dataset") -> Layout:
         raise input_error("too_large", size=size, limit=limit)
     allocated = _whole(dataset, "BitsAllocated", range(8, 17, 8))
     bits = _whole(dataset, "BitsStored", range(1, allocated + 1), absent=allocated)
-    # A high bit below the stored bits contradicts them; what the image fills decides (glam/bits.py).
+    # A high bit below the stored bits contradicts them; what the image fills decides (glam/reading/bits.py).
     high_bit = _whole(dataset, "HighBit", range(min(bits, 8) - 1, allocated), absent=bits - 1)
     signed = _whole(dataset, "PixelRepresentation", range(2), absent=0)
     return Layout(rows, cols, allocated, bits, high_bit, bool(signed))

@@ -43,7 +43,7 @@ WORD = re.compile(
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Scripts that put no blank between their words and Latin letters."""
 TOKEN = re.compile(rf"[{CJK}]+|(?:[^\W_{CJK}]|[\ue000-\ue0ff])+")
-"""A word; a byte without a meaning (glam/charset.py) is part of it."""
+"""A word; a byte without a meaning (glam/reading/charset.py) is part of it."""
 NEGATED = re.compile(r"(?<![^\W_])(?:NOT?|NON|W/O|WITHOUT|OHNE|KEINE?|SANS|SIN|SEM|SENZA|ZONDER)[\s-]+$")
 SOMEBODY = "PAT(?:IENTS?)?|PT|STUDY|EXAM|ACC|ACCESSION|CASE|SUBJECT|USER|TECH|OPERATOR|DEVICE|STATION|UNIT|SERIES"
 ID_NUMBER = re.compile(

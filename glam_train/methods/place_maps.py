@@ -1,4 +1,4 @@
-"""The composed map of known places, in torch: what `glam_train.correspondence` scores, with a gradient.
+"""The composed map of known places, in torch: what `glam.correspondence` scores, with a gradient.
 
 A person who points at a place sees the composed map of the region that pools most from it (`glam.attention`), and the
 evaluation bins that map to nine rows. The same is trained here, not the slice attention alone: a region pools from
