@@ -3,7 +3,7 @@
 Masks and points are those of `glam.anatomy.breast`, the chest wall at x = 0.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +24,8 @@ MIN_HEIGHT = 0.012
 """A nipple stands out of the skin by at least this share of the chest-nipple length; less is the skin's own shape."""
 CLEAR_HEIGHT = 0.04
 """One that stands out so far is certain."""
+BUMP_SHARE = 0.5
+"""What stands out by this share of the highest bin beside it belongs to the same nipple."""
 BORDER = 0.03
 """No nipple is so near the upper or lower border, as a share of the picture's height: there the skin is cut."""
 CHORD = 0.27
@@ -67,13 +69,13 @@ def find_nipple(mask: Mask, angle_deg: float) -> Nipple:
     heights = _heights(angle, radius) / length  # (bin,) of SECTOR_DEG to both sides
     bins = np.arange(len(heights)) * STEP_DEG - SECTOR_DEG
     best = int(np.argmax(heights * np.exp(-0.5 * (bins / USUAL_DEG) ** 2)))
-    height = float(heights[best])
-    near = skin[np.abs(angle - bins[best]) <= STEP_DEG]
+    height, at_deg = float(heights[best]), _middle_of_bump(bins, heights, best)
+    near = skin[np.abs(angle - at_deg) <= STEP_DEG]
     border = BORDER * len(mask)
     near = near[(near[:, 1] > border) & (near[:, 1] < len(mask) - border)]
     if height < MIN_HEIGHT or not len(near):
         return Nipple(float(tip[0]), float(tip[1]), 0.0)
-    x, y = furthest(near - centre, Line(angle_deg + float(bins[best]), 0.0, 0.0)) + centre
+    x, y = furthest(near - centre, Line(angle_deg + at_deg, 0.0, 0.0)) + centre
     return Nipple(float(x), float(y), min(height / CLEAR_HEIGHT, 1.0))
 
 
@@ -98,6 +100,18 @@ def chest_nipple_axis(nipple: Nipple, line: Line) -> Axis:
     length = float(tip @ line.normal) - line.offset
     x, y = tip - length * line.normal
     return Axis((float(x), float(y)), (nipple.x, nipple.y), length)
+
+
+def _middle_of_bump(bins: NDArray[Any], heights: NDArray[np.float64], best: int) -> float:
+    """Return the angle in the middle of what stands out around the best bin, weighted by how far it does.
+
+    The highest bin itself moves from one end of a wide nipple to the other with the phase of the pixels.
+    """
+    low = np.flatnonzero(heights < BUMP_SHARE * heights[best])
+    first = int(low[low < best].max(initial=-1)) + 1
+    last = int(low[low > best].min(initial=len(heights)))
+    weights = np.maximum(heights[first:last], 1e-9)
+    return float(np.average(bins[first:last], weights=weights))
 
 
 def _heights(angle: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
