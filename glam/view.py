@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glam.config import VoiPolicy
 from glam.findings import Finding
+
+if TYPE_CHECKING:
+    from glam.anatomy.field import Field
 
 ViewName = Literal["CC", "MLO"]
 Side = Literal["L", "R"]
@@ -47,6 +50,8 @@ class View:
     study_uid: str = field(default="", repr=False)
     voi: VoiPolicy | None = None
     """The policy of grey values that the file was read by. None: the View was made in memory, from no file."""
+    exposed: "Field | None" = None
+    """What lies inside the borders that reading saw: a scanner plate, a white frame. None: reading did not look."""
     acquired: tuple[str, float] = field(default=("", 0), repr=False)
     """Moment of the exposure and number of the image: which of two files is the later one."""
 

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glam.anatomy.evidence import is_breast
+
 Picture = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
@@ -30,8 +32,6 @@ NIPPLE_GAP = 7
 """Pixels of darkness that may lie between a faint nipple and the skin."""
 LARGEST_BREAST = 0.98
 """Share of the picture above which there is no air beside a body, and it is no breast."""
-SOLID = 0.6
-"""Least share of its convex hull that a breast fills."""
 SMALLEST_SIDE = 32
 """Rows and columns, of the image or its small picture, below which nothing can be told."""
 SMALLEST_BREAST = 0.02
@@ -106,7 +106,8 @@ def breast_mask(picture: Picture) -> BreastMask:
     if not scaled[inner].size:
         return BreastMask(mask, inner)
     body, rival = _largest_body(np.asarray(cv2.GaussianBlur(scaled[inner], (0, 0), 1.0), np.float32))
-    if SMALLEST_BREAST <= body.mean() <= LARGEST_BREAST and min(picture.shape) >= SMALLEST_SIDE and _is_solid(body):
+    fits = SMALLEST_BREAST <= body.mean() <= LARGEST_BREAST and min(picture.shape) >= SMALLEST_SIDE
+    if fits and is_breast(scaled[inner], body):
         mask[inner] = body
     return BreastMask(mask, inner, rival)
 
@@ -146,12 +147,6 @@ def disc(radius: int) -> NDArray[np.uint8]:
     """Return a round structuring element."""
     side = 2 * max(1, radius) + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).astype(np.uint8)
-
-
-def _is_solid(body: Mask) -> bool:
-    """Whether the body fills most of its convex hull, as breasts do and what noise leaves does not."""
-    places = np.argwhere(body[::4, ::4]).astype(np.int32)
-    return len(places) > SOLID * max(cv2.contourArea(cv2.convexHull(places)), 1.0)
 
 
 def _inside_strips(scaled: Picture) -> tuple[slice, slice]:

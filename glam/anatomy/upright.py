@@ -7,8 +7,9 @@ import numpy as np
 
 from glam.anatomy import breast
 from glam.anatomy.breast import Mask, Picture
+from glam.anatomy.field import small_field
 from glam.findings import Finding, finding, input_error
-from glam.frame import Matrix, compose, flip_columns, flip_rows, scale
+from glam.frame import Matrix, compose, crop, flip_columns, flip_rows, scale
 from glam.view import View
 
 SURE_SIDE = 0.3
@@ -38,8 +39,7 @@ class Upright(NamedTuple):
 
 def make_upright(view: View) -> Upright:
     """Shrink, find the breast, and turn it; InputError `no_breast` where there is none."""
-    picture = breast.small(view.pixels)
-    factor = breast.shrink_factor(view.pixels.shape)
+    picture, field, factor = small_field(view.pixels, view.exposed)
     stored = picture.shape
     if view.spacing_mm and abs(view.spacing_mm[0] / view.spacing_mm[1] - 1) > SQUARE_PIXELS:
         picture = _with_square_pixels(picture, view.spacing_mm)
@@ -49,12 +49,12 @@ def make_upright(view: View) -> Upright:
         raise input_error("no_breast")
     side, odd = _chest_side(view, found.mask)
     rows, cols = picture.shape
-    if found.inner != (slice(0, rows), slice(0, cols)):
+    if field.bright_border or found.inner != (slice(0, rows), slice(0, cols)):
         odd = (*odd, finding("strips_removed"))
     upright = Upright(
         picture=picture,
         mask=found.mask,
-        matrix=scale(across / factor, down / factor),
+        matrix=compose(crop(field.cols.start, field.rows.start), scale(across / factor, down / factor)),
         mm=min(view.spacing_mm) * factor if view.spacing_mm else None,
         findings=odd,
         steps={"chest_wall": side, "upside_down": 0.0},

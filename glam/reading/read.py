@@ -22,6 +22,8 @@ from glam.view import SPACING_MM, Side, View, ViewName, is_plausible_spacing
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from glam.anatomy.field import Field
+
 SAME_SPACING = 0.02
 """Share by which the caller's pixel spacing may differ from the header's."""
 
@@ -110,6 +112,7 @@ def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -
         patient_id=header.text(dataset, "PatientID"),
         study_uid=header.text(dataset, "StudyInstanceUID"),
         voi=voi,
+        exposed=shown.exposed,
         acquired=header.acquired_of(dataset),
     )
 
@@ -134,6 +137,7 @@ def _view_of_picture(source: Source, asked: Asked, *, file_name: str, voi: VoiPo
         findings=(*decided, *spacing.findings, *map(finding, shown.codes)),
         is_mg=False,
         voi=voi,
+        exposed=shown.exposed,
     )
 
 
@@ -146,6 +150,8 @@ class ShownPixels(NamedTuple):
     """Transfer syntax, decoder and how the grey values were windowed."""
     codes: tuple[str, ...]
     """Of findings about the pixels."""
+    exposed: "Field"
+    """What lies inside any borders."""
 
 
 def _shown_pixels(dataset: "Dataset", voi: VoiPolicy) -> ShownPixels:
@@ -154,7 +160,7 @@ def _shown_pixels(dataset: "Dataset", voi: VoiPolicy) -> ShownPixels:
     del dataset.PixelData  # an array over it keeps it as long as it is needed
     grey = tone(dataset, stored.values, stored.layout, voi)
     provenance = {"voi": grey.voi, "transfer_syntax": syntax_name(stored.syntax), "decoder": stored.decoder}
-    return ShownPixels(grey.pixels, provenance, (*stored.odd, *grey.odd))
+    return ShownPixels(grey.pixels, provenance, (*stored.odd, *grey.odd), grey.exposed)
 
 
 def _shown_picture(source: Source, voi: VoiPolicy) -> ShownPixels:
@@ -174,7 +180,7 @@ def _shown_picture(source: Source, voi: VoiPolicy) -> ShownPixels:
     provenance = {"voi": grey.voi, "transfer_syntax": stored.format, "decoder": stored.decoder}
     if stored.orientation != 1:
         provenance["upright"] = f"EXIF orientation {stored.orientation}"
-    return ShownPixels(grey.pixels, provenance, grey.odd)
+    return ShownPixels(grey.pixels, provenance, grey.odd, grey.exposed)
 
 
 def _check_spacing(spacing_mm: float | None) -> None:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.anatomy.breast import breast_mask, small
+from glam.anatomy.breast import breast_mask
+from glam.anatomy.field import Field, has_border, small_field, whole_field
 from glam.config import VoiPolicy
 from glam.findings import input_error
 from glam.reading import header
@@ -40,6 +41,8 @@ class Tone(NamedTuple):
     """How the grey values were windowed."""
     odd: tuple[str, ...]
     """Codes of what is odd about them."""
+    exposed: Field
+    """What lies inside any borders."""
 
 
 def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: VoiPolicy) -> Tone:
@@ -60,20 +63,23 @@ def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: Voi
     table = _table(shown, inverted=inverted)
     table[padding] = 0
     step = max(1, min(stored.shape) // SAMPLES_A_SIDE)
-    sample = stored[::step, ::step]
+    exposed = _exposed(stored, table, step)
+    sample = exposed.crop(stored)[::step, ::step]
     if is_inverted(table[sample]):
-        table, odd = WHITE - table, (*odd, "inverted_tag")
+        table, odd, exposed = WHITE - table, (*odd, "inverted_tag"), exposed.inverted()
         table[padding] = 0
     # What was decoded is looked up in place: new memory for 14 Mpx costs as much as the look-up itself.
     into = {"dst": stored} if stored.flags.writeable and stored.dtype == np.uint16 else {}
     pixels = np.asarray(cv2.LUT(stored, table, **into), np.uint16)
     if voi.name == BREAST_RANGE:
-        limits = breast_range(pixels)
+        limits = breast_range(exposed.crop(pixels))
         if limits is None:
             raise input_error("no_breast")
         stretched = (np.arange(WHITE + 1) - limits[0]) / max(limits[1] - limits[0], 1.0)
         pixels = np.asarray(cv2.LUT(pixels, _table(stretched), dst=pixels), np.uint16)
-    return Tone(pixels, voi.name, (*odd, *(["saturated"] if is_saturated(pixels[::step, ::step]) else [])))
+    if is_saturated(exposed.crop(pixels)[::step, ::step]):
+        odd = (*odd, "saturated")
+    return Tone(pixels, voi.name, odd, exposed)
 
 
 def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:
@@ -84,21 +90,42 @@ def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:
     return inverted, ("polarity_tags_differ",) if conflict else ()
 
 
-def is_inverted(sample: NDArray[Any]) -> bool:
-    """Return whether a display picture has its tissue dark: a bright, even background with next to nothing brighter.
+def _exposed(stored: NDArray[Any], table: Table, step: int) -> Field:
+    """Return what lies inside the borders of (rows, cols) bit patterns.
 
-    The background is looked for along the left and the right border, inside any film edge: one of them has none of
-    the breast. An even dark border settles that the picture is as it should be.
+    They are looked for before the breast's range clips border and tissue alike, and in every so many rows and columns:
+    only an image that has some is looked at as a whole.
     """
-    rows, cols = (length // 16 for length in sample.shape)
-    inner = sample[rows : sample.shape[0] - rows, cols : sample.shape[1] - cols].astype(np.float64) / WHITE
+    if not has_border(table[stored[::step, ::step]]):
+        return whole_field(stored)
+    return small_field(cv2.LUT(stored, table)).field
+
+
+def is_inverted(sample: NDArray[Any]) -> bool:
+    """Return whether a display picture has its tissue dark; `sample` has no borders, glam/field.py.
+
+    A bright, even background with next to nothing brighter says so, and so does a picture in which no breast can be
+    seen; but either is believed only where a breast can be seen once the picture is inverted. The background is looked
+    for along the left and the right side: one of them has none of the breast. An even dark side settles that the
+    picture is as it should be.
+    """
+    picture = sample.astype(np.float32)
+    low, high = (float(value) for value in np.percentile(picture, (1, 99)))
+    if high <= low:
+        return False
+    rows, cols = (length // 16 for length in picture.shape)
+    inner = np.clip((picture[rows : len(picture) - rows, cols : picture.shape[1] - cols] - low) / (high - low), 0, 1)
     depth = max(1, inner.shape[1] // 12)
     spread = [np.percentile(side, (5, 50, 95)) for side in (inner[:, :depth], inner[:, -depth:])]
     levels = [middle for low, middle, high in spread if high - low < 0.1]
-    if not levels or min(levels) < 0.5:
+    if levels and min(levels) < 0.5:
         return False
-    darker, brighter = (inner < levels[0] - 0.1).mean(), (inner > levels[0] + 0.1).mean()
-    return bool(darker > 0.1 and brighter < 0.1 * darker)
+    if levels:
+        darker, brighter = (inner < levels[0] - 0.1).mean(), (inner > levels[0] + 0.1).mean()
+        suspect = darker > 0.1 and brighter < 0.1 * darker
+    else:
+        suspect = not breast_mask(picture).mask.any()
+    return bool(suspect and breast_mask(-picture).mask.any())
 
 
 def is_saturated(sample: NDArray[Any]) -> bool:
@@ -112,9 +139,9 @@ def is_saturated(sample: NDArray[Any]) -> bool:
 def breast_range(picture: NDArray[Any]) -> tuple[float, float] | None:
     """Return the values of a display picture to show as black and white: from background and breast, not from labels.
 
-    Black is the image's darkest percentile inside any bright border, white the breast's 99.9th. None: no breast.
+    Black is the darkest percentile inside any border, white the breast's 99.9th. None: no breast.
     """
-    shown = small(picture)
+    shown = small_field(picture).picture
     breast = breast_mask(shown)
     if not breast.mask.any():
         return None

@@ -170,9 +170,11 @@ def test_a_breast_of_no_size_of_breasts_is_told() -> None:
     assert "odd_size" in codes(prepare(replace(view, spacing_mm=(0.02, 0.02)), CONFIG))
 
 
-def test_noise_does_not_pass_without_a_warning() -> None:
+def test_noise_is_refused() -> None:
     noise = np.random.default_rng(0).integers(0, WHITE, (800, 640)).astype(np.uint16)
-    assert "second_body" in codes(prepare(View(pixels=noise, view="CC", laterality="L"), CONFIG))
+    with pytest.raises(InputError) as caught:
+        prepare(View(pixels=noise, view="CC", laterality="L"), CONFIG)
+    assert caught.value.code == "no_breast"
 
 
 def test_with_neither_muscle_nor_nipple_the_usual_angle_is_taken_and_told() -> None:

@@ -1,0 +1,118 @@
+"""What tells a breast from noise, text and plain shapes: the grey values of body and air, and the edge between them."""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_STRUCTURE = 0.5
+"""Share of a picture's variance that is left after averaging over squares of 8 pixels; of fine noise little is."""
+LEAST_SOLID = 0.8
+"""Share of its convex hull that a breast fills."""
+MOST_OF_BOX = 0.95
+"""Share of its upright box that a breast fills at most; a rectangle fills it."""
+LEAST_CONTRAST = 0.1
+"""How much brighter than the air a breast is, as a share of the picture's range."""
+MOST_AIR_SPREAD = 0.3
+"""Interquartile range of the air, as a share of that contrast."""
+BRIGHT_AIR = 0.3
+"""Air is no brighter than this share of the contrast above its own median: labels and noise are."""
+MOST_BRIGHT_AIR = 0.1
+"""Share of the air that may be."""
+SECOND_BREAST = 0.5
+"""A bright piece of the air that is at least so large, as a share of the breast, is a body of its own."""
+LEAST_RISE = 0.12
+"""From just outside to just inside the skin the grey value rises by this share of the contrast."""
+LEAST_TEXTURE = 0.02
+"""Range of the grey values inside a body that stands free, as a share of the contrast; an even shape has none."""
+SIDE = 256
+"""Rows or columns, about so many, of the picture that is looked at; distances are in pixels of one just so large."""
+INSIDE, OUTSIDE, CORE = (4.0, 6.5), (1.0, 2.5), 2.0
+"""How far from the skin the rise is measured, and where the texture begins."""
+
+
+class _Greys(NamedTuple):
+    """What is measured at."""
+
+    contrast: float
+    air: float
+    inner_distance: NDArray[Any]
+    outer_distance: NDArray[Any]
+
+
+def is_breast(scaled: NDArray[np.float32], body: NDArray[np.bool_]) -> bool:
+    """Return whether a body of a (rows, cols) picture in [0, 1], black air, looks like a breast."""
+    step = max(1, round(max(scaled.shape) / SIDE))
+    picture, mask = scaled[::step, ::step], body[::step, ::step]
+    if not mask.any() or mask.all():
+        return False
+    if structure(scaled) < LEAST_STRUCTURE or not _has_shape_of_breast(mask):
+        return False
+    return _has_greys_of_breast(picture, mask)
+
+
+def structure(scaled: NDArray[Any]) -> float:
+    """Return the share of a picture's variance that is left after averaging over squares of 8 pixels."""
+    rows, cols = (length // 8 for length in scaled.shape)
+    part = scaled[: 8 * rows, : 8 * cols]
+    means = cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA)
+    return float(np.var(means)) / max(float(np.var(part[::2, ::2])), 1e-12)
+
+
+def _has_shape_of_breast(mask: NDArray[np.bool_]) -> bool:
+    """Whether the body fills most of its convex hull, as noise does not, but not its box, as a rectangle does."""
+    points = cv2.findNonZero(mask.astype(np.uint8))
+    hull = cv2.contourArea(cv2.convexHull(points))
+    _, _, width, height = cv2.boundingRect(points)
+    return len(points) > LEAST_SOLID * max(hull, 1.0) and len(points) <= MOST_OF_BOX * width * height
+
+
+def _has_greys_of_breast(picture: NDArray[np.float32], mask: NDArray[np.bool_]) -> bool:
+    greys = _greys(picture, mask)
+    return bool(
+        greys.contrast >= LEAST_CONTRAST
+        and _air_is_dark(picture, mask, greys)
+        and _skin_rises(picture, greys)
+        and (mask[:, [0, -1]].any() or _has_texture(picture, greys))
+    )
+
+
+def _greys(picture: NDArray[np.float32], mask: NDArray[np.bool_]) -> _Greys:
+    body = mask.astype(np.uint8)
+    unit = np.float32(max(1.0, max(picture.shape) / SIDE))
+    inner, outer = (cv2.distanceTransform(each, cv2.DIST_L2, 3) / unit for each in (body, 1 - body))
+    air = picture[outer > OUTSIDE[1]]
+    background = float(np.median(air)) if len(air) else 0.0
+    return _Greys(float(np.median(picture[mask])) - background, background, inner, outer)
+
+
+def _air_is_dark(picture: NDArray[np.float32], mask: NDArray[np.bool_], greys: _Greys) -> bool:
+    """Whether the air is even and dark, but for labels and for a second breast."""
+    far = greys.outer_distance > OUTSIDE[1]
+    if not far.any():
+        return False
+    low, high = np.percentile(picture[far], (25, 75))
+    bright = (far & (picture > greys.air + BRIGHT_AIR * greys.contrast)).astype(np.uint8)
+    areas = cv2.connectedComponentsWithStats(bright, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    second = int(areas.max()) if len(areas) else 0
+    rest = int(areas.sum()) - (second if second >= SECOND_BREAST * np.count_nonzero(mask) else 0)
+    return bool(high - low <= MOST_AIR_SPREAD * greys.contrast and rest <= MOST_BRIGHT_AIR * np.count_nonzero(far))
+
+
+def _skin_rises(picture: NDArray[np.float32], greys: _Greys) -> bool:
+    """Whether the picture brightens within a few millimetres of the skin, as a gradient does not."""
+    inner, outer = greys.inner_distance, greys.outer_distance
+    inside = picture[(inner > INSIDE[0]) & (inner <= INSIDE[1])]
+    outside = picture[(outer > OUTSIDE[0]) & (outer <= OUTSIDE[1])]
+    if not (len(inside) and len(outside)):
+        return False
+    return float(np.median(inside) - np.median(outside)) >= LEAST_RISE * greys.contrast
+
+
+def _has_texture(picture: NDArray[np.float32], greys: _Greys) -> bool:
+    core = picture[greys.inner_distance > CORE]
+    if not len(core):
+        return False
+    low, high = np.percentile(core, (2, 98))
+    return float(high - low) >= LEAST_TEXTURE * greys.contrast

@@ -1,0 +1,225 @@
+"""The exposed field of an image: what lies inside even borders, such as a lit scanner plate or a collimated margin.
+
+A border is a run of even lines along a side of the picture that ends at a straight edge. Air before a breast is even
+too, but the skin, where it ends, is curved.
+"""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from glam.anatomy.breast import Picture, shrink_factor, small
+
+BLOCKS = 32
+"""A line is judged by the means of so many parts."""
+EVEN = 0.06
+"""How far the parts of an even line lie from one straight ramp, as a share of the picture's range."""
+EVEN_PARTS = 0.75
+"""Share of a line's parts that must be so near: a label or the border of another side may take the others."""
+EVEN_LINES = 0.9
+"""Share of a border's lines that are even."""
+STEP = 0.08
+"""A part of a line changes where its grey value does by more than this share of the picture's range, in two lines."""
+EDGE_PARTS = 0.65
+"""Share of the parts of all lines that change along one straight edge."""
+BRIGHT_EDGE_PARTS = 0.4
+"""The same where all of them darken from the border inward; the flat front of a breast brightens."""
+FAINT_STEP, FAINT_EDGE_PARTS, FLAT = 0.03, 0.6, 0.015
+"""A collimated margin may be hardly darker than the air, but it and the air are flat up to the edge."""
+THIN, THIN_EDGE_PARTS = 0.03, 0.75
+"""Up to this share of the picture a border is thin, and needs so many parts: the glow of a film ends in fewer."""
+MOST_GROWTH = 0.12
+"""Share of the parts that may change further inside only: what a skin line leaves out when it begins, it takes in."""
+GROWN = 0.2
+"""By how much they do."""
+GROWTH_DEPTHS = (0.012, 0.1)
+"""Just behind an edge and further inside, as shares of all lines."""
+EDGE_WIDTH = 1 / 128
+"""Share of all lines within which they do, or one line."""
+SOFT_EDGE = 0.25
+"""An edge ends where rows change by less than this share of the steepest change."""
+LONG_SIDE = 256
+"""Rows or columns, about so many, of the picture that borders are looked for in."""
+SLOPES = np.linspace(-0.04, 0.04, 9)
+"""How the edge may be inclined, in lines a line."""
+DEEPEST = 0.4
+"""Share of the picture that a border may take."""
+ROUNDS = 12
+"""Borders that are taken off one after the other: four sides, and borders within borders."""
+MIN_SIDE = 32
+"""Rows and columns of a picture in which a border is looked for."""
+SIDES = ("top", "bottom", "left", "right")
+
+
+class Field(NamedTuple):
+    """Rows and columns of an image inside its borders."""
+
+    rows: slice
+    cols: slice
+    bright_border: bool = False
+    """Whether one of the borders is brighter than the field beside it."""
+    dark_border: bool = False
+    """Whether one is darker."""
+
+    def crop(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Return the part of the image."""
+        return image[self.rows, self.cols]
+
+    def inverted(self) -> "Field":
+        """Return the field of the inverted image."""
+        return self._replace(bright_border=self.dark_border, dark_border=self.bright_border)
+
+    def without(self, border: "Border") -> "Field":
+        """Return the field inside one more border."""
+        top, bottom, left, right = (border.depth if border.side == side else 0 for side in SIDES)
+        return Field(
+            slice(self.rows.start + top, self.rows.stop - bottom),
+            slice(self.cols.start + left, self.cols.stop - right),
+            self.bright_border or border.bright,
+            self.dark_border or not border.bright,
+        )
+
+
+class Border(NamedTuple):
+    """An even border along one side of a picture."""
+
+    side: str
+    """One of SIDES."""
+    depth: int
+    """Rows or columns that it takes; 0: there is none."""
+    bright: bool
+    """Whether it is brighter than what lies beside it."""
+
+
+class SmallField(NamedTuple):
+    """The small picture of an image's field."""
+
+    picture: Picture
+    field: Field
+    """In pixels of the image itself."""
+    factor: int
+    """How many of these along each axis make a pixel of the picture."""
+
+
+def has_border(picture: NDArray[Any]) -> bool:
+    """Return whether a (rows, cols) picture of any grey scale has a border along a side."""
+    return _widest_border(picture) is not None
+
+
+def small_field(image: NDArray[Any], known: Field | None = None) -> SmallField:
+    """Return the small picture of what lies inside an image's borders: the same as of an image without any.
+
+    The widest border is taken off first, to a stored pixel, and the rest looked for anew in what is left. `known` is
+    a field outside which nothing is looked at.
+    """
+    field = known or whole_field(image)
+    for _ in range(ROUNDS):
+        part = field.crop(image)
+        picture = small(part)
+        border = _widest_border(picture)
+        if border is None:
+            return SmallField(picture, field, shrink_factor(part.shape))
+        field = field.without(_to_a_pixel(border, part))
+    part = field.crop(image)
+    return SmallField(small(part), field, shrink_factor(part.shape))
+
+
+def whole_field(image: NDArray[Any]) -> Field:
+    """Return the field of an image without borders."""
+    rows, cols = image.shape
+    return Field(slice(0, rows), slice(0, cols))
+
+
+def _widest_border(picture: NDArray[Any]) -> Border | None:
+    """Return the widest border of a (rows, cols) picture of any grey scale; None: it has none."""
+    if min(picture.shape) < MIN_SIDE:
+        return None
+    every = max(1, round(max(picture.shape) / LONG_SIDE))
+    sparse = picture[::every, ::every].astype(np.float32)
+    low, high = (float(value) for value in np.percentile(sparse, (1, 99)))
+    if high - low < 1e-6:
+        return None
+    scaled = np.clip((sparse - np.float32(low)) / np.float32(high - low), 0, 1)
+    rows, cols = _line_parts(scaled), _line_parts(scaled.T)
+    borders = [_border(side, lines) for side, lines in zip(SIDES, (rows, rows[::-1], cols, cols[::-1]), strict=True)]
+    widest = max(borders, key=lambda border: border.depth)
+    return widest._replace(depth=every * widest.depth) if widest.depth else None
+
+
+def _line_parts(part: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (line, block) means of the rows of a picture."""
+    width = part.shape[1] // BLOCKS
+    whole = np.ascontiguousarray(part[:, : width * BLOCKS])
+    return np.asarray(cv2.resize(whole, (BLOCKS, len(part)), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _border(side: str, lines: NDArray[np.float32]) -> Border:
+    """Return which of the first (line, block) lines are a border: those before the first straight edge across them."""
+    none = Border(side, 0, bright=False)
+    deepest, width = int(DEEPEST * len(lines)), max(1, round(EDGE_WIDTH * len(lines)))
+    step = lines[:deepest] - lines[2 : deepest + 2]  # (line, block)
+    flat = np.abs(lines[:-2] - lines[2:]) < FLAT
+    before, behind = np.pad(flat, ((2, 0), (0, 0)), constant_values=True)[:deepest], flat[2 : deepest + 2]
+    kinds = step > STEP, np.abs(step) > STEP, (np.abs(step) > FAINT_STEP) & before & behind
+    if (kinds[1] | kinds[2]).any(axis=0).mean() < BRIGHT_EDGE_PARTS:
+        return none
+    inclined = np.rint(np.outer(SLOPES * len(lines) / BLOCKS, np.arange(BLOCKS) - BLOCKS / 2)).astype(np.intp)
+    places = np.clip(np.arange(deepest)[:, None, None] + inclined, 0, deepest - 1)  # (line, slope, block)
+    thin = np.arange(deepest)[:, None] < THIN * len(lines)
+    least = (np.where(thin, THIN_EDGE_PARTS, parts) for parts in (BRIGHT_EDGE_PARTS, EDGE_PARTS, FAINT_EDGE_PARTS))
+    shares = (_near(where, width)[places, np.arange(BLOCKS)].mean(axis=2) for where in kinds)
+    votes = np.maximum.reduce([share / parts for share, parts in zip(shares, least, strict=True)])  # (line, slope)
+    edges = np.flatnonzero(votes.max(axis=1) >= 1)
+    if not len(edges):
+        return none
+    first = int(edges[0])
+    first += int(np.argmax(votes[first : first + width + 1].max(axis=1)))
+    edge = places[first, int(np.argmax(votes[first]))]  # (block,)
+    nearest, furthest = int(edge.min()), min(int(edge.max()) + width, deepest)
+    if nearest and _are_even(lines[:nearest]).mean() < EVEN_LINES:
+        return none
+    if _grows(lines, nearest, furthest + 1):
+        return none
+    steps = step[nearest:furthest]
+    return Border(side, furthest + 1, bright=bool(np.median(steps[np.abs(steps) > FAINT_STEP]) > 0))
+
+
+def _near(where: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Return where one of so many (line, block) lines, from each on, is True."""
+    padded = np.pad(where, ((0, width - 1), (0, 0)))
+    return np.logical_or.reduce([padded[start : start + len(where)] for start in range(width)])
+
+
+def _grows(lines: NDArray[np.float32], before: int, behind: int) -> bool:
+    """Whether a good part of a line differs from that before an edge not just behind the edge, but further inside."""
+    soon, later = (min(behind + round(share * len(lines)), len(lines) - 1) for share in GROWTH_DEPTHS)
+    near, far = (np.abs(lines[line] - lines[max(before - 1, 0)]) for line in (soon, later))
+    return bool(np.mean((near < FAINT_STEP) & (far > GROWN)) > MOST_GROWTH)
+
+
+def _are_even(lines: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which of the (line, block) lines are a straight ramp, but for some of their parts."""
+    half = BLOCKS // 2
+    slope = np.median(lines[:, half:] - lines[:, :half], axis=1, keepdims=True) / half
+    rest = lines - slope * np.arange(BLOCKS, dtype=np.float32)
+    rest -= np.median(rest, axis=1, keepdims=True)
+    return (np.abs(rest) < EVEN).mean(axis=1) >= EVEN_PARTS
+
+
+def _to_a_pixel(border: Border, image: NDArray[Any]) -> Border:
+    """Return the border of an image that was seen in its small picture: to the end of the steepest change of its rows.
+
+    A scanner blurs that change over a few pixels.
+    """
+    factor = shrink_factor(image.shape)
+    rows = image if border.side in ("top", "bottom") else image.T
+    rows = rows[::-1] if border.side in ("bottom", "right") else rows
+    first, last = max((border.depth - 10) * factor, 0), (border.depth + 2) * factor
+    quarter = rows.shape[1] // 4
+    slab = rows[first:last, quarter : rows.shape[1] - quarter : factor].astype(np.float32)
+    change = np.abs(np.diff(slab, axis=0)).mean(axis=1)
+    steepest = int(np.argmax(change))
+    behind = np.flatnonzero(change[steepest:] < SOFT_EDGE * change[steepest])
+    return border._replace(depth=first + steepest + (int(behind[0]) if len(behind) else 1))
