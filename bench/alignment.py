@@ -125,12 +125,13 @@ def _nipple_error_mm(made: ModelInput, view: Projection) -> float:
 
 def _landmark(pair: Pair, made: ModelInput) -> Landmark:
     truth = pair.mlo.truth
-    source = str(made.steps["angle_from"])
+    assert made.preparation is not None
+    source, angle_deg = made.preparation.angle_from, made.preparation.angle_deg
     return Landmark(
         muscle_share=_muscle_share(pair.mlo, truth),
         found=source == "muscle",
-        angle_deg=float(made.steps["angle_deg"]),
-        angle_error_deg=abs(float(made.steps["angle_deg"]) - truth.alpha_deg),
+        angle_deg=angle_deg,
+        angle_error_deg=abs(angle_deg - truth.alpha_deg),
         fallback=source == FALLBACK,
         from_nipple=source == "nipple",
     )

@@ -32,7 +32,8 @@ def tile(path: Path) -> Image.Image:
     image = Image.new("RGB", (sum(picture.width for picture in pictures) + GAP, HEIGHT + TITLE), GROUND)
     draw = ImageDraw.Draw(image)
     draw.text((0, 0), f"{path.stem}  {view.laterality} {view.view}", WHITE, font(20))
-    where = f"angle {float(made.steps['angle_deg']):.1f} from {made.steps['angle_from']}"
+    assert made.preparation is not None
+    where = f"angle {made.preparation.angle_deg:.1f} from {made.preparation.angle_from}"
     draw.text((image.width, 0), where, GREY, font(18), anchor="ra")
     x = 0
     for picture in pictures:

@@ -79,7 +79,7 @@ def view_facts(view: View, made: ModelInput) -> JsonDict:
         "provenance": view.provenance,
         "frame": made.frame.as_json(),
         "anatomy": None if made.anatomy is None else made.anatomy.as_json(),
-        "steps": made.steps,
+        "preparation": None if made.preparation is None else made.preparation.as_json(),
     }
 
 

@@ -14,20 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy import pectoral
-from glam.anatomy.breast import Mask, Picture
+from glam.anatomy.breast import Mask, Picture, disc
 from glam.anatomy.in_pixels import Anatomy, anatomy_in_pixels
 from glam.anatomy.landmarks import Landmarks, find_landmarks
-from glam.anatomy.upright import make_upright
+from glam.anatomy.upright import Upright, make_upright
 from glam.config import FrameConfig, FrameKind
 from glam.findings import Finding, finding, input_error
 from glam.frame import Box, Frame, Matrix, compose, crop, index_matrix, make_frame, rotate, scale, shift, transform
+from glam.preparation import Preparation
 from glam.view import WHITE, View
 
 PREPARE_VERSION = 2
 """Raised by whoever changes what `prepare` makes of a view; the demo bundle must be trained again then."""
 
 GREY_PERCENTILES = (1.0, 99.9)
-"""Grey values of the breast in the square that become 0 and 1, image by image."""
+"""Grey values of the breast in the square, without its rim, that black and white are taken from, image by image."""
+BELOW = 0.03
+"""Black lies below the lower one by this share of their distance: a nipple on film is fainter than the breast."""
+RIM_SHARE = 0.008
+"""Share of the square's side that the rim takes along skin and cleared muscle, where a pixel shows half air."""
+LEAST_CORE = 0.5
+"""Share of a breast that is left without its rim at least; of a thin one less of the rim is taken off."""
 MIN_CONTRAST = 1e-4
 """A body whose grey values differ by less, of 0 to 1, is no breast."""
 GREY_SIDE = 252
@@ -53,10 +60,10 @@ class ModelInput:
     frame: Frame
     findings: tuple[Finding, ...]
     """Those of the view, then those of the preparation."""
-    steps: dict[str, float | str]
-    """What was done, in numbers and words that can be printed."""
+    preparation: Preparation | None = None
+    """What was done. None, like `anatomy`: the square was not made from a view."""
     anatomy: Anatomy | None = None
-    """What was seen, in stored pixels. None: the square was not made from a view."""
+    """What was seen, in stored pixels."""
 
 
 def prepare(view: View, config: FrameConfig) -> ModelInput:
@@ -71,9 +78,8 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
     upright, marks, odd = find_landmarks(make_upright(view), view.view, aligned=config.align_mlo)
     line = marks.line
     turned = compose(rotate(line.angle_deg), shift(-line.offset, 0))
-    tissue = upright.mask
-    if marks.has_muscle and config.mask_muscle:
-        tissue = tissue & ~pectoral.muscle_mask(tissue.shape, line)
+    cleared = marks.has_muscle and config.mask_muscle
+    tissue = upright.mask & ~pectoral.muscle_mask(upright.mask.shape, line) if cleared else upright.mask
     box = _tissue_box(tissue, turned, marks.axis.length if config.align_mlo else None)
     mm, unscaled = _pixel_mm(upright.mm, marks.axis.length, config)
     laid = compose(turned, LAYOUTS[config.kind](box, config, mm))
@@ -85,24 +91,32 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
         pixels=pixels,
         frame=frame,
         findings=(*view.findings, *upright.findings, *odd, *unscaled, *_cut_off(inside, tissue, laid)),
-        steps=upright.steps | _steps(marks, config, box, limits),
+        preparation=_preparation(upright, marks, tissue, box=box, kind=config.kind, limits=limits),
         anatomy=anatomy_in_pixels(upright, marks),
     )
 
 
-def _steps(marks: Landmarks, config: FrameConfig, box: Box, limits: tuple[float, float]) -> dict[str, float | str]:
-    """Return what was done, in numbers and words that can be printed; lengths in pixels of the small picture."""
-    return {
-        "angle_deg": marks.line.angle_deg,
-        "angle_from": marks.source,
-        "axis_confidence": marks.confidence,
-        "nipple_confidence": marks.nipple.confidence,
-        "kind": config.kind,
-        "box_cols": box.width,
-        "box_rows": box.height,
-        "black": limits[0],
-        "white": limits[1],
-    }
+def _preparation(
+    upright: Upright, marks: Landmarks, tissue: Mask, *, box: Box, kind: FrameKind, limits: tuple[float, float]
+) -> Preparation:
+    """Return the record; `tissue` is what was left of the breast."""
+    area = np.count_nonzero(upright.mask)
+    muscle = area - np.count_nonzero(tissue)
+    return Preparation(
+        chest_wall=upright.chest_wall,
+        upside_down=upright.upside_down,
+        angle_deg=marks.line.angle_deg,
+        angle_from=marks.source,
+        axis_confidence=marks.confidence,
+        nipple_confidence=marks.nipple.confidence,
+        muscle_share=muscle / area,
+        muscle_mm2=None if upright.mm is None else muscle * upright.mm**2,
+        kind=kind,
+        box_cols=box.width,
+        box_rows=box.height,
+        black=limits[0],
+        white=limits[1],
+    )
 
 
 def prepare_sha(config: FrameConfig) -> str:
@@ -212,11 +226,24 @@ def _warp(picture: Picture, matrix: Matrix, size: int, *, border: int = cv2.BORD
 def _grey(square: Picture, inside: NDArray[np.bool_]) -> tuple[Picture, tuple[float, float]]:
     """Spread the breast's own range over [0, 1], and clear everything that is no breast."""
     step = max(1, len(square) // GREY_SIDE)
-    sample = square[::step, ::step][inside[::step, ::step]]
-    if not len(sample):
+    sample, where = square[::step, ::step], inside[::step, ::step]
+    if not where.any():
         raise input_error("no_breast")
-    low, high = (float(value) for value in np.percentile(sample, GREY_PERCENTILES))
+    low, high = np.percentile(sample[_without_rim(where)], GREY_PERCENTILES).tolist()
+    if high - low < MIN_CONTRAST:  # an even breast: what contrast there is lies in its rim
+        low, high = np.percentile(sample[where], GREY_PERCENTILES).tolist()
     if high - low < MIN_CONTRAST:
         raise input_error("no_breast")
+    low = max(low - BELOW * (high - low), 0.0)
     grey = np.clip((square - low) / (high - low), 0, 1)
     return np.where(inside, grey, 0).astype(np.float32), (low, high)
+
+
+def _without_rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the breast without what lies next to skin or cleared muscle; the square's own border is no rim."""
+    radius = round(RIM_SHARE * len(inside))
+    core = inside
+    while radius and (core is inside or np.count_nonzero(core) < LEAST_CORE * np.count_nonzero(inside)):
+        core = np.asarray(cv2.erode(inside.astype(np.uint8), disc(radius)), np.uint8).astype(bool)
+        radius //= 2
+    return core if np.count_nonzero(core) >= LEAST_CORE * np.count_nonzero(inside) else inside

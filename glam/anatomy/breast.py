@@ -5,7 +5,7 @@ the centre of pixel i at i + 0.5. Lines and skin take the chest wall to be at x 
 """
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -112,14 +112,13 @@ def breast_mask(picture: Picture) -> BreastMask:
     return BreastMask(mask, inner, rival)
 
 
-def chest_wall_side(mask: Mask) -> tuple[str, float]:
+def chest_wall_side(mask: Mask) -> tuple[Literal["left", "right"], float]:
     """Return the border, left or right, that the breast lies against, and how sure the pixels are (0..1)."""
     cols = np.flatnonzero(mask.any(axis=0))
     depth = max(1, round(0.03 * mask.shape[1]))
     left = float(mask[:, cols[0] : cols[0] + depth].mean())
     right = float(mask[:, cols[-1] + 1 - depth : cols[-1] + 1].mean())
-    side = "left" if left >= right else "right"
-    return side, abs(left - right) / max(left, right)
+    return "left" if left >= right else "right", abs(left - right) / max(left, right)
 
 
 def chest_wall(mask: Mask) -> Line:

@@ -1,6 +1,6 @@
 """The small picture that the breast is found in: square pixels, chest wall at the left, head or lateral side up."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +24,9 @@ CUT_SHARE = 0.25
 """A breast is cut when it runs along a border where it should not for this share of its own extent."""
 
 
+Border = Literal["left", "right"]
+
+
 class Upright(NamedTuple):
     """The small picture, where the breast is in it, and what was done."""
 
@@ -34,7 +37,10 @@ class Upright(NamedTuple):
     mm: float | None
     """Width of its pixels; None: the header gives no spacing."""
     findings: tuple[Finding, ...]
-    steps: dict[str, float | str]
+    chest_wall: Border
+    """At which border of the stored image the chest wall lies."""
+    upside_down: bool = False
+    """Whether top and bottom were exchanged."""
 
 
 def make_upright(view: View) -> Upright:
@@ -57,7 +63,7 @@ def make_upright(view: View) -> Upright:
         matrix=compose(crop(field.cols.start, field.rows.start), scale(across / factor, down / factor)),
         mm=min(view.spacing_mm) * factor if view.spacing_mm else None,
         findings=odd,
-        steps={"chest_wall": side, "upside_down": 0.0},
+        chest_wall=side,
     )
     if side == "right":
         upright = _mirrored(upright)
@@ -75,9 +81,8 @@ def make_upright(view: View) -> Upright:
 def turned_over(upright: Upright) -> Upright:
     """Return it with top and bottom exchanged."""
     matrix = compose(upright.matrix, flip_rows(len(upright.picture)))
-    steps = upright.steps | {"upside_down": 1 - float(upright.steps["upside_down"])}
     picture, mask = (np.ascontiguousarray(image[::-1]) for image in (upright.picture, upright.mask))
-    return upright._replace(picture=picture, mask=mask, matrix=matrix, steps=steps)
+    return upright._replace(picture=picture, mask=mask, matrix=matrix, upside_down=not upright.upside_down)
 
 
 def _mirrored(upright: Upright) -> Upright:
@@ -94,9 +99,9 @@ def _with_square_pixels(picture: Picture, spacing_mm: tuple[float, float]) -> Pi
     return np.asarray(cv2.resize(picture, (cols, rows), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _chest_side(view: View, mask: Mask) -> tuple[str, tuple[Finding, ...]]:
+def _chest_side(view: View, mask: Mask) -> tuple[Border, tuple[Finding, ...]]:
     """Return where the chest wall is in the stored image: as the pixels show, with a finding if the header differs."""
-    named = {"L": "left", "R": "right"}[view.laterality]
+    named: Border = "left" if view.laterality == "L" else "right"
     if view.orientation:
         named = "left" if view.orientation[0].startswith("A") else "right"
     seen, confidence = breast.chest_wall_side(mask)

@@ -56,8 +56,9 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def stored_panel(view: View, made: ModelInput) -> Panel:
     """Return the stored image in the grey range that preparation found, with landmarks and the square's outline."""
-    window = float(made.steps["black"]) * FULL, float(made.steps["white"]) * FULL
-    panel = grey_panel(view.pixels, panel_scales({"cc": view})["cc"], window)
+    done = made.preparation
+    assert done is not None, "prepared from a view"
+    panel = grey_panel(view.pixels, panel_scales({"cc": view})["cc"], (done.black * FULL, done.white * FULL))
     size = made.frame.size
     corners = made.frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
     panel = panel.with_outline(corners, QUERY, width=2)
@@ -106,10 +107,12 @@ def _notes(view: View, made: ModelInput) -> Image.Image:
 
 
 def _measures(made: ModelInput) -> list[str]:
-    if made.anatomy is None:
+    done = made.preparation
+    if done is None:
         return []
-    anatomy = made.anatomy
+    size = "" if done.muscle_mm2 is None else f", {done.muscle_mm2 / 100:.1f} cm2"
     return [
-        f"angle {float(made.steps['angle_deg']):.1f} degrees, from: {anatomy.axis_from}",
-        f"confidence of the axis {anatomy.axis_confidence:.2f}, of the nipple {anatomy.nipple_confidence:.2f}",
+        f"angle {done.angle_deg:.1f} degrees, from: {done.angle_from}",
+        f"confidence of the axis {done.axis_confidence:.2f}, of the nipple {done.nipple_confidence:.2f}",
+        f"cleared as muscle: {100 * done.muscle_share:.0f} % of the breast's area{size}",
     ]

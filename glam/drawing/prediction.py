@@ -114,9 +114,9 @@ def _ruler(views: Mapping[ViewKey, View], scales: Mapping[ViewKey, tuple[float, 
 
 def _panel(view: View, made: ModelInput, scale: tuple[float, float]) -> Panel:
     """Draw a view in the grey range that preparation found for its breast."""
-    return grey_panel(
-        view.pixels, scale, (float(made.steps["black"]) * DISPLAY_WHITE, float(made.steps["white"]) * DISPLAY_WHITE)
-    )
+    done = made.preparation
+    assert done is not None, "prepared from a view"
+    return grey_panel(view.pixels, scale, (done.black * DISPLAY_WHITE, done.white * DISPLAY_WHITE))
 
 
 def _name(prediction: Prediction, key: ViewKey) -> str:

@@ -91,11 +91,16 @@ def _grey_values(projection: Projection, voi: "VoiPolicy") -> "Tone":
 
     The file's own window shows all stored values, so that what follows it needs no header, and no pydicom.
     """
-    from glam.reading.tone import Tone, tone
+    from glam.reading.tissue import exposed_field
+    from glam.reading.tone import SAMPLES_A_SIDE, Tone, is_saturated, tone
     from glam.view import WHITE
 
     if voi in ("header", "window"):
-        return Tone(np.rint(projection.pixels * (WHITE / (2**STORED_BITS - 1))).astype(np.uint16), "window LINEAR", ())
+        pixels = np.rint(projection.pixels * (WHITE / (2**STORED_BITS - 1))).astype(np.uint16)
+        step = max(1, min(pixels.shape) // SAMPLES_A_SIDE)
+        exposed = exposed_field(pixels, np.arange(WHITE + 1, dtype=np.uint16), step)
+        saturated = is_saturated(exposed.crop(pixels)[::step, ::step])
+        return Tone(pixels, "window LINEAR", ("saturated",) if saturated else (), exposed)
     from pydicom import Dataset
 
     from glam.reading.pixels import Layout

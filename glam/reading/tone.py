@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.anatomy.breast import breast_mask
-from glam.anatomy.field import Field, has_border, small_field, whole_field
+from glam.anatomy.field import Field
 from glam.config import VoiPolicy
 from glam.findings import input_error
 from glam.reading import header
 from glam.reading.bits import filled_layout, is_padding, stored_values
 from glam.reading.luts import Values, modality_values
+from glam.reading.tissue import breast_range, exposed_field, is_inverted
 from glam.reading.voi import BREAST_RANGE, POLICIES, voi_of
 from glam.view import WHITE
 
@@ -63,7 +63,7 @@ def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: Voi
     table = _table(shown, inverted=inverted)
     table[padding] = 0
     step = max(1, min(stored.shape) // SAMPLES_A_SIDE)
-    exposed = _exposed(stored, table, step)
+    exposed = exposed_field(stored, table, step)
     sample = exposed.crop(stored)[::step, ::step]
     if is_inverted(table[sample]):
         table, odd, exposed = WHITE - table, (*odd, "inverted_tag"), exposed.inverted()
@@ -90,62 +90,12 @@ def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:
     return inverted, ("polarity_tags_differ",) if conflict else ()
 
 
-def _exposed(stored: NDArray[Any], table: Table, step: int) -> Field:
-    """Return what lies inside the borders of (rows, cols) bit patterns.
-
-    They are looked for before the breast's range clips border and tissue alike, and in every so many rows and columns:
-    only an image that has some is looked at as a whole.
-    """
-    if not has_border(table[stored[::step, ::step]]):
-        return whole_field(stored)
-    return small_field(cv2.LUT(stored, table)).field
-
-
-def is_inverted(sample: NDArray[Any]) -> bool:
-    """Return whether a display picture has its tissue dark; `sample` has no borders, glam/field.py.
-
-    A bright, even background with next to nothing brighter says so, and so does a picture in which no breast can be
-    seen; but either is believed only where a breast can be seen once the picture is inverted. The background is looked
-    for along the left and the right side: one of them has none of the breast. An even dark side settles that the
-    picture is as it should be.
-    """
-    picture = sample.astype(np.float32)
-    low, high = (float(value) for value in np.percentile(picture, (1, 99)))
-    if high <= low:
-        return False
-    rows, cols = (length // 16 for length in picture.shape)
-    inner = np.clip((picture[rows : len(picture) - rows, cols : picture.shape[1] - cols] - low) / (high - low), 0, 1)
-    depth = max(1, inner.shape[1] // 12)
-    spread = [np.percentile(side, (5, 50, 95)) for side in (inner[:, :depth], inner[:, -depth:])]
-    levels = [middle for low, middle, high in spread if high - low < 0.1]
-    if levels and min(levels) < 0.5:
-        return False
-    if levels:
-        darker, brighter = (inner < levels[0] - 0.1).mean(), (inner > levels[0] + 0.1).mean()
-        suspect = darker > 0.1 and brighter < 0.1 * darker
-    else:
-        suspect = not breast_mask(picture).mask.any()
-    return bool(suspect and breast_mask(-picture).mask.any())
-
-
 def is_saturated(sample: NDArray[Any]) -> bool:
     """Return whether a noticeable share of a display picture's tissue has the one largest value."""
     rows, cols = (length // 16 for length in sample.shape)
     inner = sample[rows : sample.shape[0] - rows, cols : sample.shape[1] - cols]
     tissue = inner[inner > 0.1 * WHITE]
     return bool(len(tissue) and (tissue == tissue.max()).mean() > SATURATED_SHARE)
-
-
-def breast_range(picture: NDArray[Any]) -> tuple[float, float] | None:
-    """Return the values of a display picture to show as black and white: from background and breast, not from labels.
-
-    Black is the darkest percentile inside any border, white the breast's 99.9th. None: no breast.
-    """
-    shown = small_field(picture).picture
-    breast = breast_mask(shown)
-    if not breast.mask.any():
-        return None
-    return float(np.percentile(shown[breast.inner], 1)), float(np.percentile(shown[breast.mask], 99.9))
 
 
 def _table(shown: Values, *, inverted: bool = False) -> Table:

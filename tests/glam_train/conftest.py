@@ -54,7 +54,7 @@ def toy_cache(tmp_path_factory: pytest.TempPathFactory) -> PairCache:
     frame = make_frame(np.eye(3), size=28, rows=28, cols=28)
 
     def square() -> ModelInput:
-        return ModelInput(pixels=rng.random((28, 28), np.float32), frame=frame, findings=(), steps={})
+        return ModelInput(pixels=rng.random((28, 28), np.float32), frame=frame, findings=())
 
     def pair(key: int) -> PreparedPair:
         lesions = [{"kind": "mass", "shape": "oval", "density": "high"}] if key % 3 == 0 else []

@@ -13,7 +13,7 @@ FRAME = FrameConfig(size=28)
 
 def square(value: float) -> ModelInput:
     frame = make_frame(np.diag([0.5, 0.5, 1.0]), size=28, rows=56, cols=56)
-    return ModelInput(pixels=np.full((28, 28), value, np.float32), frame=frame, findings=(), steps={})
+    return ModelInput(pixels=np.full((28, 28), value, np.float32), frame=frame, findings=())
 
 
 def pair(key: int) -> PreparedPair:

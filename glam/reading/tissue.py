@@ -1,0 +1,60 @@
+"""What an image's tissue says about its grey values: where it lies, whether it is dark, and which range shows it."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from glam.anatomy.breast import breast_mask
+from glam.anatomy.field import Field, has_border, small_field, whole_field
+
+
+def exposed_field(stored: NDArray[Any], table: NDArray[np.uint16], step: int) -> Field:
+    """Return what lies inside the borders of (rows, cols) bit patterns.
+
+    They are looked for before the breast's range clips border and tissue alike, and in every so many rows and columns:
+    only an image that has some is looked at as a whole.
+    """
+    if not has_border(table[stored[::step, ::step]]):
+        return whole_field(stored)
+    return small_field(cv2.LUT(stored, table)).field
+
+
+def is_inverted(sample: NDArray[Any]) -> bool:
+    """Return whether a display picture has its tissue dark; `sample` has no borders, glam/field.py.
+
+    A bright, even background with next to nothing brighter says so, and so does a picture in which no breast can be
+    seen; but either is believed only where a breast can be seen once the picture is inverted. The background is looked
+    for along the left and the right side: one of them has none of the breast. An even dark side settles that the
+    picture is as it should be.
+    """
+    picture = sample.astype(np.float32)
+    low, high = (float(value) for value in np.percentile(picture, (1, 99)))
+    if high <= low:
+        return False
+    rows, cols = (length // 16 for length in picture.shape)
+    inner = np.clip((picture[rows : len(picture) - rows, cols : picture.shape[1] - cols] - low) / (high - low), 0, 1)
+    depth = max(1, inner.shape[1] // 12)
+    spread = [np.percentile(side, (5, 50, 95)) for side in (inner[:, :depth], inner[:, -depth:])]
+    levels = [middle for low, middle, high in spread if high - low < 0.1]
+    if levels and min(levels) < 0.5:
+        return False
+    if levels:
+        darker, brighter = (inner < levels[0] - 0.1).mean(), (inner > levels[0] + 0.1).mean()
+        suspect = darker > 0.1 and brighter < 0.1 * darker
+    else:
+        suspect = not breast_mask(picture).mask.any()
+    return bool(suspect and breast_mask(-picture).mask.any())
+
+
+def breast_range(picture: NDArray[Any]) -> tuple[float, float] | None:
+    """Return the values of a display picture to show as black and white: from background and breast, not from labels.
+
+    Black is the darkest percentile inside any border, white the breast's 99.9th. None: no breast.
+    """
+    shown = small_field(picture).picture
+    breast = breast_mask(shown)
+    if not breast.mask.any():
+        return None
+    return float(np.percentile(shown[breast.inner], 1)), float(np.percentile(shown[breast.mask], 99.9))
