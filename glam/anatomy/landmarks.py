@@ -18,8 +18,11 @@ FAR_FROM_USUAL_DEG = 25.0
 """An axis that the skin around the nipple gives is not believed beyond this difference from the usual angle."""
 MIN_DEPTH = 0.12
 """What lies in front of a pectoral line is at least this deep, as a share of the breast's height."""
-SURE_MUSCLE = 0.35
-"""A muscle found only in the picture turned over must be at least so clear."""
+SURE_MUSCLE = 0.3
+"""A muscle found in the picture turned over must be at least so clear; lines where none is reach 0.25 on the films of
+docs/alignment.md."""
+CLEARER = 1.5
+"""And so many times as clear as one found in the picture as it stands."""
 
 
 class Landmarks(NamedTuple):
@@ -55,7 +58,7 @@ def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> Found:
         return Found(upright, *_with_nipple(upright, line, "chest wall", find_nipple(upright.mask, 0.0)))
     line = _believed(pectoral.pectoral_line(upright.picture, upright.mask), upright.mask)
     odd: tuple[Finding, ...] = ()
-    if line is None and (over := _line_upside_down(upright)) is not None:
+    if (over := _line_upside_down(upright, line)) is not None:
         upright, line = over
         odd = (finding("upside_down"),)
     nipple = find_nipple(upright.mask, USUAL_ANGLE_DEG if line is None else line.angle_deg)
@@ -86,11 +89,14 @@ def _with_nipple(upright: Upright, line: Line, source: Source, nipple: Nipple) -
     return Landmarks(line, source, nipple, axis, float(confidence[source])), odd
 
 
-def _line_upside_down(upright: Upright) -> tuple[Upright, Line] | None:
-    """Return picture and line of a muscle that lies in the lower chest-wall corner; None: nor is there one."""
+def _line_upside_down(upright: Upright, line: Line | None) -> tuple[Upright, Line] | None:
+    """Return picture and line of a muscle in the lower chest-wall corner; None: there is none, or `line` is clear."""
+    least = SURE_MUSCLE if line is None else max(SURE_MUSCLE, CLEARER * line.confidence)
+    if least > CLEARER * SURE_MUSCLE:
+        return None
     over = turned_over(upright)
-    line = pectoral.pectoral_line(over.picture, over.mask)
-    return None if line is None or line.confidence < SURE_MUSCLE else (over, line)
+    lower = _believed(pectoral.pectoral_line(over.picture, over.mask), over.mask)
+    return None if lower is None or lower.confidence < least else (over, lower)
 
 
 def _line_without_muscle(mask: Mask, nipple: Nipple) -> tuple[Line, Source]:
