@@ -16,10 +16,10 @@ import numpy as np
 
 from bench.report import goal, print_summary
 from glam.config import FrameConfig
-from glam.dicom import View
 from glam.phantom import draw_pair, view_of
 from glam.phantom.options import PhantomOptions, varied
 from glam.prepare import prepare
+from glam.view import View
 
 CONFIG = FrameConfig(size=252)
 

@@ -15,7 +15,7 @@ from glam.findings import InputError
 from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.phantom.options import varied
 from glam.prepare import prepare
-from glam.reading.read import WHITE, View
+from glam.view import WHITE, View
 
 ROWS, COLS = 800, 640
 Draw = Callable[[np.random.Generator], np.ndarray]
