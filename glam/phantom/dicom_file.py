@@ -83,6 +83,7 @@ def view_of(projection: Projection, study: Study | None = None, *, voi: "VoiPoli
         patient_id=study.patient_id,
         study_uid=study.study_uid,
         voi=voi,
+        exposed=grey.exposed,
     )
 
 

@@ -205,7 +205,8 @@ def test_a_plain_pair_trips_none() -> None:
 def test_a_breast_that_touches_no_edge_leaves_its_side_unclear() -> None:
     y, x = np.mgrid[:400, :300]
     for centre, unclear in ((150, True), (0, False)):
-        disc = np.where((y - 200) ** 2 + (x - centre) ** 2 < 100**2, 40_000, 0).astype(np.uint16)
+        distance = np.hypot(y - 200, x - centre)
+        disc = np.where(distance < 100, 50_000 - 100 * distance, 0).astype(np.uint16)
         made = prepare(View(pixels=disc, view="CC", laterality="L"), FrameConfig(size=126))
         assert ("side_unclear" in [found.code for found in made.findings]) == unclear
 
