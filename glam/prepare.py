@@ -8,13 +8,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy import pectoral
-from glam.anatomy.breast import Mask, Picture, disc
+from glam.anatomy.breast import Mask, Picture, averaged, disc
 from glam.anatomy.in_pixels import Anatomy, anatomy_in_pixels
 from glam.anatomy.landmarks import Landmarks, find_landmarks
 from glam.anatomy.upright import Upright, make_upright
@@ -85,7 +86,7 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
     laid = compose(turned, LAYOUTS[config.kind](box, config, mm))
     rows, cols = view.pixels.shape
     frame = make_frame(compose(upright.matrix, laid), size=config.size, rows=rows, cols=cols)
-    inside = _warp(tissue.astype(np.float32), laid, config.size, border=cv2.BORDER_CONSTANT) >= 0.5
+    inside = _warp(tissue.astype(np.uint8) * 255, laid, config.size, border=cv2.BORDER_CONSTANT) >= 128
     pixels, limits = _grey(_resample(view.pixels, frame), inside)
     return ModelInput(
         pixels=pixels,
@@ -209,18 +210,16 @@ def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, (left + 1, top + 1), (frame.cols, frame.rows))
     # How much of the square a step along a stored row or column covers; its inverse is what one pixel averages.
     reach = np.linalg.norm(frame.to_square_matrix[:2, :2], axis=0)
-    across, down = (max(1, round(1 / float(step))) for step in reach)
-    cols, rows = max(1, int(right - left) // across), max(1, int(bottom - top) // down)
-    part = pixels[top : top + rows * down, left : left + cols * across]
-    shrunk = np.asarray(cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA), np.float32) / np.float32(WHITE)
+    halvings = 2 ** max(0, int(np.log2(1 / reach.max())))  # of both axes alike: that is fast
+    across, down = (halvings * max(1, round(1 / (halvings * float(step)))) for step in reach)
+    shrunk = np.asarray(averaged(pixels[top:bottom, left:right], down, across), np.float32) / np.float32(WHITE)
     back = compose(scale(across, down), shift(float(left), float(top)))
     return _warp(shrunk, compose(back, frame.to_square_matrix), size)
 
 
-def _warp(picture: Picture, matrix: Matrix, size: int, *, border: int = cv2.BORDER_REPLICATE) -> Picture:
+def _warp(picture: NDArray[Any], matrix: Matrix, size: int, *, border: int = cv2.BORDER_REPLICATE) -> NDArray[Any]:
     indices = index_matrix(matrix)[:2]
-    warped = cv2.warpAffine(picture, indices, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    return np.asarray(warped, np.float32)
+    return cv2.warpAffine(picture, indices, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 def _grey(square: Picture, inside: NDArray[np.bool_]) -> tuple[Picture, tuple[float, float]]:
@@ -235,8 +234,9 @@ def _grey(square: Picture, inside: NDArray[np.bool_]) -> tuple[Picture, tuple[fl
     if high - low < MIN_CONTRAST:
         raise input_error("no_breast")
     low = max(low - BELOW * (high - low), 0.0)
-    grey = np.clip((square - low) / (high - low), 0, 1)
-    return np.where(inside, grey, 0).astype(np.float32), (low, high)
+    grey = np.clip((square - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
+    grey[~inside] = 0
+    return grey, (low, high)
 
 
 def _without_rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -18,6 +18,8 @@ Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
 
 LONG_SIDE = 512
+BAND = 512
+"""Rows of an image that are shrunk at a time."""
 STRIP_DEPTH = 0.03
 """A bright strip along a border (film edge, scanner) reaches at most this share into the picture."""
 STRIP_STEP = 0.08
@@ -90,14 +92,33 @@ def shrink_factor(shape: tuple[int, ...]) -> int:
 def small(image: NDArray[Any]) -> Picture:
     """Return the image averaged over squares of `shrink_factor` pixels; the few rows and columns left over are cut."""
     factor = shrink_factor(image.shape)
-    rows, cols = (max(1, length // factor) for length in image.shape)
-    part = image[: rows * factor, : cols * factor]
-    return np.asarray(cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(averaged(image, factor, factor), np.float32)
+
+
+def averaged(image: NDArray[Any], down: int, across: int) -> NDArray[Any]:
+    """Return the image averaged over rectangles of so many rows and columns; what is left over at its end is cut.
+
+    It is worked through in bands of rows, so that what lies between stays in the processor's cache, and halved as long
+    as both numbers are even: OpenCV is several times as fast at that as at any other factor.
+    """
+    rows, cols = max(1, image.shape[0] // down), max(1, image.shape[1] // across)
+    shrunk = np.empty((rows, cols), image.dtype)
+    step = max(1, BAND // down)
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        part, rest = image[first * down : last * down, : cols * across], (down, across)
+        while rest[0] % 2 == rest[1] % 2 == 0:
+            part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
+            rest = rest[0] // 2, rest[1] // 2
+        # Exactly in the middle of two pixels a linear look-up is their mean.
+        interpolation = cv2.INTER_LINEAR if max(rest) <= 2 else cv2.INTER_AREA
+        cv2.resize(part, (cols, last - first), dst=shrunk[first:last], interpolation=interpolation)
+    return shrunk
 
 
 def breast_mask(picture: Picture) -> BreastMask:
     """Return the largest bright body, without border strips, labels, dust and film glow."""
-    low, high = (float(value) for value in np.percentile(picture[::2, ::2], (1, 99)))
+    low, high = (float(value) for value in np.percentile(picture[::4, ::4], (1, 99)))
     mask = np.zeros(picture.shape, bool)
     if high - low < 1e-6:
         return BreastMask(mask, (slice(0, picture.shape[0]), slice(0, picture.shape[1])))
@@ -168,7 +189,7 @@ def _largest_body(scaled: Picture) -> tuple[Mask, float]:
 
     Return also the area of the second largest, as a share of the largest's.
     """
-    background = float(np.percentile(scaled[::2, ::2], 2))
+    background = float(np.percentile(scaled[::4, ::4], 2))
     otsu, _ = cv2.threshold((scaled * 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     bright = scaled[scaled > otsu / 255]
     if not len(bright):
@@ -178,8 +199,8 @@ def _largest_body(scaled: Picture) -> tuple[Mask, float]:
     radius = round(max(scaled.shape) * GLOW_WIDTH / 4)  # of a disc in a picture of half the size
     core, rival = _largest_pieces(_opened(binary[::2, ::2], disc(radius)))
     near = cv2.resize(cv2.dilate(core, disc(radius + 1)), binary.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    body, _ = _largest_pieces(binary & np.asarray(near, np.uint8))
-    return _filled(_with_nipple(binary, body)), rival
+    body = _largest_filled(binary & np.asarray(near, np.uint8))
+    return _largest_filled(_with_nipple(binary, body)).astype(bool), rival
 
 
 def _with_nipple(binary: NDArray[np.uint8], body: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -220,9 +241,10 @@ def _largest_pieces(binary: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float
     return (labels == 1 + int(np.argmax(areas))).astype(np.uint8), second / first
 
 
-def _filled(binary: NDArray[np.uint8]) -> Mask:
-    """Fill the holes of one piece by drawing its outer contour."""
+def _largest_filled(binary: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the largest piece without its holes, by its outer contour."""
     contours, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros_like(binary)
-    cv2.drawContours(filled, contours, -1, [1], thickness=cv2.FILLED)
-    return filled.astype(bool)
+    if contours:
+        cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, [1], thickness=cv2.FILLED)
+    return filled

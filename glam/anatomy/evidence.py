@@ -62,10 +62,12 @@ def structure(scaled: NDArray[Any]) -> float:
 
 def _has_shape_of_breast(mask: NDArray[np.bool_]) -> bool:
     """Whether the body fills most of its convex hull, as noise does not, but not its box, as a rectangle does."""
-    points = cv2.findNonZero(mask.astype(np.uint8))
-    hull = cv2.contourArea(cv2.convexHull(points))
-    _, _, width, height = cv2.boundingRect(points)
-    return len(points) > LEAST_SOLID * max(hull, 1.0) and len(points) <= MOST_OF_BOX * width * height
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = np.concatenate(contours)
+    hull = cv2.contourArea(cv2.convexHull(outline))
+    _, _, width, height = cv2.boundingRect(outline)
+    area = np.count_nonzero(mask)
+    return bool(area > LEAST_SOLID * max(hull, 1.0) and area <= MOST_OF_BOX * width * height)
 
 
 def _has_greys_of_breast(picture: NDArray[np.float32], mask: NDArray[np.bool_]) -> bool:

@@ -93,6 +93,13 @@ class Border(NamedTuple):
     """Whether it is brighter than what lies beside it."""
 
 
+class _Edge(NamedTuple):
+    """The lines between which the edge of a border runs."""
+
+    first: int
+    last: int
+
+
 class SmallField(NamedTuple):
     """The small picture of an image's field."""
 
@@ -138,7 +145,7 @@ def _widest_border(picture: NDArray[Any]) -> Border | None:
         return None
     every = max(1, round(max(picture.shape) / LONG_SIDE))
     sparse = picture[::every, ::every].astype(np.float32)
-    low, high = (float(value) for value in np.percentile(sparse, (1, 99)))
+    low, high = (float(value) for value in np.percentile(sparse[::2, ::2], (1, 99)))
     if high - low < 1e-6:
         return None
     scaled = np.clip((sparse - np.float32(low)) / np.float32(high - low), 0, 1)
@@ -157,33 +164,44 @@ def _line_parts(part: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _border(side: str, lines: NDArray[np.float32]) -> Border:
     """Return which of the first (line, block) lines are a border: those before the first straight edge across them."""
-    none = Border(side, 0, bright=False)
+    edge = _first_edge(lines)
+    if edge is None or (edge.first and _are_even(lines[: edge.first]).mean() < EVEN_LINES) or _grows(lines, edge):
+        return Border(side, 0, bright=False)
+    step = lines[edge.first : edge.last] - lines[edge.first + 2 : edge.last + 2]
+    return Border(side, edge.last + 1, bright=bool(np.median(step[np.abs(step) > FAINT_STEP]) > 0))
+
+
+def _first_edge(lines: NDArray[np.float32]) -> _Edge | None:
+    """Return between which (line, block) lines enough blocks change along one straight, perhaps inclined edge."""
     deepest, width = int(DEEPEST * len(lines)), max(1, round(EDGE_WIDTH * len(lines)))
     step = lines[:deepest] - lines[2 : deepest + 2]  # (line, block)
     flat = np.abs(lines[:-2] - lines[2:]) < FLAT
     before, behind = np.pad(flat, ((2, 0), (0, 0)), constant_values=True)[:deepest], flat[2 : deepest + 2]
-    kinds = step > STEP, np.abs(step) > STEP, (np.abs(step) > FAINT_STEP) & before & behind
-    if (kinds[1] | kinds[2]).any(axis=0).mean() < BRIGHT_EDGE_PARTS:
-        return none
+    kinds = (
+        (step > STEP, BRIGHT_EDGE_PARTS),
+        (np.abs(step) > STEP, EDGE_PARTS),
+        ((np.abs(step) > FAINT_STEP) & before & behind, FAINT_EDGE_PARTS),
+    )
     inclined = np.rint(np.outer(SLOPES * len(lines) / BLOCKS, np.arange(BLOCKS) - BLOCKS / 2)).astype(np.intp)
+    reach = int(np.ptp(inclined)) + width
+    kinds = [(where, parts) for where, parts in kinds if _near(where, reach).mean(axis=1).max() >= parts]
+    if not kinds:
+        return None  # as for most pictures: not even within all the lines that an edge may touch
     places = np.clip(np.arange(deepest)[:, None, None] + inclined, 0, deepest - 1)  # (line, slope, block)
     thin = np.arange(deepest)[:, None] < THIN * len(lines)
-    least = (np.where(thin, THIN_EDGE_PARTS, parts) for parts in (BRIGHT_EDGE_PARTS, EDGE_PARTS, FAINT_EDGE_PARTS))
-    shares = (_near(where, width)[places, np.arange(BLOCKS)].mean(axis=2) for where in kinds)
-    votes = np.maximum.reduce([share / parts for share, parts in zip(shares, least, strict=True)])  # (line, slope)
+    votes = np.maximum.reduce(
+        [
+            _near(where, width)[places, np.arange(BLOCKS)].mean(axis=2) / np.where(thin, THIN_EDGE_PARTS, parts)
+            for where, parts in kinds
+        ]
+    )  # (line, slope)
     edges = np.flatnonzero(votes.max(axis=1) >= 1)
     if not len(edges):
-        return none
-    first = int(edges[0])
-    first += int(np.argmax(votes[first : first + width + 1].max(axis=1)))
-    edge = places[first, int(np.argmax(votes[first]))]  # (block,)
-    nearest, furthest = int(edge.min()), min(int(edge.max()) + width, deepest)
-    if nearest and _are_even(lines[:nearest]).mean() < EVEN_LINES:
-        return none
-    if _grows(lines, nearest, furthest + 1):
-        return none
-    steps = step[nearest:furthest]
-    return Border(side, furthest + 1, bright=bool(np.median(steps[np.abs(steps) > FAINT_STEP]) > 0))
+        return None
+    line = int(edges[0])
+    line += int(np.argmax(votes[line : line + width + 1].max(axis=1)))
+    edge = places[line, int(np.argmax(votes[line]))]  # (block,)
+    return _Edge(int(edge.min()), min(int(edge.max()) + width, deepest))
 
 
 def _near(where: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
@@ -192,10 +210,10 @@ def _near(where: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     return np.logical_or.reduce([padded[start : start + len(where)] for start in range(width)])
 
 
-def _grows(lines: NDArray[np.float32], before: int, behind: int) -> bool:
+def _grows(lines: NDArray[np.float32], edge: _Edge) -> bool:
     """Whether a good part of a line differs from that before an edge not just behind the edge, but further inside."""
-    soon, later = (min(behind + round(share * len(lines)), len(lines) - 1) for share in GROWTH_DEPTHS)
-    near, far = (np.abs(lines[line] - lines[max(before - 1, 0)]) for line in (soon, later))
+    soon, later = (min(edge.last + 1 + round(share * len(lines)), len(lines) - 1) for share in GROWTH_DEPTHS)
+    near, far = (np.abs(lines[line] - lines[max(edge.first - 1, 0)]) for line in (soon, later))
     return bool(np.mean((near < FAINT_STEP) & (far > GROWN)) > MOST_GROWTH)
 
 

@@ -36,7 +36,11 @@ FIT_WIDTHS = (8.0, 6.0, 5.0)
 FIT_REACH = 40.0
 """No round of the fit moves the line further than this, in pixels of the small picture."""
 SPARSE = 4
-"""The search for a line looks at every so many rows and columns; the fit at all."""
+"""The search for a line looks at every so many rows and columns."""
+FIT_ROWS = 2
+"""The fit of a line looks at every so many rows."""
+BLUR_REACH = 12
+"""Pixels around those that are looked at, which blur and slope reach."""
 SMALLEST_REGION = 400
 """Pixels in which an edge may be looked for."""
 STRAIGHTNESS = 0.1
@@ -64,8 +68,8 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     region = _region(mask, skin)
     if np.count_nonzero(region) < SMALLEST_REGION:
         return None
-    smooth = np.asarray(cv2.GaussianBlur(picture, (0, 0), 2.0), np.float32)
-    coarse = _edge_points(smooth, region & _every(SPARSE, mask.shape))
+    slopes = _slopes(picture[: len(region) + BLUR_REACH])
+    coarse = _edge_points(slopes, region & _every(SPARSE, SPARSE, region.shape))
 
     def line_at(angle_deg: float) -> Line:
         return _best_line(coarse, _edge_axis(skin[::SPARSE], edge, angle_deg), angle_deg, mask.shape[0])
@@ -75,8 +79,8 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     best = max(best, *map(line_at, between), key=lambda line: line.confidence)
     if best.confidence < MIN_CONFIDENCE:
         return None
-    close = region & _near(best, mask.shape, FIT_REACH)
-    return _fitted(best, _edge_points(smooth, close), np.array(furthest(skin, best)))
+    close = region & _near(best, region.shape, FIT_REACH) & _every(FIT_ROWS, 1, region.shape)
+    return _fitted(best, _edge_points(slopes, close), np.array(furthest(skin, best)))
 
 
 def line_of_angle(mask: Mask, angle_deg: float, confidence: float) -> Line:
@@ -87,41 +91,48 @@ def line_of_angle(mask: Mask, angle_deg: float, confidence: float) -> Line:
 
 def muscle_mask(shape: tuple[int, ...], line: Line) -> Mask:
     """Return the (rows, cols) pixels behind the edge that a line stands for."""
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    before = (x + 0.5) * line.normal[0] + (y + 0.5) * line.normal[1] - line.offset
-    above = np.minimum((x + 0.5) * line.tangent[0] + (y + 0.5) * line.tangent[1] - line.end, 0)
-    return before < line.bend * above**2
+    y, x = (np.arange(length, dtype=np.float32) + np.float32(0.5) for length in shape)
+    cos, sin = line.normal.astype(np.float32)
+    before = (y * sin - np.float32(line.offset))[:, None] + x * cos
+    above = np.minimum((y * cos - np.float32(line.end))[:, None] - x * sin, 0)
+    return before < np.float32(line.bend) * above**2
 
 
 def _region(mask: Mask, skin: Points) -> Mask:
-    """Return where in the breast the muscle's edge may run: above the nipple and away from the skin."""
-    kernel = disc(max(mask.shape) // 50)
-    eroded = cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=[1])
-    region = np.asarray(eroded, np.uint8).astype(bool)
-    region[round(furthest(skin, Line(USUAL_ANGLE_DEG, 0.0, 0.0))[1]) :] = False
-    return region
+    """Return where in the breast the muscle's edge may run: away from the skin, in the rows above the nipple."""
+    bottom = max(round(furthest(skin, Line(USUAL_ANGLE_DEG, 0.0, 0.0))[1]), 1)
+    radius = max(mask.shape) // 50
+    upper = mask[: bottom + radius].astype(np.uint8)
+    eroded = cv2.erode(upper, disc(radius), borderType=cv2.BORDER_CONSTANT, borderValue=[1])
+    return np.asarray(eroded, np.uint8)[:bottom].astype(bool)
 
 
-def _every(step: int, shape: tuple[int, ...]) -> Mask:
+def _every(rows: int, cols: int, shape: tuple[int, ...]) -> Mask:
     """Return a grid of every so many rows and columns."""
     grid = np.zeros(shape, bool)
-    grid[::step, ::step] = True
+    grid[::rows, ::cols] = True
     return grid
 
 
 def _near(line: Line, shape: tuple[int, ...], reach: float) -> Mask:
     """Return the pixels within a distance of a line."""
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    across = (x + 0.5) * line.normal[0] + ((y + 0.5) * line.normal[1] - line.offset)
-    return np.abs(across) < reach
+    y, x = (np.arange(length, dtype=np.float32) + np.float32(0.5) for length in shape)
+    cos, sin = line.normal.astype(np.float32)
+    return np.abs((y * sin - np.float32(line.offset))[:, None] + x * cos) < reach
 
 
-def _edge_points(smooth: Picture, where: Mask) -> EdgePoints:
+def _slopes(picture: Picture) -> tuple[Picture, Picture, Picture]:
+    """Return how fast a picture darkens along x and y, and its grey values, smoothed."""
+    smooth = np.asarray(cv2.GaussianBlur(picture, (0, 0), 2.0), np.float32)
+    across, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy, scale=-0.125) for dx, dy in ((1, 0), (0, 1)))
+    return np.asarray(across, np.float32), np.asarray(down, np.float32), smooth
+
+
+def _edge_points(slopes: tuple[Picture, Picture, Picture], where: Mask) -> EdgePoints:
     rows, cols = np.nonzero(where)
-    slopes = [cv2.Sobel(smooth, cv2.CV_32F, dx, dy, scale=-0.125)[rows, cols] for dx, dy in ((1, 0), (0, 1))]
-    darkening = np.stack(slopes, axis=1)
-    grey = smooth[rows, cols]
-    steep = np.percentile(np.hypot(*darkening.T), 90) if len(rows) else 1.0
+    across, down, grey = (values[rows, cols] for values in slopes)
+    darkening = np.stack([across, down], axis=1)
+    steep = np.percentile(np.hypot(across, down), 90) if len(rows) else 1.0
     low, high = np.percentile(grey, (5, 95)) if len(rows) else (0.0, 1.0)
     places = np.stack([cols, rows], axis=1).astype(np.float64) + 0.5
     return EdgePoints(places, darkening / max(float(steep), 1e-9), grey / max(float(high - low), 1e-9))

@@ -154,7 +154,7 @@ def check_fit(config: PretrainConfig, cache: PairCache) -> None:
 def check_cache(run: Run, cache: PairCache) -> None:
     """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
     check_fit(run.config, cache)
-    if not run.data.items() <= describe_cache(cache).items():  # a run of an older version says less
+    if describe_cache(cache) != run.data:
         raise RunError(f"the run was started on {run.data['pairs']} pairs; this cache holds other ones")
 
 

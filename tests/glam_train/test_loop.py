@@ -31,7 +31,10 @@ def lines(folder):
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory, toy_cache, toy_config):
     folder = start(tmp_path_factory.mktemp("whole"), toy_cache, toy_config)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in bf16 depend on how they are cut
     pretrain(folder, toy_cache, CPU)
+    torch.set_num_threads(threads)
     return folder
 
 
@@ -275,17 +278,3 @@ def test_what_was_told_is_said_in_plain_words(toy_config):
         "The model was told no place: where its maps look it learned from the contrast of the views alone. "
         "The rows of no view were turned over."
     )
-
-
-def test_a_run_of_a_version_that_counted_no_places_goes_on(whole_run, toy_cache, tmp_path):
-    import shutil
-
-    shutil.copytree(whole_run, tmp_path / "old")
-    path = tmp_path / "old" / "config.json"
-    content = json.loads(path.read_text())
-    del content["data"]["places"]
-    for name in ("correspondence_weight", "tissue_weight", "flip_rows"):
-        del content["config"][name]
-    path.write_text(json.dumps(content))
-    assert pretrain(tmp_path / "old", toy_cache, CPU).name == "step-0000006"
-    assert read_run(tmp_path / "old").config.correspondence_weight == 0

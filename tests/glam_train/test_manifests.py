@@ -391,7 +391,7 @@ def test_the_schema_is_that_of_the_design():
 
 
 def test_module_imports_without_pandas():
-    code = "import sys, glam_train.manifests; print(json.dumps(sorted({'pandas', 'torch'} & set(sys.modules))))"
+    code = "import sys, glam_train.data.manifests; print(json.dumps(sorted({'pandas', 'torch'} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", "import json;" + code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
 
