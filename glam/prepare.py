@@ -25,7 +25,7 @@ from glam.frame import Box, Frame, Matrix, compose, crop, index_matrix, make_fra
 from glam.preparation import Preparation
 from glam.view import WHITE, View
 
-PREPARE_VERSION = 2
+PREPARE_VERSION = 3
 """Raised by whoever changes what `prepare` makes of a view; the demo bundle must be trained again then."""
 
 GREY_PERCENTILES = (1.0, 99.9)
