@@ -50,7 +50,7 @@ class View:
     study_uid: str = field(default="", repr=False)
     voi: VoiPolicy | None = None
     """The policy of grey values that the file was read by. None: the View was made in memory, from no file."""
-    exposed: "Field | None" = None
+    exposed: "Field | None" = field(default=None, repr=False)
     """What lies inside the borders that reading saw: a scanner plate, a white frame. None: reading did not look."""
     acquired: tuple[str, float] = field(default=("", 0), repr=False)
     """Moment of the exposure and number of the image: which of two files is the later one."""

@@ -24,6 +24,8 @@ SECOND_BREAST = 0.5
 """A bright piece of the air that is at least so large, as a share of the breast, is a body of its own."""
 LEAST_RISE = 0.12
 """From just outside to just inside the skin the grey value rises by this share of the contrast."""
+ROUND = 0.85
+"""An even body that stands free is a breast only where it is so round: 1 is a disc, 0.79 a square."""
 LEAST_TEXTURE = 0.02
 """Range of the grey values inside a body that stands free, as a share of the contrast; an even shape has none."""
 SIDE = 256
@@ -76,7 +78,7 @@ def _has_greys_of_breast(picture: NDArray[np.float32], mask: NDArray[np.bool_]) 
         greys.contrast >= LEAST_CONTRAST
         and _air_is_dark(picture, mask, greys)
         and _skin_rises(picture, greys)
-        and (mask[:, [0, -1]].any() or _has_texture(picture, greys))
+        and (mask[:, [0, -1]].any() or _has_texture(picture, greys) or _is_round(mask))
     )
 
 
@@ -110,6 +112,13 @@ def _skin_rises(picture: NDArray[np.float32], greys: _Greys) -> bool:
     if not (len(inside) and len(outside)):
         return False
     return float(np.median(inside) - np.median(outside)) >= LEAST_RISE * greys.contrast
+
+
+def _is_round(mask: NDArray[np.bool_]) -> bool:
+    """Whether the body's convex hull has hardly more circumference than a disc of its area."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(np.concatenate(contours))
+    return 4 * np.pi * cv2.contourArea(hull) >= ROUND * cv2.arcLength(hull, True) ** 2
 
 
 def _has_texture(picture: NDArray[np.float32], greys: _Greys) -> bool:
