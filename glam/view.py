@@ -51,7 +51,7 @@ class View:
     voi: VoiPolicy | None = None
     """The policy of grey values that the file was read by. None: the View was made in memory, from no file."""
     exposed: "Field | None" = field(default=None, repr=False)
-    """What lies inside the borders that reading saw: a scanner plate, a white frame. None: reading did not look."""
+    """What lies inside the borders that reading saw: a scanner plate, a white frame. None: it saw none."""
     acquired: tuple[str, float] = field(default=("", 0), repr=False)
     """Moment of the exposure and number of the image: which of two files is the later one."""
 

@@ -63,6 +63,11 @@ class Field(NamedTuple):
     dark_border: bool = False
     """Whether one is darker."""
 
+    @property
+    def is_part(self) -> bool:
+        """Whether there is a border at all."""
+        return self.bright_border or self.dark_border
+
     def crop(self, image: NDArray[Any]) -> NDArray[Any]:
         """Return the part of the image."""
         return image[self.rows, self.cols]

@@ -101,7 +101,8 @@ def _grey_values(projection: Projection, voi: "VoiPolicy") -> "Tone":
         step = max(1, min(pixels.shape) // SAMPLES_A_SIDE)
         exposed = exposed_field(pixels, np.arange(WHITE + 1, dtype=np.uint16), step)
         saturated = is_saturated(exposed.crop(pixels)[::step, ::step])
-        return Tone(pixels, "window LINEAR", ("saturated",) if saturated else (), exposed)
+        codes = ("saturated",) if saturated else ()
+        return Tone(pixels, "window LINEAR", codes, exposed if exposed.is_part else None)
     from pydicom import Dataset
 
     from glam.reading.pixels import Layout

@@ -150,8 +150,8 @@ class ShownPixels(NamedTuple):
     """Transfer syntax, decoder and how the grey values were windowed."""
     codes: tuple[str, ...]
     """Of findings about the pixels."""
-    exposed: "Field"
-    """What lies inside any borders."""
+    exposed: "Field | None"
+    """What lies inside its borders; None: it has none."""
 
 
 def _shown_pixels(dataset: "Dataset", voi: VoiPolicy) -> ShownPixels:

@@ -41,8 +41,8 @@ class Tone(NamedTuple):
     """How the grey values were windowed."""
     odd: tuple[str, ...]
     """Codes of what is odd about them."""
-    exposed: Field
-    """What lies inside any borders."""
+    exposed: Field | None
+    """What lies inside its borders; None: it has none."""
 
 
 def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: VoiPolicy) -> Tone:
@@ -79,7 +79,7 @@ def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: Voi
         pixels = np.asarray(cv2.LUT(pixels, _table(stretched), dst=pixels), np.uint16)
     if is_saturated(exposed.crop(pixels)[::step, ::step]):
         odd = (*odd, "saturated")
-    return Tone(pixels, voi.name, odd, exposed)
+    return Tone(pixels, voi.name, odd, exposed if exposed.is_part else None)
 
 
 def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:
