@@ -10,9 +10,9 @@ CC_FILE := $(if $(filter default,$(origin CC)),,$(CC))
 CC_ORIGIN := $(if $(filter environment,$(origin CC)),--cc-of-environment)
 
 # The demo model: how many phantoms, and the export of its newest checkpoint with what it saw.
-DEMO_PAIRS := 2048
+DEMO_PAIRS := 4096
 EXPORT_DEMO = $(BIN)/glam-export onnx "$$(ls -d runs/demo/checkpoints/step-* | tail -n 1)" --out glam/demo --name glam-demo \
-  --version 0.2.0 --provenance runs/provenance.json --overwrite
+  --version 0.3.0 --provenance runs/provenance.json --overwrite
 # glibc gives large arrays back to the system at once, and training asks for them anew at every step: keep them.
 QUICK_MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 MALLOC_TOP_PAD_=268435456
 

@@ -97,7 +97,7 @@ def tiny_preset() -> PretrainConfig:
     return PretrainConfig(
         model=tiny(),
         correspondence_weight=1.0,
-        steps=900,
+        steps=1300,
         batch_size=32,
         accumulate=1,
         learning_rate=7e-4,
