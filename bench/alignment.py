@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.alignment_page import alignment_section, put_section
-from bench.report import commit, goal, machine, print_summary
+from bench.report import goal, print_summary
 from glam.config import FrameConfig, FrameKind
 from glam.frame import transform
+from glam.origin import commit, machine
 from glam.phantom import Pair, draw_pair, view_of
 from glam.phantom.options import varied
 from glam.phantom.render import NIPPLE_MM, Projection
@@ -236,7 +237,7 @@ def main() -> None:
     figures = figures_of(measured) | {"seed": given.seed, "px_mm": px_mm}
     goals = goals_of(figures)
     if given.page is not None:
-        put_section(given.page, alignment_section(figures, goals, commit=commit(), machine=machine()))
+        put_section(given.page, alignment_section(figures, goals, commit=commit(12), machine=machine()))
     print_summary("alignment", figures, goals)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.alignment_page import put_section
-from bench.report import commit, goal, machine, print_summary
+from bench.report import goal, print_summary
+from glam.origin import commit, machine
 from glam.phantom.difficulty import positioned
 from glam.phantom.habitus import draw_habitus
 from glam.phantom.landmarks import Lengths, lengths_in
@@ -123,7 +124,7 @@ def main() -> None:
     num_breasts = QUICK_BREASTS if given.quick else given.breasts
     tables = {kind: table_of(kind, num_breasts=num_breasts, seed=given.seed, workers=given.workers) for kind in KINDS}
     if given.page is not None:
-        put_section(given.page, lengths_section(tables, seed=given.seed, commit=commit(), machine=machine()))
+        put_section(given.page, lengths_section(tables, seed=given.seed, commit=commit(12), machine=machine()))
     figures: dict[str, Any] = {name: asdict(table) for name, table in {"patients": PATIENTS, **tables}.items()}
     print_summary("phantom_geometry", figures | {"seed": given.seed}, goals_of(tables))
 

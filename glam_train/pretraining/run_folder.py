@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from glam.files import file_sha256, json_object, write_json
 from glam.licence import NO_LICENCE_NEEDED, PHANTOMS, checkpoint_provenance, provenance_of_start, write_provenance
+from glam.origin import commit
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig, pretrain_config_from_json
 from glam_train.data.places import told_places
@@ -43,17 +43,6 @@ class Run:
     commit: str
 
 
-def git_commit() -> str:
-    """The commit of the checkout this code runs from; "unknown" outside one."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
-
-
 def start_run(
     folder: Path, config: PretrainConfig, *, data: dict[str, Any], tokenizer: Tokenizer, start_from: Path | None = None
 ) -> None:
@@ -72,7 +61,7 @@ def start_run(
         "data": data,
         "start_from": None if start_from is None else str(start_from.resolve()),
         "start_provenance": None if start_from is None else provenance_of_start(start_from),
-        "commit": git_commit(),
+        "commit": commit(),
     }
     write_json(path, content)
 
