@@ -5,6 +5,7 @@ every command must answer --help and know the options it is given; `python` must
 """
 
 import functools
+import json
 import re
 import shlex
 import subprocess
@@ -16,9 +17,12 @@ from typing import NamedTuple
 
 import pytest
 
+from glam.bundle import DEMO_BUNDLE, read_bundle
 from glam.findings import CODES
+from glam.loading import load
 from glam_serve.demo import CURL, real_pair
 from glam_serve.errors import BY_STATUS
+from glam_serve.schema import PredictionBody, ViewBody
 from glam_train.data.rules import COLUMNS
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +120,22 @@ def test_the_readme_shows_the_two_commands():
     readme = (ROOT / "README.md").read_text()
     assert "make demo" in readme
     assert CURL in readme
+
+
+def test_the_sample_of_an_answer_is_one_of_the_demo_bundle():
+    (sample,) = re.findall(r"^```json\n(.*?)^```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    answer = json.loads(sample)
+    assert answer.keys() <= PredictionBody.model_fields.keys()
+    assert answer["views"]["cc"].keys() <= ViewBody.model_fields.keys()
+    assert answer["bundle"] == read_bundle(DEMO_BUNDLE, verify=False).sha256
+
+
+@pytest.mark.slow
+def test_the_sample_of_an_answer_is_what_the_demo_bundle_says():
+    (sample,) = re.findall(r"^```json\n(.*?)^```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    pair = real_pair()
+    prediction = load().predict(pair["cc"], pair["mlo"])
+    assert prediction.density == pytest.approx(json.loads(sample)["density"], abs=2e-3)
 
 
 def test_every_command_of_the_package_is_in_the_readme():
