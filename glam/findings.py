@@ -51,70 +51,83 @@ CODES: Mapping[str, Code] = {
     "unknown_view": _error("{what}: GLAM takes CC and MLO; {way_out}"),
     "unknown_laterality": _error("{what}: {way_out}"),
     "view_mismatch": _error("{what}: check which file went where"),
-    "side_mismatch": _error("{what}: all of a request must be of the same breast"),
+    "side_mismatch": _error("{what}: send the files of one breast in a request"),
     "patient_mismatch": _error("the files name different patients: send the views of one breast"),
     "study_mismatch": _error("the files come from different studies: send the views of one exam"),
     # the request
     "missing_view": _error("there is no mammogram in the request: send a CC view, an MLO view, or both"),
     "bad_prompt": _error("{what}: leave it out, or say less"),
-    "bad_include": _error("include takes {names}"),
+    "bad_include": _error("unknown part in include: expected any of {names}"),
     "bad_field": _error("{what}"),
-    "repeated_field": _error("{field} is there twice: send one file in it"),
-    "unknown_field": _error("a field is none of {names}"),
-    "images_not_served": _error("images is not served yet: send cc and mlo, one breast a request"),
+    "repeated_field": _error("{field} was sent twice: send one file in this field"),
+    "unknown_field": _error("unknown form field: expected one of {names}"),
+    "images_not_served": _error("the field images is not supported yet: send cc and mlo, one breast a request"),
     # the pixels
     "no_breast": _error("no breast can be seen in the image: it is empty, or it is not a mammogram"),
     # findings
-    "lone_view": _info("there is no {absent} view: nothing is said between the views"),
+    "lone_view": _info("the {absent} view is missing: the answer has no attention between the views"),
     "not_dicom_picture": _warning(
-        "this is a picture without a header: view and side are taken as told, and its grey values may have been changed"
+        "this picture has no DICOM header: view and side are those of the request or the file name, and an earlier"
+        " program may have changed its grey values"
     ),
     "film": _warning("the image is a digitised film or secondary capture, not a digital mammogram"),
-    "synthetic_2d": _warning("the image was made from tomosynthesis: the model has been trained on plain mammograms"),
-    "quality_control": _warning("the header calls this a quality control image: its answers say nothing of a breast"),
+    "synthetic_2d": _warning(
+        "this is a synthetic 2-D image from tomosynthesis: the model was trained on plain mammograms"
+    ),
+    "quality_control": _warning("the header calls this a quality control image: the answer does not describe a breast"),
     "other_organ": _warning("the header says that another organ than the breast was exposed"),
-    "specimen": _warning("the header speaks of a specimen: the model knows breasts as a whole"),
-    "biopsy": _warning("the header speaks of a biopsy or of stereotaxy: the model knows standard views only"),
-    "subtraction": _warning("the image is a recombined or subtracted one: the model knows plain mammograms only"),
-    "contrast": _warning("the image was taken with a contrast agent: the model knows plain mammograms only"),
-    "partial_view": _warning("the image shows a part of the breast only: what lies outside it is not in the answer"),
-    "spot_view": _warning("this is a spot compression: the model knows whole breasts only"),
-    "magnified": _warning("this is a magnification view: the model knows contact mammograms only"),
+    "specimen": _warning("the header says that this is a specimen: the model was trained on whole breasts"),
+    "biopsy": _warning("the header says biopsy or stereotaxy: the model was trained on standard views"),
+    "subtraction": _warning("this is a recombined or subtracted image: the model was trained on plain mammograms"),
+    "contrast": _warning("the image was taken with a contrast agent: the model was trained on plain mammograms"),
+    "partial_view": _warning("the image shows only a part of the breast: the answer covers that part"),
+    "spot_view": _warning("this is a spot compression view: the model was trained on whole breasts"),
+    "magnified": _warning("this is a magnification view: the model was trained on contact mammograms"),
     "magnification_differs": _warning(
         "the magnification factor and the distances from the source differ by more than 15 %: is the spacing right?"
     ),
-    "special_view": _warning("this is no standard view ({what}): the model knows standard CC and MLO views only"),
-    "tissue_included": _info("the header notes what else the image shows: {what}"),
-    "unknown_modifier": _warning("the header modifies the view in a way that is not known here"),
+    "special_view": _warning(
+        "this is not a standard view ({what}): the model was trained on standard CC and MLO views"
+    ),
+    "tissue_included": _info("the header says that the image also shows: {what}"),
+    "unknown_modifier": _warning("the header gives the view a modifier that is not in the table of CID 4015"),
     "implant_displaced": _info("the implant was pushed out of the image"),
-    "male_breast": _warning("this is a male breast: the model has hardly seen any"),
+    "male_breast": _warning("this is a male breast: such images are rare in the training data"),
     "view_words_differ": _warning("{said}, against {followed}, which was followed"),
     "side_words_differ": _warning("{said}, against {followed}, which was followed"),
-    "view_tag_unclear": _warning("{source} names no single view that is known here: {followed} was followed"),
+    "view_tag_unclear": _warning("{source} does not name one known view: {followed} was followed"),
     "side_tag_unclear": _warning("{source} names neither L nor R: {followed} was followed"),
     "side_tags_differ": _warning("{followed} and {other} name different breasts: {followed} was followed"),
-    "orientation_unclear": _warning("PatientOrientation is not that of an upright view: it was taken for upright"),
-    "odd_spacing": _warning("the header's pixel spacing is that of no mammogram: nothing here is in millimetres"),
-    "spacing_differs": _warning("the pixel spacing that was asked for is not that of {followed}, which was followed"),
-    "no_spacing": _info("the header gives no pixel spacing: nothing here is in millimetres"),
-    "no_preamble": _warning("the file lacks the preamble of a DICOM file: it was read as a bare data set"),
+    "orientation_unclear": _warning(
+        "PatientOrientation does not describe an upright view: the image was treated as upright"
+    ),
+    "odd_spacing": _warning(
+        "the header's pixel spacing is outside the range of mammograms: lengths are not given in millimetres"
+    ),
+    "spacing_differs": _warning("the pixel spacing of the request differs from {followed}, which was followed"),
+    "no_spacing": _info("the header gives no pixel spacing: lengths are not given in millimetres"),
+    "no_preamble": _warning("the file has no DICOM preamble: it was read as a bare data set"),
     "syntax_differs": _warning(
-        "the header names another transfer syntax than the pixels have: they were read as what they are"
+        "the header names another transfer syntax than that of the pixel data, which was followed"
     ),
     "polarity_tags_differ": _warning(
-        "PhotometricInterpretation and PresentationLUTShape differ on what is dark: the former was followed"
+        "PhotometricInterpretation and PresentationLUTShape disagree on what is dark: the former was followed"
     ),
     "inverted_tag": _warning("the background is bright where the header says dark: the pixels were inverted"),
-    "saturated": _warning("a good part of the breast has the largest grey value: what was in it is lost"),
+    "saturated": _warning("more than 5 % of the breast has the largest grey value: its contrast is lost there"),
     "no_window": _info("the header gives no usable display window: the grey values were spread over their own range"),
-    "voi_passed_over": _warning("a window or VOI LUT of the header says nothing that can be shown: it was passed over"),
+    "voi_passed_over": _warning("a window or VOI LUT of the header cannot be used: the next source was taken"),
     "window_too_wide": _warning("the header's window or VOI LUT leaves more than half of the grey scale unused"),
-    "lut_differs": _warning("a look-up table does not fill the bits, or the byte order, that it names: it was fitted"),
-    "bits_differ": _warning("the pixels fill other bits than BitsStored and HighBit name: those they fill were read"),
+    "lut_differs": _warning(
+        "a look-up table uses other bits or another byte order than it declares: it was read by what it uses"
+    ),
+    "bits_differ": _warning("the pixels use other bits than BitsStored and HighBit declare: those in use were read"),
     "burned_in": _warning("the header says that text is burned into the pixels"),
     "lossy": _info("the pixels have been through lossy compression"),
-    "implant": _warning("the header reports a breast implant: the model has hardly seen any"),
-    "mixed_pair": _warning("one view was made from tomosynthesis and the other was not: the model compares like views"),
+    "implant": _warning("the header reports a breast implant: such images are rare in the training data"),
+    "mixed_pair": _warning(
+        "one view is a synthetic 2-D image and the other is not: the model was trained on pairs of one kind"
+    ),
     "views_differ": _info(
         "from chest wall to nipple the CC view measures {cc} mm and the MLO view {mlo} mm: over {limit} mm apart, one"
         " of them may be badly positioned"
@@ -124,7 +137,7 @@ CODES: Mapping[str, Code] = {
     "study_differs": _warning("the CC and the MLO file come from different studies"),
     "side_conflict": _warning("the breast lies against the other edge than the header says: the pixels were followed"),
     "side_unclear": _info("the pixels do not show at which edge the chest wall lies: the header was followed"),
-    "strips_removed": _info("bright strips along the border were left out"),
+    "strips_removed": _info("bright strips along the border of the image were left out"),
     "upside_down": _warning("the pectoral muscle lies at the lower border: the image was turned over"),
     "axis_from_nipple": _info(
         "no pectoral muscle was seen: the axis, {angle} degrees, was taken from the skin around the nipple"
@@ -133,15 +146,17 @@ CODES: Mapping[str, Code] = {
         "neither pectoral muscle nor nipple was seen: the angle {angle} degrees, usual for MLO views, was taken"
     ),
     "no_nipple": _info("no nipple is seen in profile: the axis ends at the foremost point of the skin"),
-    "clipped": _warning("the breast runs out of the image: what lies outside it is not in the answer"),
-    "second_body": _warning("there is a second bright body as large as a breast: the larger one was taken"),
+    "clipped": _warning("the breast extends beyond the image: the answer covers the part that is shown"),
+    "second_body": _warning(
+        "the image shows a second bright body about as large as a breast: the larger one was taken"
+    ),
     "unusual_hanging": _warning(
-        "by PatientOrientation and side the image is mirrored or on its head: this was followed; is the side right?"
+        "by PatientOrientation and side the image is mirrored or upside down, and was treated so: is the side right?"
     ),
     "odd_size": _warning(
-        "by the pixel spacing it is {length} mm from chest wall to nipple: is the spacing right, and is it a breast?"
+        "the chest-nipple length is {length} mm by the pixel spacing: is the spacing right, and is this a breast?"
     ),
-    "length_as_scale": _info("without a pixel spacing the distance from chest wall to nipple was taken as {length} mm"),
+    "length_as_scale": _info("without a pixel spacing the chest-nipple length was taken as {length} mm"),
     "outside_square": _info("{percent} % of the breast lie outside the model's square"),
     "embedding_withheld": _warning(
         "the model's licence keeps embeddings on the machine (may_share is false): {way_out}"

@@ -1,4 +1,4 @@
-"""What kind of image a header describes: what is refused, and what is told because the model has hardly seen it."""
+"""What kind of image a header describes: what is refused, and what is told because it is rare in the training data."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -223,7 +223,7 @@ def test_includes_may_be_repeated_or_separated_by_commas():
     assert parse_include(None) == set(DEFAULT_INCLUDE)
     assert parse_include(["embedding, frame", "pooling"]) == {"embedding", "frame", "pooling"}
     assert parse_include([""]) == frozenset()
-    with pytest.raises(InputError, match="include takes embedding"):
+    with pytest.raises(InputError, match="unknown part in include: expected any of embedding"):
         parse_include(["pixels"])
 
 
