@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from glam.config import FrameConfig
 from glam.drawing.inspection import square_panel, stored_panel
-from glam.drawing.paint import GREY, GROUND, WHITE, font
+from glam.drawing.paint import GREY, GROUND, LIGHT, font
 from glam.predict import NOTICE
 from glam.prepare import prepare
 from glam.reading.read import read_view
@@ -31,7 +31,7 @@ def tile(path: Path) -> Image.Image:
     pictures = [picture.resize((round(picture.width * HEIGHT / picture.height), HEIGHT)) for picture in pictures]
     image = Image.new("RGB", (sum(picture.width for picture in pictures) + GAP, HEIGHT + TITLE), GROUND)
     draw = ImageDraw.Draw(image)
-    draw.text((0, 0), f"{path.stem}  {view.laterality} {view.view}", WHITE, font(20))
+    draw.text((0, 0), f"{path.stem}  {view.laterality} {view.view}", LIGHT, font(20))
     assert made.preparation is not None
     where = f"angle {made.preparation.angle_deg:.1f} from {made.preparation.angle_from}"
     draw.text((image.width, 0), where, GREY, font(18), anchor="ra")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
-Source = bytes | Path | str
+Upload = bytes | Path | str
 
 
 class ServerError(RuntimeError):
@@ -34,8 +34,8 @@ class Client:
     def predict(
         self,
         *,
-        cc: Source | None = None,
-        mlo: Source | None = None,
+        cc: Upload | None = None,
+        mlo: Upload | None = None,
         laterality: str | None = None,
         spacing_mm: float | None = None,
         prompts: Sequence[str] = (),
@@ -88,7 +88,7 @@ def _server_error(status: int, body: bytes) -> ServerError:
         return ServerError(status, "not_glam", f"status {status} without GLAM's error: is this a GLAM server?")
 
 
-def _parts(files: dict[str, Source], texts: Sequence[tuple[str, str]], boundary: str) -> Iterator[bytes]:
+def _parts(files: dict[str, Upload], texts: Sequence[tuple[str, str]], boundary: str) -> Iterator[bytes]:
     """Yield a multipart/form-data body (RFC 7578)."""
     for field, source in files.items():
         content = source if isinstance(source, bytes) else Path(source).read_bytes()

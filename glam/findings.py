@@ -9,7 +9,7 @@ Severity = Literal["error", "warning", "info"]
 
 @dataclass(frozen=True)
 class Code:
-    """What a code means to the one who gets it."""
+    """Severity, HTTP status and message template of a code."""
 
     severity: Severity
     status: int
@@ -191,7 +191,7 @@ class InputError(ValueError):
 
     @property
     def status(self) -> int:
-        """The HTTP status that says whose fault it is."""
+        """HTTP status of the answer: 4xx for a fault of the request."""
         return CODES[self.code].status
 
     def at(self, where: str) -> "InputError":

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from glam.anatomy.landmarks import Source
+from glam.anatomy.landmarks import AxisSource
 from glam.anatomy.upright import Border
 from glam.config import FrameKind
 
@@ -18,7 +18,7 @@ class Preparation:
     """Whether top and bottom were exchanged."""
     angle_deg: float
     """By which the picture was turned."""
-    angle_from: Source
+    angle_from: AxisSource
     axis_confidence: float
     """0..1"""
     nipple_confidence: float

@@ -1,4 +1,4 @@
-"""What runs a bundle's graphs: one protocol, whichever engine is behind it."""
+"""Inference engines for an exported bundle, behind one Runtime protocol."""
 
 import threading
 from pathlib import Path

@@ -90,8 +90,8 @@ class Desk:
 
 
 def sent_fields(
-    cc: Annotated[UploadFile | None, File(description="DICOM file of the CC view.")] = None,
-    mlo: Annotated[UploadFile | None, File(description="DICOM file of the MLO view, of the same breast.")] = None,
+    cc: Annotated[UploadFile | None, File(description="File of the CC view: DICOM, PNG, JPEG or TIFF.")] = None,
+    mlo: Annotated[UploadFile | None, File(description="File of the MLO view of the same breast.")] = None,
     laterality: Annotated[
         Literal["L", "R"] | None, Form(description="Side of the breast, where the headers do not say it.")
     ] = None,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from glam.anatomy.landmarks import Landmarks, Source
+from glam.anatomy.landmarks import AxisSource, Landmarks
 from glam.anatomy.nipple import contour
 from glam.anatomy.upright import Upright
 from glam.frame import Matrix, Points, transform
@@ -24,7 +24,7 @@ class Anatomy(NamedTuple):
     axis: tuple[XY, XY]
     """The chest-nipple axis: its foot on the pectoral line or chest wall, and the nipple."""
     axis_confidence: float
-    axis_from: Source
+    axis_from: AxisSource
     """What its angle was taken from."""
     pectoral_line: tuple[XY, XY] | None
     """From the upper border of the image to the foot of the axis. None: no muscle was seen."""

@@ -12,7 +12,7 @@ from glam.anatomy.upright import Upright, turned_over
 from glam.findings import Finding, finding
 from glam.view import ViewName
 
-Source = Literal["muscle", "nipple", "usual", "chest wall"]
+AxisSource = Literal["muscle", "nipple", "usual", "chest wall"]
 
 FAR_FROM_USUAL_DEG = 25.0
 """An axis that the skin around the nipple gives is not believed beyond this difference from the usual angle."""
@@ -30,7 +30,7 @@ class Landmarks(NamedTuple):
 
     line: Line
     """The zero of the columns: pectoral line of an aligned MLO view, chest-wall edge of any other."""
-    source: Source
+    source: AxisSource
     """What the angle of the line was taken from."""
     nipple: Nipple
     axis: Axis
@@ -62,7 +62,7 @@ def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> Found:
         upright, line = over
         odd = (finding("upside_down"),)
     nipple = find_nipple(upright.mask, USUAL_ANGLE_DEG if line is None else line.angle_deg)
-    source: Source = "muscle"
+    source: AxisSource = "muscle"
     if line is None:
         line, source = _line_without_muscle(upright.mask, nipple)
         code = "axis_from_nipple" if source == "nipple" else "no_pectoral_line"
@@ -79,7 +79,9 @@ def _believed(line: Line | None, mask: Mask) -> Line | None:
     return line if depth > MIN_DEPTH * np.count_nonzero(mask.any(axis=1)) else None
 
 
-def _with_nipple(upright: Upright, line: Line, source: Source, nipple: Nipple) -> tuple[Landmarks, tuple[Finding, ...]]:
+def _with_nipple(
+    upright: Upright, line: Line, source: AxisSource, nipple: Nipple
+) -> tuple[Landmarks, tuple[Finding, ...]]:
     """Return the landmarks of a line; without a nipple in profile the axis ends at the skin furthest from the line."""
     odd = () if nipple.confidence else (finding("no_nipple"),)
     if odd:
@@ -99,7 +101,7 @@ def _line_upside_down(upright: Upright, line: Line | None) -> tuple[Upright, Lin
     return None if lower is None or lower.confidence < least else (over, lower)
 
 
-def _line_without_muscle(mask: Mask, nipple: Nipple) -> tuple[Line, Source]:
+def _line_without_muscle(mask: Mask, nipple: Nipple) -> tuple[Line, AxisSource]:
     """Return a line of the angle halfway between what the skin around the nipple says and the usual one.
 
     On films both are about as uncertain. Without a nipple in profile, or where the skin says something unheard of, it

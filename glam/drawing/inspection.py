@@ -6,20 +6,19 @@ import numpy as np
 from PIL import Image
 
 from glam.anatomy.in_pixels import Anatomy
-from glam.drawing.paint import AMBER, GREY, GROUND, QUERY, WHITE, Colour, Column, Panel, font, grey_panel
+from glam.drawing.paint import AMBER, GREY, GROUND, LIGHT, QUERY, Colour, Panel, TextColumn, font, grey_panel
 from glam.drawing.prediction import panel_scales
 from glam.drawing.sheet import Plate, draw_row
 from glam.predict import NOTICE
 from glam.prepare import ModelInput
-from glam.view import WHITE as FULL
-from glam.view import View
+from glam.view import WHITE, View
 
 MINT: Colour = (102, 222, 178)
 PINK: Colour = (255, 122, 190)
 LEGEND: dict[str, Colour] = {
     "breast": MINT,
     "pectoral line": AMBER,
-    "chest-nipple axis": WHITE,
+    "chest-nipple axis": LIGHT,
     "nipple": PINK,
     "the model's square": QUERY,
 }
@@ -58,7 +57,7 @@ def stored_panel(view: View, made: ModelInput) -> Panel:
     """Return the stored image in the grey range that preparation found, with landmarks and the square's outline."""
     done = made.preparation
     assert done is not None, "prepared from a view"
-    panel = grey_panel(view.pixels, panel_scales({"cc": view})["cc"], (done.black * FULL, done.white * FULL))
+    panel = grey_panel(view.pixels, panel_scales({"cc": view})["cc"], (done.black * WHITE, done.white * WHITE))
     size = made.frame.size
     corners = made.frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
     panel = panel.with_outline(corners, QUERY, width=2)
@@ -70,7 +69,7 @@ def _with_anatomy(panel: Panel, anatomy: Anatomy) -> Panel:
     panel = panel.with_outline(np.asarray(anatomy.outline), MINT, width=1.5)
     if anatomy.pectoral_line is not None:
         panel = panel.with_outline(np.asarray(anatomy.pectoral_line), AMBER)
-    panel = panel.with_dashes(np.asarray(anatomy.axis), WHITE)
+    panel = panel.with_dashes(np.asarray(anatomy.axis), LIGHT)
     return panel.with_cross(anatomy.nipple, PINK, reach=12) if anatomy.nipple_confidence else panel
 
 
@@ -86,7 +85,7 @@ def square_panel(made: ModelInput, height: int) -> Panel:
 
 def _notes(view: View, made: ModelInput) -> Image.Image:
     """Write where the decisions came from, how sure the landmarks are, and every finding."""
-    column = Column(Image.new("RGB", (NOTES, 4000), GROUND))
+    column = TextColumn(Image.new("RGB", (NOTES, 4000), GROUND))
     column.heading("Seen")
     for name, colour in LEGEND.items():
         column.draw.rectangle([0, column.y + 9, 22, column.y + 15], colour)

@@ -12,7 +12,7 @@ from glam.frame import Frame
 Colour = tuple[int, int, int]
 BLACK: Colour = (0, 0, 0)
 GROUND: Colour = (13, 15, 19)
-WHITE: Colour = (240, 242, 245)
+LIGHT: Colour = (240, 242, 245)
 GREY: Colour = (160, 167, 178)
 RULE: Colour = (58, 63, 73)
 QUERY: Colour = (64, 210, 255)
@@ -173,7 +173,7 @@ def grey_panel(pixels: np.ndarray, scale: tuple[float, float], window: tuple[flo
 
 
 @dataclass
-class Column:
+class TextColumn:
     """Text from top to bottom of an image; `y` is where the next line goes."""
 
     image: Image.Image
@@ -189,7 +189,7 @@ class Column:
         """Width of the image."""
         return self.image.width
 
-    def text(self, text: str, colour: Colour = WHITE, *, size: int = 21, gap: int = 0) -> None:
+    def text(self, text: str, colour: Colour = LIGHT, *, size: int = 21, gap: int = 0) -> None:
         """Write a paragraph, broken into lines that fit, and leave a gap below."""
         for line in wrapped(text, size=size, width=self.width):
             self.draw.text((0, self.y), line, colour, font(size))
@@ -199,7 +199,7 @@ class Column:
     def heading(self, text: str, note: str = "") -> None:
         """Write a heading, a grey note behind it, a rule below."""
         self.y += 22 if self.y else 0
-        self.draw.text((0, self.y), text, WHITE, font(27))
+        self.draw.text((0, self.y), text, LIGHT, font(27))
         if note:
             self.draw.text((self.width, self.y + 5), note, GREY, font(20), anchor="ra")
         self.y += 36
@@ -208,7 +208,7 @@ class Column:
 
     def bar(self, label: str, share: float, *, strong: bool) -> None:
         """Write a probability: its name and number, a bar below."""
-        colour = WHITE if strong else GREY
+        colour = LIGHT if strong else GREY
         self.draw.text((0, self.y), fitted(label, size=22, width=self.width - 92), colour, font(22))
         self.draw.text((self.width, self.y), f"{100 * share:.1f} %", colour, font(22), anchor="ra")
         self.y += 29

@@ -19,13 +19,12 @@ from glam.attention import (
     tissue_patches,
 )
 from glam.bundle import Bundle
-from glam.drawing.paint import QUERY, WHITE, Panel, grey_panel
+from glam.drawing.paint import LIGHT, QUERY, Panel, grey_panel
 from glam.drawing.sheet import HeatScale, Plate, draw_sheet
 from glam.frame import Frame, cell_polygon
 from glam.predict import Prediction
 from glam.prepare import ModelInput
-from glam.view import WHITE as DISPLAY_WHITE
-from glam.view import View
+from glam.view import WHITE, View
 
 PANEL = (500, 860)
 """Largest width and height of a view."""
@@ -116,7 +115,7 @@ def _panel(view: View, made: ModelInput, scale: tuple[float, float]) -> Panel:
     """Draw a view in the grey range that preparation found for its breast."""
     done = made.preparation
     assert done is not None, "prepared from a view"
-    return grey_panel(view.pixels, scale, (done.black * DISPLAY_WHITE, done.white * DISPLAY_WHITE))
+    return grey_panel(view.pixels, scale, (done.black * WHITE, done.white * WHITE))
 
 
 def _name(prediction: Prediction, key: ViewKey) -> str:
@@ -139,7 +138,7 @@ def _direction(
     answer = _with_slice(panels[OTHER[key]].with_heat(heat, frame, top=top), frame, attention.side, col)
     profile = attention.slices(key)[col, row]  # (row_key,)
     best = cell_polygon(frame, attention.side, int(profile.argmax()), col)
-    answer = answer.with_outline(best, WHITE, width=2).with_label(best, f"{100 * profile.max():.0f} %", WHITE)
+    answer = answer.with_outline(best, LIGHT, width=2).with_label(best, f"{100 * profile.max():.0f} %", LIGHT)
     name, other = _name(prediction, key), _name(prediction, OTHER[key])
     return [
         Plate(asked.picture(), name, "query", f"The query (blue): {query.why}."),
@@ -164,5 +163,5 @@ def _with_slice(panel: Panel, frame: Frame, side: int, col: int) -> Panel:
     """Dash both borders of an AP slice."""
     step = frame.size / side
     for x in (col * step, (col + 1) * step):
-        panel = panel.with_dashes(frame.to_pixels([[x, 0], [x, frame.size]]), WHITE)
+        panel = panel.with_dashes(frame.to_pixels([[x, 0], [x, frame.size]]), LIGHT)
     return panel

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from glam.bundle import Bundle
-from glam.drawing.paint import AMBER, GREY, GROUND, QUERY, WHITE, Column, font, heat_colours, heat_opacity
+from glam.drawing.paint import AMBER, GREY, GROUND, LIGHT, QUERY, TextColumn, font, heat_colours, heat_opacity
 from glam.predict import NOTICE, Prediction
 from glam.words.labels import BIRADS_NAMES, DENSITY_NAMES
 
@@ -66,7 +66,7 @@ def draw_sheet(
             sheet.paste(note, (x, below))
         x += part.width + GROUP_GAP
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, 26), SIDES[prediction.laterality], WHITE, font(36))
+    draw.text((MARGIN, 26), SIDES[prediction.laterality], LIGHT, font(36))
     if heat is not None:
         draw.text((MARGIN + 240, 37), TITLE_OF_PAIR, GREY, font(24))
     draw.text((width - MARGIN, 32), NOTICE.capitalize(), AMBER, font(28), anchor="ra")
@@ -83,7 +83,7 @@ def draw_row(plates: Sequence[Plate]) -> Image.Image:
     draw = ImageDraw.Draw(row)
     x = 0
     for plate in plates:
-        draw.text((x, 0), plate.name, WHITE, font(30))
+        draw.text((x, 0), plate.name, LIGHT, font(30))
         left = x + font(30).getbbox(plate.name)[2] + 14
         draw.text((left, 9), plate.role, QUERY if plate.role == "query" else GREY, font(21))
         row.paste(plate.image, (x, TITLE))
@@ -94,16 +94,16 @@ def draw_row(plates: Sequence[Plate]) -> Image.Image:
     return row
 
 
-def _column(width: int, *writers: Callable[[Column], None]) -> Image.Image:
+def _column(width: int, *writers: Callable[[TextColumn], None]) -> Image.Image:
     """Write a column of text and cut it off below its last line."""
     image = Image.new("RGB", (width, 4000), GROUND)
-    column = Column(image)
+    column = TextColumn(image)
     for write in writers:
         write(column)
     return image.crop((0, 0, width, max(column.y, 1)))
 
 
-def _write_probabilities(column: Column, prediction: Prediction) -> None:
+def _write_probabilities(column: TextColumn, prediction: Prediction) -> None:
     note = "zero-shot, calibrated" if prediction.calibrated else "zero-shot, not calibrated"
     matches = {text: match.probability for text, match in prediction.prompts.items()}
     density = {f"{key}  {DENSITY_NAMES.get(key, '')}": share for key, share in prediction.density.items()}
@@ -121,7 +121,7 @@ def _birads_name(key: str) -> str:
     return BIRADS_NAMES.get(int(key), "") if key.isdigit() else ""
 
 
-def _write_heat_scale(column: Column, heat: HeatScale) -> None:
+def _write_heat_scale(column: TextColumn, heat: HeatScale) -> None:
     """Draw the colour bar over grey, as the colours are seen, with numbers below."""
     column.heading("Attention", "share of a patch")
     values = np.linspace(0, 1, column.width)
@@ -131,32 +131,32 @@ def _write_heat_scale(column: Column, heat: HeatScale) -> None:
     column.image.paste(Image.fromarray(np.ascontiguousarray(bar)), (0, column.y))
     for share, anchor in ((0.0, "la"), (heat.top / 2, "ma"), (heat.top, "ra")):
         x = round(column.width * share / heat.top)
-        column.draw.text((x, column.y + 34), f"{100 * share:.1f} %", WHITE, font(20), anchor=anchor)
+        column.draw.text((x, column.y + 34), f"{100 * share:.1f} %", LIGHT, font(20), anchor=anchor)
     even_x = round(column.width * heat.even / heat.top)
-    column.draw.line([(even_x, column.y - 4), (even_x, column.y + 30)], WHITE, 2)
+    column.draw.line([(even_x, column.y - 4), (even_x, column.y + 30)], LIGHT, 2)
     column.y += 64
     column.text(
-        f"White tick: {100 * heat.even:.1f} %, an even spread over the slice. Dashed: the slice at the query's depth "
-        "from the chest wall. White outline: the row of the slice with the most attention, and its share of the slice.",
+        f"White tick: {100 * heat.even:.1f} %, an even spread over the slice. Dashed: the AP slice of the "
+        "query. White outline: the row of the slice with the most attention, and its share of the slice.",
         GREY,
         size=20,
     )
 
 
-def _write_scale(column: Column, ruler_px: float | None) -> None:
+def _write_scale(column: TextColumn, ruler_px: float | None) -> None:
     column.heading("Scale")
     if ruler_px is None:
         column.text("No pixel spacing in the header: the views are not to scale.", GREY, size=20)
         return
     y = column.y + 10
-    column.draw.line([(0, y), (ruler_px, y)], WHITE, 3)
+    column.draw.line([(0, y), (ruler_px, y)], LIGHT, 3)
     for x in (0, ruler_px):
-        column.draw.line([(x, y - 7), (x, y + 7)], WHITE, 3)
-    column.draw.text((ruler_px + 14, column.y), "5 cm at the detector", GREY, font(20))
+        column.draw.line([(x, y - 7), (x, y + 7)], LIGHT, 3)
+    column.draw.text((ruler_px + 14, column.y), "5 cm", GREY, font(20))
     column.y += 26
 
 
-def _write_warnings(column: Column, prediction: Prediction) -> None:
+def _write_warnings(column: TextColumn, prediction: Prediction) -> None:
     findings = [*prediction.findings, *(found for view in prediction.views.values() for found in view.findings)]
     messages = dict.fromkeys(found.message for found in findings if found.severity == "warning")
     if messages:
@@ -165,7 +165,7 @@ def _write_warnings(column: Column, prediction: Prediction) -> None:
         column.text(f"{message[0].upper()}{message[1:]}.", GREY, size=20, gap=6)
 
 
-def _write_origin(column: Column, prediction: Prediction, bundle: Bundle) -> None:
+def _write_origin(column: TextColumn, prediction: Prediction, bundle: Bundle) -> None:
     column.heading("Model")
     column.text(f"{bundle.name} {bundle.version}", size=22)
     column.text(f"bundle {prediction.bundle[:12]}, preparation {prediction.prepare_sha[:12]}", GREY, size=20)

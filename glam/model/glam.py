@@ -1,4 +1,4 @@
-"""GLAM as one module: two towers, the space they share, the alignment of CC with MLO; its checkpoint folder."""
+"""GLAM as one module: two towers, the space they share, the alignment of CC with MLO."""
 
 import math
 from typing import NamedTuple

@@ -79,7 +79,9 @@ def draw_exam(seed: int, index: int, options: PhantomOptions | None = None) -> E
 def lesion_sides(rng: np.random.Generator) -> tuple[Laterality, ...]:
     """Return the side that may have lesions; now and then both."""
     which, both = rng.random(2)
-    return SIDES if both < _BOTH_SIDES else SIDES[int(which < 0.5) :][:1]
+    if both < _BOTH_SIDES:
+        return SIDES
+    return ("R",) if which < 0.5 else ("L",)
 
 
 def write_exams(

@@ -7,7 +7,7 @@ import numpy as np
 from glam.phantom.image import blur, upsampled
 
 MU_FAT, MU_GLAND, MU_MUSCLE, MU_SKIN = 0.050, 0.080, 0.079, 0.082  # 1 / mm at about 20 keV
-WHITE = 4095  # 12 bit
+MAX_STORED = 4095  # 12 bit
 _QUANTA = 2.6e5 * 0.06  # photons a detector element of 0.1 mm counts behind air
 _TONES = 16384
 
@@ -64,4 +64,4 @@ def _sparse_step(sigma_mm: float, px_mm: float) -> int:
 @cache
 def _tone_curve() -> np.ndarray:
     y = np.arange(int(1.3 * _TONES) + 1) / _TONES
-    return np.clip(260 + 3400 * (1 - np.exp(-1.5 * y**1.2)) / 0.78, 0, WHITE).astype(np.uint16)
+    return np.clip(260 + 3400 * (1 - np.exp(-1.5 * y**1.2)) / 0.78, 0, MAX_STORED).astype(np.uint16)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glam.phantom.exposure import WHITE
+from glam.phantom.exposure import MAX_STORED
 from glam.phantom.options import PhantomOptions, Seed, Stream, ViewName, stream
 
 _GLYPHS = {  # five rows of three dots
@@ -26,7 +26,7 @@ def add_marks(image: np.ndarray, view: ViewName, seed: Seed, options: PhantomOpt
     if strip:
         depth = round((_STRIP_MM[0] + width * (_STRIP_MM[1] - _STRIP_MM[0])) / options.px_mm)
         strips = (np.s_[:depth], np.s_[-depth:], np.s_[:, -depth:])
-        image[strips[int(3 * border)]] = np.uint16(0.85 * WHITE)
+        image[strips[int(3 * border)]] = np.uint16(0.85 * MAX_STORED)
 
 
 def _add_label(image: np.ndarray, text: str, place: float, px_mm: float) -> None:
@@ -37,7 +37,7 @@ def _add_label(image: np.ndarray, text: str, place: float, px_mm: float) -> None
     rows, cols = image.shape
     top = round((0.04 + 0.1 * place if place < 0.5 else 0.8 + 0.1 * place) * rows)
     left = cols - letters.shape[1] - round(4 / px_mm)
-    image[top : top + letters.shape[0], left : left + letters.shape[1]][letters] = WHITE
+    image[top : top + letters.shape[0], left : left + letters.shape[1]][letters] = MAX_STORED
 
 
 def _glyph(letter: str) -> np.ndarray:

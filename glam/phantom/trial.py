@@ -1,4 +1,4 @@
-"""What a bundle knows of phantoms nobody trained on, through the one inference path (docs/phantom.md).
+"""What a bundle knows of phantoms nobody trained on, through the one inference path (docs/train.md).
 
 A phantom figure says nothing about patients.
 """

@@ -22,7 +22,7 @@ def exposed_field(stored: NDArray[Any], table: NDArray[np.uint16], step: int) ->
 
 
 def is_inverted(sample: NDArray[Any]) -> bool:
-    """Return whether a display picture has its tissue dark; `sample` has no borders, glam/field.py.
+    """Return whether a display picture has its tissue dark; `sample` has no borders, glam/anatomy/field.py.
 
     A bright, even background with next to nothing brighter says so, and so does a picture in which no breast can be
     seen; but either is believed only where a breast can be seen once the picture is inverted. The background is looked

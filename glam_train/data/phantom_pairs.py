@@ -27,7 +27,7 @@ CONSPICUOUS = replace(
 """Mostly masses that can be seen at 252 px: what a small model learns to look for first."""
 CONSPICUOUS_SHARE = 0.65
 TRAINING_SEED = 20_250_000
-"""Phantoms are numbered from a seed; evaluation starts from another (`glam_train.evaluate.HELD_OUT_SEED`)."""
+"""Phantoms are numbered from a seed; evaluation starts from another (`glam.phantom.trial.HELD_OUT_SEED`)."""
 
 
 def options_of(index: int, *, seed: int) -> PhantomOptions:

@@ -15,7 +15,7 @@ def report_vocabulary(
 ) -> Tokenizer:
     """Train on the reports of cache records and on all class prompts of the style.
 
-    `places`: with every word of place, for reports whose words are turned into others (`glam.wording.TURNED`).
+    `places`: with every word of place, for reports whose words are turned into others (`glam.words.wording.TURNED`).
     """
     reports = [report_text(facts_of(record), style=style) for record in records]
     prompts = [

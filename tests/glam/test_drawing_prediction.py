@@ -10,8 +10,8 @@ from glam.config import FrameConfig
 from glam.drawing.paint import (
     BLACK,
     HEAT,
+    LIGHT,
     QUERY,
-    WHITE,
     Panel,
     bilinear,
     fitted,
@@ -105,26 +105,26 @@ def test_a_constant_image_can_be_drawn():
 
 
 def test_an_outline_follows_its_polygon():
-    panel = black_panel().with_outline(np.array([(10, 10), (30, 10), (30, 30), (10, 30)]), WHITE)
+    panel = black_panel().with_outline(np.array([(10, 10), (30, 10), (30, 30), (10, 30)]), LIGHT)
     drawn = np.asarray(panel.picture()).astype(int)
-    assert np.abs(drawn[20, 10] - WHITE).max() < 40
+    assert np.abs(drawn[20, 10] - LIGHT).max() < 40
     assert drawn[20, 20].sum() == drawn[2, 2].sum() == 0
     assert black_panel().picture().getextrema() == ((0, 0),) * 3
 
 
 def test_marks_are_visible_on_white():
-    panel = Panel(Image.new("RGB", (40, 40), WHITE), (1, 1))
+    panel = Panel(Image.new("RGB", (40, 40), LIGHT), (1, 1))
     for marked in (
-        panel.with_outline(np.array([(10, 10), (30, 10), (30, 30)]), WHITE),
-        panel.with_dashes(np.array([(5, 20), (35, 20)]), WHITE),
-        panel.with_cross((20, 20), WHITE),
-        panel.with_label(np.array([(1, 10), (3, 10), (3, 30)]), "1", WHITE),
+        panel.with_outline(np.array([(10, 10), (30, 10), (30, 30)]), LIGHT),
+        panel.with_dashes(np.array([(5, 20), (35, 20)]), LIGHT),
+        panel.with_cross((20, 20), LIGHT),
+        panel.with_label(np.array([(1, 10), (3, 10), (3, 30)]), "1", LIGHT),
     ):
         assert np.asarray(marked.picture()).min() <= max(BLACK) + 60
 
 
 def test_a_line_of_no_length_can_be_dashed():
-    assert black_panel().with_dashes(np.array([(5, 5), (5, 5)]), WHITE).picture().size == (40, 40)
+    assert black_panel().with_dashes(np.array([(5, 5), (5, 5)]), LIGHT).picture().size == (40, 40)
 
 
 def test_text_is_broken_at_blanks_and_cut_where_it_must():

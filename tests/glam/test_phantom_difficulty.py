@@ -5,7 +5,7 @@ import pytest
 
 from glam.phantom import PhantomOptions, draw_breast, draw_pair
 from glam.phantom.difficulty import quanta_factor
-from glam.phantom.exposure import WHITE
+from glam.phantom.exposure import MAX_STORED
 from glam.phantom.options import Difficulty, varied
 
 COARSE = PhantomOptions(px_mm=0.96, num_tissue_points=40)
@@ -65,7 +65,7 @@ def test_labels_and_strips_lie_outside_the_truth() -> None:
     plain, marked = draw_pair(2, COARSE).cc, draw_pair(2, with_difficulty(marks=1.0)).cc
     changed = plain.pixels != marked.pixels
     assert changed.any()
-    assert set(np.unique(marked.pixels[changed])) <= {WHITE, int(0.85 * WHITE)}
+    assert set(np.unique(marked.pixels[changed])) <= {MAX_STORED, int(0.85 * MAX_STORED)}
     assert plain.truth.nipple == marked.truth.nipple
 
 
