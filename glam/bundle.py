@@ -128,15 +128,10 @@ def _manifest(folder: Path, text: bytes) -> JsonDict:
     if found > BUNDLE_FORMAT:
         message = f"{folder} has bundle format {found}, and this program reads up to {BUNDLE_FORMAT}"
         raise BundleError("bundle_newer", f"{message}: pip install -U glam-mammo, or export it again with this version")
-    return manifest if found == BUNDLE_FORMAT else _from_format_1(manifest)
-
-
-def _from_format_1(manifest: JsonDict) -> JsonDict:
-    """Return the manifest as format 2 has it: the programs of format 1 wrote down no start, and no hash of weights."""
-    provenance = manifest.get("provenance")
-    if not isinstance(provenance, dict):
-        return manifest
-    return manifest | {"provenance": {"start_from": None, "weights_sha256": _weights_sha256(manifest)} | provenance}
+    if found < BUNDLE_FORMAT:
+        message = f"{folder} has bundle format {found}, which does not say what the model was started from"
+        raise BundleError("bundle_older", f"{message}: export it again from its checkpoint")
+    return manifest
 
 
 def _weights_sha256(manifest: JsonDict) -> str:

@@ -5,6 +5,7 @@ null for random ones, and so on back to the first. Export, the reader of bundles
 """
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ FIELDS = ("data", "synthetic", "licence", "permits", "start_from", "weights_sha2
 PHANTOMS = "phantoms"
 """`data.kind` of the synthetic breasts of this repository, the only data that need no licence."""
 NO_LICENCE_NEEDED = "none needed: synthetic phantoms, no patient"
-NO_NAMES = frozenset({"", "-", "?", "na", "n/a", "none", "no", "null", "unknown", "not stated", "tbd", "todo"})
+NO_NAMES = re.compile(
+    r"\W*|n\W?a|(none|no|nil|null|unknown|unlicen[sc]ed|tb[ad]|todo)\b.*|not (stated|known|given|licen[sc]ed)\b.*"
+)
 """What people write where they know of no licence."""
 MAX_GENERATIONS = 64
 
@@ -83,7 +86,15 @@ def path_of(generation: int) -> str:
 def names_licence(generation: JsonDict) -> bool:
     """Say whether a generation names a licence, beyond the words for having none."""
     licence = generation.get("licence")
-    return isinstance(licence, str) and licence.strip().lower() not in NO_NAMES
+    if not isinstance(licence, str):
+        return False
+    return licence == NO_LICENCE_NEEDED or not NO_NAMES.fullmatch(_plain(licence))
+
+
+def _plain(text: str) -> str:
+    """Return a text in small letters, without marks around it and without characters that are not seen."""
+    seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    return re.sub(r"^\W+|\W+$", "", seen.strip().lower())
 
 
 def checkpoint_provenance(checkpoint: Path) -> JsonDict | None:
@@ -168,6 +179,9 @@ def _synthetic_fault(generation: JsonDict) -> str | None:
     synthetic, data = generation.get("synthetic", False), generation.get("data")
     if type(synthetic) is not bool:
         return f"synthetic is true or false, not {synthetic!r}"
+    licence = generation.get("licence")
+    if synthetic and licence not in (None, NO_LICENCE_NEEDED) and generation.get("permits") is None:
+        return f"synthetic phantoms need no licence, and {licence!r} is one: say with permits what it permits"
     if synthetic and not (isinstance(data, dict) and data.get("kind") == PHANTOMS):
         return f'synthetic is said of data whose kind is not "{PHANTOMS}": leave it out, and name licence and permits'
     return None

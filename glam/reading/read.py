@@ -13,7 +13,7 @@ from glam.reading.header import quiet_pydicom
 from glam.reading.identity import decide_side, decide_view
 from glam.reading.image_file import picture_format, stored_picture
 from glam.reading.kind import kind_findings, kind_of
-from glam.reading.parse import Source, has_preamble, parse
+from glam.reading.parse import Source, content, has_preamble, parse
 from glam.reading.pixels import Layout, stored_pixels, syntax_name
 from glam.reading.spacing import spacing_of
 from glam.reading.tone import tone
@@ -72,9 +72,10 @@ class Spacing(NamedTuple):
 
 def _read(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
     _check_spacing(asked.spacing_mm)
-    if picture_format(source):
-        return _view_of_picture(source, asked, file_name=file_name, voi=voi)
-    return _view(parse(source), asked, file_name=file_name, voi=voi)
+    data = content(source)  # once: a stream may not be read twice
+    if picture_format(data):
+        return _view_of_picture(data, asked, file_name=file_name, voi=voi)
+    return _view(parse(data), asked, file_name=file_name, voi=voi)
 
 
 def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:

@@ -108,7 +108,7 @@ def test_newer_format_is_refused_with_the_way_out_before_anything_else_is_read(f
     assert "pip install -U glam-mammo" in error.message
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "1"}', '{"format": 0}', '{"format": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "1"}', '{"format": 0}', '{"format": 2}'])
 def test_manifest_that_is_none_is_refused(folder, text):
     (folder / "bundle.json").write_text(text)
     assert refusal(folder).code == "bundle_unreadable"
@@ -261,19 +261,15 @@ def test_provenance_that_cannot_be_followed_is_refused(folder, changes, complain
 
 
 @pytest.mark.parametrize("provenance", [None, [], "phantoms", True])
-@pytest.mark.parametrize("number", [1, 2])
-def test_provenance_that_is_no_object_is_refused(folder, provenance, number):
-    edit(folder, format=number, provenance=provenance)
+def test_provenance_that_is_no_object_is_refused(folder, provenance):
+    edit(folder, provenance=provenance)
     assert refusal(folder).code == "bundle_provenance"
 
 
-def test_bundle_of_format_1_is_read_by_the_new_rule(folder):
-    phantoms = {"data": {"kind": "phantoms"}, "synthetic": True}
-    edit(folder, format=1, provenance=phantoms, may_share=True)
-    bundle = read_bundle(folder)
-    assert (bundle.may_serve, bundle.may_share, bundle.provenance["start_from"]) == (True, True, None)
-    edit(folder, provenance=phantoms | {"synthetic": False})
-    assert refusal(folder).code == "bundle_permission"
+def test_bundle_of_format_1_is_refused_for_it_does_not_say_what_it_started_from(folder):
+    edit(folder, format=1)
+    assert refusal(folder).code == "bundle_older"
+    assert "export it again" in refusal(folder).message
 
 
 def test_demo_bundle_permits_what_it_says():

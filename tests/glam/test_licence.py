@@ -170,3 +170,18 @@ def test_embeddings_are_withheld_where_they_might_leave_and_the_way_out_is_told(
     assert told == finding("embedding_withheld", way_out="ask here")
     assert told.severity == "warning"
     assert told.message.endswith("(may_share is false): ask here")
+
+
+@pytest.mark.parametrize(
+    "licence", ["n.a.", "none.", "None given", "unlicensed", "No licence", "not known", "TODO: ask", "\u200b", "N/A"]
+)
+def test_what_people_write_for_no_licence_names_none(licence: str):
+    with pytest.raises(LicenceError, match="licence"):
+        permission({"data": "ours", "licence": licence, "permits": ["serve"], "start_from": None})
+
+
+def test_phantoms_under_another_licence_permit_only_what_is_written_down():
+    phantoms = {"data": {"kind": "phantoms"}, "synthetic": True, "start_from": None}
+    with pytest.raises(LicenceError, match="say with permits"):
+        permission(phantoms | {"licence": "CC BY-NC: do not share"})
+    assert permission(phantoms | {"licence": "CC BY-NC", "permits": ["serve"]}) == (True, False)

@@ -125,3 +125,18 @@ def test_a_file_that_ends_within_an_element_is_truncated() -> None:
     place = data.index(b"\xe0\x7f\x10\x00OW")
     for end in range(place + 1, place + 12):
         assert code_of(data[:end]) in {"truncated", "no_pixel_data"}
+
+
+def test_a_stream_that_cannot_be_rewound_is_read() -> None:
+    class Pipe(BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *_: int) -> int:
+            raise OSError("a pipe has no places")
+
+        def tell(self) -> int:
+            raise OSError("a pipe has no places")
+
+    expected = read_view(file_of(), FrameConfig()).pixels
+    assert np.array_equal(read_view(Pipe(file_of()), FrameConfig()).pixels, expected)

@@ -325,7 +325,7 @@ def test_preparing_is_deterministic_and_leaves_the_view_alone(left: Pair) -> Non
 
 
 def test_the_hash_follows_every_parameter() -> None:
-    assert PREPARE_VERSION == 2
+    assert PREPARE_VERSION == 3
     changes = [
         {},
         {"size": 518},

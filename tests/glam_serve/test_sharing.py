@@ -32,13 +32,22 @@ HEADERS = [
     "x-ReAl-Ip",
     "X_Forwarded_For",
     "CF-Connecting-IP",
+    "X-Azure-ClientIP",
+    "WL-Proxy-Client-IP",
+    "X-ARR-LOG-ID",
+    "CDN-Loop",
+    "X-Envoy-External-Address",
+    "X-Originating-IP",
+    "X-Remote-Addr",
+    "Tailscale-User-Login",
 ]
 
 
-def request(bundle: Bundle, host: str | None, headers: dict[str, str]) -> Request:
+def request(bundle: Bundle, host: str | None, headers: dict[str, str], *, peer: str = "127.0.0.1") -> Request:
     server = make_server(bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=1, host=host)
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    return Request({"type": "http", "headers": raw, "app": server.app})
+    sent = {"Host": "127.0.0.1:8000"} | headers
+    raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
+    return Request({"type": "http", "headers": raw, "app": server.app, "client": (peer, 40_000)})
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", None])
@@ -48,6 +57,29 @@ def test_a_server_on_a_network_does_not_keep_an_answer_here(random_bundle: Bundl
 
 def test_a_direct_request_on_the_loopback_interface_stays_here(random_bundle: Bundle):
     assert stays_here(request(random_bundle, "127.0.0.1", {"Host": "127.0.0.1:8000", "User-Agent": "curl"}))
+
+
+@pytest.mark.parametrize("name", ["localhost:8000", "LOCALHOST", "[::1]:8000", "127.0.0.1"])
+def test_every_name_of_this_machine_is_direct(random_bundle: Bundle, name: str):
+    assert stays_here(request(random_bundle, "127.0.0.1", {"Host": name, "Origin": f"http://{name}"}))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "glam.hospital.example"},
+        {"Host": ""},
+        {"Host": "[::1"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_a_request_in_the_name_of_another_host_does_not_stay_here(random_bundle: Bundle, headers: dict[str, str]):
+    assert not stays_here(request(random_bundle, "127.0.0.1", headers))
+
+
+def test_a_request_from_another_machine_does_not_stay_here(random_bundle: Bundle):
+    assert not stays_here(request(random_bundle, "127.0.0.1", {}, peer="203.0.113.9"))
 
 
 @pytest.mark.parametrize("value", ["203.0.113.9", "127.0.0.1", ""])
