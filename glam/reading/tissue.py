@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from glam.anatomy.breast import breast_mask
 from glam.anatomy.field import Field, has_border, small_field, whole_field
 
+FLAT_SHARE = 0.05
+"""Grey values so near to the darkest or the brightest one, as a share of the range, are told apart no further."""
+
 
 def exposed_field(stored: NDArray[Any], table: NDArray[np.uint16], step: int) -> Field:
     """Return what lies inside the borders of (rows, cols) bit patterns.
@@ -43,8 +46,10 @@ def is_inverted(sample: NDArray[Any]) -> bool:
     if levels:
         darker, brighter = (inner < levels[0] - 0.1).mean(), (inner > levels[0] + 0.1).mean()
         suspect = darker > 0.1 and brighter < 0.1 * darker
-    else:
-        suspect = not breast_mask(picture).mask.any()
+    else:  # air is the largest even part of a mammogram, and it is bright only where the pixels are inverted
+        scaled = (picture - low) / (high - low)
+        suspect = (scaled > 1 - FLAT_SHARE).mean() > (scaled < FLAT_SHARE).mean()
+        suspect = bool(suspect) and not breast_mask(picture).mask.any()
     return bool(suspect and breast_mask(-picture).mask.any())
 
 

@@ -1,0 +1,52 @@
+"""Whether a picture's tissue is dark: pictures whose sides are not even, because a plate fills a part of one."""
+
+import numpy as np
+import pytest
+
+from glam.config import FrameConfig
+from glam.findings import InputError
+from glam.phantom import PhantomOptions, draw_pair, view_of
+from glam.prepare import prepare
+from glam.reading.tissue import is_inverted
+from glam.view import WHITE, View
+
+PAIR = draw_pair(3, PhantomOptions(px_mm=0.48), laterality="L")
+
+
+def with_plate(pixels: np.ndarray, *, width: float, height: float, upper: float = 0.0) -> np.ndarray:
+    """A plate on the right, so wide as a share of the picture, white over the lower `height`, `upper` above it."""
+    plate = np.full((len(pixels), round(width * pixels.shape[1])), round(upper * WHITE), np.uint16)
+    plate[round((1 - height) * len(plate)) :] = WHITE
+    return np.hstack([pixels, plate])
+
+
+@pytest.mark.parametrize("view", ["cc", "mlo"])
+@pytest.mark.parametrize(
+    ("width", "height", "upper"), [(0.15, 0.5, 0.0), (0.17, 0.75, 0.0), (0.2, 0.6, 0.0), (0.17, 0.5, 0.5)]
+)
+def test_a_plate_over_a_part_of_a_side_does_not_invert_a_right_picture(
+    view: str, width: float, height: float, upper: float
+):
+    pixels = with_plate(view_of(getattr(PAIR, view)).pixels, width=width, height=height, upper=upper)
+    assert not is_inverted(pixels)
+
+
+def test_what_is_inverted_is_still_found():
+    for projection in (PAIR.cc, PAIR.mlo):
+        assert is_inverted(WHITE - view_of(projection).pixels)
+
+
+def test_a_picture_with_such_a_plate_is_prepared_right_or_refused():
+    plain = view_of(PAIR.mlo)
+    assert plain.spacing_mm
+    expected = prepare(plain, FrameConfig(size=126)).anatomy
+    assert expected is not None
+    for height in (0.25, 0.5, 0.75):
+        pixels = with_plate(plain.pixels, width=0.15, height=height)
+        view = View(pixels=pixels, view="MLO", laterality="L", spacing_mm=plain.spacing_mm)
+        try:
+            prepared = prepare(view, FrameConfig(size=126))
+        except InputError:
+            continue
+        assert prepared.anatomy is not None
+        assert np.hypot(*np.subtract(prepared.anatomy.nipple, expected.nipple)) * plain.spacing_mm[0] < 1.0
