@@ -72,12 +72,22 @@ UPPER_HALF = {
 """Escape sequences for the upper half; each codec leaves the lower one ASCII. PS3.3 tables C.12-3 and C.12-4."""
 PRIVATE = 0xE000
 """First character of the private area for bytes without a meaning."""
-NO_LETTERS = re.compile("[\u3300-\u33ff\u2120\u2122]")
-"""What compatibility would make letters of: squared units of measure (a cubic centimetre becomes cc), trade marks."""
+NO_LETTERS = re.compile("[\u3300-\u33ff\u2100-\u218f]")
+"""What compatibility would make letters of: squared units of measure (a cubic centimetre becomes cc), letterlike signs
+such as the litre, Roman numerals."""
+UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+"""Soft hyphens and characters without a width: they part no word."""
+SHIFTED = re.compile(rb"(\x0e[^\x0f\x1b]*\x0f?)")
+"""Bytes after a shift out: the upper half in seven bits, which the standard forbids. PS3.5 6.1.1."""
+MOST_CUT = 3
+"""Bytes of a character of which the last ones are missing, at most."""
 
 
 def decoded(value: bytes, declared: str) -> str:
     """Return the text of a value; `declared` is Specific Character Set, its values between backslashes."""
+    if b"\x0e" in value:
+        pieces = SHIFTED.split(value)
+        return "".join(_private(piece) if piece[:1] == b"\x0e" else decoded(piece, declared) for piece in pieces)
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")
     first, *rest = ESCAPE.split(value)
@@ -108,7 +118,7 @@ def folded(text: str) -> str:
 
     Accents are dropped from words of five letters and more: a short one is a code, and its letters count as they are.
     """
-    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", text)).upper()
+    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", UNSEEN.sub("", text))).upper()
     return re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), usual)
 
 
@@ -118,11 +128,15 @@ def _without_accents(word: str) -> str:
 
 
 def _one_byte(piece: bytes, codec: str) -> str:
-    """Return text whose lower half is ASCII; what the codec does not know, or knows as a control, is guessed."""
+    """Return text whose lower half is ASCII; what the codec does not know, or knows as a control, is guessed.
+
+    A last character that is cut, as at the 64th byte of a description, takes none of the others with it.
+    """
     try:
         text = piece.decode(codec)
-    except UnicodeDecodeError:
-        return _guessed(piece)
+    except UnicodeDecodeError as error:
+        whole, cut = piece[: error.start], piece[error.start :]
+        return _one_byte(whole, codec) + _private(cut) if _is_cut_character(error) else _guessed(piece)
     return _guessed(piece) if re.search("[\x80-\x9f]", text) else text
 
 
@@ -137,8 +151,9 @@ def _two_bytes(piece: bytes, escape: bytes) -> str:
 def _pairs(run: bytes, escape: bytes) -> str:
     if escape not in TWO_BYTES:
         return _private(run)
+    whole = len(run) // 2 * 2
     try:
-        return (escape + run).decode("iso2022_jp_2")
+        return (escape + run[:whole]).decode("iso2022_jp_2") + _private(run[whole:])
     except UnicodeDecodeError:
         return _private(run)
 
@@ -150,9 +165,17 @@ def _guessed(piece: bytes) -> str:
     """
     try:
         return piece.decode("utf_8")
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if _is_cut_character(error) and not piece[: error.start].isascii():
+            return piece[: error.start].decode("utf_8") + _private(piece[error.start :])
         runs = re.findall(rb"[\x80-\xff]+[\x40-\x7e]?|[\x00-\x7f]+?(?=[\x80-\xff]|$)", piece, re.DOTALL)
         return "".join(_private(run) if run[0] >= 0x80 else run.decode("ascii") for run in runs)
+
+
+def _is_cut_character(error: UnicodeDecodeError) -> bool:
+    """Whether what does not decode is the first part of a character at the end, with something before it."""
+    left = len(error.object) - error.start
+    return error.start > 0 and error.end == len(error.object) and left <= MOST_CUT and error.object[error.start] >= 0x80
 
 
 def _private(run: bytes) -> str:

@@ -233,3 +233,33 @@ def test_a_code_string_counts_in_any_case_and_padding(view: bytes, side: bytes, 
     dataset = Dataset()
     dataset["ViewPosition"], dataset["ImageLaterality"] = raw("ViewPosition", view), raw("ImageLaterality", side)
     assert (decide_view(dataset, None).value, decide_side(dataset, None).value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "declared", "found"),
+    [
+        ("\uff2d\uff2c\uff2f \u4e73", "utf_8", "ISO_IR 192", "\uff2d\uff2c\uff2f"),
+        ("\u53f3 \uff2d\uff2c\uff2f \u4e73", "gb18030", "GB18030", "\uff2d\uff2c\uff2f"),
+        ("\u53f3 \uff2d\uff2c\uff2f \u4e73", "cp932", "ISO_IR 13", "\uff2d\uff2c\uff2f"),
+    ],
+)
+def test_a_character_that_is_cut_at_the_end_takes_no_other_with_it(text: str, codec: str, declared: str, found: str):
+    cut = decoded(text.encode(codec)[:-1], declared)
+    assert found in cut
+    assert "MLO" in folded(cut).split()
+
+
+def test_an_odd_byte_behind_two_byte_characters_takes_no_other_with_it() -> None:
+    run = "\uff2d\uff2c\uff2f".encode("iso2022_jp")
+    assert folded(decoded(run.removesuffix(b"\x1b(B") + b"!", "\\ISO 2022 IR 87"))[:3] == "MLO"
+
+
+@pytest.mark.parametrize("value", [b"\x1b$)C\x0eCC\x0f", b"\x0eCC\x0f", b"\x0eLC\x0f"])
+def test_letters_that_were_shifted_out_are_none(value: bytes) -> None:
+    assert not set("LC") & set(folded(decoded(value, "\\ISO 2022 IR 149")))
+
+
+def test_signs_that_look_like_letters_are_none_and_unseen_ones_part_no_word() -> None:
+    assert folded("MLO 3 \u2113").split() == ["MLO", "3"]
+    assert "C" not in folded("\u216d\u216d")
+    assert folded("M\u200bL\u00adO") == "MLO"

@@ -309,7 +309,7 @@ def test_a_view_that_only_words_name_is_answered_as_what_the_request_says(file_o
 def test_a_tag_that_is_passed_over_is_told(file_of: FileOf) -> None:
     view = read_view(file_of(ImageLaterality="U", Laterality="L", ViewCodeSequence=[code("12345")]), FrameConfig())
     assert [found.message for found in view.findings] == [
-        "ViewCodeSequence names no single view that is known here: ViewPosition was followed",
+        "ViewCodeSequence does not name one known view: ViewPosition was followed",
         "ImageLaterality names neither L nor R: Laterality was followed",
     ]
 
