@@ -196,7 +196,7 @@ def test_an_include_that_is_none_is_refused(prediction: Prediction):
 
 
 def test_two_breasts_are_no_pair(predictor: Predictor, views: dict[str, View]):
-    with pytest.raises(InputError, match="same breast") as error:
+    with pytest.raises(InputError, match="the left and the right breast") as error:
         predictor.pair(views["L_CC"], views["R_MLO"])
     assert error.value.code == "side_mismatch"
 
