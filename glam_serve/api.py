@@ -1,48 +1,33 @@
-"""The model behind `POST /predict`: uploads are read and prepared in the API process, the worker only runs the model.
-
-What crosses from one to the other is the prepared squares and their Frames, never a DICOM file. No
-`from __future__ import annotations` here: LitServe reads the annotation of `decode_request` itself.
-"""
+"""The worker: a bundle and its runtime behind LitServe's queue. It gets prepared squares, never a DICOM file."""
 
 import json
 import logging
 import os
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-import anyio
 import litserve
-from fastapi import Depends, File, Form, HTTPException, Request, Response, UploadFile
-from starlette.formparsers import MultiPartParser
+from starlette.responses import Response
 
 from glam.bundle import Bundle, BundleError, read_bundle
-from glam.config import FrameConfig
-from glam.findings import InputError, input_error
+from glam.cli import said
+from glam.findings import InputError
 from glam.licence import withheld_embeddings
 from glam.loading import open_runtime
-from glam.pair import PreparedBreast, prepare_breast
-from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
-from glam.reading.read import read_view
-from glam.view import View
-from glam_serve.errors import error_response, status_response
+from glam.pair import PreparedBreast
+from glam.predict import Predictor
+from glam_serve.errors import Refusal, input_error_response
 from glam_serve.log import log_to_stderr, where_raised
-from glam_serve.schema import PredictionBody
-from glam_serve.sharing import ASK_DIRECTLY, stays_here
+from glam_serve.sharing import ASK_DIRECTLY
+from glam_serve.vitals import CANNOT_LOAD, Vitals, beat_in_thread, die_with_parent
 
 log = logging.getLogger(__name__)
 
-# LitServe keeps whole uploads in memory so that it can pickle them; here they never leave the process that got them.
-MultiPartParser.spool_max_size = 1 << 20
-
-FIELDS = ("cc", "mlo", "images", "laterality", "spacing_mm", "prompts", "include")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What the worker is asked: a prepared breast, and which parts of the answer to send."""
+class PredictRequest:
+    """What a worker is asked: a prepared breast, and which parts of the answer to send."""
 
     breast: PreparedBreast
     include: frozenset[str]
@@ -50,144 +35,52 @@ class Question:
     """Whether it is known that the answer does not leave this machine."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """What came in a form."""
-
-    cc: UploadFile | None
-    mlo: UploadFile | None
-    laterality: str | None
-    spacing_mm: float | None
-    prompts: tuple[str, ...]
-
-
-class Desk:
-    """Reads uploads in threads, at most one a core, so that a burst of files does not fill the memory."""
-
-    def __init__(self, config: FrameConfig) -> None:
-        self.config = config
-        self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
-
-    async def prepare(self, sent: Sent) -> PreparedBreast:
-        """Read and prepare one breast; InputError says what cannot be used."""
-        return await anyio.to_thread.run_sync(self._prepare, sent, limiter=self.limiter)
-
-    def _prepare(self, sent: Sent) -> PreparedBreast:
-        cc, mlo = (self._read(upload, field, sent) for field, upload in (("cc", sent.cc), ("mlo", sent.mlo)))
-        return prepare_breast(self.config, cc, mlo, prompts=sent.prompts)
-
-    def _read(self, upload: UploadFile | None, field: str, sent: Sent) -> View | None:
-        if upload is None:
-            return None
-        return read_view(
-            upload.file,
-            self.config,
-            view=field.upper(),
-            laterality=sent.laterality,
-            spacing_mm=sent.spacing_mm,
-            where=field,
-        )
-
-
-def sent_fields(
-    cc: Annotated[UploadFile | None, File(description="File of the CC view: DICOM, PNG, JPEG or TIFF.")] = None,
-    mlo: Annotated[UploadFile | None, File(description="File of the MLO view of the same breast.")] = None,
-    laterality: Annotated[
-        Literal["L", "R"] | None, Form(description="Side of the breast, where the headers do not say it.")
-    ] = None,
-    spacing_mm: Annotated[
-        float | None, Form(description="Pixel spacing in mm, where a file has none: of PNG, JPEG and TIFF pictures.")
-    ] = None,
-    prompts: Annotated[
-        list[str] | None, Form(description="A sentence to compare the breast with; the field may be repeated.")
-    ] = None,
-) -> Sent:
-    """Return what came in a form."""
-    return Sent(cc=cc, mlo=mlo, laterality=laterality, spacing_mm=spacing_mm, prompts=tuple(prompts or ()))
-
-
-async def parse_upload(
-    request: Request,
-    sent: Annotated[Sent, Depends(sent_fields)],
-    include: Annotated[
-        list[str] | None,
-        Form(description=f"Parts of the answer, of {', '.join(INCLUDES)}; repeated or separated by commas."),
-    ] = None,
-) -> Question:
-    """Turn a multipart request into a Question, or raise what is wrong with it."""
-    await _check_form(request)
-    desk: Desk = request.app.state.desk
-    chosen = parse_include(include)
-    return Question(breast=await desk.prepare(sent), include=chosen, stays_here=stays_here(request))
-
-
-async def _check_form(request: Request) -> None:
-    """Refuse a body that is no form, and fields that would be ignored."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
-        raise HTTPException(415)
-    form = await request.form()  # parsed already: this one is kept
-    for field in form:
-        if field not in FIELDS:
-            raise input_error("unknown_field", names=", ".join(FIELDS))
-    if "images" in form:
-        raise input_error("images_not_served", "images")
-    for field in ("cc", "mlo"):
-        if len(form.getlist(field)) > 1:
-            raise input_error("repeated_field", field, field=field)
-
-
-def parse_include(include: Sequence[str] | None) -> frozenset[str]:
-    """Return the parts of an answer that the fields name; the usual ones when there are no fields."""
-    if include is None:
-        return frozenset(DEFAULT_INCLUDE)
-    names = [name.strip() for field in include for name in field.split(",") if name.strip()]
-    try:
-        return check_include(names)
-    except ValueError:
-        raise input_error("bad_include", "include", names=", ".join(INCLUDES)) from None
-
-
 class GlamAPI(litserve.LitAPI):
     """One worker: a bundle and its runtime."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None, provider: str) -> None:
+    def __init__(self, bundle: Bundle, vitals: Vitals, *, threads: int | None, provider: str) -> None:
         super().__init__(api_path="/predict")
         self.folder: Path = bundle.folder
         self.sha256 = bundle.sha256
         self.threads = threads
         self.provider = provider
+        self.vitals = vitals
+        self.supervisor_pid = os.getpid()
 
     def setup(self, device: str) -> None:
         """Load the model, in the worker process."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the parent ends this one
+        die_with_parent(self.supervisor_pid)
+        for number in (signal.SIGINT, signal.SIGHUP):  # they reach every process: the supervisor ends this one
+            signal.signal(number, signal.SIG_IGN)
         log_to_stderr()
-        bundle = read_bundle(self.folder, verify=False)  # verified by the parent
+        worker = int(os.environ["LITSERVE_WORKER_ID"])
+        beat_in_thread(self.vitals, worker)
+        try:
+            self.predictor = self._load()
+        except (BundleError, ValueError, OSError) as error:
+            log.error("%s", said(error))
+            os._exit(CANNOT_LOAD)
+        self.vitals.worker_ready[worker] = 1
+
+    def _load(self) -> Predictor:
+        bundle = read_bundle(self.folder)
         if bundle.sha256 != self.sha256:
-            raise BundleError("bundle_changed", f"{self.folder} changed while the server started: start it again")
-        self.predictor = Predictor(bundle, open_runtime(bundle, threads=self.threads, provider=self.provider))
+            raise BundleError("bundle_changed", f"{self.folder} changed while the server ran: start it again")
+        return Predictor(bundle, open_runtime(bundle, threads=self.threads, provider=self.provider))
 
-    # LitAPI's own methods take **kwargs that it never passes.
-    def decode_request(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, request: Annotated[Question, Depends(parse_upload)]
-    ) -> Question:
-        """Hand on what `parse_upload` made, long before, in the API process."""
-        return request
-
-    def predict(self, x: Question) -> Response:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def predict(self, x: PredictRequest) -> Response:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the whole answer; a failure of the model is an answer too, so that it cannot hurt another request."""
         try:
-            withheld = withheld_embeddings(
-                may_share=self.predictor.bundle.may_share, stays_here=x.stays_here, way_out=ASK_DIRECTLY
-            )
-            answer = self.predictor.answer(x.breast).as_json(x.include, withheld=withheld)
-            return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
+            return self._answer(x)
         except InputError as error:  # a prompt that only the tokenizer finds too long
-            return error_response(error.status, error.code, error.message, where=error.where)
+            return input_error_response(error)
         except Exception as error:
             log.error("the model failed: %s", where_raised(error))
-            return status_response(500)
+            return Refusal("internal_error").response()
 
-    def encode_response(self, output: Response) -> PredictionBody:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Send the answer as it is; the annotation publishes its shape."""
-        return output  # pyright: ignore[reportReturnType]
+    def _answer(self, request: PredictRequest) -> Response:
+        withheld = withheld_embeddings(
+            may_share=self.predictor.bundle.may_share, stays_here=request.stays_here, way_out=ASK_DIRECTLY
+        )
+        answer = self.predictor.answer(request.breast).as_json(request.include, withheld=withheld)
+        return Response(json.dumps(answer, allow_nan=False), media_type="application/json")

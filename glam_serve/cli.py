@@ -1,11 +1,12 @@
 """`glam-serve run`."""
 
 import os
-import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from glam_serve.limits import Limits, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,37 +22,36 @@ class Run:
     """Threads of one call of the model. None: all cores."""
     provider: str = field(default_factory=lambda: os.environ.get("GLAM_PROVIDER", "CPUExecutionProvider"))
     """ONNX Runtime's execution provider; GLAM_PROVIDER in the environment sets the default."""
-    max_upload_mb: int = 256
-    """Largest request."""
+    workers: int = 1
+    """Processes that run the model, a copy of it each; weights are shared."""
+    apis: int = 1
+    """Processes that read and prepare files and answer."""
+    api_keys: Path | None = None
+    """File of keys, one a line, of which every request must bear one (/livez and /readyz need none). None: no keys."""
+    limits: Limits = field(default_factory=Limits)
 
     def run(self) -> None:
-        """Verify the bundle, then serve it."""
+        """Serve a bundle."""
         from glam.bundle import DEMO_BUNDLE, read_bundle
-        from glam_serve.server import check_permission, make_server, run_server
+        from glam_serve.keys import ApiKeys
+        from glam_serve.log import log_to_stderr
+        from glam_serve.server import check_permission, make_server
+        from glam_serve.supervisor import Supervisor, listening_socket
 
         if not 1024 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")
-        bundle = read_bundle(self.bundle or DEMO_BUNDLE)
+        bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)  # each worker verifies what it loads
         check_permission(bundle, self.host)
-        check_port_is_free(self.host, self.port)
         server = make_server(
             bundle,
-            threads=self.threads,
-            provider=self.provider,
-            max_upload_mb=self.max_upload_mb,
+            limits=self.limits,
+            keys=None if self.api_keys is None else ApiKeys.from_file(self.api_keys),
+            workers=Workers(num_workers=self.workers, num_apis=self.apis, threads=self.threads, provider=self.provider),
             host=self.host,
         )
-        run_server(server, host=self.host, port=self.port)
-
-
-def check_port_is_free(host: str, port: int) -> None:
-    """OSError with the way out when nothing can listen there: the server itself would find out in another process."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise OSError(f"cannot listen on {host} port {port} ({error.strerror}): choose another --port") from error
+        listener = listening_socket(self.host, self.port)
+        log_to_stderr()
+        Supervisor(server, listener, grace_s=self.limits.grace_s).run()
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
 
     try:
         parse_command().run()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"glam-serve: {said(error)}")
     except ModuleNotFoundError as error:
         sys.exit(f"glam-serve: {missing_module(error, 'serve')}")

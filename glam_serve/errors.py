@@ -1,62 +1,112 @@
-"""One shape for every error, FastAPI's and LitServe's own included."""
+"""One shape for every error: what a request asks wrongly, what the server refuses, and what the frameworks raise."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from glam.findings import InputError, input_error
+from glam.findings import InputError
 
-# What the frameworks raise by status alone: code and sentence.
-BY_STATUS: Mapping[int, tuple[str, str]] = {
-    400: ("malformed_request", "the body could not be read as multipart/form-data"),
-    404: ("not_found", "there is nothing here: GET /openapi.json lists what there is"),
-    405: ("method_not_allowed", "this path takes another method: GET /openapi.json lists them"),
-    413: ("body_too_large", "the request is larger than this server takes"),
-    415: ("not_multipart", "send multipart/form-data, as in: curl -F cc=@CC.dcm -F mlo=@MLO.dcm"),
-    500: ("internal_error", "the server failed on this request; its log says where"),
-    503: ("not_ready", "the model is still loading"),
-    504: ("timed_out", "the request waited too long for the model"),
+
+class Fault(NamedTuple):
+    """HTTP status and sentence of a code."""
+
+    status: int
+    sentence: str
+
+
+FAULTS: Mapping[str, Fault] = {
+    "malformed_request": Fault(400, "the body could not be read as multipart/form-data, or its end is missing"),
+    "not_http": Fault(400, "this is not an HTTP/1.1 request"),
+    "no_key": Fault(401, "this server asks for a key: send it as X-API-Key, or as Authorization: Bearer"),
+    "not_found": Fault(404, "there is nothing here: GET /openapi.json lists what there is"),
+    "method_not_allowed": Fault(405, "this path takes another method: GET /openapi.json lists them"),
+    "upload_stalled": Fault(408, "the request did not arrive in time: send it again over a faster connection"),
+    "body_too_large": Fault(413, "the request is larger than this server takes"),
+    "not_multipart": Fault(415, "send multipart/form-data, as in: curl -F cc=@CC.dcm -F mlo=@MLO.dcm"),
+    "too_many_requests": Fault(429, "as many requests as this server takes are under way: try again later"),
+    "internal_error": Fault(500, "the server failed on this request; its log says where"),
+    "not_ready": Fault(503, "the model is not loaded: try again later"),
+    "worker_lost": Fault(503, "the process that ran the model ended before it answered: send the request again"),
+    "busy": Fault(503, "the server holds as many uploads as it may: try again later"),
+    "too_many_connections": Fault(503, "the server holds as many connections as it may: try again later"),
+    "timed_out": Fault(504, "the answer did not come in time: try again later"),
+    "no_space": Fault(507, "the server's temporary folder is full: its operator has to make room"),
 }
-FILES = ("cc", "mlo", "images")
+"""Codes of the server itself, beside those of `glam.findings.CODES`, which speak of images."""
+
+OF_FRAMEWORK: Mapping[int, str] = {
+    400: "malformed_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "not_multipart",
+    500: "internal_error",
+}
+"""The code of a status that FastAPI or Starlette raises by itself."""
+
+
+class Refusal(Exception):
+    """A request that is not answered: a code of FAULTS, and headers for the answer."""
+
+    def __init__(self, code: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.headers = headers
+
+    def response(self) -> JSONResponse:
+        """Return the answer that says so."""
+        fault = FAULTS[self.code]
+        return error_response(fault.status, self.code, fault.sentence, headers=self.headers)
+
+
+def error_body(code: str, message: str, where: str = "") -> dict[str, str]:
+    """Return the one shape of an error."""
+    return {"code": code, "message": message, "where": where}
 
 
 def error_response(
     status: int, code: str, message: str, *, where: str = "", headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """Return the one shape of an error."""
-    return JSONResponse({"code": code, "message": message, "where": where}, status, headers)
+    """Return an error in the one shape."""
+    return JSONResponse(error_body(code, message, where), status, headers)
 
 
-def status_response(status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return the error that a bare HTTP status stands for."""
-    fault = ("refused", "the request was refused") if status < 500 else BY_STATUS[500]
-    code, message = BY_STATUS.get(status, fault)
-    return error_response(status, code, message, headers=headers)
+def input_error_response(error: InputError) -> JSONResponse:
+    """Return what is wrong with an input."""
+    return error_response(error.status, error.code, error.message, where=error.where)
 
 
 def install_error_handlers(app: FastAPI) -> None:
     """Make every error of the app take the one shape."""
     app.add_exception_handler(InputError, _on_input_error)
+    app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(StarletteHTTPException, _on_http_error)
 
 
 async def _on_input_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InputError)
-    return error_response(error.status, error.code, error.message, where=error.where)
+    return input_error_response(error)
 
 
-async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_refusal(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return error.response()
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     """Name the field; what was sent in it is not repeated."""
     assert isinstance(error, RequestValidationError)
-    field = next((str(part) for part in error.errors()[0]["loc"][1:]), "")
-    message = f"{field} must be a file: curl -F {field}=@FILE" if field in FILES else f"{field} cannot be read"
-    return await _on_input_error(request, input_error("bad_field", field, what=message))
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"][1:])
+    return error_response(422, "bad_field", f"{place or 'the body'}: {fault['msg']}", where=place)
 
 
 async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)
-    return status_response(error.status_code, error.headers)
+    code = OF_FRAMEWORK.get(error.status_code, "internal_error" if error.status_code >= 500 else "malformed_request")
+    return error_response(error.status_code, code, FAULTS[code].sentence, headers=error.headers)

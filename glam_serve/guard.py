@@ -1,73 +1,189 @@
-"""Around the app: a limit on the body, one log line a request, and a 500 without a trace for what nobody caught."""
+"""Around the app: who may ask, how much is taken at a time, how long anything may last, and one log line a request."""
 
+import asyncio
 import logging
+import re
 import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from fastapi import HTTPException
 from python_multipart.multipart import parse_options_header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from glam_serve.errors import status_response
+from glam_serve.errors import Refusal
+from glam_serve.keys import ApiKeys
+from glam_serve.limits import Limits
 from glam_serve.log import where_raised
 
 log = logging.getLogger("glam_serve")
 
 TAIL_BYTES = 1024
 """How much of a body's end may hold the closing boundary, which has up to 74 bytes, and what a client adds to it."""
+OPEN_PATHS = frozenset({"/livez", "/readyz"})
+"""Paths that answer without a key and whatever the load: probes of an orchestrator."""
+CLOSE = {"connection": "close"}
+"""The rest of the body is not read."""
+UUID = re.compile(rb"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+class Load(Protocol):
+    """What the processes of a server have taken together; this process's own part is added to."""
+
+    def waiting(self) -> int:
+        """Requests taken and not yet answered."""
+        ...
+
+    def spooled(self) -> int:
+        """Bytes of uploads held."""
+        ...
+
+    def add(self, *, waiting: int = 0, spooled: int = 0) -> None:
+        """Count what this process takes or lets go."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Exchange:
+    """One request and how far its answer has come."""
+
+    request_id: str
+    start: float = field(default_factory=time.perf_counter)
+    received: int = 0
+    """Bytes of the body."""
+    uploaded: asyncio.Event = field(default_factory=asyncio.Event)
+    status: int = 0
+    """Of the answer; 0: none has begun."""
 
 
 class Guard:
-    """A limit on the body, one log line a request, and a 500 without a trace for what nobody caught."""
+    """ASGI middleware that keeps a server answering whatever its callers do."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, limits: Limits, keys: ApiKeys, load: Callable[[], Load]) -> None:
         self.app = app
-        self.max_bytes = max_bytes
+        self.limits = limits
+        self.keys = keys
+        self.load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Answer a request, or refuse it; write one line of log."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start = time.perf_counter()
-        status = 0
+        exchange = Exchange(request_id=request_id(scope))
+        scope.setdefault("state", {})["request_id"] = exchange.request_id
 
         async def note(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                exchange.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", exchange.request_id.encode())]
             await send(message)
 
         try:
-            await self._answer(scope, receive, note)
+            if scope["path"] in OPEN_PATHS:
+                await self.app(scope, receive, note)
+            else:
+                await self._admit(scope, receive, note, exchange)
+        except Refusal as refusal:
+            if not exchange.status:
+                await refusal.response()(scope, receive, note)
         except Exception as error:
-            log.error("%s", where_raised(error))
-            if not status:
-                await status_response(500)(scope, receive, note)
-        log.info("%s %s %d %.3f s", scope["method"], _route(scope), status, time.perf_counter() - start)
+            log.error("%s %s", exchange.request_id, where_raised(error))
+            if not exchange.status:
+                await Refusal("internal_error").response()(scope, receive, note)
+        took_s = time.perf_counter() - exchange.start
+        status = exchange.status or "gone"
+        log.info("%s %s %s %s %.3f s", exchange.request_id, scope["method"], _route(scope), status, took_s)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, unless its body is, or grows, too long."""
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_bytes:
-            await status_response(413, {"connection": "close"})(scope, receive, send)
-            return
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        """Pass a request on if it may ask and there is room for it."""
+        headers = dict(scope["headers"])
+        if not self.keys.accepts(headers):
+            raise Refusal("no_key", {"www-authenticate": "Bearer", **CLOSE})
+        declared = _content_length(headers)
+        if declared > self.limits.max_upload_bytes:
+            raise Refusal("body_too_large", CLOSE)
+        load = self.load()
+        if load.waiting() >= self.limits.max_waiting:
+            raise Refusal("too_many_requests", {"retry-after": "1", **CLOSE})
+        if load.spooled() + declared > self.limits.max_spool_bytes:
+            raise Refusal("busy", {"retry-after": "5", **CLOSE})
+        load.add(waiting=1)
+        try:
+            await self._answer(scope, receive, send, exchange)
+        finally:
+            load.add(waiting=-1, spooled=-exchange.received)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        """Run the app until it answers, its deadline passes, or its client goes."""
+        answering = asyncio.ensure_future(self.app(scope, self._body(scope, receive, exchange), send))
+        leaving = asyncio.create_task(self._departure(receive, exchange))
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                await answering
+            elif not leaving.result():
+                raise Refusal("timed_out")
+        finally:
+            for task in (answering, leaving):
+                task.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+
+    async def _departure(self, receive: Receive, exchange: Exchange) -> bool:
+        """Return True when the client has gone; False when the answer is late."""
+        await exchange.uploaded.wait()
+        try:
+            async with asyncio.timeout(self.limits.deadline_s):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+    def _body(self, scope: Scope, receive: Receive, exchange: Exchange) -> Receive:
+        """Return `receive` of a body that may be neither too long, nor too slow, nor cut short."""
         end = _end_of_form(scope)
-        received, tail = 0, b""
+        must_end = asyncio.get_running_loop().time() + self.limits.upload_s
+        tail = b""
 
-        async def count() -> Message:
-            """Hand on a message, and refuse a body that grows too long or ends before its form does."""
-            nonlocal received, tail
-            message = await receive()
+        async def receive_counted() -> Message:
+            nonlocal tail
+            if exchange.uploaded.is_set():
+                await asyncio.Event().wait()  # the client's departure is watched for elsewhere
+            left_s = must_end - asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(min(self.limits.body_idle_s, left_s)):
+                    message = await receive()
+            except TimeoutError:
+                raise Refusal("upload_stalled", CLOSE) from None
+            if message["type"] == "http.disconnect":
+                return message
             body = message.get("body", b"")
-            received += len(body)
-            if received > self.max_bytes:
-                raise HTTPException(413)
+            exchange.received += len(body)
+            self.load().add(spooled=len(body))
+            if exchange.received > self.limits.max_upload_bytes:
+                raise Refusal("body_too_large", CLOSE)
             tail = (tail + body[-TAIL_BYTES:])[-TAIL_BYTES:]
-            if message["type"] == "http.request" and not message.get("more_body", False) and end not in tail:
-                raise HTTPException(400)  # the parser would take half a file for a whole one
+            if not message.get("more_body", False):
+                if end not in tail:
+                    raise Refusal("malformed_request")  # the parser would take half a file for a whole one
+                exchange.uploaded.set()
             return message
 
-        await self.app(scope, count, send)
+        return receive_counted
+
+
+def request_id(scope: Scope) -> str:
+    """Return the caller's X-Request-ID if it is a UUID, which tells nothing of a patient; otherwise a new one."""
+    sent = dict(scope["headers"]).get(b"x-request-id", b"")
+    return sent.decode().lower() if UUID.fullmatch(sent) else str(uuid.uuid4())
+
+
+def _content_length(headers: dict[bytes, bytes]) -> int:
+    """Return the declared length of a body; 0 where it is not declared."""
+    declared = headers.get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else 0
 
 
 def _end_of_form(scope: Scope) -> bytes:

@@ -1,47 +1,26 @@
-"""The server around the model: routes, limits, and a clean end."""
+"""The server around the model: the app, its routes and limits, and the processes that serve it."""
 
-import logging
-import multiprocessing
-import os
-import signal
-import sys
 from typing import Any, Literal
 
-import litserve
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
-from litserve.utils import WorkerSetupStatus
+from starlette.middleware import Middleware
 
 from glam.bundle import Bundle
 from glam.predict import NOTICE
-from glam_serve.api import Desk, GlamAPI
+from glam_serve.api import GlamAPI
+from glam_serve.dispatch import DispatchServer
 from glam_serve.errors import install_error_handlers
 from glam_serve.guard import Guard
-from glam_serve.log import log_to_stderr
-from glam_serve.schema import ErrorBody, ModelBody, StatusBody
-
-log = logging.getLogger(__name__)
+from glam_serve.keys import ApiKeys
+from glam_serve.limits import Limits, Workers
+from glam_serve.routes import add_routes
+from glam_serve.schema import ErrorBody, ModelBody
+from glam_serve.uploads import UploadReader
+from glam_serve.vitals import SharedLoad, Vitals
 
 Host = Literal["127.0.0.1", "0.0.0.0", "::"]
 LOOPBACK: Host = "127.0.0.1"
-FOREIGN_PATHS = ("/", "/health", "/info", "/docs", "/docs/oauth2-redirect", "/redoc")
-"""Routes of the frameworks that are no part of this server; their /docs loads scripts from a public network."""
-
-
-class GlamServer(litserve.LitServer):
-    """LitServe with this server's log."""
-
-    def launch_inference_worker(self, lit_api: litserve.LitAPI) -> list[Any]:
-        """Start the workers; `run` has just pointed LitServe's log to stdout, traces and all."""
-        log_to_stderr()
-        return super().launch_inference_worker(lit_api)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether every worker has loaded the model."""
-        states = getattr(self, "workers_setup_status", {}).values()
-        return bool(states) and all(state == WorkerSetupStatus.READY for state in states)
 
 
 def check_permission(bundle: Bundle, host: Host) -> None:
@@ -51,45 +30,30 @@ def check_permission(bundle: Bundle, host: Host) -> None:
 
 
 def make_server(
-    bundle: Bundle, *, threads: int | None, provider: str, max_upload_mb: int, host: Host | None = None
-) -> GlamServer:
+    bundle: Bundle,
+    *,
+    limits: Limits,
+    keys: ApiKeys | None = None,
+    workers: Workers | None = None,
+    host: Host | None = None,
+) -> DispatchServer:
     """Return a server of a bundle, not yet running. `host`: where it will listen; None: unknown, perhaps a network."""
-    api = GlamAPI(bundle, threads=threads, provider=provider)
-    guard = (Guard, {"max_bytes": max_upload_mb << 20})
-    server = GlamServer(api, accelerator="cpu", middlewares=[guard])  # "auto" would import torch to look for a GPU
+    workers = workers or Workers()
+    vitals = Vitals(num_apis=workers.num_apis, num_workers=workers.num_workers)
+    api = GlamAPI(bundle, vitals, threads=workers.threads, provider=workers.provider)
+    server = DispatchServer(api, vitals, accelerator="cpu")  # "auto" would import torch to look for a GPU
     app = server.app
-    app.state.desk = Desk(bundle.model.frame)
     app.state.on_loopback = host == LOOPBACK
     app.title, app.version, app.description = "GLAM", bundle.version, f"{NOTICE[0].upper()}{NOTICE[1:]}."
-    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in FOREIGN_PATHS]
-    for route in app.router.routes:
-        if isinstance(route, APIRoute) and route.path == api.api_path:
-            route.summary, route.operation_id = "What the model says of one breast", "predict"
+    app.router.routes[:] = []  # LitServe's own, and FastAPI's /docs, which loads scripts from a public network
+    guard = Middleware(Guard, limits=limits, keys=keys or ApiKeys(), load=lambda: SharedLoad(vitals, server.api_index))
+    app.user_middleware[:] = [guard]  # not LitServe's gzip, which holds the event loop for longer than a model may take
     install_error_handlers(app)
-    _add_routes(server, model_body(bundle, on_loopback=app.state.on_loopback))
-    _publish_errors(app)
+    reader = UploadReader(bundle.model.frame)
+    model = model_body(bundle, on_loopback=app.state.on_loopback)
+    add_routes(server, model, reader, deadline_s=limits.deadline_s)
+    _publish_schema(app)
     return server
-
-
-def run_server(server: GlamServer, *, host: Host, port: int) -> None:
-    """Serve until SIGTERM or Ctrl-C, answer what is under way, and leave no process behind."""
-    _stop_on_sigterm()
-    log_to_stderr()
-    log.info("serving on http://%s:%d", host, port)
-    try:
-        server.run(
-            host=host,
-            port=port,
-            num_api_servers=1,
-            generate_client_file=False,
-            log_level="warning",
-            access_log=False,
-        )
-    except KeyboardInterrupt:
-        log.info("stopped while starting")
-    finally:
-        for process in multiprocessing.active_children():
-            process.terminate()
 
 
 def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
@@ -117,25 +81,7 @@ def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
     )
 
 
-def _add_routes(server: GlamServer, model: ModelBody) -> None:
-    app = server.app
-
-    @app.get("/livez", summary="Whether the server lives")
-    async def livez() -> StatusBody:
-        return StatusBody(status="alive")
-
-    @app.get("/readyz", summary="Whether the model is loaded")
-    def readyz() -> StatusBody:
-        if not server.is_ready:
-            raise HTTPException(503)
-        return StatusBody(status="ready")
-
-    @app.get("/v1/model", summary="What answers here")
-    async def describe_model() -> ModelBody:
-        return model
-
-
-def _publish_errors(app: FastAPI) -> None:
+def _publish_schema(app: FastAPI) -> None:
     """Name the one error shape in the published schema, in place of FastAPI's own."""
 
     def openapi() -> dict[str, Any]:
@@ -155,15 +101,3 @@ def _publish_errors(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi
-
-
-def _stop_on_sigterm() -> None:
-    """Let SIGTERM end this process as Ctrl-C does; LitServe alone would die at once and leave its children."""
-    parent = os.getpid()
-
-    def stop(*_: object) -> None:
-        if os.getpid() == parent:
-            raise KeyboardInterrupt
-        sys.exit()  # the API process, forked with this handler, has answered what was under way
-
-    signal.signal(signal.SIGTERM, stop)

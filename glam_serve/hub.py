@@ -1,0 +1,182 @@
+"""Requests and answers between API processes and workers, held by a process of their own so that none is lost.
+
+LitServe's own queues forget: what waits in `get` for a process that died takes the next item with it. Here a taker
+names its incarnation, and one that was replaced gets nothing; what a dead worker had taken and not begun is given out
+again.
+"""
+
+import asyncio
+import os
+import pickle
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.managers import BaseManager
+from queue import Empty
+from typing import Any
+
+from litserve.transport.base import MessageTransport
+
+from glam_serve.vitals import Vitals, die_with_parent
+
+POLL_S = 1.0
+"""Longest time that a call to the hub waits; then it is made again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """A request on its way: who asked, and a body that only the worker unpacks."""
+
+    api: int
+    uid: str
+    place: int
+    ticket: int
+    body: bytes
+
+
+class Hub:
+    """The queues; lives in the manager process and is called through proxies, from a thread a caller."""
+
+    def __init__(self, num_apis: int, num_workers: int) -> None:
+        self._changed = threading.Condition()
+        self._requests: deque[Envelope] = deque()
+        self._taken: list[list[Envelope]] = [[] for _ in range(num_workers)]
+        self._answers: list[deque[bytes]] = [deque() for _ in range(num_apis)]
+        self._worker_starts = [0] * num_workers
+        self._api_starts = [0] * num_apis
+
+    def put(self, envelope: Envelope) -> None:
+        """Queue a request."""
+        with self._changed:
+            self._requests.append(envelope)
+            self._changed.notify_all()
+
+    def take(self, worker: int, start: int, timeout_s: float) -> Envelope | None:
+        """Return the next request for the worker's `start`-th incarnation; None: none came in time."""
+        with self._changed:
+            self._wait(lambda: bool(self._requests) or start != self._worker_starts[worker], timeout_s)
+            if start != self._worker_starts[worker] or not self._requests:
+                return None
+            envelope = self._requests.popleft()
+            self._taken[worker].append(envelope)
+            return envelope
+
+    def answer(self, worker: int, api: int, uid: str, answer: bytes) -> None:
+        """Queue an answer; the request it belongs to is done."""
+        with self._changed:
+            self._taken[worker] = [envelope for envelope in self._taken[worker] if envelope.uid != uid]
+            self._answers[api].append(answer)
+            self._changed.notify_all()
+
+    def collect(self, api: int, start: int, timeout_s: float) -> bytes | None:
+        """Return the next answer for the API process's `start`-th incarnation; None: none came in time."""
+        with self._changed:
+            self._wait(lambda: bool(self._answers[api]) or start != self._api_starts[api], timeout_s)
+            if start != self._api_starts[api] or not self._answers[api]:
+                return None
+            return self._answers[api].popleft()
+
+    def worker_started(self, worker: int, begun: frozenset[str]) -> int:
+        """Begin a worker's next incarnation and return its number; what the last one had not begun is queued first.
+
+        `begun`: uids of requests that the dead worker had begun; they are given up.
+        """
+        with self._changed:
+            again = [envelope for envelope in self._taken[worker] if envelope.uid not in begun]
+            self._requests.extendleft(reversed(again))
+            self._taken[worker] = []
+            self._worker_starts[worker] += 1
+            self._changed.notify_all()
+            return self._worker_starts[worker]
+
+    def api_started(self, api: int) -> int:
+        """Begin an API process's next incarnation and return its number; what the last one waited for is dropped."""
+        with self._changed:
+            self._answers[api].clear()
+            self._requests = deque(envelope for envelope in self._requests if envelope.api != api)
+            self._api_starts[api] += 1
+            self._changed.notify_all()
+            return self._api_starts[api]
+
+    def taken(self, worker: int) -> tuple[tuple[str, int, int], ...]:
+        """Return uid, place and ticket of what a worker has taken and not answered."""
+        with self._changed:
+            return tuple((envelope.uid, envelope.place, envelope.ticket) for envelope in self._taken[worker])
+
+    def num_waiting(self) -> int:
+        """Return how many requests wait for a worker."""
+        return len(self._requests)
+
+    def _wait(self, is_due: Callable[[], bool], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not is_due() and (left_s := deadline - time.monotonic()) > 0:
+            self._changed.wait(left_s)
+
+
+class HubManager(BaseManager):
+    """Starts the process that holds a Hub."""
+
+    Hub: Callable[[int, int], Hub]
+
+
+HubManager.register("Hub", Hub)
+
+
+def start_hub(vitals: Vitals) -> tuple[HubManager, Hub]:
+    """Start the hub's process, which dies with this one, and return its manager and a proxy of the hub."""
+    manager = HubManager()
+    manager.start(die_with_parent, (os.getpid(),))
+    return manager, manager.Hub(vitals.num_apis, vitals.num_workers)
+
+
+class WorkerQueue:
+    """The hub's requests as LitServe's loops read a queue; it crosses to the worker at its start."""
+
+    def __init__(self, hub: Hub, vitals: Vitals, *, worker: int, start: int) -> None:
+        self.hub = hub
+        self.vitals = vitals
+        self.worker = worker
+        self.start = start
+
+    def get(self, block: bool = True, timeout: float | None = None) -> tuple[int, str, float, Any]:
+        """Return the next request that somebody still waits for, as LitServe's tuple; queue.Empty for none."""
+        deadline = time.monotonic() + (POLL_S if timeout is None else timeout)
+        while True:
+            envelope = self.hub.take(self.worker, self.start, max(0.0, deadline - time.monotonic()) if block else 0)
+            if envelope is None:
+                raise Empty
+            self.vitals.begun[envelope.place] = envelope.ticket
+            if self.vitals.is_wanted(envelope.place, envelope.ticket):
+                return envelope.api, envelope.uid, time.monotonic(), pickle.loads(envelope.body)
+            self.hub.answer(self.worker, envelope.api, envelope.uid, b"")
+
+    def get_nowait(self) -> tuple[int, str, float, Any]:
+        """`get` that does not wait."""
+        return self.get(block=False)
+
+
+class HubTransport(MessageTransport):
+    """The hub's answers as LitServe sends and receives them."""
+
+    def __init__(self, hub: Hub, worker: int | None = None) -> None:
+        self.hub = hub
+        self.worker = worker
+        self.start = 0
+        """Incarnation of the API process that receives."""
+
+    def send(self, item: Any, consumer_id: int) -> None:
+        """Send an answer from a worker."""
+        assert self.worker is not None
+        self.hub.answer(self.worker, consumer_id, item[0], pickle.dumps(item))
+
+    async def areceive(  # pyright: ignore[reportIncompatibleMethodOverride]  # LitServe's own have this order
+        self, consumer_id: int, timeout: float | None = None, block: bool = True
+    ) -> Any:
+        """Return the next answer, or None."""
+        answer = await asyncio.to_thread(self.hub.collect, consumer_id, self.start, POLL_S)
+        return pickle.loads(answer) if answer else None
+
+    def close(self, **kwargs: Any) -> None:
+        """Nothing to do: the hub ends with its manager."""

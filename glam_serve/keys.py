@@ -1,0 +1,50 @@
+"""API keys: who may ask, checked before a byte of the body is read."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from pathlib import Path
+
+MIN_KEY_CHARS = 16
+
+
+class ApiKeys:
+    """The keys a server accepts, kept as hashes; an empty set accepts everybody."""
+
+    def __init__(self, keys: Sequence[str] = ()) -> None:
+        for number, key in enumerate(keys, start=1):
+            if len(key) < MIN_KEY_CHARS or not key.isascii() or any(char.isspace() for char in key):
+                raise ValueError(
+                    f"key {number} is not {MIN_KEY_CHARS} or more ASCII characters without blanks:"
+                    " make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+                )
+        self._digests = tuple(_digest(key.encode()) for key in keys)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "ApiKeys":
+        """Read keys, one a line; empty lines and lines that begin with # are passed over. ValueError for none."""
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        keys = [line for line in lines if line and not line.startswith("#")]
+        if not keys:
+            raise ValueError(f"{path} holds no key: write one a line, or leave out --api-keys")
+        return cls(keys)
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def accepts(self, headers: dict[bytes, bytes]) -> bool:
+        """Say whether a request's headers (names in lower case) bear a key: X-API-Key, or Authorization: Bearer.
+
+        Every key is compared, in constant time, so that the time of an answer tells nothing.
+        """
+        if not self._digests:
+            return True
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        sent = headers.get(b"x-api-key") or (token.strip() if scheme.lower() == b"bearer" else b"")
+        digest = _digest(sent)
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        return any(matches)
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -1,0 +1,62 @@
+"""What a server takes at a time, and how long it waits."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of a server; what goes beyond one is refused with the code named beside it."""
+
+    max_upload_mb: int = 256
+    """Largest request: 413 `body_too_large`."""
+    max_spool_mb: int = 2048
+    """Uploads held at a time, over all requests: 503 `busy` beyond, before a byte of the body is read."""
+    max_waiting: int = 64
+    """Requests taken and not yet answered, over all API processes: 429 `too_many_requests` beyond."""
+    body_idle_s: float = 10.0
+    """Longest pause within an upload: 408 `upload_stalled`."""
+    upload_s: float = 300.0
+    """Longest upload: 408 `upload_stalled`."""
+    deadline_s: float = 60.0
+    """Longest time from the end of an upload to its answer: 504 `timed_out`."""
+    grace_s: float = 30.0
+    """Longest time to answer what is under way when the server is stopped."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 < value < float("inf"):
+                raise ValueError(f"{name} {value:g} is not above 0")
+        if self.max_spool_mb < self.max_upload_mb:
+            raise ValueError(
+                f"max_spool_mb {self.max_spool_mb} is below max_upload_mb {self.max_upload_mb}:"
+                " the largest request could never be taken"
+            )
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest body."""
+        return self.max_upload_mb << 20
+
+    @property
+    def max_spool_bytes(self) -> int:
+        """Bytes of uploads held at a time."""
+        return self.max_spool_mb << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """The processes of a server, and the engine in its workers."""
+
+    num_workers: int = 1
+    """Processes that run the model, a copy of it each."""
+    num_apis: int = 1
+    """Processes that read and prepare files and answer."""
+    threads: int | None = None
+    """Threads of one call of the model. None: all cores."""
+    provider: str = "CPUExecutionProvider"
+    """ONNX Runtime's execution provider."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_workers", "num_apis"):
+            if not 1 <= getattr(self, name) <= 64:
+                raise ValueError(f"{name} {getattr(self, name)} is not between 1 and 64")

@@ -1,0 +1,185 @@
+"""The parent of a server: it owns the socket, starts the other processes, and replaces what dies or hangs.
+
+It imports and loads nothing heavy and has one thread, so that it can fork API processes at any time.
+"""
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+
+import uvicorn
+
+from glam_serve.dispatch import DispatchServer
+from glam_serve.listen import Connection
+from glam_serve.vitals import BEAT_S, CANNOT_LOAD, die_with_parent, is_stopped
+
+log = logging.getLogger(__name__)
+
+STALE_S = 10.0
+"""Age of a heartbeat beyond which a process is taken to hang."""
+STOPPED_S = 1.0
+"""A process may be stopped this long; beyond, it is replaced."""
+FIRST_BEAT_S = 120.0
+"""Time from a process's start to its first heartbeat: imports, and loading the model."""
+RESTART_PAUSE_S = 1.0
+"""Least time between two starts of the same worker, so that one that dies at once does not fill the machine."""
+BACKLOG = 128
+
+
+class StartError(RuntimeError):
+    """The server did not come up."""
+
+
+@dataclass(kw_only=True)
+class Member:
+    """A process of the server, and since when it has given no sign of life."""
+
+    process: BaseProcess
+    started: float
+    stopped_since: float | None = None
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket; OSError with the way out where something listens there already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(
+        socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+    )  # not SO_REUSEPORT: a second server must not share it
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {host} port {port} ({error.strerror}): choose another --port") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+class ApiServer(uvicorn.Server):
+    """uvicorn, ended by the supervisor's SIGTERM alone."""
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Drain at SIGTERM; Ctrl-C and a closed terminal reach the supervisor, which sends one."""
+        if sig == signal.SIGTERM:
+            self.should_exit = True
+
+
+class Supervisor:
+    """Runs a server until it is told to stop."""
+
+    def __init__(self, server: DispatchServer, listener: socket.socket, *, grace_s: float) -> None:
+        self.server = server
+        self.listener = listener
+        self.grace_s = grace_s
+        self.vitals = server.vitals
+        self.apis: dict[int, Member] = {}
+        self.workers: dict[int, Member] = {}
+        self.stopping = False
+
+    def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or SIGHUP, then answer what is under way; StartError when no worker comes up."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        manager = self.server.start_hub()
+        try:
+            for index in range(self.vitals.num_workers):
+                self._start_worker(index)
+            for index in range(self.vitals.num_apis):
+                self._start_api(index)
+            while not self.stopping:
+                self._watch()
+            log.info("stopping: what is under way is answered, for at most %g s", self.grace_s)
+            self._drain()
+        finally:
+            self._kill_all()
+            manager.shutdown()
+            self.listener.close()
+
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def _start_worker(self, index: int) -> None:
+        process = self.server.start_worker(index)
+        self.workers[index] = Member(process=process, started=time.monotonic())
+
+    def _start_api(self, index: int) -> None:
+        self.vitals.forget_api(index)
+        process = multiprocessing.get_context("fork").Process(
+            target=_serve_api, args=(self.server, self.listener, index, os.getpid(), self.grace_s), name=f"api-{index}"
+        )
+        process.start()
+        self.apis[index] = Member(process=process, started=time.monotonic())
+
+    def _watch(self) -> None:
+        """Wait for a death or a quarter of a second, then replace what is dead, stopped or silent."""
+        members = [*self.apis.values(), *self.workers.values()]
+        multiprocessing.connection.wait([member.process.sentinel for member in members], timeout=BEAT_S)
+        for index, member in list(self.apis.items()):
+            if not self.stopping and self._is_lost(member, self.vitals.api_beats[index], f"API process {index}"):
+                self._start_api(index)
+        for index, member in list(self.workers.items()):
+            if not self.stopping and self._is_lost(member, self.vitals.worker_beats[index], f"worker {index}"):
+                self._restart_worker(index)
+
+    def _restart_worker(self, index: int) -> None:
+        if self.workers[index].process.exitcode == CANNOT_LOAD:
+            raise StartError("a worker could not load the model: its lines above say why")
+        age = time.monotonic() - self.workers[index].started
+        time.sleep(max(0.0, RESTART_PAUSE_S - age))
+        self._start_worker(index)
+
+    def _is_lost(self, member: Member, beat: float, name: str) -> bool:
+        """Say whether a process is gone; one that hangs is killed first."""
+        process, now = member.process, time.monotonic()
+        if not process.is_alive():
+            log.error("%s ended with %s: starting another", name, process.exitcode)
+            return True
+        assert process.pid is not None
+        stopped = is_stopped(process.pid)
+        member.stopped_since = (member.stopped_since or now) if stopped else None
+        silent = now - beat > STALE_S if beat else now - member.started > FIRST_BEAT_S
+        if silent or (member.stopped_since is not None and now - member.stopped_since > STOPPED_S):
+            log.error("%s gives no sign of life: killed, starting another", name)
+            process.kill()
+            process.join()
+            return True
+        return False
+
+    def _drain(self) -> None:
+        """Let the API processes answer what they have taken; no new connection is accepted."""
+        self.listener.close()
+        for member in self.apis.values():
+            member.process.terminate()
+        deadline = time.monotonic() + self.grace_s + 2
+        for member in self.apis.values():
+            member.process.join(max(0.0, deadline - time.monotonic()))
+
+    def _kill_all(self) -> None:
+        for member in (*self.apis.values(), *self.workers.values()):
+            member.process.kill()
+            member.process.join()
+
+
+def _serve_api(server: DispatchServer, listener: socket.socket, index: int, parent: int, grace_s: float) -> None:
+    """Accept and answer, in a forked API process."""
+    die_with_parent(parent)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    server.become_api(index)
+    config = uvicorn.Config(
+        app=server.app,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(grace_s)),
+    )
+    ApiServer(config).run([listener])

@@ -1,0 +1,127 @@
+"""Signs of life that the processes of a server share: heartbeats, load, and the state of requests."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+BEAT_S = 0.25
+CANNOT_LOAD = 3
+"""Exit status of a worker that cannot load the model: to start it again would not help."""
+REQUESTS_AN_API = 4096
+"""Requests that one API process can have in the worker's queue at a time; the guard's limit is far below."""
+_PR_SET_PDEATHSIG = 1
+
+
+class Vitals:
+    """Numbers in memory that every process of a server sees; each number has one writer.
+
+    It crosses to other processes at their start only, as an argument or an attribute of one.
+    """
+
+    def __init__(self, *, num_apis: int, num_workers: int) -> None:
+        # RawArray: one aligned 8-byte number is written at once, so no lock is needed, and none can be left locked.
+        context = multiprocessing.get_context("spawn")
+        self.num_apis = num_apis
+        self.num_workers = num_workers
+        self.api_beats = context.RawArray(ctypes.c_double, num_apis)
+        self.worker_beats = context.RawArray(ctypes.c_double, num_workers)
+        self.worker_ready = context.RawArray(ctypes.c_uint8, num_workers)
+        """1: the model is loaded."""
+        self.waiting = context.RawArray(ctypes.c_int64, num_apis)
+        """Requests that an API process has taken and not yet answered."""
+        self.spooled = context.RawArray(ctypes.c_int64, num_apis)
+        """Bytes of uploads that an API process holds."""
+        self.wanted = context.RawArray(ctypes.c_uint64, num_apis * REQUESTS_AN_API)
+        """The ticket of the request that holds a place; 0: nobody waits for it any more."""
+        self.begun = context.RawArray(ctypes.c_uint64, num_apis * REQUESTS_AN_API)
+        """The ticket that a worker has begun to answer."""
+        self.lost = context.RawArray(ctypes.c_uint64, num_apis * REQUESTS_AN_API)
+        """The ticket that a worker had begun when it died."""
+
+    def is_wanted(self, place: int, ticket: int) -> bool:
+        """Say whether somebody still waits for the request with this ticket."""
+        return self.wanted[place] == ticket
+
+    def forget_api(self, index: int) -> None:
+        """Clear what an API process that died had taken; its clients are gone with it."""
+        self.waiting[index] = 0
+        self.spooled[index] = 0
+        first = index * REQUESTS_AN_API
+        self.wanted[first : first + REQUESTS_AN_API] = [0] * REQUESTS_AN_API
+        self.api_beats[index] = time.monotonic()
+
+
+class Places:
+    """The places of one API process in `Vitals.wanted`, given out and taken back on its event loop."""
+
+    def __init__(self, vitals: Vitals, index: int) -> None:
+        first = index * REQUESTS_AN_API
+        self._vitals = vitals
+        self._free = list(range(first, first + REQUESTS_AN_API))
+        self._next_ticket = (os.getpid() << 32) + 1  # of another process than the one that held this index before
+
+    def take(self) -> tuple[int, int]:
+        """Return a place and its new ticket; IndexError when none is free."""
+        place, ticket = self._free.pop(), self._next_ticket
+        self._next_ticket += 1
+        self._vitals.wanted[place] = ticket
+        return place, ticket
+
+    def give_back(self, place: int) -> None:
+        """Say that nobody waits for what holds the place."""
+        self._vitals.wanted[place] = 0
+        self._free.append(place)
+
+
+def beat_in_thread(vitals: Vitals, worker: int) -> None:
+    """Write a worker's heartbeat for as long as its interpreter runs."""
+
+    def beat() -> None:
+        while True:
+            vitals.worker_beats[worker] = time.monotonic()
+            time.sleep(BEAT_S)
+
+    threading.Thread(target=beat, daemon=True, name="heartbeat").start()
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent, of this pid, ends in whatever way (Linux prctl(2))."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def is_stopped(pid: int) -> bool:
+    """Say whether a process is stopped (SIGSTOP, a debugger): proc(5), state T or t; False where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return fields.rpartition(")")[2].split()[0] in {"T", "t"}
+
+
+class SharedLoad:
+    """What all API processes have taken, as `glam_serve.guard.Load`; each adds to its own part alone."""
+
+    def __init__(self, vitals: Vitals, index: int) -> None:
+        self._vitals = vitals
+        self._index = index
+
+    def waiting(self) -> int:
+        """Requests taken and not yet answered."""
+        return sum(self._vitals.waiting)
+
+    def spooled(self) -> int:
+        """Bytes of uploads held."""
+        return sum(self._vitals.spooled)
+
+    def add(self, *, waiting: int = 0, spooled: int = 0) -> None:
+        """Count what this process takes or lets go."""
+        self._vitals.waiting[self._index] += waiting
+        self._vitals.spooled[self._index] += spooled
