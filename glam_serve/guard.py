@@ -51,7 +51,9 @@ class Exchange:
     request_id: str
     start: float = field(default_factory=time.perf_counter)
     received: int = 0
-    """Bytes of the body."""
+    """Bytes of the body so far."""
+    reserved: int = 0
+    """Bytes that it was declared to have."""
     uploaded: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 0
     """Of the answer; 0: none has begun."""
@@ -86,6 +88,7 @@ class Guard:
             else:
                 await self._admit(scope, receive, note, exchange)
         except Refusal as refusal:
+            log.warning("%s %s", exchange.request_id, refusal.code)
             if not exchange.status:
                 await refusal.response()(scope, receive, note)
         except Exception as error:
@@ -109,11 +112,12 @@ class Guard:
             raise Refusal("too_many_requests", {"retry-after": "1", **CLOSE})
         if load.spooled() + declared > self.limits.max_spool_bytes:
             raise Refusal("busy", {"retry-after": "5", **CLOSE})
-        load.add(waiting=1)
+        exchange.reserved = declared
+        load.add(waiting=1, spooled=declared)
         try:
             await self._answer(scope, receive, send, exchange)
         finally:
-            load.add(waiting=-1, spooled=-exchange.received)
+            load.add(waiting=-1, spooled=-max(exchange.received, exchange.reserved))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Run the app until it answers, its deadline passes, or its client goes."""
@@ -160,8 +164,9 @@ class Guard:
             if message["type"] == "http.disconnect":
                 return message
             body = message.get("body", b"")
+            beyond = max(exchange.received, exchange.reserved)
             exchange.received += len(body)
-            self.load().add(spooled=len(body))
+            self.load().add(spooled=max(exchange.received, exchange.reserved) - beyond)
             if exchange.received > self.limits.max_upload_bytes:
                 raise Refusal("body_too_large", CLOSE)
             tail = (tail + body[-TAIL_BYTES:])[-TAIL_BYTES:]

@@ -1,6 +1,7 @@
 """Multipart forms in, prepared breasts out: read and prepared in threads of the API process."""
 
 import errno
+import logging
 import os
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ TEXT_FIELDS = ("laterality", "spacing_mm")
 """Fields that may come once."""
 FIELDS = (*FILE_FIELDS, "images", *TEXT_FIELDS, "prompts", "include")
 MAX_PARTS = 128
+log = logging.getLogger(__name__)
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -48,6 +50,7 @@ async def read_form(request: Request) -> FormFields:
         form = await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)
     except OSError as error:
         if error.errno in NO_SPACE:
+            log.error("no_space: the temporary folder takes no more of an upload")
             raise Refusal("no_space") from error
         raise
     _check_names(form)
