@@ -34,8 +34,8 @@ from glam.zeroshot import breast_embedding, class_probabilities
 from glam_export.prompts import embed_class_prompts
 from glam_train.data.cache import PairCache, fill_cache, open_cache_folder, read_cache
 from glam_train.data.phantom_pairs import phantom_source, prepared_phantom
-from glam_train.pretraining.loop import usable_device
 from glam_train.pretraining.run_folder import checkpoints
+from glam_train.pretraining.setup import usable_device
 
 SEED = 55_000_000
 BATCH = 64

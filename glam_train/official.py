@@ -1,21 +1,23 @@
-"""Import a checkpoint of the released code (XYPB/GLAM b863b78): once, into a checkpoint folder of ours."""
+"""Import of a Lightning checkpoint of the released code (XYPB/GLAM b863b78) into a checkpoint folder."""
 
 import math
 import pickle
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
+from glam.files import file_sha256
+from glam.licence import write_provenance
+from glam.model.checkpoint import save_checkpoint
+from glam.model.glam import Glam
+from glam.words.tokens import Tokenizer, from_vocab
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from glam.model.glam import Glam
-    from glam.words.tokens import Tokenizer
-
-Weights = dict[str, "Tensor"]
+Weights = dict[str, Tensor]
 
 VISION = "img_encoder_q.model."
 TEXT = "text_encoder_q.model."
@@ -46,53 +48,25 @@ NEVER_USED = re.compile(
     r"|text_encoder_q\.model\.encoder\.layer\.\d+\.crossattention\..*"
     r"|text_encoder_q\.local_embed\..*"
 )
-"""What the released file holds and the released GLAM never computes with."""
+"""Weights of the released file that the released GLAM never computes with."""
 OTHER_MODELS = ("pool_feat", "pool_txt_feat", "all_patch_contrast")
-"""Switches of the released code that make a different model; its GLAM has them off."""
+"""Settings of the released code that make a different model; its GLAM has them off."""
 UNKNOWN_DATA = "a checkpoint of the released code: the file does not say what it was trained on (the authors': EMBED)"
 VIEW_TEMPERATURE = 0.5  # of NT-Xent; fixed, so that it is not in the file
 
 
 class Imported(NamedTuple):
-    """What goes into a checkpoint folder."""
+    """The content of a checkpoint folder."""
 
-    model: "Glam"
-    tokenizer: "Tokenizer"
+    model: Glam
+    tokenizer: Tokenizer
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImportOfficial:
-    """Turn a Lightning checkpoint of the released code into a checkpoint folder; no code in the file is run."""
-
-    checkpoint: Path
-    """The .ckpt file."""
-    tokenizer: Path
-    """The vocab.txt that it was trained with (BioClinicalBERT's for the published recipe)."""
-    vision_heads: int
-    """Attention heads of the vision transformer, which the file does not tell (12 for ViT-B)."""
-    text_heads: int
-    """Attention heads of BERT, which the file does not tell (12 for BERT base)."""
-    out: Path
-    """The folder to write."""
-    image_size: int | None = None
-    """Side of the square image, in pixels. None: the crop_size stored in the file."""
-
-    def run(self) -> None:
-        """Write the folder."""
-        from glam.files import file_sha256
-        from glam.licence import write_provenance
-        from glam.model.checkpoint import save_checkpoint
-
-        imported = import_official(
-            self.checkpoint,
-            tokenizer=self.tokenizer,
-            vision_heads=self.vision_heads,
-            text_heads=self.text_heads,
-            image_size=self.image_size,
-        )
-        save_checkpoint(imported.model, self.out, imported.tokenizer.backend.to_str())
-        data = {"kind": "imported", "sha256": file_sha256(self.checkpoint), "what": UNKNOWN_DATA}
-        write_provenance(self.out, {"data": data, "synthetic": False, "licence": None})
+def write_imported(imported: Imported, folder: Path, *, checkpoint: Path) -> None:
+    """Write the checkpoint folder of an imported model, with the provenance of a file of unknown licence."""
+    save_checkpoint(imported.model, folder, imported.tokenizer.backend.to_str())
+    data = {"kind": "imported", "sha256": file_sha256(checkpoint), "what": UNKNOWN_DATA}
+    write_provenance(folder, {"data": data, "synthetic": False, "licence": None})
 
 
 def import_official(
@@ -103,9 +77,6 @@ def import_official(
     Every key of the file is either mapped or listed in `NEVER_USED`; any other, a missing one, a shape that does not
     fit and a vocabulary of another size are ValueErrors.
     """
-    from glam.model.glam import Glam
-    from glam.words.tokens import from_vocab
-
     weights, settings = _read(checkpoint)
     size: int = image_size or settings.get("crop_size") or _stored_image_size(weights)
     config = ModelConfig(
@@ -130,8 +101,6 @@ def import_official(
 
 def _read(checkpoint: Path) -> tuple[Weights, dict[str, Any]]:
     """Return weights in fp32 (the released recipe stores bf16) and the settings of the run."""
-    import torch
-
     if not checkpoint.is_file():
         raise ValueError(f"no checkpoint file at {checkpoint}")
     try:
@@ -191,8 +160,6 @@ def _stored_image_size(weights: Weights) -> int:
 
 def _translate(weights: Weights, *, grid: int) -> Weights:
     """Return the weights under our names; the position of CLS goes into CLS, the others are brought to the grid."""
-    import torch
-
     ours = {_our_name(name): tensor for name, tensor in weights.items() if not NEVER_USED.fullmatch(name)}
     position = ours["vision.vit.pos_embed"]  # (1, 1 + patch, dim)
     ours["vision.vit.cls_token"] = ours["vision.vit.cls_token"] + position[:, :1]
@@ -203,10 +170,8 @@ def _translate(weights: Weights, *, grid: int) -> Weights:
     return ours
 
 
-def _resample(position: "Tensor", grid: int) -> "Tensor":
+def _resample(position: Tensor, grid: int) -> Tensor:
     """Resize position embeddings as DINOv2's register models do: (1, patch, dim) -> (1, grid * grid, dim)."""
-    from torch.nn.functional import interpolate
-
     side = math.isqrt(position.shape[1])
     if side == grid:
         return position
@@ -222,7 +187,7 @@ def _our_name(name: str) -> str:
     raise ValueError(f"the checkpoint has {name}, which the released GLAM does not: another model or another version")
 
 
-def _load(model: "Glam", weights: Weights) -> None:
+def _load(model: Glam, weights: Weights) -> None:
     expected = model.state_dict()
     if missing := sorted(expected.keys() - weights.keys()):
         raise ValueError(f"the checkpoint has nothing for {', '.join(missing)}")

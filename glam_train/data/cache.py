@@ -21,6 +21,7 @@ import numpy as np
 from glam.config import FrameConfig
 from glam.files import replacing
 from glam.prepare import ModelInput, prepare_sha
+from glam_train.data.places import count_places
 
 SHARD_PAIRS = 64
 
@@ -143,3 +144,15 @@ def read_cache(folder: Path) -> PairCache:
         raise CacheError(f"the cache at {folder} holds no pair: none of its files could be used")
     offsets = np.cumsum([0] + [len(shard) for shard in shards[:-1]])
     return PairCache(frame, about["source"], [record for lines in records for record in lines], shards, offsets)
+
+
+def describe_cache(cache: PairCache) -> dict[str, Any]:
+    """Return the source, the number of pairs and places, and a hash of all records in order, as JSON types.
+
+    A record holds the hash of its pixels, so that two caches with the same description train the same model.
+    """
+    digest = hashlib.sha256()
+    for record in cache.records:
+        digest.update(json.dumps(record, sort_keys=True).encode())
+    about = {"pairs": len(cache), "records_sha256": digest.hexdigest(), "source": cache.source}
+    return about | {"places": count_places(cache.records)}

@@ -10,6 +10,7 @@ import torch
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
 from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam, PairOutput
+from glam_train.commands import ImportOfficial
 from glam_train.methods.losses import (
     nt_xent,
     official_image_text_loss,
@@ -17,7 +18,7 @@ from glam_train.methods.losses import (
     same_position_loss,
     within_image_loss,
 )
-from glam_train.official import NAMES, ImportOfficial, _our_name, import_official
+from glam_train.official import NAMES, _our_name, import_official
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HOOKED = (
