@@ -1,7 +1,6 @@
 """Import of a Lightning checkpoint of the released code (XYPB/GLAM b863b78) into a checkpoint folder."""
 
 import math
-import pickle
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,11 +104,16 @@ def _read(checkpoint: Path) -> tuple[Weights, dict[str, Any]]:
         raise ValueError(f"no checkpoint file at {checkpoint}")
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise ValueError(f"{checkpoint} is no checkpoint of plain tensors: {error}") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
+    except Exception as error:  # torch raises nothing narrower for bytes that it did not write
+        reason = str(error).splitlines()[-1] if str(error) else "the file is empty"
+        raise ValueError(f"{checkpoint} is no checkpoint of plain tensors: {reason}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise ValueError(f"{checkpoint} has no state_dict: it is no Lightning checkpoint")
     settings = content.get("hyper_parameters", {})
+    if not isinstance(settings, dict):
+        raise ValueError(f"{checkpoint} has hyper_parameters that are no dictionary: it is no Lightning checkpoint")
+    if other := [name for name, value in content["state_dict"].items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"{checkpoint} has {other[0]}, which is no tensor: it is not of the released GLAM")
     if used := [name for name in OTHER_MODELS if settings.get(name)]:
         raise ValueError(f"{checkpoint} was trained with {', '.join(used)}, which GLAM does not use: not supported")
     weights = content["state_dict"].items()
@@ -117,7 +121,7 @@ def _read(checkpoint: Path) -> tuple[Weights, dict[str, Any]]:
 
 
 def _vision_config(weights: Weights, *, heads: int, image_size: int) -> VisionConfig:
-    embed_dim, _, patch_size, _ = _shape(weights, VISION + "patch_embed.proj.weight")
+    embed_dim, _, patch_size, _ = _shape(weights, VISION + "patch_embed.proj.weight", axes=4)
     return VisionConfig(
         image_size=image_size,
         patch_size=patch_size,
@@ -129,7 +133,7 @@ def _vision_config(weights: Weights, *, heads: int, image_size: int) -> VisionCo
 
 
 def _text_config(weights: Weights, *, heads: int, max_tokens: int) -> TextConfig:
-    vocab_size, hidden_dim = _shape(weights, TEXT + "embeddings.word_embeddings.weight")
+    vocab_size, hidden_dim = _shape(weights, TEXT + "embeddings.word_embeddings.weight", axes=2)
     max_positions = _shape(weights, TEXT + "embeddings.position_embeddings.weight")[0]
     return TextConfig(
         vocab_size=vocab_size,
@@ -199,10 +203,13 @@ def _load(model: Glam, weights: Weights) -> None:
     model.load_state_dict(weights)
 
 
-def _shape(weights: Weights, name: str) -> tuple[int, ...]:
+def _shape(weights: Weights, name: str, *, axes: int | None = None) -> tuple[int, ...]:
     if name not in weights:
         raise ValueError(f"the checkpoint has no {name}: it is not of the released GLAM")
-    return tuple(weights[name].shape)
+    shape = tuple(weights[name].shape)
+    if axes is not None and len(shape) != axes:
+        raise ValueError(f"{name} is {shape} in the checkpoint, not of {axes} axes: it is not of the released GLAM")
+    return shape
 
 
 def _count(weights: Weights, prefix: str) -> int:

@@ -91,16 +91,21 @@ def _missing(row: dict[str, Any]) -> str:
 
 
 def _load(file: Path) -> pd.DataFrame:
-    if file.suffix not in (".csv", ".parquet"):
-        raise ManifestError(f"{file} is neither .csv nor .parquet")
+    suffix = file.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise ManifestError(f"{file} is neither .csv nor .parquet: save the table as one of them")
     try:
-        if file.suffix == ".parquet":
+        if suffix == ".parquet":
             return pd.read_parquet(file)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # pandas would drop the cells of a row that is too long
             # keep_default_na: "NA" is a code of EMBED, not an empty cell
             return pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
-    except (OSError, ValueError, Warning) as error:
+    except OSError as error:
+        raise ManifestError(f"{file} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file} cannot be read: {error}: save it as UTF-8") from None
+    except (ValueError, Warning) as error:
         raise ManifestError(f"{file} cannot be read: {error}") from None
 
 
@@ -108,9 +113,13 @@ def _text_cells(table: pd.DataFrame, file: Path) -> Cells:
     """Every column of the schema as stripped text, empty where absent; unknown and missing columns are refused."""
     present = [str(name) for name in table.columns]
     if unknown := [name for name in present if name not in NAMES]:
-        raise ManifestError(f"{file} has columns that no manifest has: {', '.join(unknown)}; known: {', '.join(NAMES)}")
+        hint = ": separate the columns by commas" if any(sign in name for name in unknown for sign in ";\t") else ""
+        known = ", ".join(NAMES)
+        raise ManifestError(f"{file} has columns that no manifest has: {', '.join(unknown)}{hint}; known: {known}")
+    if repeated := [name for name in dict.fromkeys(present) if present.count(name) > 1]:
+        raise ManifestError(f"{file} has columns twice: {', '.join(repeated)}: keep one of each")
     if missing := [column.name for column in COLUMNS if column.required and column.name not in present]:
-        raise ManifestError(f"{file} lacks: {', '.join(missing)}")
+        raise ManifestError(f"{file} lacks the columns {', '.join(missing)}: add them (docs/train.md, section 1)")
     values = table.astype(object).where(table.notna(), None)
     absent = [None] * len(table)
     return {

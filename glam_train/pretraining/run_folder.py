@@ -138,6 +138,8 @@ def _read_config(folder: Path) -> Run:
         raise RunError(f"{path} does not read ({error}): start another run") from error
     if "start_provenance" not in content:
         raise RunError(f"{path} is of an older version, which wrote no provenance: start another run")
+    if missing := [name for name in ("config", "data", "start_from", "commit") if name not in content]:
+        raise RunError(f"{path} has no {', '.join(missing)}: restore it, or start another run")
     try:
         config = pretrain_config_from_json(content["config"])
     except (TypeError, KeyError, ValueError) as error:  # keys of another version, or edited values
@@ -228,10 +230,19 @@ def save_state(folder: Path, model: Glam, optimizer: Optimizer, *, step: int, to
 
 def load_state(checkpoint: Path, optimizer: Optimizer) -> int:
     """Load the optimizer's state from the checkpoint, and return the number of updates done."""
-    optimizer.load_state_dict(torch.load(checkpoint / "state" / "optimizer.pt", weights_only=True))
+    path = checkpoint / "state" / "optimizer.pt"
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception as error:  # torch raises nothing narrower for bytes that it did not write
+        raise RunError(f"{path} is damaged: delete {checkpoint} and resume from the checkpoint before it") from error
+    optimizer.load_state_dict(state)
     return updates_of(checkpoint)
 
 
 def updates_of(checkpoint: Path) -> int:
     """Return the number of updates that made a checkpoint."""
-    return json.loads((checkpoint / "state" / "meta.json").read_text())["step"]
+    path = checkpoint / "state" / "meta.json"
+    try:
+        return int(json_object(path.read_bytes())["step"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: delete {checkpoint} and resume from the checkpoint before it") from error

@@ -278,7 +278,7 @@ def test_leakage_of_a_table_in_memory_is_an_error():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image_id,patient_id\n1,2\n", "lacks: exam_id, laterality, view, path"),
+        ("image_id,patient_id\n1,2\n", "lacks the columns exam_id, laterality, view, path"),
         (",".join([*BARE, "colour"]) + "\n", "columns that no manifest has: colour"),
         ("", "cannot be read"),
         (",".join(BARE) + "\n" + "1,2,3,L,CC,a.dcm,extra\n", "cannot be read"),

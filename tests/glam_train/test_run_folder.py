@@ -222,3 +222,21 @@ def test_a_bundle_is_no_start(tmp_path, toy_cache, monkeypatch):
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     with pytest.raises(ValueError, match="it is a bundle, start from the checkpoint that it was exported from"):
         Pretrain(cache=tmp_path, out=tmp_path / "run", preset="tiny", start_from=DEMO_BUNDLE).run()
+
+
+@pytest.mark.parametrize("name", ["meta.json", "optimizer.pt"])
+def test_a_damaged_state_says_which_checkpoint_to_delete(run, toy_cache, name):
+    (checkpoints(run)[-1] / "state" / name).write_text("torn")
+    with pytest.raises(
+        RunError, match=f"{name} is damaged: delete .*step-0000001 and resume from the checkpoint before"
+    ):
+        pretrain(run, toy_cache, CPU)
+
+
+def test_settings_of_another_version_are_refused(run):
+    edit(run / "config.json", lambda content: content["config"].update(objective="clip"))
+    with pytest.raises(RunError, match="unknown objective 'clip'"):
+        read_run(run)
+    edit(run / "config.json", lambda content: content.pop("data"))
+    with pytest.raises(RunError, match="has no data: restore it"):
+        read_run(run)
