@@ -11,7 +11,7 @@ import numpy as np
 
 from glam.bundle import Bundle, write_bundle
 from glam.config import ModelConfig
-from glam.files import file_sha256
+from glam.files import JsonDict, file_sha256
 from glam.golden import write_golden
 from glam.licence import permission
 from glam.model.checkpoint import load_checkpoint
@@ -24,8 +24,6 @@ from .onnx import OPSET, graphs, write_graph
 from .parity import BATCHES, Parity, measure_parity
 from .permission import bundle_provenance, without_provenance
 from .prompts import ClassPrompts, embed_class_prompts
-
-JsonDict = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from glam.bundle_files import (
     verify_files,
 )
 from glam.config import ModelConfig, model_config_from_json
-from glam.files import json_object
+from glam.files import JsonDict, json_object
 from glam.golden import golden_difference
 from glam.licence import ACTIONS, LicenceError, forbidding, permission
 
@@ -34,8 +34,6 @@ __all__ = ["BUNDLE_FORMAT", "DEMO_BUNDLE", "GRAPHS", "MANIFEST", "Bundle", "Bund
 BUNDLE_FORMAT = 2
 """2: the provenance says of every generation what it started from, and of which weights it is."""
 DEMO_BUNDLE = Path(__file__).with_name("demo")
-
-JsonDict = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +157,9 @@ def _check_permission(bundle: Bundle) -> None:
         raise BundleError("bundle_provenance", message) from error
     if bundle.provenance.get("weights_sha256", "") != bundle.weights_sha256:
         message = f"the provenance in {path} is of other weights than the bundle's: export the bundle again"
+        raise BundleError("bundle_provenance", message)
+    if not bundle.weights_sha256 and (bundle.may_serve or bundle.may_share):
+        message = f"{path} does not say of which weights its provenance is: export the bundle again"
         raise BundleError("bundle_provenance", message)
     for action, claimed, allowed in zip(ACTIONS, (bundle.may_serve, bundle.may_share), permitted, strict=True):
         if claimed and not allowed:

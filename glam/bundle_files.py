@@ -3,16 +3,13 @@
 import os
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from glam.files import file_sha256
+from glam.files import JsonDict, file_sha256
 
 MANIFEST = "bundle.json"
 GRAPHS = ("vision.onnx", "alignment.onnx", "text.onnx")
 FILES = (*GRAPHS, "tokenizer.json", "prompts.npz", "golden/cc.dcm", "golden/mlo.dcm", "golden/expected.json")
 """What a bundle of this format holds beside its manifest: all of it, and nothing else."""
-
-JsonDict = dict[str, Any]
 
 
 class BundleError(ValueError):

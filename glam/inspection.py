@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glam.config import FrameConfig
+from glam.files import JsonDict
 from glam.findings import InputError
 from glam.pair import choose_views
 from glam.predict import NOTICE
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from glam.bundle import Bundle
-
-JsonDict = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from glam.files import JsonDict
 from glam_serve.local import HOST, LocalServerError, free_port, local_server
 
 PORT = 8000
@@ -24,7 +24,6 @@ ATTRIBUTION = (
 )
 MAX_DIFFERENCE = 1e-5
 """Between the embeddings of the server and of `glam predict`."""
-Json = dict[str, Any]
 
 
 class DemoError(RuntimeError):
@@ -112,7 +111,7 @@ def curl_command(fields: Mapping[str, Path], *, port: int) -> str:
     return command
 
 
-def ask(command: str, *, folder: Path) -> Json:
+def ask(command: str, *, folder: Path) -> JsonDict:
     """Run the curl command in `folder` and return the prediction; DemoError for anything else."""
     note(f"$ {command}")
     words = shlex.split(command)
@@ -140,7 +139,7 @@ def draw(views: Mapping[str, Path], *, out: Path) -> Path:
     return out
 
 
-def summary(answer: Json, offline: Json) -> Json:
+def summary(answer: JsonDict, offline: JsonDict) -> JsonDict:
     """Return what a person wants to see first; DemoError when server and `glam predict` differ."""
     pairs = zip(answer["embedding"], offline["embedding"], strict=True)
     difference = max(abs(served - predicted) for served, predicted in pairs)

@@ -30,7 +30,7 @@ def test_bundle_says_what_it_is_and_what_it_saw(exported):
     bundle = read_bundle(exported)
     assert (bundle.name, bundle.version) == ("tiny", "0.1.0")
     assert bundle.provenance["data"] == "300 mammograms of nobody"
-    assert bundle.provenance["stated_by_exporter"] == ["data", "licence", "permits", "start_from"]
+    assert bundle.provenance["stated_by_exporter"] == ["licence", "permits"]
     assert bundle.metrics == {"density macro AUC": 0.91}
     assert bundle.may_serve
     assert bundle.may_share
@@ -131,7 +131,7 @@ def test_card_tells_what_the_bundle_saw_and_that_it_is_no_diagnosis(exported, ca
     assert card.startswith("# tiny 0.1.0\n")
     for phrase in (
         "300 mammograms of nobody",
-        "| start_from | not known |",
+        "| start_from | random weights |",
         "not for diagnosis",
         "| density macro AUC | 0.91 |",
         "may be served to others; its embeddings may be shared",
@@ -160,6 +160,7 @@ def test_card_of_a_bundle_that_says_nothing_says_so(exported):
     manifest = json.loads((exported / "bundle.json").read_text())
     card = model_card(manifest | {"provenance": {}, "metrics": {}, "may_serve": False, "may_share": False})
     assert "| data | not stated |" in card
+    assert "| start_from | not known |" in card
     assert "nothing was measured" in card
     assert "on the loopback interface only; its embeddings are not to be shared" in card
 
