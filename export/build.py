@@ -85,9 +85,9 @@ def gate(folder: Path, model: Glam) -> Parity:
 
 def _claims(imprint: Imprint, provenance: JsonDict) -> JsonDict:
     """Return what a bundle says of itself, of what its model saw, and of what may be done with it."""
-    named = {"name": imprint.name, "version": imprint.version, "notice": NOTICE}
-    saw = {key: value for key, value in provenance.items() if key != "metrics"}
-    return named | permission(provenance)._asdict() | {"provenance": saw, "metrics": provenance.get("metrics", {})}
+    names = {"name": imprint.name, "version": imprint.version, "notice": NOTICE}
+    training = {key: value for key, value in provenance.items() if key != "metrics"}
+    return names | permission(provenance)._asdict() | {"provenance": training, "metrics": provenance.get("metrics", {})}
 
 
 def _measured(config: ModelConfig, prompts: ClassPrompts, parity: Parity) -> JsonDict:

@@ -120,14 +120,14 @@ def _manifest(folder: Path, text: bytes) -> JsonDict:
     except ValueError as error:
         message = f"{folder / MANIFEST} does not read as JSON ({error}): export it again"
         raise BundleError("bundle_unreadable", message) from error
-    found = manifest.get("format")
-    if type(found) is not int or found < 1:
+    version = manifest.get("format")
+    if type(version) is not int or version < 1:
         raise BundleError("bundle_unreadable", f"{folder / MANIFEST} names no bundle format: export it again")
-    if found > BUNDLE_FORMAT:
-        message = f"{folder} has bundle format {found}, and this program reads up to {BUNDLE_FORMAT}"
+    if version > BUNDLE_FORMAT:
+        message = f"{folder} has bundle format {version}, and this program reads up to {BUNDLE_FORMAT}"
         raise BundleError("bundle_newer", f"{message}: pip install -U glam-mammo, or export it again with this version")
-    if found < BUNDLE_FORMAT:
-        message = f"{folder} has bundle format {found}, which does not say what the model was started from"
+    if version < BUNDLE_FORMAT:
+        message = f"{folder} has bundle format {version}, which does not say what the model was started from"
         raise BundleError("bundle_older", f"{message}: export it again from its checkpoint")
     return manifest
 

@@ -81,10 +81,10 @@ def put_in_place(folder: Path, out: Path, *, old: Path) -> None:
 
 def _entries(folder: Path) -> list[Path]:
     """Everything in a folder, hidden files too, by name; links are not followed."""
-    found: list[Path] = []
+    entries: list[Path] = []
     for parent, folders, names in os.walk(folder):
-        found += [Path(parent, name) for name in (*folders, *names)]
-    return sorted(found)
+        entries += [Path(parent, name) for name in (*folders, *names)]
+    return sorted(entries)
 
 
 def _refuse_stray(path: Path, name: str) -> None:

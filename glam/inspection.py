@@ -13,7 +13,7 @@ from glam.findings import InputError
 from glam.pair import choose_views
 from glam.predict import NOTICE
 from glam.prepare import ModelInput, prepare, prepare_sha
-from glam.reading.read import Asked, read_view
+from glam.reading.read import CallerFacts, read_view
 from glam.view import View
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ Outcome = tuple[Path, Inspected | Refusal]
 """A file and what became of it."""
 
 
-def inspect_file(path: Path, config: FrameConfig, asked: Asked, *, drawn: bool) -> Inspected | Refusal:
+def inspect_file(path: Path, config: FrameConfig, asked: CallerFacts, *, drawn: bool) -> Inspected | Refusal:
     """Read and prepare a file; `asked` is the caller's word on it."""
     try:
         view = read_view(path, config, **asked._asdict())
