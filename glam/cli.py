@@ -159,10 +159,10 @@ class Inspect:
         self._check_png()
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.inspection import inspect_file, report, save_pictures
-        from glam.reading.read import Asked
+        from glam.reading.read import CallerFacts
 
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)
-        asked = Asked(view=self.view, laterality=self.laterality, spacing_mm=self.spacing_mm)
+        asked = CallerFacts(view=self.view, laterality=self.laterality, spacing_mm=self.spacing_mm)
         frame, drawn = bundle.model.frame, self.png is not None
         if self.voi is not None:
             frame = replace(frame, voi=self.voi)

@@ -59,7 +59,7 @@ CODES: Mapping[str, Code] = {
     "bad_prompt": _error("{what}: leave it out, or say less"),
     "bad_include": _error("unknown part in include: expected any of {names}"),
     "bad_field": _error("{what}"),
-    "repeated_field": _error("{field} was sent twice: send one file in this field"),
+    "repeated_field": _error("{field} was sent more than once: send it once"),
     "unknown_field": _error("unknown form field: expected one of {names}"),
     "images_not_served": _error("the field images is not supported yet: send cc and mlo, one breast a request"),
     # the pixels

@@ -3,24 +3,23 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glam.config import FrameConfig
+from glam.files import JsonDict
 from glam.findings import InputError
 from glam.pair import choose_views
 from glam.predict import NOTICE
 from glam.prepare import ModelInput, prepare, prepare_sha
-from glam.reading.read import Asked, read_view
+from glam.reading.read import CallerFacts, read_view
 from glam.view import View
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from glam.bundle import Bundle
-
-JsonDict = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ Outcome = tuple[Path, Inspected | Refusal]
 """A file and what became of it."""
 
 
-def inspect_file(path: Path, config: FrameConfig, asked: Asked, *, drawn: bool) -> Inspected | Refusal:
+def inspect_file(path: Path, config: FrameConfig, asked: CallerFacts, *, drawn: bool) -> Inspected | Refusal:
     """Read and prepare a file; `asked` is the caller's word on it."""
     try:
         view = read_view(path, config, **asked._asdict())

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import anyio
 import litserve
 from fastapi import Depends, File, Form, HTTPException, Request, Response, UploadFile
+from starlette.datastructures import UploadFile as StarletteUploadFile
 from starlette.formparsers import MultiPartParser
 
 from glam.bundle import Bundle, BundleError, read_bundle
@@ -26,8 +27,8 @@ from glam.loading import open_runtime
 from glam.pair import PreparedBreast, prepare_breast
 from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
 from glam.reading.read import read_view
-from glam.view import View
-from glam_serve.errors import error_response, status_response
+from glam.view import SPACING_MM, VIEW_KEYS, View
+from glam_serve.errors import error_response, is_multipart, status_response
 from glam_serve.log import log_to_stderr, where_raised
 from glam_serve.schema import PredictionBody
 from glam_serve.sharing import ASK_DIRECTLY, stays_here
@@ -37,12 +38,14 @@ log = logging.getLogger(__name__)
 # LitServe keeps whole uploads in memory so that it can pickle them; here they never leave the process that got them.
 MultiPartParser.spool_max_size = 1 << 20
 
-FIELDS = ("cc", "mlo", "images", "laterality", "spacing_mm", "prompts", "include")
+FIELDS = (*VIEW_KEYS, "images", "laterality", "spacing_mm", "prompts", "include")
+MANY = frozenset({"images", "prompts", "include"})
+"""Fields that may come more than once."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What the worker is asked: a prepared breast, and which parts of the answer to send."""
+class PredictRequest:
+    """A request as the worker gets it: a prepared breast, and which parts of the answer to send."""
 
     breast: PreparedBreast
     include: frozenset[str]
@@ -51,8 +54,8 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
-    """What came in a form."""
+class FormFields:
+    """The fields of a form from which a breast is read, not yet checked against each other."""
 
     cc: UploadFile | None
     mlo: UploadFile | None
@@ -61,22 +64,22 @@ class Sent:
     prompts: tuple[str, ...]
 
 
-class Desk:
-    """Reads uploads in threads, at most one a core, so that a burst of files does not fill the memory."""
+class UploadReader:
+    """Reader of uploaded files, in threads, at most one a core, so that a burst of files does not fill the memory."""
 
     def __init__(self, config: FrameConfig) -> None:
         self.config = config
         self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
-    async def prepare(self, sent: Sent) -> PreparedBreast:
+    async def prepare(self, sent: FormFields) -> PreparedBreast:
         """Read and prepare one breast; InputError says what cannot be used."""
         return await anyio.to_thread.run_sync(self._prepare, sent, limiter=self.limiter)
 
-    def _prepare(self, sent: Sent) -> PreparedBreast:
+    def _prepare(self, sent: FormFields) -> PreparedBreast:
         cc, mlo = (self._read(upload, field, sent) for field, upload in (("cc", sent.cc), ("mlo", sent.mlo)))
         return prepare_breast(self.config, cc, mlo, prompts=sent.prompts)
 
-    def _read(self, upload: UploadFile | None, field: str, sent: Sent) -> View | None:
+    def _read(self, upload: UploadFile | None, field: str, sent: FormFields) -> View | None:
         if upload is None:
             return None
         return read_view(
@@ -89,52 +92,60 @@ class Desk:
         )
 
 
-def sent_fields(
+def form_fields(
     cc: Annotated[UploadFile | None, File(description="File of the CC view: DICOM, PNG, JPEG or TIFF.")] = None,
     mlo: Annotated[UploadFile | None, File(description="File of the MLO view of the same breast.")] = None,
     laterality: Annotated[
         Literal["L", "R"] | None, Form(description="Side of the breast, where the headers do not say it.")
     ] = None,
     spacing_mm: Annotated[
-        float | None, Form(description="Pixel spacing in mm, where a file has none: of PNG, JPEG and TIFF pictures.")
+        float | None,
+        Form(
+            description="Pixel spacing in mm, where a file has none: of PNG, JPEG and TIFF pictures.",
+            ge=SPACING_MM[0],
+            le=SPACING_MM[1],
+        ),
     ] = None,
     prompts: Annotated[
         list[str] | None, Form(description="A sentence to compare the breast with; the field may be repeated.")
     ] = None,
-) -> Sent:
-    """Return what came in a form."""
-    return Sent(cc=cc, mlo=mlo, laterality=laterality, spacing_mm=spacing_mm, prompts=tuple(prompts or ()))
+) -> FormFields:
+    """Return the fields of a form, each checked by itself; FastAPI publishes them in the schema."""
+    return FormFields(cc=cc, mlo=mlo, laterality=laterality, spacing_mm=spacing_mm, prompts=tuple(prompts or ()))
 
 
 async def parse_upload(
     request: Request,
-    sent: Annotated[Sent, Depends(sent_fields)],
+    sent: Annotated[FormFields, Depends(form_fields)],
     include: Annotated[
         list[str] | None,
         Form(description=f"Parts of the answer, of {', '.join(INCLUDES)}; repeated or separated by commas."),
     ] = None,
-) -> Question:
-    """Turn a multipart request into a Question, or raise what is wrong with it."""
+) -> PredictRequest:
+    """Return what the worker is asked by a multipart request; an InputError or HTTPException says what is wrong."""
     await _check_form(request)
-    desk: Desk = request.app.state.desk
+    reader: UploadReader = request.app.state.upload_reader
     chosen = parse_include(include)
-    return Question(breast=await desk.prepare(sent), include=chosen, stays_here=stays_here(request))
+    return PredictRequest(breast=await reader.prepare(sent), include=chosen, stays_here=stays_here(request))
 
 
 async def _check_form(request: Request) -> None:
-    """Refuse a body that is no form, and fields that would be ignored."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    """Refuse a body that is no multipart form, and fields that are unknown, repeated or empty files."""
+    if not is_multipart(request):
         raise HTTPException(415)
-    form = await request.form()  # parsed already: this one is kept
+    form = await request.form()  # FastAPI has parsed and kept it
     for field in form:
         if field not in FIELDS:
             raise input_error("unknown_field", names=", ".join(FIELDS))
     if "images" in form:
         raise input_error("images_not_served", "images")
-    for field in ("cc", "mlo"):
-        if len(form.getlist(field)) > 1:
+    for field in FIELDS:
+        if field not in MANY and len(form.getlist(field)) > 1:
             raise input_error("repeated_field", field, field=field)
+    for field in VIEW_KEYS:
+        upload = form.get(field)
+        if isinstance(upload, StarletteUploadFile) and not upload.size:
+            raise input_error("bad_field", field, what=f"{field} is an empty file: send the mammogram itself")
 
 
 def parse_include(include: Sequence[str] | None) -> frozenset[str]:
@@ -167,14 +178,14 @@ class GlamAPI(litserve.LitAPI):
             raise BundleError("bundle_changed", f"{self.folder} changed while the server started: start it again")
         self.predictor = Predictor(bundle, open_runtime(bundle, threads=self.threads, provider=self.provider))
 
-    # LitAPI's own methods take **kwargs that it never passes.
+    # FastAPI reads this signature: the **kwargs of LitAPI's own method would be a parameter of the request.
     def decode_request(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, request: Annotated[Question, Depends(parse_upload)]
-    ) -> Question:
-        """Hand on what `parse_upload` made, long before, in the API process."""
+        self, request: Annotated[PredictRequest, Depends(parse_upload)]
+    ) -> PredictRequest:
+        """Return what `parse_upload` returned in the API process."""
         return request
 
-    def predict(self, x: Question) -> Response:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def predict(self, x: PredictRequest, **_: object) -> Response:
         """Return the whole answer; a failure of the model is an answer too, so that it cannot hurt another request."""
         try:
             withheld = withheld_embeddings(
@@ -188,6 +199,6 @@ class GlamAPI(litserve.LitAPI):
             log.error("the model failed: %s", where_raised(error))
             return status_response(500)
 
-    def encode_response(self, output: Response) -> PredictionBody:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def encode_response(self, output: Response, **_: object) -> PredictionBody:
         """Send the answer as it is; the annotation publishes its shape."""
         return output  # pyright: ignore[reportReturnType]

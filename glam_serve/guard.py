@@ -1,4 +1,4 @@
-"""Around the app: a limit on the body, one log line a request, and a 500 without a trace for what nobody caught."""
+"""Middleware around the app: the limit on a body, the line in the log, and the 500 for what nobody caught."""
 
 import logging
 import time
@@ -14,10 +14,15 @@ log = logging.getLogger("glam_serve")
 
 TAIL_BYTES = 1024
 """How much of a body's end may hold the closing boundary, which has up to 74 bytes, and what a client adds to it."""
+MAX_DIGITS = 18
+"""Digits of a declared length that are taken for a number."""
+CLOSED = 499
+"""What the log has for a caller who closed the connection before the request was whole; nobody gets it as an answer."""
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
 class Guard:
-    """A limit on the body, one log line a request, and a 500 without a trace for what nobody caught."""
+    """ASGI middleware: refuses long and cut bodies, logs one line a request, answers 500 without a trace."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self.app = app
@@ -29,7 +34,13 @@ class Guard:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        status = 0
+        status, is_closed = 0, False
+
+        async def hear() -> Message:
+            nonlocal is_closed
+            message = await receive()
+            is_closed = is_closed or (message["type"] == "http.disconnect" and not status)
+            return message
 
         async def note(message: Message) -> None:
             nonlocal status
@@ -38,17 +49,18 @@ class Guard:
             await send(message)
 
         try:
-            await self._answer(scope, receive, note)
+            await self._answer(scope, hear, note)
         except Exception as error:
             log.error("%s", where_raised(error))
             if not status:
                 await status_response(500)(scope, receive, note)
-        log.info("%s %s %d %.3f s", scope["method"], _route(scope), status, time.perf_counter() - start)
+        told = CLOSED if is_closed else status
+        log.info("%s %s %d %.3f s", _method(scope), _route(scope), told, time.perf_counter() - start)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, unless its body is, or grows, too long."""
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_bytes:
+        if declared.isdigit() and (len(declared) > MAX_DIGITS or int(declared) > self.max_bytes):
             await status_response(413, {"connection": "close"})(scope, receive, send)
             return
         end = _end_of_form(scope)
@@ -75,6 +87,11 @@ def _end_of_form(scope: Scope) -> bytes:
     kind, options = parse_options_header(dict(scope["headers"]).get(b"content-type"))
     boundary = options.get(b"boundary")
     return b"--" + boundary + b"--" if kind == b"multipart/form-data" and boundary else b""
+
+
+def _method(scope: Scope) -> str:
+    """Return the method if HTTP has it: any other word is the caller's, and may be a name."""
+    return scope["method"] if scope["method"] in METHODS else "(other)"
 
 
 def _route(scope: Scope) -> str:

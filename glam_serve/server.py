@@ -15,7 +15,7 @@ from litserve.utils import WorkerSetupStatus
 
 from glam.bundle import Bundle
 from glam.predict import NOTICE
-from glam_serve.api import Desk, GlamAPI
+from glam_serve.api import GlamAPI, UploadReader
 from glam_serve.errors import install_error_handlers
 from glam_serve.guard import Guard
 from glam_serve.log import log_to_stderr
@@ -58,8 +58,11 @@ def make_server(
     guard = (Guard, {"max_bytes": max_upload_mb << 20})
     server = GlamServer(api, accelerator="cpu", middlewares=[guard])  # "auto" would import torch to look for a GPU
     app = server.app
-    app.state.desk = Desk(bundle.model.frame)
+    app.state.upload_reader = UploadReader(bundle.model.frame)
     app.state.on_loopback = host == LOOPBACK
+    app.router.redirect_slashes = (
+        False  # a redirect would be an answer without the one shape, to a name of the caller's
+    )
     app.title, app.version, app.description = "GLAM", bundle.version, f"{NOTICE[0].upper()}{NOTICE[1:]}."
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in FOREIGN_PATHS]
     for route in app.router.routes:
@@ -94,7 +97,7 @@ def run_server(server: GlamServer, *, host: Host, port: int) -> None:
 
 def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
     """Return what `GET /v1/model` says; `on_loopback`: whether the server listens on the loopback interface only."""
-    kept: Literal["to this machine only", "withheld"] = "to this machine only" if on_loopback else "withheld"
+    unshared: Literal["to this machine only", "withheld"] = "to this machine only" if on_loopback else "withheld"
     model = bundle.model
     return ModelBody(
         name=bundle.name,
@@ -112,7 +115,7 @@ def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
         metrics=bundle.metrics,
         may_serve=bundle.may_serve,
         may_share=bundle.may_share,
-        embeddings="sent" if bundle.may_share else kept,
+        embeddings="sent" if bundle.may_share else unshared,
         notice=NOTICE,
     )
 

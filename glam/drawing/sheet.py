@@ -160,7 +160,7 @@ def _write_warnings(column: TextColumn, prediction: Prediction) -> None:
     findings = [*prediction.findings, *(found for view in prediction.views.values() for found in view.findings)]
     messages = dict.fromkeys(found.message for found in findings if found.severity == "warning")
     if messages:
-        column.heading("Findings of the intake")
+        column.heading("Findings of reading and preparation")
     for message in messages:
         column.text(f"{message[0].upper()}{message[1:]}.", GREY, size=20, gap=6)
 

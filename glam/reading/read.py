@@ -16,6 +16,7 @@ from glam.reading.kind import kind_findings, kind_of
 from glam.reading.parse import Source, content, has_preamble, parse
 from glam.reading.pixels import Layout, stored_pixels, syntax_name
 from glam.reading.spacing import spacing_of
+from glam.reading.spoken import asked_side
 from glam.reading.tone import tone
 from glam.view import SPACING_MM, Side, View, ViewName, is_plausible_spacing
 
@@ -44,7 +45,7 @@ def read_view(
     the caller (docs/intake.md). `where` is the part of the request that errors name. A path that cannot be opened is
     an OSError.
     """
-    asked = Asked(view, laterality, spacing_mm)
+    asked = CallerFacts(view, asked_side(view, laterality), spacing_mm)
     file_name = Path(source).stem if isinstance(source, str | Path) else ""
     try:
         with quiet_pydicom():
@@ -53,8 +54,8 @@ def read_view(
         raise error.at(where) from None
 
 
-class Asked(NamedTuple):
-    """What the caller says of a file; None: nothing."""
+class CallerFacts(NamedTuple):
+    """What the caller says of a file; None: nothing is said."""
 
     view: str | None = None
     laterality: str | None = None
@@ -70,7 +71,7 @@ class Spacing(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-def _read(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+def _read(source: Source, asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     _check_spacing(asked.spacing_mm)
     data = content(source)  # once: a stream may not be read twice
     if picture_format(data):
@@ -78,7 +79,7 @@ def _read(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> Vi
     return _view(parse(data), asked, file_name=file_name, voi=voi)
 
 
-def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+def _view(dataset: "Dataset", asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     is_image = "PixelData" in dataset
     if not is_image and not header.text(dataset, "Modality"):  # it ends before it says what it is
         raise input_error("no_pixel_data")
@@ -118,7 +119,7 @@ def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -
     )
 
 
-def _view_of_picture(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+def _view_of_picture(source: Source, asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     """Return the View of a file without a header: view and side from the caller or the file's name."""
     from pydicom import Dataset
 

@@ -15,10 +15,10 @@ from glam.drawing.inspection import MINT, NOTES, PINK
 from glam.drawing.paint import AMBER, QUERY
 from glam.inspection import Inspected, Refusal, inspect_file
 from glam.prepare import prepare_sha
-from glam.reading.read import Asked
+from glam.reading.read import CallerFacts
 
 FileOf = Callable[..., bytes]
-GIVEN = Asked()
+GIVEN = CallerFacts()
 
 
 @pytest.fixture
