@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 START = b"\xff\xd8"
 END = b"\xff\xd9"
 MARKER = re.compile(rb"\xff+([^\0\xff])")
@@ -27,8 +29,6 @@ PROCESSES = {0xC0: "dct", 0xC1: "dct", 0xC3: "lossless", JPEG_LS_FRAME: "jpeg_ls
 BLOCK = 8
 """Rows and columns of values that the discrete cosine transform takes at once."""
 RESTART = re.compile(rb"\xff+([\xd0-\xd7])")
-BEHIND_SCAN = re.compile(rb"\xff+[^\0\xff\xd0-\xd7]")
-"""The marker that ends compressed values: they hold no other than those of a restart."""
 ZEROS = bytes(64)
 ONES = bytes(range(0xFE, 0xBE, -1))
 """Compressed values that differ from zeros from the first bit on."""
@@ -118,9 +118,15 @@ def _segments(stream: bytes) -> Iterator[Segment]:
 
 
 def end_of_scan(stream: bytes, header: JpegHeader) -> int:
-    """Return where the compressed values end: at the first marker that is no restart, else with the stream."""
-    marker = BEHIND_SCAN.search(stream, header.data_start)
-    return marker.start() if marker else len(stream)
+    """Return where the compressed values end: before the first marker that is no restart, else with the stream."""
+    values = np.frombuffer(stream, np.uint8)
+    places = np.flatnonzero(values[header.data_start : -1] == 0xFF) + header.data_start
+    following = values[places + 1]
+    is_value = (following == 0) | (following == 0xFF)
+    if header.restart_interval:
+        is_value |= (following & 0xF8) == 0xD0
+    markers = places[~is_value]
+    return len(stream[: markers[0]].rstrip(b"\xff")) if markers.size else len(stream)
 
 
 def probe_pair(scan: bytes, header: JpegHeader) -> ProbePair:
@@ -129,6 +135,8 @@ def probe_pair(scan: bytes, header: JpegHeader) -> ProbePair:
     A decoder skips what it does not need before a restart marker. ValueError where the restart markers are not those
     of the image, in their order.
     """
+    if not header.restart_interval:
+        return ProbePair(scan + ZEROS + END, scan + ONES + END)
     restarts = [marker[0] & 7 for marker in RESTART.findall(scan, header.data_start)]
     in_order = [count % 8 for count in range(len(restarts))]
     if restarts != in_order or len(restarts) not in (header.num_restarts, header.num_restarts + 1):
