@@ -14,7 +14,7 @@ from glam.reading.identity import decide_side, decide_view
 from glam.reading.image_file import picture_format, stored_picture
 from glam.reading.kind import kind_findings, kind_of
 from glam.reading.parse import Source, content, has_preamble, parse
-from glam.reading.pixels import Layout, stored_pixels, syntax_name
+from glam.reading.pixels import Layout, check_pixels_follow, stored_pixels, syntax_name
 from glam.reading.spacing import spacing_of
 from glam.reading.spoken import asked_side
 from glam.reading.tone import tone
@@ -80,11 +80,9 @@ def _read(source: Source, asked: CallerFacts, *, file_name: str, voi: VoiPolicy)
 
 
 def _view(dataset: "Dataset", asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
-    is_image = "PixelData" in dataset
-    if not is_image and not header.text(dataset, "Modality"):  # it ends before it says what it is
-        raise input_error("no_pixel_data")
+    check_pixels_follow(dataset)
     kind = kind_of(dataset)
-    if not is_image:
+    if "PixelData" not in dataset:
         raise input_error("no_pixel_data")
     view_decision = decide_view(dataset, asked.view, file_name=file_name)
     side_decision = decide_side(dataset, asked.laterality, file_name=file_name)

@@ -107,7 +107,7 @@ def test_a_mediolateral_view_is_not_taken_for_a_mediolateral_oblique(code: str) 
 @pytest.mark.parametrize(
     ("code", "changes"),
     [
-        ("no_pixel_data", {"PixelData": None}),
+        ("truncated", {"PixelData": None}),
         ("truncated", {"PixelData": breast_values().tobytes()[:-400]}),
         ("not_a_mammogram", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"}),
         ("not_a_mammogram", {"SOPClassUID": SECONDARY_CAPTURE, "Modality": "CR", "BodyPartExamined": "CHEST"}),
