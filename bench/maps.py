@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.report import goal, print_summary
-from glam.attention import Attention, ViewKey
+from glam.attention import Attention
 from glam.config import FrameConfig
 from glam.correspondence import Queries, queries
 from glam.frame import frame_from_json
@@ -28,8 +28,9 @@ from glam.metrics import Interval
 from glam.model.checkpoint import load_checkpoint
 from glam.model.torch_runtime import TorchRuntime
 from glam.phantom import PhantomOptions
-from glam.phantom.trial import QUERY_VIEWS, BreastResult, Figures, figures, fit_priors
+from glam.phantom.trial import BreastResult, Figures, figures, fit_priors
 from glam.runtime import AlignOut
+from glam.view import VIEW_KEYS, ViewKey
 from glam.zeroshot import breast_embedding, class_probabilities
 from glam_export.prompts import embed_class_prompts
 from glam_train.data.cache import PairCache, fill_cache, open_cache_folder, read_cache
@@ -91,7 +92,7 @@ def _kinds(record: Record) -> list[str]:
 
 def _queries(record: Record, aligned: AlignOut, index: int, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:
     attention = Attention(**{name: array[index] for name, array in aligned._asdict().items()})
-    frames: dict[ViewKey, Any] = {key: frame_from_json(record["frames"][key]) for key in QUERY_VIEWS}
+    frames: dict[ViewKey, Any] = {key: frame_from_json(record["frames"][key]) for key in VIEW_KEYS}
     masses = np.array([kind == "mass" for kind in _kinds(record)], dtype=bool)
     asked = {}
     for kind, stored in (("mass", "lesion"), ("lesion", "lesion"), ("tissue", "tissue")):
@@ -99,9 +100,9 @@ def _queries(record: Record, aligned: AlignOut, index: int, *, grid: int) -> dic
             key: np.array(record["points"][stored][key], float).reshape(-1, 2)[
                 masses if kind == "mass" else slice(None)
             ]
-            for key in QUERY_VIEWS
+            for key in VIEW_KEYS
         }
-        for view in QUERY_VIEWS:
+        for view in VIEW_KEYS:
             asked[kind, view] = queries(attention, view, frames, points, grid=grid)
     return asked
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from glam.config import VoiPolicy
 
 if TYPE_CHECKING:
-    from glam.attention import ViewKey
     from glam.bundle import Bundle
+    from glam.config import FrameConfig
     from glam.drawing.prediction import Query
     from glam.findings import Finding
-    from glam.predict import Prediction, Predictor
-    from glam.view import View
+    from glam.predict import Prediction
+    from glam.view import View, ViewKey
 
 
 class UsageError(ValueError):
@@ -25,7 +25,6 @@ EXTRAS = {"scipy": "phantom", "torch": "train", "timm": "train", "safetensors": 
 """Third-party module -> the extra of glam-mammo that brings it; `predict` brings the others."""
 MAX_DRAWN = 8
 """The files of an exam with its retakes; a picture has a row for each."""
-KEYS: "tuple[ViewKey, ViewKey]" = ("cc", "mlo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +78,8 @@ class Predict:
         self._check_files()
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
         runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
-        predictor = Predictor(bundle, runtime)
-        views = self._read_views(predictor)
+        predictor = Predictor(bundle, runtime, withholds=True)
+        views = self._read_views(bundle.model.frame)
         breast = prepare_breast(bundle.model.frame, views.get("cc"), views.get("mlo"), prompts=self.prompts)
         prediction = predictor.answer(breast)
         query = choose_query(prediction, point=point, view=self.point_view)
@@ -115,22 +114,19 @@ class Predict:
             raise UsageError(str(error)) from None
 
     def _check_files(self) -> None:
-        named = len(self._named())
+        named = sum(path is not None for path in (self.cc, self.mlo))
         if len(self.files) + named not in {1, 2} or (self.files and named):
             raise UsageError("give CC and MLO, or one file, or --cc FILE, or --mlo FILE")
 
-    def _named(self) -> "list[tuple[ViewKey, Path]]":
-        return [(key, path) for key, path in zip(KEYS, (self.cc, self.mlo), strict=True) if path is not None]
+    def _read_views(self, frame: "FrameConfig") -> "dict[ViewKey, View]":
+        from glam.pair import read_breast
+        from glam.reading.read import read_view
 
-    def _read_views(self, predictor: "Predictor") -> "dict[ViewKey, View]":
-        given: Any = {"laterality": self.laterality, "spacing_mm": self.spacing_mm}
         if len(self.files) == 1:
-            view = predictor.read(self.files[0], **given)
+            view = read_view(self.files[0], frame, laterality=self.laterality, spacing_mm=self.spacing_mm)
             return {"cc" if view.view == "CC" else "mlo": view}
-        views: dict[ViewKey, View] = {}
-        for key, path in self._named() or zip(KEYS, self.files, strict=True):
-            views[key] = predictor.read(path, view=key.upper(), where=key, **given)
-        return views
+        cc, mlo = self.files or (self.cc, self.mlo)
+        return read_breast({"cc": cc, "mlo": mlo}, frame, laterality=self.laterality, spacing_mm=self.spacing_mm)
 
 
 @dataclass(frozen=True, kw_only=True)

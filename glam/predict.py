@@ -8,16 +8,16 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from glam.attention import Attention, ViewKey, compose_map
+from glam.attention import Attention, compose_map
 from glam.bundle import Bundle
 from glam.findings import Finding, input_error
 from glam.licence import SharingWarning
-from glam.pair import PreparedBreast, PreparedView, prepare_breast
+from glam.pair import PreparedBreast, PreparedView, prepare_breast, read_breast
 from glam.prepare import ModelInput, prepare, prepare_sha
 from glam.reading.parse import Source
 from glam.reading.read import read_view
 from glam.runtime import Runtime
-from glam.view import View
+from glam.view import VIEW_KEYS, View, ViewKey
 from glam.words.tokens import Tokenizer
 from glam.zeroshot import breast_embedding, calibration_from_json, class_probabilities
 
@@ -109,9 +109,13 @@ class Prediction:
 
 
 class Predictor:
-    """A bundle and the runtime that runs it."""
+    """A bundle and the runtime that runs it.
 
-    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+    Where the licence keeps the bundle's embeddings on the machine, the first answer comes with a SharingWarning; not so
+    with `withholds`: the caller leaves embeddings out of what it gives away (`glam.licence.withheld_embeddings`).
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, *, withholds: bool = False) -> None:
         self.bundle = bundle
         self.runtime = runtime
         self._class_vectors = {task: bundle.class_vectors(task) for task in bundle.classes}
@@ -123,7 +127,7 @@ class Predictor:
         self._calibrated = bool(reported) and reported <= self._calibrations.keys()
         self._prepare_sha = prepare_sha(bundle.model.frame)
         self._tokenizer: Tokenizer | None = None  # read when the first prompt comes
-        self._warned = bundle.may_share
+        self._warns = not (bundle.may_share or withholds)
 
     def prepare(self, view: View) -> ModelInput:
         """Square and Frame of a view, as this bundle's model wants them."""
@@ -136,11 +140,9 @@ class Predictor:
         view: str | None = None,
         laterality: str | None = None,
         spacing_mm: float | None = None,
-        where: str = "",
     ) -> View:
         """Read a file by this bundle's policies; arguments and errors are those of `glam.read_view`."""
-        config = self.bundle.model.frame
-        return read_view(source, config, view=view, laterality=laterality, spacing_mm=spacing_mm, where=where)
+        return read_view(source, self.bundle.model.frame, view=view, laterality=laterality, spacing_mm=spacing_mm)
 
     def predict(
         self,
@@ -156,30 +158,27 @@ class Predictor:
         `laterality` and `spacing_mm` fill what the headers lack. InputError names the view that cannot be used.
         Where the embeddings must not leave the machine, a SharingWarning says so, once a Predictor.
         """
-        views = {
-            key: source
-            if source is None or isinstance(source, View)
-            else self.read(source, view=key.upper(), laterality=laterality, spacing_mm=spacing_mm, where=key)
-            for key, source in (("cc", cc), ("mlo", mlo))
-        }
+        config = self.bundle.model.frame
+        views = read_breast({"cc": cc, "mlo": mlo}, config, laterality=laterality, spacing_mm=spacing_mm)
+        breast = prepare_breast(config, views.get("cc"), views.get("mlo"), prompts=prompts)
         self._warn_of_sharing()
-        return self.answer(prepare_breast(self.bundle.model.frame, views["cc"], views["mlo"], prompts=prompts))
+        return self._answer(breast)
 
-    def pair(self, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()) -> Prediction:
-        """Answer for one breast, of one view or both; InputError where they cannot be used."""
+    def answer(self, breast: PreparedBreast) -> Prediction:
+        """Answer for a breast that `prepare_breast` returned; the same SharingWarning as of `predict`."""
         self._warn_of_sharing()
-        return self.answer(prepare_breast(self.bundle.model.frame, cc, mlo, prompts=prompts))
+        return self._answer(breast)
 
     def _warn_of_sharing(self) -> None:
         """Warn the caller of the method that calls this, the first time."""
-        if self._warned:
+        if not self._warns:
             return
-        self._warned = True
+        self._warns = False
         message = f"the licence of {self.bundle.name} keeps its embeddings on this machine (may_share is false)"
         warnings.warn(f"{message}: do not pass on what holds an embedding", SharingWarning, stacklevel=3)
 
-    def answer(self, breast: PreparedBreast) -> Prediction:
-        """Run the model on what `prepare_breast` made."""
+    def _answer(self, breast: PreparedBreast) -> Prediction:
+        """Run the model."""
         images = np.stack([view.input.pixels for view in breast.views.values()])[:, None]  # (view, 1, S, S)
         vision = self.runtime.vision(images)
         embedding = breast_embedding(vision.embedding)
@@ -192,7 +191,7 @@ class Predictor:
             density=self._probabilities("density", embedding),
             prompts=self._match_prompts(breast.prompts, embedding),
             attention=self._attend(patches["cc"], patches["mlo"]) if len(patches) == 2 else None,
-            missing=tuple(key for key in ("cc", "mlo") if key not in breast.views),
+            missing=tuple(key for key in VIEW_KEYS if key not in breast.views),
             findings=breast.findings,
             bundle=self.bundle.sha256,
             prepare_sha=self._prepare_sha,

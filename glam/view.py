@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ViewName = Literal["CC", "MLO"]
 Side = Literal["L", "R"]
+ViewKey = Literal["cc", "mlo"]
+VIEW_KEYS: tuple[ViewKey, ViewKey] = ("cc", "mlo")
+"""Names of the two views as fields of requests, of answers and of tables."""
 
 WHITE = 65_535
 """Display value of white; display values are whole numbers from 0, black."""

@@ -23,10 +23,8 @@ from glam.config import FrameConfig
 from glam.findings import InputError, input_error
 from glam.licence import withheld_embeddings
 from glam.loading import open_runtime
-from glam.pair import PreparedBreast, prepare_breast
+from glam.pair import PreparedBreast, prepare_breast, read_breast
 from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
-from glam.reading.read import read_view
-from glam.view import View
 from glam_serve.errors import error_response, status_response
 from glam_serve.log import log_to_stderr, where_raised
 from glam_serve.schema import PredictionBody
@@ -73,20 +71,9 @@ class Desk:
         return await anyio.to_thread.run_sync(self._prepare, sent, limiter=self.limiter)
 
     def _prepare(self, sent: Sent) -> PreparedBreast:
-        cc, mlo = (self._read(upload, field, sent) for field, upload in (("cc", sent.cc), ("mlo", sent.mlo)))
-        return prepare_breast(self.config, cc, mlo, prompts=sent.prompts)
-
-    def _read(self, upload: UploadFile | None, field: str, sent: Sent) -> View | None:
-        if upload is None:
-            return None
-        return read_view(
-            upload.file,
-            self.config,
-            view=field.upper(),
-            laterality=sent.laterality,
-            spacing_mm=sent.spacing_mm,
-            where=field,
-        )
+        cc, mlo = (upload and upload.file for upload in (sent.cc, sent.mlo))
+        views = read_breast({"cc": cc, "mlo": mlo}, self.config, laterality=sent.laterality, spacing_mm=sent.spacing_mm)
+        return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=sent.prompts)
 
 
 def sent_fields(
@@ -165,7 +152,8 @@ class GlamAPI(litserve.LitAPI):
         bundle = read_bundle(self.folder, verify=False)  # verified by the parent
         if bundle.sha256 != self.sha256:
             raise BundleError("bundle_changed", f"{self.folder} changed while the server started: start it again")
-        self.predictor = Predictor(bundle, open_runtime(bundle, threads=self.threads, provider=self.provider))
+        runtime = open_runtime(bundle, threads=self.threads, provider=self.provider)
+        self.predictor = Predictor(bundle, runtime, withholds=True)
 
     # LitAPI's own methods take **kwargs that it never passes.
     def decode_request(  # pyright: ignore[reportIncompatibleMethodOverride]

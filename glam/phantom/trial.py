@@ -10,20 +10,20 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from glam.attention import OTHER, ViewKey
+from glam.attention import OTHER
 from glam.correspondence import Queries, queries
 from glam.frame import Frame, cells_of, frame_from_json, inside_square
 from glam.metrics import Interval, MetricError, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
 from glam.phantom import Pair, PhantomOptions, view_of
 from glam.phantom.exam import draw_exam
 from glam.predict import Prediction, Predictor
+from glam.view import VIEW_KEYS, ViewKey
 from glam.zeroshot import class_probabilities
 
 Record = Mapping[str, Any]
 """What a prepared cache keeps of a phantom: its `frames` and its `points`, by view."""
 HELD_OUT_SEED = 91_000_000
 """Exams drawn from it were neither trained on nor looked at while the model was designed; change it when they were."""
-QUERY_VIEWS: tuple[ViewKey, ViewKey] = ("cc", "mlo")
 POINT_KINDS = ("mass", "lesion", "tissue", "gland")
 """mass: centres of masses; lesion: of all findings; tissue: places drawn evenly in the breast; gland: those of them
 where at least half of the tissue is gland."""
@@ -81,7 +81,7 @@ def results(predictor: Predictor, *, num_exams: int, seed: int, options: Phantom
     voi = predictor.bundle.model.frame.voi
     for exam in range(num_exams):
         for pair in draw_exam(seed, exam, options).breasts.values():
-            prediction = predictor.pair(view_of(pair.cc, voi=voi), view_of(pair.mlo, voi=voi))
+            prediction = predictor.predict(view_of(pair.cc, voi=voi), view_of(pair.mlo, voi=voi))
             mass = class_probabilities(prediction.embedding[None], mass_vectors, predictor.bundle.scale)[0]
             yield BreastResult(
                 exam=exam,
@@ -99,7 +99,7 @@ def _queries(pair: Pair, prediction: Prediction, *, grid: int) -> dict[tuple[str
     return {
         (kind, query): queries(prediction.attention, query, frames, points_of(pair, kind), grid=grid)
         for kind in POINT_KINDS
-        for query in QUERY_VIEWS
+        for query in VIEW_KEYS
     }
 
 
@@ -122,7 +122,7 @@ def fit_priors(records: Sequence[Record], *, side: int) -> dict[tuple[str, ViewK
     """The best position-only predictors of the training phantoms: for lesions and for tissue, from either view."""
     priors = {}
     for kind in ("lesion", "tissue"):
-        for query in QUERY_VIEWS:
+        for query in VIEW_KEYS:
             seen = [_seen(record, kind, query, side=side) for record in records]
             cells = np.concatenate([cells for cells, _ in seen])
             rows = np.concatenate([rows for _, rows in seen])
@@ -147,7 +147,7 @@ def figures(found: list[BreastResult], priors: dict[tuple[str, ViewKey], Positio
     probabilities = np.stack([result.density_probabilities for result in found])
     masses = np.array([result.has_mass for result in found])
     scores = np.array([result.mass_probability for result in found])
-    asked = [kind for kind in POINT_KINDS if all((kind, view) in found[0].queries for view in QUERY_VIEWS)]
+    asked = [kind for kind in POINT_KINDS if all((kind, view) in found[0].queries for view in VIEW_KEYS)]
     return Figures(
         density_macro_auc=interval(macro_auc, density, probabilities, groups=exams),
         mass_auc=interval(auc, masses, scores, groups=exams),
@@ -167,7 +167,7 @@ def _hits(
     """hit@1 and hit@3 of the model, of position alone, and their ratio, over both directions."""
     prior_kind = "lesion" if kind in ("lesion", "mass") else "tissue"
     ours, position, groups = [], [], []
-    for query in QUERY_VIEWS:
+    for query in VIEW_KEYS:
         for exam, result in zip(exams, found, strict=True):
             asked = result.queries[kind, query]
             ours.append(_hits_at_1_and_3(asked.scores, asked.true_rows))

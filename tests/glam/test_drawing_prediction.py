@@ -35,7 +35,7 @@ def views(mammograms: dict[str, Path]) -> dict[str, View]:
 
 @pytest.fixture(scope="module")
 def prediction(predictor: Predictor, views: dict[str, View]) -> Prediction:
-    return predictor.pair(views["cc"], views["mlo"])
+    return predictor.predict(views["cc"], views["mlo"])
 
 
 def lightness(colours: np.ndarray) -> np.ndarray:
@@ -187,7 +187,7 @@ def test_another_query_gives_another_sheet(prediction: Prediction, views: dict[s
 
 
 def test_a_lone_view_is_drawn_without_attention(predictor: Predictor, views: dict[str, View]):
-    alone = predictor.pair(views["cc"], None)
+    alone = predictor.predict(views["cc"], None)
     assert choose_query(alone) is None
     with pytest.raises(ValueError, match="give both views"):
         choose_query(alone, point=(3, 4))

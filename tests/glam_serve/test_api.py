@@ -254,7 +254,7 @@ def test_the_worker_answers_what_the_predictor_answers(
     api = worker(random_bundle, predictor)
     asked = pickle.loads(pickle.dumps(question(random_bundle, mammograms["L_CC"])))
     response = api.encode_response(api.predict(api.decode_request(asked)))
-    expected = predictor.pair(read_view(mammograms["L_CC"], FrameConfig()), None).as_json()
+    expected = predictor.predict(read_view(mammograms["L_CC"], FrameConfig()), None).as_json()
     assert pickle.loads(pickle.dumps(response)).body == json.dumps(expected).encode()
 
 

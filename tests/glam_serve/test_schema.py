@@ -13,7 +13,7 @@ from glam_serve.schema import ErrorBody, PredictionBody
 @pytest.fixture(scope="module")
 def prediction(predictor: Predictor, mammograms: dict[str, Path]) -> Prediction:
     views = read_view(mammograms["L_CC"], FrameConfig()), read_view(mammograms["L_MLO"], FrameConfig())
-    return predictor.pair(*views, prompts=["a zebra"])
+    return predictor.predict(*views, prompts=["a zebra"])
 
 
 def body(answer: dict) -> PredictionBody:
@@ -28,7 +28,7 @@ def test_every_answer_is_of_the_published_shape(prediction: Prediction, include:
 
 
 def test_a_lone_views_answer_is_of_the_published_shape(predictor: Predictor, mammograms: dict[str, Path]):
-    answer = predictor.pair(read_view(mammograms["R_CC"], FrameConfig()), None).as_json(INCLUDES)
+    answer = predictor.predict(read_view(mammograms["R_CC"], FrameConfig()), None).as_json(INCLUDES)
     assert body(answer).attention is None
 
 
