@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.alignment_page import alignment_section, put_section
-from bench.report import goal, print_summary
+from bench.report import Goal, goal, print_summary
 from glam.config import FrameConfig, FrameKind
 from glam.frame import transform
 from glam.origin import commit, machine
@@ -78,12 +78,15 @@ def measure(index: int, *, seed: int, px_mm: float) -> Measured:
     """Draw phantom `index` and align it in every way."""
     pair = draw_pair(seed + index, replace(varied(), px_mm=px_mm), laterality="LR"[index % 2])  # type: ignore[arg-type]
     views = (pair.cc, pair.mlo)
-    made = {kind: [prepare(view_of(view), FrameConfig(size=SIZE, kind=kind)) for view in views] for kind in KINDS}
+    made = {
+        kind: [prepare(view_of(view, FrameConfig()), FrameConfig(size=SIZE, kind=kind)) for view in views]
+        for kind in KINDS
+    }
     columns = {f"ours {kind}": [_columns(*both) for both in zip(made[kind], views, strict=True)] for kind in KINDS}
     columns |= {
         f"oracle {kind}": [_oracle(kind, *both) for both in zip(made[kind], views, strict=True)] for kind in KINDS
     }
-    plain = [prepare(view_of(view), PLAIN) for view in views]
+    plain = [prepare(view_of(view, FrameConfig()), PLAIN) for view in views]
     columns["plain crop"] = [_columns(*both) for both in zip(plain, views, strict=True)]
     columns["released recipe"] = [_released(view) for view in views]
     spans = {name: statistics.mean(one.span_mm for one in both) for name, both in columns.items()}
@@ -112,7 +115,7 @@ def _oracle(kind: FrameKind, made: ModelInput, view: Projection) -> Columns:
 
 def _released(view: Projection) -> Columns:
     """Return the columns of the released recipe."""
-    made = released(view_of(view).pixels, is_mlo=view.view == "MLO")
+    made = released(view_of(view, FrameConfig()).pixels, is_mlo=view.view == "MLO")
     across = float(np.hypot(*made.to_box[0, :2]))
     return Columns(transform(made.to_box, view.truth.tissue)[:, 0] / made.width, made.width / across * view.px_mm)
 
@@ -202,7 +205,7 @@ def _mean(values: Iterator[bool]) -> float | None:
     return round(float(np.mean(flags)), 4) if flags else None
 
 
-def goals_of(figures: dict[str, Any]) -> dict[str, dict[str, float | bool]]:
+def goals_of(figures: dict[str, Any]) -> dict[str, Goal]:
     """Return the goals: the default frame against an oracle of its kind, and the landmarks."""
     ours, oracle = (figures["frames"][f"{who} {DEFAULT}"]["mm"] for who in ("ours", "oracle"))
     muscle, axis = figures["muscle"], figures["axis"]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.report import goal, print_summary
+from bench.report import Goal, goal, print_summary
 from glam.attention import Attention
 from glam.config import FrameConfig
 from glam.correspondence import Queries, queries
@@ -57,8 +57,8 @@ def held_out(folder: Path, args: argparse.Namespace, frame: FrameConfig) -> Pair
 
 def checkpoint_of(run: Path) -> Path:
     """The newest checkpoint of a run, or the folder itself where it is a checkpoint."""
-    found = checkpoints(run)
-    return found[-1] if found else run
+    saved = checkpoints(run)
+    return saved[-1] if saved else run
 
 
 def results(checkpoint: Path, cache: PairCache, *, device: str) -> Iterator[BreastResult]:
@@ -107,18 +107,28 @@ def _queries(record: Record, aligned: AlignOut, index: int, *, grid: int) -> dic
     return asked
 
 
-def summary_of(found: Figures) -> dict[str, Any]:
+def summary_of(measured: Figures) -> dict[str, Any]:
     """Figures as JSON types, each with the ends of its interval."""
     hits = {
-        kind: {"points": hit["points"], **{name: _rounded(hit["hit_at_1"][name]) for name in hit["hit_at_1"]}}
-        for kind, hit in found.hits.items()
+        kind: {"points": hit.points} | {name: _rounded(interval) for name, interval in vars(hit.hit_at_1).items()}
+        for kind, hit in measured.hits.items()
     }
     return {
         "hit_at_1": hits,
-        "density_macro_auc": _rounded(found.density_macro_auc),
-        "mass_auc": _rounded(found.mass_auc),
-        "breasts": found.num_breasts,
-        "with_mass": found.num_with_mass,
+        "density_macro_auc": _rounded(measured.density_macro_auc),
+        "mass_auc": _rounded(measured.mass_auc),
+        "breasts": measured.num_breasts,
+        "with_mass": measured.num_with_mass,
+    }
+
+
+def goals_of(run: str, measured: Figures) -> dict[str, Goal]:
+    """Goals of a run: its maps against position alone, and density."""
+    ratio = measured.hits["mass"].hit_at_1.ratio
+    return {
+        f"{run}: hit@1 of masses over position alone": goal(round(ratio.value, 4), at_least=2.0),
+        f"{run}: the lower end of its interval": goal(round(ratio.low, 4), at_least=1.7),
+        f"{run}: density macro AUC": goal(round(measured.density_macro_auc.value, 4), at_least=0.98),
     }
 
 
@@ -126,15 +136,15 @@ def _rounded(interval: Interval) -> list[float]:
     return [round(float(number), 4) for number in interval[:3]]
 
 
-def measure(runs: list[Path], cache: PairCache, pairs: PairCache, *, device: str) -> dict[str, dict[str, Any]]:
-    """Run -> its summary, on the same phantoms and against the same predictor."""
-    summaries: dict[str, dict[str, Any]] = {}
+def measure(runs: list[Path], cache: PairCache, pairs: PairCache, *, device: str) -> dict[str, Figures]:
+    """Run -> its figures, on the same phantoms and against the same predictor."""
+    measured: dict[str, Figures] = {}
     for run in runs:
         checkpoint = checkpoint_of(run)
         side = load_checkpoint(checkpoint).config.alignment.side
         asked = list(results(checkpoint, pairs, device=device))
-        summaries[str(run)] = summary_of(figures(asked, fit_priors(cache.records, side=side), seed=0))
-    return summaries
+        measured[str(run)] = figures(asked, fit_priors(cache.records, side=side), seed=0)
+    return measured
 
 
 def main() -> None:
@@ -154,13 +164,11 @@ def main() -> None:
     cache = read_cache(args.cache)
     with TemporaryDirectory() as folder:
         pairs = held_out(args.held_out or Path(folder), args, cache.frame)
-        summaries = measure(args.runs, cache, pairs, device=usable_device(args.device))
-    goals = {}
-    for run, summary in summaries.items():
-        ratio = summary["hit_at_1"]["mass"]["ratio"]
-        goals[f"{run}: hit@1 of masses over position alone"] = goal(ratio[0], at_least=2.0)
-        goals[f"{run}: the lower end of its interval"] = goal(ratio[1], at_least=1.7)
-        goals[f"{run}: density macro AUC"] = goal(summary["density_macro_auc"][0], at_least=0.98)
+        measured = measure(args.runs, cache, pairs, device=usable_device(args.device))
+    summaries = {run: summary_of(figures_of_run) for run, figures_of_run in measured.items()}
+    goals: dict[str, Goal] = {}
+    for run, figures_of_run in measured.items():
+        goals |= goals_of(run, figures_of_run)
     about = {"pairs": len(pairs), "seed": args.seed, "natural_alone": args.natural}
     print_summary("maps", {"runs": summaries} | about, goals)
 

@@ -22,8 +22,8 @@ def page(summaries: list[dict[str, Any]]) -> str:
 
 def _section(summary: dict[str, Any]) -> str:
     goals = [
-        f"| {name} | {one['value']} | {one['goal']} | {'yes' if one['holds'] else 'no'} |"
-        for name, one in summary["goals"].items()
+        f"| {name} | {goal['value']} | {goal['goal']} | {'yes' if goal['holds'] else 'no'} |"
+        for name, goal in summary["goals"].items()
     ]
     figures = [f"| {name} | {value} |" for name, value in _flat(summary["figures"])]
     return "\n".join(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.alignment_page import put_section
-from bench.report import goal, print_summary
+from bench.report import Goal, goal, print_summary
 from glam.origin import commit, machine
 from glam.phantom.difficulty import positioned
 from glam.phantom.habitus import draw_habitus
@@ -77,7 +77,7 @@ def table_of(kind: str, *, num_breasts: int, seed: int, workers: int = 1) -> Len
         return length_table([one for one in pool.map(partial(lengths, kind=kind), seeds, chunksize=64) if one])
 
 
-def goals_of(tables: dict[str, LengthTable]) -> dict[str, dict[str, float | bool]]:
+def goals_of(tables: dict[str, LengthTable]) -> dict[str, Goal]:
     """Return how far each figure of each kind of phantom lies from the patients', beside its bound."""
     return {
         f"{kind}_{name}": goal(round(abs(getattr(table, name) - getattr(PATIENTS, name)), 4), at_most=bound)

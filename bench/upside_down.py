@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.report import goal, print_summary
+from bench.report import Goal, goal, print_summary
 from glam.config import FrameConfig
 from glam.phantom import draw_pair, view_of
 from glam.phantom.options import PhantomOptions, varied
@@ -37,7 +37,7 @@ class Turned(NamedTuple):
 def measure(index: int, *, seed: int, px_mm: float) -> Turned:
     """Draw phantom `index`, every second one without a muscle, and prepare it both ways."""
     mlo = draw_pair(seed + index, _options(index, px_mm), laterality="L" if index % 4 < 2 else "R").mlo
-    view = replace(view_of(mlo), orientation=None)
+    view = replace(view_of(mlo, FrameConfig()), orientation=None)
     reversed_rows = replace(view, pixels=np.ascontiguousarray(view.pixels[::-1]))
     return Turned(mlo.truth.pectoral_line is not None, _is_turned(reversed_rows), _is_turned(view))
 
@@ -71,7 +71,7 @@ def _share(flags: list[bool]) -> float | None:
     return round(float(np.mean(flags)), 4) if flags else None
 
 
-def goals_of(figures: dict[str, Any]) -> dict[str, dict[str, float | bool]]:
+def goals_of(figures: dict[str, Any]) -> dict[str, Goal]:
     """Return the goals: views with a muscle are turned, and no upright view is."""
     wrong = [kind["upright_turned"] for kind in figures.values() if kind["views"]]
     goals = {"upright_turned": goal(max(wrong), at_most=0.01)}

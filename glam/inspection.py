@@ -78,7 +78,7 @@ def view_facts(view: View, made: ModelInput) -> JsonDict:
         "findings": [finding.as_json() for finding in made.findings],
         "provenance": view.provenance,
         "frame": made.frame.as_json(),
-        "anatomy": None if made.anatomy is None else made.anatomy.as_json(),
+        "landmarks": None if made.anatomy is None else made.anatomy.as_json(),
         "preparation": None if made.preparation is None else made.preparation.as_json(),
     }
 

@@ -49,12 +49,31 @@ class BreastResult(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HitRate:
+    """Share of places whose true row is among the first ones: of the model, of position alone, and their ratio."""
+
+    model: Interval
+    position_only: Interval
+    ratio: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hits:
+    """Hit rates of one kind of points, both directions together."""
+
+    points: int
+    hit_at_1: HitRate
+    hit_at_3: HitRate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
     """Figures with 95 % bootstrap intervals by exam; hits beside the best predictor that sees no image."""
 
     density_macro_auc: Interval
     mass_auc: Interval
-    hits: dict[str, dict[str, Any]]
+    hits: dict[str, Hits]
+    """By kind of points, a name of POINT_KINDS."""
     num_breasts: int
     num_with_mass: int
 
@@ -64,24 +83,24 @@ def evaluate(predictor: Predictor, records: Sequence[Record], *, num_exams: int,
 
     `records`: those of the training phantoms, for the position-only predictor. `show` is given breasts done so far.
     """
-    found: list[BreastResult] = []
+    breasts: list[BreastResult] = []
 
     def done() -> Iterator[int]:
         for result in results(predictor, num_exams=num_exams, seed=HELD_OUT_SEED, options=PhantomOptions()):
-            found.append(result)
-            yield len(found)
+            breasts.append(result)
+            yield len(breasts)
 
     show(done(), total=2 * num_exams)
-    return figures(found, fit_priors(records, side=predictor.bundle.model.alignment.side), seed=seed)
+    return figures(breasts, fit_priors(records, side=predictor.bundle.model.alignment.side), seed=seed)
 
 
 def results(predictor: Predictor, *, num_exams: int, seed: int, options: PhantomOptions) -> Iterator[BreastResult]:
     """Draw exams, answer for both breasts of each, and yield answer and truth."""
     mass_vectors = predictor.bundle.class_vectors("mass")
-    voi = predictor.bundle.model.frame.voi
+    frame = predictor.bundle.model.frame
     for exam in range(num_exams):
         for pair in draw_exam(seed, exam, options).breasts.values():
-            prediction = predictor.predict(view_of(pair.cc, voi=voi), view_of(pair.mlo, voi=voi))
+            prediction = predictor.predict(view_of(pair.cc, frame), view_of(pair.mlo, frame))
             mass = class_probabilities(prediction.embedding[None], mass_vectors, predictor.bundle.scale)[0]
             yield BreastResult(
                 exam=exam,
@@ -139,50 +158,51 @@ def _seen(record: Record, kind: str, query: ViewKey, *, side: int) -> tuple[np.n
     return cells, cells_of(points[other][kept], frames[other], side)[:, 0]
 
 
-def figures(found: list[BreastResult], priors: dict[tuple[str, ViewKey], PositionPrior], *, seed: int) -> Figures:
+def figures(breasts: list[BreastResult], priors: dict[tuple[str, ViewKey], PositionPrior], *, seed: int) -> Figures:
     """Condense results into figures; hits of those kinds of points that were asked about."""
-    exams = np.array([result.exam for result in found])
+    exams = np.array([result.exam for result in breasts])
     interval = partial(bootstrap_interval, seed=seed)
-    density = np.array(["abcd".index(result.density) for result in found])
-    probabilities = np.stack([result.density_probabilities for result in found])
-    masses = np.array([result.has_mass for result in found])
-    scores = np.array([result.mass_probability for result in found])
-    asked = [kind for kind in POINT_KINDS if all((kind, view) in found[0].queries for view in VIEW_KEYS)]
+    density = np.array(["abcd".index(result.density) for result in breasts])
+    probabilities = np.stack([result.density_probabilities for result in breasts])
+    masses = np.array([result.has_mass for result in breasts])
+    scores = np.array([result.mass_probability for result in breasts])
+    asked = [kind for kind in POINT_KINDS if all((kind, view) in breasts[0].queries for view in VIEW_KEYS)]
     return Figures(
         density_macro_auc=interval(macro_auc, density, probabilities, groups=exams),
         mass_auc=interval(auc, masses, scores, groups=exams),
-        hits={kind: _hits(found, exams, kind, priors, interval) for kind in asked},
-        num_breasts=len(found),
+        hits={kind: _hits(breasts, exams, kind, priors, interval) for kind in asked},
+        num_breasts=len(breasts),
         num_with_mass=int(masses.sum()),
     )
 
 
 def _hits(
-    found: list[BreastResult],
+    breasts: list[BreastResult],
     exams: np.ndarray,
     kind: str,
     priors: dict[tuple[str, ViewKey], PositionPrior],
     interval: Callable[..., Interval],
-) -> dict[str, Any]:
-    """hit@1 and hit@3 of the model, of position alone, and their ratio, over both directions."""
+) -> Hits:
+    """Return hit@1 and hit@3 of a kind of points, over both directions."""
     prior_kind = "lesion" if kind in ("lesion", "mass") else "tissue"
     ours, position, groups = [], [], []
     for query in VIEW_KEYS:
-        for exam, result in zip(exams, found, strict=True):
+        for exam, result in zip(exams, breasts, strict=True):
             asked = result.queries[kind, query]
             ours.append(_hits_at_1_and_3(asked.scores, asked.true_rows))
             prior = priors[prior_kind, query].row_scores(asked.cells)
             position.append(_hits_at_1_and_3(prior, asked.true_rows))
             groups.append(np.full(len(asked.true_rows), exam))
     model, chance, group = np.concatenate(ours), np.concatenate(position), np.concatenate(groups)
-    return {"points": len(model)} | {
-        name: {
-            "model": interval(_mean, model[:, column], groups=group),
-            "position_only": interval(_mean, chance[:, column], groups=group),
-            "ratio": interval(_ratio, model[:, column], chance[:, column], groups=group),
-        }
-        for column, name in enumerate(("hit_at_1", "hit_at_3"))
-    }
+    at_1, at_3 = (
+        HitRate(
+            model=interval(_mean, model[:, column], groups=group),
+            position_only=interval(_mean, chance[:, column], groups=group),
+            ratio=interval(_ratio, model[:, column], chance[:, column], groups=group),
+        )
+        for column in (0, 1)
+    )
+    return Hits(points=len(model), hit_at_1=at_1, hit_at_3=at_3)
 
 
 def _hits_at_1_and_3(scores: np.ndarray, true_rows: np.ndarray) -> np.ndarray:

@@ -17,12 +17,10 @@ from glam.reading.parse import Source, content, has_preamble, parse
 from glam.reading.pixels import Layout, stored_pixels, syntax_name
 from glam.reading.spacing import spacing_of
 from glam.reading.tone import tone
-from glam.view import SPACING_MM, Side, View, ViewName, is_plausible_spacing
+from glam.view import SPACING_MM, Field, Side, View, ViewName, is_plausible_spacing
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from glam.anatomy.field import Field
 
 SAME_SPACING = 0.02
 """Share by which the caller's pixel spacing may differ from the header's."""
@@ -146,7 +144,7 @@ class ShownPixels(NamedTuple):
     """Transfer syntax, decoder and how the grey values were windowed."""
     codes: tuple[str, ...]
     """Of findings about the pixels."""
-    exposed: "Field | None"
+    exposed: Field | None
     """What lies inside its borders; None: it has none."""
 
 

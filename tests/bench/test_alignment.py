@@ -6,6 +6,7 @@ import pytest
 
 from bench.alignment import Landmark, Measured, figures_of, goals_of, measure
 from bench.alignment_page import alignment_section, put_section
+from bench.report import Goal
 from glam.frame import transform
 from tests.samples.released import FALLBACK_DEG, released, released_line
 
@@ -30,11 +31,11 @@ def test_figures_are_in_mm_per_cent_and_columns() -> None:
 def test_a_goal_that_is_missed_says_so() -> None:
     pairs = [measured(2.5), measured(2.5, found=False), measured(2.5, share=-1.0, found=True)]
     goals = goals_of(figures_of(pairs))
-    assert goals["ap_error_ratio_median"] == {"value": 1.25, "goal": 1.2, "holds": False}
-    assert goals["ap_error_ratio_p95"]["holds"]
-    assert goals["muscle_found"]["value"] == 0.5
-    assert goals["muscle_found_where_none"]["value"] == 1
-    assert not goals["fallbacks"]["holds"]
+    assert goals["ap_error_ratio_median"] == Goal(1.25, 1.2, holds=False)
+    assert goals["ap_error_ratio_p95"].holds
+    assert goals["muscle_found"].value == 0.5
+    assert goals["muscle_found_where_none"].value == 1
+    assert not goals["fallbacks"].holds
 
 
 def test_a_section_replaces_its_own_and_nothing_else(tmp_path: Path) -> None:

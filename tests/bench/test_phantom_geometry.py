@@ -5,6 +5,7 @@ import pytest
 
 from bench.alignment_page import put_section
 from bench.phantom_geometry import ROWS, TOLERANCES, goals_of, lengths, lengths_section, table_of
+from bench.report import Goal
 from glam.phantom.patients import PATIENTS
 
 
@@ -15,8 +16,8 @@ def test_the_table_has_a_row_and_a_tolerance_for_every_figure_of_the_patients() 
 def test_a_goal_is_the_distance_from_the_patients() -> None:
     tables = {"usual": PATIENTS, "varied": replace(PATIENTS, difference_mm=5.0)}
     goals = goals_of(tables)
-    assert goals["usual_difference_mm"] == {"value": 0, "goal": 0.7, "holds": True}
-    assert goals["varied_difference_mm"] == {"value": 1.5, "goal": 0.7, "holds": False}
+    assert goals["usual_difference_mm"] == Goal(0, 0.7, holds=True)
+    assert goals["varied_difference_mm"] == Goal(1.5, 0.7, holds=False)
 
 
 def test_breasts_without_a_muscle_are_left_out() -> None:
