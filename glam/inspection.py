@@ -10,7 +10,7 @@ import numpy as np
 from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.pair import choose_views
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam.prepare import ModelInput, prepare, prepare_sha
 from glam.reading.read import Asked, read_view
 from glam.view import View

@@ -24,7 +24,8 @@ from glam.findings import InputError, input_error
 from glam.licence import withheld_embeddings
 from glam.loading import open_runtime
 from glam.pair import PreparedBreast, prepare_breast, read_breast
-from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
+from glam.predict import Predictor
+from glam.prediction import DEFAULT_INCLUDE, INCLUDES, check_include
 from glam_serve.errors import error_response, status_response
 from glam_serve.log import log_to_stderr, where_raised
 from glam_serve.schema import PredictionBody

@@ -9,7 +9,7 @@ from glam.anatomy.in_pixels import Anatomy
 from glam.drawing.paint import AMBER, GREY, GROUND, LIGHT, QUERY, Colour, Panel, TextColumn, font, grey_panel
 from glam.drawing.prediction import panel_scales
 from glam.drawing.sheet import Plate, draw_row
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam.prepare import ModelInput
 from glam.view import WHITE, View
 

@@ -21,7 +21,7 @@ from glam.bundle import Bundle
 from glam.drawing.paint import LIGHT, QUERY, Panel, grey_panel
 from glam.drawing.sheet import HeatScale, Plate, draw_sheet
 from glam.frame import Frame, cell_polygon
-from glam.predict import Prediction
+from glam.prediction import Prediction
 from glam.prepare import ModelInput
 from glam.view import WHITE, View, ViewKey
 

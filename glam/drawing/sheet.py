@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from glam.bundle import Bundle
 from glam.drawing.paint import AMBER, GREY, GROUND, LIGHT, QUERY, TextColumn, font, heat_colours, heat_opacity
-from glam.predict import NOTICE, Prediction
+from glam.prediction import NOTICE, Prediction
 from glam.words.labels import BIRADS_NAMES, DENSITY_NAMES
 
 SIDES = {"L": "Left breast", "R": "Right breast"}

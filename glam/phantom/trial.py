@@ -16,7 +16,8 @@ from glam.frame import Frame, cells_of, frame_from_json, inside_square
 from glam.metrics import Interval, MetricError, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
 from glam.phantom import Pair, PhantomOptions, view_of
 from glam.phantom.exam import draw_exam
-from glam.predict import Prediction, Predictor
+from glam.predict import Predictor
+from glam.prediction import Prediction
 from glam.view import VIEW_KEYS, ViewKey
 from glam.zeroshot import class_probabilities
 

@@ -23,7 +23,8 @@ from glam.drawing.paint import (
 from glam.drawing.paint import wrapped as wrapped_lines
 from glam.drawing.prediction import PANEL, Query, choose_query, draw_prediction, panel_scales
 from glam.frame import cell_polygon, make_frame, scale
-from glam.predict import Prediction, Predictor
+from glam.predict import Predictor
+from glam.prediction import Prediction
 from glam.reading.read import read_view
 from glam.view import View
 

@@ -13,7 +13,8 @@ from glam.findings import InputError, finding
 from glam.licence import SharingWarning
 from glam.loading import open_runtime
 from glam.pair import check_prompts, prepare_breast
-from glam.predict import INCLUDES, NOTICE, Prediction, Predictor
+from glam.predict import Predictor
+from glam.prediction import INCLUDES, NOTICE, Prediction
 from glam.reading.read import read_view
 from glam.view import View
 from glam.zeroshot import class_probabilities

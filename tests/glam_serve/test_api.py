@@ -16,7 +16,8 @@ from glam.bundle import Bundle
 from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.pair import prepare_breast
-from glam.predict import DEFAULT_INCLUDE, Predictor
+from glam.predict import Predictor
+from glam.prediction import DEFAULT_INCLUDE
 from glam.reading.read import read_view
 from glam_serve.api import GlamAPI, Question, parse_include
 from glam_serve.errors import install_error_handlers

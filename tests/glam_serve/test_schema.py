@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from glam.config import FrameConfig
-from glam.predict import INCLUDES, Prediction, Predictor
+from glam.predict import Predictor
+from glam.prediction import INCLUDES, Prediction
 from glam.reading.read import read_view
 from glam_serve.schema import ErrorBody, PredictionBody
 
