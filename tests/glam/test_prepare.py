@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig, FrameKind
+from glam.contrast import _without_rim
 from glam.findings import InputError, finding
 from glam.frame import cell_polygon
 from glam.phantom.in_memory import view_of
 from glam.phantom.options import Difficulty, PhantomOptions
 from glam.phantom.pair import Pair, draw_pair
 from glam.preparation import Preparation
-from glam.prepare import PREPARE_VERSION, ModelInput, _without_rim, prepare, prepare_sha
+from glam.prepare import PREPARE_VERSION, ModelInput, prepare, prepare_sha
 from glam.view import WHITE, View
 
 CONFIG = FrameConfig(size=252, kind="stretch")
@@ -373,7 +374,7 @@ def test_the_black_level_does_not_move_with_the_phase_of_the_pixels_or_their_siz
             variants.append(replace(view, pixels=pixels, spacing_mm=(0.48 / factor, 0.48 / factor)))
         monkeypatch.undo()
         ours = np.array([levels(variant) for variant in variants])
-        monkeypatch.setattr("glam.prepare.RIM_SHARE", 0.0)
+        monkeypatch.setattr("glam.contrast.RIM_SHARE", 0.0)
         with_rim = np.array([levels(variant) for variant in variants])
         moved, moved_with_rim = (np.ptp(found[:, 0]) / np.ptp(found.mean(axis=0)) for found in (ours, with_rim))
         assert moved < 0.01
