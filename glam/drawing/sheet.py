@@ -157,8 +157,8 @@ def _write_scale(column: TextColumn, ruler_px: float | None) -> None:
 
 
 def _write_warnings(column: TextColumn, prediction: Prediction) -> None:
-    findings = [*prediction.findings, *(found for view in prediction.views.values() for found in view.findings)]
-    messages = dict.fromkeys(found.message for found in findings if found.severity == "warning")
+    findings = [*prediction.findings, *(entry for view in prediction.views.values() for entry in view.findings)]
+    messages = dict.fromkeys(entry.message for entry in findings if entry.severity == "warning")
     if messages:
         column.heading("Findings of the intake")
     for message in messages:
