@@ -80,13 +80,16 @@ def measure(index: int, *, seed: int, px_mm: float) -> Measured:
     """Draw phantom `index` and align it in every way."""
     pair = draw_pair(seed + index, replace(varied(), px_mm=px_mm), laterality="LR"[index % 2])  # type: ignore[arg-type]
     views = (pair.cc, pair.mlo)
-    inputs = {kind: [prepare(view_of(view), FrameConfig(size=SIZE, kind=kind)) for view in views] for kind in KINDS}
+    inputs = {
+        kind: [prepare(view_of(view, FrameConfig()), FrameConfig(size=SIZE, kind=kind)) for view in views]
+        for kind in KINDS
+    }
     columns: dict[str, list[Columns]] = {}
     for name, columns_of in (("ours", _columns), ("oracle", _oracle)):
         columns |= {
             f"{name} {kind}": [columns_of(*each) for each in zip(inputs[kind], views, strict=True)] for kind in KINDS
         }
-    plain = [prepare(view_of(view), PLAIN) for view in views]
+    plain = [prepare(view_of(view, FrameConfig()), PLAIN) for view in views]
     columns["plain crop"] = [_columns(*each) for each in zip(plain, views, strict=True)]
     columns["released recipe"] = [_released(view) for view in views]
     spans = {name: statistics.mean(view.span_mm for view in both) for name, both in columns.items()}
@@ -116,7 +119,7 @@ def _oracle(prepared: ModelInput, view: Projection) -> Columns:
 
 def _released(view: Projection) -> Columns:
     """Return the columns of the released recipe."""
-    recipe = released(view_of(view).pixels, is_mlo=view.view == "MLO")
+    recipe = released(view_of(view, FrameConfig()).pixels, is_mlo=view.view == "MLO")
     across = float(np.hypot(*recipe.to_box[0, :2]))
     return Columns(transform(recipe.to_box, view.truth.tissue)[:, 0] / recipe.width, recipe.width / across * view.px_mm)
 

@@ -38,7 +38,7 @@ class Turned(NamedTuple):
 def measure(index: int, *, seed: int, px_mm: float) -> Turned:
     """Draw phantom `index`, every second one without a muscle, and prepare it both ways."""
     mlo = draw_pair(seed + index, _options(index, px_mm), laterality="L" if index % 4 < 2 else "R").mlo
-    view = replace(view_of(mlo), orientation=None)
+    view = replace(view_of(mlo, FrameConfig()), orientation=None)
     reversed_rows = replace(view, pixels=np.ascontiguousarray(view.pixels[::-1]))
     return Turned(mlo.truth.pectoral_line is not None, _is_turned(reversed_rows), _is_turned(view))
 

@@ -16,7 +16,7 @@ from glam.golden import write_golden
 from glam.licence import permission
 from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam.prepare import prepare_sha
 from glam.runtime import OnnxRuntime
 

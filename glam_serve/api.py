@@ -24,10 +24,10 @@ from glam.config import FrameConfig
 from glam.findings import InputError, input_error
 from glam.licence import withheld_embeddings
 from glam.loading import open_runtime
-from glam.pair import PreparedBreast, prepare_breast
-from glam.predict import DEFAULT_INCLUDE, INCLUDES, Predictor, check_include
-from glam.reading.read import read_view
-from glam.view import SPACING_MM, VIEW_KEYS, View
+from glam.pair import PreparedBreast, prepare_breast, read_breast
+from glam.predict import Predictor
+from glam.prediction import DEFAULT_INCLUDE, INCLUDES, check_include
+from glam.view import SPACING_MM, VIEW_KEYS
 from glam_serve.errors import error_response, is_multipart, status_response
 from glam_serve.log import log_to_stderr, where_raised
 from glam_serve.schema import PredictionBody
@@ -76,20 +76,9 @@ class UploadReader:
         return await anyio.to_thread.run_sync(self._prepare, sent, limiter=self.limiter)
 
     def _prepare(self, sent: FormFields) -> PreparedBreast:
-        cc, mlo = (self._read(upload, field, sent) for field, upload in (("cc", sent.cc), ("mlo", sent.mlo)))
-        return prepare_breast(self.config, cc, mlo, prompts=sent.prompts)
-
-    def _read(self, upload: UploadFile | None, field: str, sent: FormFields) -> View | None:
-        if upload is None:
-            return None
-        return read_view(
-            upload.file,
-            self.config,
-            view=field.upper(),
-            laterality=sent.laterality,
-            spacing_mm=sent.spacing_mm,
-            where=field,
-        )
+        cc, mlo = (upload and upload.file for upload in (sent.cc, sent.mlo))
+        views = read_breast({"cc": cc, "mlo": mlo}, self.config, laterality=sent.laterality, spacing_mm=sent.spacing_mm)
+        return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=sent.prompts)
 
 
 def form_fields(
@@ -176,7 +165,8 @@ class GlamAPI(litserve.LitAPI):
         bundle = read_bundle(self.folder, verify=False)  # verified by the parent
         if bundle.sha256 != self.sha256:
             raise BundleError("bundle_changed", f"{self.folder} changed while the server started: start it again")
-        self.predictor = Predictor(bundle, open_runtime(bundle, threads=self.threads, provider=self.provider))
+        runtime = open_runtime(bundle, threads=self.threads, provider=self.provider)
+        self.predictor = Predictor(bundle, runtime, withholds=True)
 
     # FastAPI reads this signature: the **kwargs of LitAPI's own method would be a parameter of the request.
     def decode_request(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from litserve.utils import WorkerSetupStatus
 
 from glam.bundle import Bundle
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam_serve.api import GlamAPI, UploadReader
 from glam_serve.errors import install_error_handlers
 from glam_serve.guard import Guard

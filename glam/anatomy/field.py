@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy.breast import Picture, shrink_factor, small
+from glam.view import Field
 
 BLOCKS = 32
 """A line is judged by the means of so many parts."""
@@ -51,40 +52,6 @@ ROUNDS = 12
 MIN_SIDE = 32
 """Rows and columns of a picture in which a border is looked for."""
 SIDES = ("top", "bottom", "left", "right")
-
-
-class Field(NamedTuple):
-    """Rows and columns of an image inside its borders."""
-
-    rows: slice
-    cols: slice
-    bright_border: bool = False
-    """Whether one of the borders is brighter than the field beside it."""
-    dark_border: bool = False
-    """Whether one is darker."""
-
-    @property
-    def is_part(self) -> bool:
-        """Whether there is a border at all."""
-        return self.bright_border or self.dark_border
-
-    def crop(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Return the part of the image."""
-        return image[self.rows, self.cols]
-
-    def inverted(self) -> "Field":
-        """Return the field of the inverted image."""
-        return self._replace(bright_border=self.dark_border, dark_border=self.bright_border)
-
-    def without(self, border: "Border") -> "Field":
-        """Return the field inside one more border."""
-        top, bottom, left, right = (border.depth if border.side == side else 0 for side in SIDES)
-        return Field(
-            slice(self.rows.start + top, self.rows.stop - bottom),
-            slice(self.cols.start + left, self.cols.stop - right),
-            self.bright_border or border.bright,
-            self.dark_border or not border.bright,
-        )
 
 
 class Border(NamedTuple):
@@ -133,9 +100,20 @@ def small_field(image: NDArray[Any], known: Field | None = None) -> SmallField:
         border = _widest_border(picture)
         if border is None:
             return SmallField(picture, field, shrink_factor(part.shape))
-        field = field.without(_to_a_pixel(border, part))
+        field = _inside(field, _to_a_pixel(border, part))
     part = field.crop(image)
     return SmallField(small(part), field, shrink_factor(part.shape))
+
+
+def _inside(field: Field, border: Border) -> Field:
+    """Return the part of a field inside one more border."""
+    top, bottom, left, right = (border.depth if border.side == side else 0 for side in SIDES)
+    return Field(
+        slice(field.rows.start + top, field.rows.stop - bottom),
+        slice(field.cols.start + left, field.cols.stop - right),
+        field.bright_border or border.bright,
+        field.dark_border or not border.bright,
+    )
 
 
 def whole_field(image: NDArray[Any]) -> Field:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.config import FrameConfig, VoiPolicy
-from glam.findings import Finding, InputError, finding, input_error
+from glam.findings import Finding, finding, input_error
 from glam.reading import header
 from glam.reading.header import quiet_pydicom
 from glam.reading.identity import decide_side, decide_view
@@ -18,12 +18,10 @@ from glam.reading.pixels import Layout, check_pixels_follow, stored_pixels, synt
 from glam.reading.spacing import spacing_of
 from glam.reading.spoken import asked_side
 from glam.reading.tone import tone
-from glam.view import SPACING_MM, Side, View, ViewName, is_plausible_spacing
+from glam.view import SPACING_MM, Field, Side, View, ViewName, is_plausible_spacing
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from glam.anatomy.field import Field
 
 SAME_SPACING = 0.02
 """Share by which the caller's pixel spacing may differ from the header's."""
@@ -36,22 +34,17 @@ def read_view(
     view: str | None = None,
     laterality: str | None = None,
     spacing_mm: float | None = None,
-    where: str = "",
 ) -> View:
     """Return the mammogram in a DICOM file, or in a PNG, JPEG or TIFF picture, read by a configuration's policies.
 
     `view`, `laterality` and `spacing_mm` (of square pixels) are the caller's word: they fill what the header lacks.
     An InputError says when the header names another view or side; only descriptions and the name of a path come after
-    the caller (docs/intake.md). `where` is the part of the request that errors name. A path that cannot be opened is
-    an OSError.
+    the caller (docs/intake.md). A path that cannot be opened is an OSError.
     """
     asked = CallerFacts(view, asked_side(view, laterality), spacing_mm)
     file_name = Path(source).stem if isinstance(source, str | Path) else ""
-    try:
-        with quiet_pydicom():
-            return _read(source, asked, file_name=file_name, voi=config.voi)
-    except InputError as error:
-        raise error.at(where) from None
+    with quiet_pydicom():
+        return _read(source, asked, file_name=file_name, voi=config.voi)
 
 
 class CallerFacts(NamedTuple):
@@ -150,7 +143,7 @@ class ShownPixels(NamedTuple):
     """Transfer syntax, decoder and how the grey values were windowed."""
     codes: tuple[str, ...]
     """Of findings about the pixels."""
-    exposed: "Field | None"
+    exposed: Field | None
     """What lies inside its borders; None: it has none."""
 
 

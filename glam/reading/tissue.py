@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy.breast import breast_mask
-from glam.anatomy.field import Field, has_border, small_field, whole_field
+from glam.anatomy.field import has_border, small_field, whole_field
+from glam.view import Field
 
 FLAT_SHARE = 0.05
 """Grey values so near to the darkest or the brightest one, as a share of the range, are told apart no further."""

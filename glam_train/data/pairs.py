@@ -88,7 +88,6 @@ def _view(row: Row, frame: FrameConfig) -> View:
         view=row["view"],
         laterality=row["laterality"],
         spacing_mm=None if math.isnan(spacing_mm) else spacing_mm,
-        where=row["view"].lower(),
     )
 
 

@@ -47,7 +47,7 @@ def prepared_phantom(
     options = options or options_of(index, seed=seed)
     pair = draw_pair(seed + index, options, laterality="R" if index % 2 else "L")
     try:
-        cc, mlo = (prepare(view_of(projection, voi=frame.voi), frame) for projection in (pair.cc, pair.mlo))
+        cc, mlo = (prepare(view_of(projection, frame), frame) for projection in (pair.cc, pair.mlo))
     except InputError:
         return None
     return PreparedPair(cc=cc, mlo=mlo, record=phantom_record(pair, f"phantom-{seed}-{index}"))

@@ -109,13 +109,6 @@ def test_an_implicit_file_with_an_overlong_identifier_raises_no_warning() -> Non
     assert read_view(data, FrameConfig()).patient_id == SECRET * 20
 
 
-def test_the_error_names_the_part_of_the_request() -> None:
-    with pytest.raises(InputError) as caught:
-        read_view(b"", FrameConfig(), where="images[3]")
-    assert caught.value.where == "images[3]"
-    assert str(caught.value).startswith("images[3]: this is not a DICOM file")
-
-
 def test_the_values_are_those_of_the_file() -> None:
     assert np.array_equal(read_view(file_of(), FrameConfig()).pixels > 0, breast_values() > 0)
 

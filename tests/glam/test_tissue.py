@@ -27,17 +27,17 @@ def with_plate(pixels: np.ndarray, *, width: float, height: float, upper: float 
 def test_a_plate_over_a_part_of_a_side_does_not_invert_a_right_picture(
     view: str, width: float, height: float, upper: float
 ):
-    pixels = with_plate(view_of(getattr(PAIR, view)).pixels, width=width, height=height, upper=upper)
+    pixels = with_plate(view_of(getattr(PAIR, view), FrameConfig()).pixels, width=width, height=height, upper=upper)
     assert not is_inverted(pixels)
 
 
 def test_what_is_inverted_is_still_found():
     for projection in (PAIR.cc, PAIR.mlo):
-        assert is_inverted(WHITE - view_of(projection).pixels)
+        assert is_inverted(WHITE - view_of(projection, FrameConfig()).pixels)
 
 
 def test_a_picture_with_such_a_plate_is_prepared_right_or_refused():
-    plain = view_of(PAIR.mlo)
+    plain = view_of(PAIR.mlo, FrameConfig())
     assert plain.spacing_mm
     expected = prepare(plain, FrameConfig(size=126)).anatomy
     assert expected is not None

@@ -65,7 +65,7 @@ def test_bundle_answers_as_its_checkpoint_does(exported, checkpoint):
     bundle = read_bundle(exported)
     views = [read_view(exported / "golden" / name, FrameConfig()) for name in ("cc.dcm", "mlo.dcm")]
     runtimes = (open_runtime(bundle), open_runtime(bundle, "torch", checkpoint=checkpoint))
-    onnx, torch_ = (Predictor(bundle, runtime).pair(*views, prompts=["a mass is present"]) for runtime in runtimes)
+    onnx, torch_ = (Predictor(bundle, runtime).predict(*views, prompts=["a mass is present"]) for runtime in runtimes)
     np.testing.assert_allclose(onnx.embedding, torch_.embedding, atol=1e-5)
     assert onnx.birads == pytest.approx(torch_.birads, abs=1e-4)
     np.testing.assert_allclose(onnx.attention.cc_to_mlo, torch_.attention.cc_to_mlo, atol=1e-5)

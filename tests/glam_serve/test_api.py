@@ -15,7 +15,8 @@ from glam.bundle import Bundle
 from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.pair import prepare_breast
-from glam.predict import DEFAULT_INCLUDE, Predictor
+from glam.predict import Predictor
+from glam.prediction import DEFAULT_INCLUDE
 from glam.reading.read import read_view
 from glam_serve.api import GlamAPI, PredictRequest, parse_include
 from glam_serve.log import PlainFormatter, where_raised
@@ -232,7 +233,7 @@ def test_the_worker_answers_what_the_predictor_answers(
     api = worker(random_bundle, predictor)
     asked = pickle.loads(pickle.dumps(question(random_bundle, mammograms["L_CC"])))
     response = api.encode_response(api.predict(api.decode_request(asked)))
-    expected = predictor.pair(read_view(mammograms["L_CC"], FrameConfig()), None).as_json()
+    expected = predictor.predict(read_view(mammograms["L_CC"], FrameConfig()), None).as_json()
     assert pickle.loads(pickle.dumps(response)).body == json.dumps(expected).encode()
 
 

@@ -96,7 +96,7 @@ def question(random_bundle: Bundle, mammograms: dict[str, Path]) -> PredictReque
 
 def answered(bundle: Bundle, predictor: Predictor, question: PredictRequest) -> dict:
     api = GlamAPI(bundle, threads=1, provider="CPUExecutionProvider")
-    api.predictor = Predictor(bundle, predictor.runtime)
+    api.predictor = Predictor(bundle, predictor.runtime, withholds=True)
     return json.loads(api.predict(question).body)
 
 
