@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.anatomy.breast import Picture, shrink_factor, small
+from glam.anatomy.breast import Picture, averaged, shrink_factor, shrink_factors, small
 
 BLOCKS = 32
 """A line is judged by the means of so many parts."""
@@ -111,8 +111,8 @@ class SmallField(NamedTuple):
     picture: Picture
     field: Field
     """In pixels of the image itself."""
-    factor: int
-    """How many of these along each axis make a pixel of the picture."""
+    factors: tuple[int, int]
+    """How many of the image's rows and columns make a pixel of the picture."""
 
 
 def has_border(picture: NDArray[Any]) -> bool:
@@ -120,22 +120,25 @@ def has_border(picture: NDArray[Any]) -> bool:
     return _widest_border(picture) is not None
 
 
-def small_field(image: NDArray[Any], known: Field | None = None) -> SmallField:
+def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: float = 1.0) -> SmallField:
     """Return the small picture of what lies inside an image's borders: the same as of an image without any.
 
     The widest border is taken off first, to a stored pixel, and the rest looked for anew in what is left. `known` is
-    a field outside which nothing is looked at.
+    a field outside which nothing is looked at, `aspect` the distance of the image's rows over that of its columns.
     """
     field = known or whole_field(image)
+    picture = small(field.crop(image))
     for _ in range(ROUNDS):
-        part = field.crop(image)
-        picture = small(part)
         border = _widest_border(picture)
         if border is None:
-            return SmallField(picture, field, shrink_factor(part.shape))
-        field = field.without(_to_a_pixel(border, part))
+            break
+        field = field.without(_to_a_pixel(border, field.crop(image)))
+        picture = small(field.crop(image))
     part = field.crop(image)
-    return SmallField(small(part), field, shrink_factor(part.shape))
+    down, across = shrink_factors(part.shape, aspect)
+    if aspect != 1:
+        picture = np.asarray(averaged(part, down, across), np.float32)
+    return SmallField(picture, field, (down, across))
 
 
 def whole_field(image: NDArray[Any]) -> Field:
