@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy.breast import Picture, averaged, shrink_factor, shrink_factors, small
+from glam.anatomy.plates import without_plates
 
 BLOCKS = 32
 """A line is judged by the means of so many parts."""
@@ -123,8 +124,8 @@ def has_border(picture: NDArray[Any]) -> bool:
 def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: float = 1.0) -> SmallField:
     """Return the small picture of what lies inside an image's borders: the same as of an image without any.
 
-    The widest border is taken off first, to a stored pixel, and the rest looked for anew in what is left. `known` is
-    a field outside which nothing is looked at, `aspect` the distance of the image's rows over that of its columns.
+    The widest border goes first, to a stored pixel, then the rest, and plates are made dark. Nothing is looked at outside
+    `known`; `aspect` is the distance of the image's rows over that of its columns.
     """
     field = known or whole_field(image)
     picture = small(field.crop(image))
@@ -135,10 +136,10 @@ def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: floa
         field = field.without(_to_a_pixel(border, field.crop(image)))
         picture = small(field.crop(image))
     part = field.crop(image)
-    down, across = shrink_factors(part.shape, aspect)
-    if aspect != 1:
-        picture = np.asarray(averaged(part, down, across), np.float32)
-    return SmallField(picture, field, (down, across))
+    factors = shrink_factors(part.shape, aspect)
+    picture = picture if aspect == 1 else np.asarray(averaged(part, *factors), np.float32)
+    dimmed = without_plates(picture)
+    return SmallField(dimmed, field if dimmed is picture else field._replace(bright_border=True), factors)
 
 
 def whole_field(image: NDArray[Any]) -> Field:
