@@ -124,14 +124,13 @@ def has_border(picture: NDArray[Any]) -> bool:
 def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: float = 1.0) -> SmallField:
     """Return the small picture of what lies inside an image's borders: the same as of an image without any.
 
-    The widest border goes first, to a stored pixel, then the rest, and plates are made dark. Nothing is looked at outside
-    `known`; `aspect` is the distance of the image's rows over that of its columns.
+    The widest border goes first, to a stored pixel, then the rest; plates are made dark. Nothing outside `known` is
+    looked at. `aspect` is the distance of the image's rows over that of its columns.
     """
     field = known or whole_field(image)
     picture = small(field.crop(image))
     for _ in range(ROUNDS):
-        border = _widest_border(picture)
-        if border is None:
+        if (border := _widest_border(picture)) is None:
             break
         field = field.without(_to_a_pixel(border, field.crop(image)))
         picture = small(field.crop(image))
@@ -204,8 +203,7 @@ def _first_edge(lines: NDArray[np.float32]) -> _Edge | None:
             for where, parts in kinds
         ]
     )  # (line, slope)
-    edges = np.flatnonzero(votes.max(axis=1) >= 1)
-    if not len(edges):
+    if not len(edges := np.flatnonzero(votes.max(axis=1) >= 1)):
         return None
     line = int(edges[0])
     line += int(np.argmax(votes[line : line + width + 1].max(axis=1)))
