@@ -17,9 +17,9 @@ Region = NDArray[np.uint8]
 
 EVEN = 8
 """Grey values of 255 within which a plate's neighbouring pixels lie."""
-STEP = 12
+STEP = 24
 """Grey values of 255 by which a plate is brighter than what lies behind its edge, at least."""
-LETTER = 2
+LETTER = 1
 """Dark strokes up to twice this width are letters."""
 TEXT = 13
 """Gaps of an even region that are closed: letters on a plate."""
@@ -33,7 +33,7 @@ STRAIGHT = 0.75
 """Share of its edge, inside the picture, that runs along rows or columns."""
 SHORTEST_PIECE = 0.05
 """Share of the picture's shorter side from which a piece of that edge counts."""
-DARKER_PARTS = 30
+DARKER_PARTS = 50
 """Percentage of what lies around a plate that is darker than it: another plate may lie beside it."""
 HOLE = 0.01
 """Share of a region's part of the picture below which a hole is text."""
