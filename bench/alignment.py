@@ -31,6 +31,7 @@ from glam.phantom.options import varied
 from glam.phantom.render import NIPPLE_MM, Projection
 from glam.phantom.truth import ViewTruth
 from glam.prepare import ModelInput, prepare
+from glam_train.evaluation.goals import Goal
 from tests.samples.released import released
 
 SIZE = 252
@@ -52,11 +53,12 @@ class Columns(NamedTuple):
 
 
 class Landmark(NamedTuple):
-    """What was seen of one MLO view, against the truth."""
+    """The axis of one MLO view, against the truth."""
 
-    muscle_share: float
-    """Of the breast's area; -1: the phantom has none."""
+    muscle_share: float | None
+    """Share of the breast's area behind the true pectoral line. None: the phantom has no muscle."""
     found: bool
+    """Whether the angle comes from a pectoral line."""
     angle_deg: float
     angle_error_deg: float
     fallback: bool
@@ -64,10 +66,10 @@ class Landmark(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One pair."""
+    """The measurements of one pair; `errors_mm` and `spans_mm` by the name of the frames."""
 
     errors_mm: dict[str, NDArray[np.float64]]
-    """Frames -> (n,) AP errors."""
+    """(n,) AP errors each."""
     spans_mm: dict[str, float]
     length_mm: float
     nipple_errors_mm: tuple[float, float]
@@ -78,33 +80,38 @@ def measure(index: int, *, seed: int, px_mm: float) -> Measured:
     """Draw phantom `index` and align it in every way."""
     pair = draw_pair(seed + index, replace(varied(), px_mm=px_mm), laterality="LR"[index % 2])  # type: ignore[arg-type]
     views = (pair.cc, pair.mlo)
-    made = {kind: [prepare(view_of(view), FrameConfig(size=SIZE, kind=kind)) for view in views] for kind in KINDS}
-    columns = {f"ours {kind}": [_columns(*both) for both in zip(made[kind], views, strict=True)] for kind in KINDS}
-    columns |= {
-        f"oracle {kind}": [_oracle(kind, *both) for both in zip(made[kind], views, strict=True)] for kind in KINDS
+    inputs = {
+        kind: [prepare(view_of(view, FrameConfig()), FrameConfig(size=SIZE, kind=kind)) for view in views]
+        for kind in KINDS
     }
-    plain = [prepare(view_of(view), PLAIN) for view in views]
-    columns["plain crop"] = [_columns(*both) for both in zip(plain, views, strict=True)]
+    columns: dict[str, list[Columns]] = {}
+    for name, columns_of in (("ours", _columns), ("oracle", _oracle)):
+        columns |= {
+            f"{name} {kind}": [columns_of(*each) for each in zip(inputs[kind], views, strict=True)] for kind in KINDS
+        }
+    plain = [prepare(view_of(view, FrameConfig()), PLAIN) for view in views]
+    columns["plain crop"] = [_columns(*each) for each in zip(plain, views, strict=True)]
     columns["released recipe"] = [_released(view) for view in views]
-    spans = {name: statistics.mean(one.span_mm for one in both) for name, both in columns.items()}
+    spans = {name: statistics.mean(view.span_mm for view in both) for name, both in columns.items()}
     errors = {name: np.abs(cc.shares - mlo.shares) * spans[name] for name, (cc, mlo) in columns.items()}
-    nipples = [_nipple_error_mm(*both) for both in zip(made[DEFAULT], views, strict=True)]
+    nipples = [_nipple_error_mm(*each) for each in zip(inputs[DEFAULT], views, strict=True)]
     length = statistics.mean(view.truth.pnl_mm for view in views)
-    return Measured(errors, spans, length, (nipples[0], nipples[1]), _landmark(pair, made[DEFAULT][1]))
+    return Measured(errors, spans, length, (nipples[0], nipples[1]), _landmark(pair, inputs[DEFAULT][1]))
 
 
-def _columns(made: ModelInput, view: Projection) -> Columns:
-    across = float(np.hypot(*made.frame.to_square_matrix[0, :2]))
-    return Columns(made.frame.to_square(view.truth.tissue)[:, 0] / SIZE, SIZE / across * view.px_mm)
+def _columns(prepared: ModelInput, view: Projection) -> Columns:
+    across = float(np.hypot(*prepared.frame.to_square_matrix[0, :2]))
+    return Columns(prepared.frame.to_square(view.truth.tissue)[:, 0] / SIZE, SIZE / across * view.px_mm)
 
 
-def _oracle(kind: FrameKind, made: ModelInput, view: Projection) -> Columns:
-    """Return the columns of a frame of a kind whose nipple, foot and angle are the true ones."""
-    truth = view.truth
+def _oracle(prepared: ModelInput, view: Projection) -> Columns:
+    """Return the columns of a frame of the same kind whose nipple, foot and angle are the true ones."""
+    assert prepared.preparation is not None
+    kind, truth = prepared.preparation.kind, view.truth
     behind_mm = truth.nipple_distance_mm(truth.tissue)
     if kind == "stretch":
         return Columns(1 - behind_mm / truth.pnl_mm, truth.pnl_mm)
-    span_mm = _columns(made, view).span_mm
+    span_mm = _columns(prepared, view).span_mm
     if kind == "isotropic":
         return Columns((truth.pnl_mm - behind_mm) / span_mm, span_mm)
     return Columns(1 - behind_mm / span_mm, span_mm)
@@ -112,22 +119,22 @@ def _oracle(kind: FrameKind, made: ModelInput, view: Projection) -> Columns:
 
 def _released(view: Projection) -> Columns:
     """Return the columns of the released recipe."""
-    made = released(view_of(view).pixels, is_mlo=view.view == "MLO")
-    across = float(np.hypot(*made.to_box[0, :2]))
-    return Columns(transform(made.to_box, view.truth.tissue)[:, 0] / made.width, made.width / across * view.px_mm)
+    recipe = released(view_of(view, FrameConfig()).pixels, is_mlo=view.view == "MLO")
+    across = float(np.hypot(*recipe.to_box[0, :2]))
+    return Columns(transform(recipe.to_box, view.truth.tissue)[:, 0] / recipe.width, recipe.width / across * view.px_mm)
 
 
-def _nipple_error_mm(made: ModelInput, view: Projection) -> float:
+def _nipple_error_mm(prepared: ModelInput, view: Projection) -> float:
     """Return the distance to the tip of the nipple, which stands out of the skin that the truth names."""
-    assert made.anatomy is not None
+    assert prepared.anatomy is not None
     tip = np.array(view.truth.nipple) + np.array(view.truth.pnl_direction) * NIPPLE_MM[0] / view.px_mm
-    return float(np.hypot(*(tip - made.anatomy.nipple)) * view.px_mm)
+    return float(np.hypot(*(tip - prepared.anatomy.nipple)) * view.px_mm)
 
 
-def _landmark(pair: Pair, made: ModelInput) -> Landmark:
+def _landmark(pair: Pair, prepared: ModelInput) -> Landmark:
     truth = pair.mlo.truth
-    assert made.preparation is not None
-    source, angle_deg = made.preparation.angle_from, made.preparation.angle_deg
+    assert prepared.preparation is not None
+    source, angle_deg = prepared.preparation.angle_from, prepared.preparation.angle_deg
     return Landmark(
         muscle_share=_muscle_share(pair.mlo, truth),
         found=source == "muscle",
@@ -138,10 +145,10 @@ def _landmark(pair: Pair, made: ModelInput) -> Landmark:
     )
 
 
-def _muscle_share(view: Projection, truth: ViewTruth) -> float:
-    """Return which share of the breast lies behind the true pectoral line; -1 for a phantom without a muscle."""
+def _muscle_share(view: Projection, truth: ViewTruth) -> float | None:
+    """Return the share of the breast behind the true pectoral line; None for a phantom without a muscle."""
     if truth.pectoral_line is None:
-        return -1.0
+        return None
     top, bottom = np.array(truth.pectoral_line)
     y, x = np.mgrid[: truth.rows, : truth.cols] + 0.5
     normal = np.array([-(bottom - top)[1], (bottom - top)[0]])
@@ -153,40 +160,40 @@ def _muscle_share(view: Projection, truth: ViewTruth) -> float:
 def figures_of(measured: list[Measured]) -> dict[str, Any]:
     """Return every figure of the page."""
     names = list(measured[0].errors_mm)
-    landmarks = [one.landmark for one in measured]
-    shown = [one for one in landmarks if one.muscle_share >= MUSCLE_SHARE]
-    absent = [one for one in landmarks if one.muscle_share < 0]
-    nipples = np.array([one.nipple_errors_mm for one in measured])
+    landmarks = [pair.landmark for pair in measured]
+    with_muscle = [mark for mark in landmarks if mark.muscle_share is not None and mark.muscle_share >= MUSCLE_SHARE]
+    without = [mark for mark in landmarks if mark.muscle_share is None]
+    nipples = np.array([pair.nipple_errors_mm for pair in measured])
     return {
         "pairs": len(measured),
-        "points": sum(len(one.errors_mm[names[0]]) for one in measured),
+        "points": sum(len(pair.errors_mm[names[0]]) for pair in measured),
         "frames": {name: _spread(measured, name) for name in names},
         "muscle": {
-            "views_with": len(shown),
-            "views_without": len(absent),
-            "found": _mean(one.found for one in shown),
-            "found_where_none": _mean(one.found for one in absent),
-            "angle_deg": _percentiles([one.angle_deg for one in shown if one.found]),
-            "angle_error_deg": _percentiles([one.angle_error_deg for one in shown if one.found]),
+            "views_with": len(with_muscle),
+            "views_without": len(without),
+            "found": _mean(mark.found for mark in with_muscle),
+            "found_where_none": _mean(mark.found for mark in without),
+            "angle_deg": _percentiles([mark.angle_deg for mark in with_muscle if mark.found]),
+            "angle_error_deg": _percentiles([mark.angle_error_deg for mark in with_muscle if mark.found]),
         },
         "nipple": {"within_5_mm": float((nipples <= NIPPLE_MM_GOAL).mean()), "error_mm": _percentiles(nipples.ravel())},
         "axis": {
-            "fallbacks": _mean(one.fallback for one in landmarks),
-            "from_nipple": _mean(one.from_nipple for one in landmarks),
-            "from_nipple_error_deg": _percentiles([one.angle_error_deg for one in landmarks if one.from_nipple]),
+            "fallbacks": _mean(mark.fallback for mark in landmarks),
+            "from_nipple": _mean(mark.from_nipple for mark in landmarks),
+            "from_nipple_error_deg": _percentiles([mark.angle_error_deg for mark in landmarks if mark.from_nipple]),
         },
     }
 
 
 def _spread(measured: list[Measured], name: str) -> dict[str, Any]:
     """Return the errors of one way of aligning, over all points alike."""
-    percent = np.concatenate([100 * one.errors_mm[name] / one.length_mm for one in measured])
-    columns = np.concatenate([SIDE * one.errors_mm[name] / one.spans_mm[name] for one in measured])
+    percent = np.concatenate([100 * pair.errors_mm[name] / pair.length_mm for pair in measured])
+    columns = np.concatenate([SIDE * pair.errors_mm[name] / pair.spans_mm[name] for pair in measured])
     return {
-        "mm": _percentiles(np.concatenate([one.errors_mm[name] for one in measured])),
+        "mm": _percentiles(np.concatenate([pair.errors_mm[name] for pair in measured])),
         "percent": _percentiles(percent),
         "columns": _percentiles(columns),
-        "span_mm": round(statistics.mean(one.spans_mm[name] for one in measured), 1),
+        "span_mm": round(statistics.mean(pair.spans_mm[name] for pair in measured), 1),
     }
 
 
@@ -202,7 +209,7 @@ def _mean(values: Iterator[bool]) -> float | None:
     return round(float(np.mean(flags)), 4) if flags else None
 
 
-def goals_of(figures: dict[str, Any]) -> dict[str, dict[str, float | bool]]:
+def goals_of(figures: dict[str, Any]) -> dict[str, Goal]:
     """Return the goals: the default frame against an oracle of its kind, and the landmarks."""
     ours, oracle = (figures["frames"][f"{who} {DEFAULT}"]["mm"] for who in ("ours", "oracle"))
     muscle, axis = figures["muscle"], figures["axis"]
@@ -229,15 +236,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=77_000_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--page", type=Path, help="page whose section on alignment is to be written")
-    given = parser.parse_args()
-    num_pairs, px_mm = (40, 0.48) if given.quick else (given.pairs, 0.24)
-    with ProcessPoolExecutor(given.workers) as pool:
-        one = partial(measure, seed=given.seed, px_mm=px_mm)
-        measured = list(itertools.chain(pool.map(one, range(num_pairs), chunksize=4)))
-    figures = figures_of(measured) | {"seed": given.seed, "px_mm": px_mm}
+    args = parser.parse_args()
+    num_pairs, px_mm = (40, 0.48) if args.quick else (args.pairs, 0.24)
+    with ProcessPoolExecutor(args.workers) as pool:
+        measure_pair = partial(measure, seed=args.seed, px_mm=px_mm)
+        measured = list(itertools.chain(pool.map(measure_pair, range(num_pairs), chunksize=4)))
+    figures = figures_of(measured) | {"seed": args.seed, "px_mm": px_mm}
     goals = goals_of(figures)
-    if given.page is not None:
-        put_section(given.page, alignment_section(figures, goals, commit=commit(12), machine=machine()))
+    if args.page is not None:
+        put_section(args.page, alignment_section(figures, goals, commit=commit(12), machine=machine()))
     print_summary("alignment", figures, goals)
 
 

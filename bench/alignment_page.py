@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from glam_train.evaluation.goals import Goal
+
 START, END = "<!-- alignment: bench/alignment.py -->", "<!-- /alignment -->"
 NOTICE = "A phantom figure says nothing about patients. Research use only, not for diagnosis."
 
 
-def alignment_section(figures: dict[str, Any], goals: dict[str, dict[str, Any]], *, commit: str, machine: str) -> str:
+def alignment_section(figures: dict[str, Any], goals: dict[str, Goal], *, commit: str, machine: str) -> str:
     """Return the section as Markdown, marks included."""
     muscle, nipple, axis = figures["muscle"], figures["nipple"], figures["axis"]
     lines = [
@@ -44,8 +46,8 @@ def alignment_section(figures: dict[str, Any], goals: dict[str, dict[str, Any]],
         "| goal | value | bound | holds |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {name} | {one['value']} | {one['goal']} | {'yes' if one['holds'] else 'no'} |"
-            for name, one in goals.items()
+            f"| {name} | {goal.value} | {goal.bound} | {'yes' if goal.holds else 'no'} |"
+            for name, goal in goals.items()
         ),
         "",
         END,

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from glam.config import FrameConfig
 from glam.drawing.inspection import square_panel, stored_panel
 from glam.drawing.paint import GREY, GROUND, LIGHT, font
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam.prepare import prepare
 from glam.reading.read import read_view
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.report import goal, print_summary
-from glam.attention import Attention, ViewKey
+from glam.attention import Attention
 from glam.config import FrameConfig
 from glam.correspondence import Queries, queries
 from glam.frame import frame_from_json
@@ -28,14 +28,16 @@ from glam.metrics import Interval
 from glam.model.checkpoint import load_checkpoint
 from glam.model.torch_runtime import TorchRuntime
 from glam.phantom import PhantomOptions
-from glam.phantom.trial import QUERY_VIEWS, BreastResult, Figures, figures, fit_priors
+from glam.phantom.trial import BreastResult, Figures, figures, fit_priors
 from glam.runtime import AlignOut
+from glam.view import VIEW_KEYS, ViewKey
 from glam.zeroshot import breast_embedding, class_probabilities
 from glam_export.prompts import embed_class_prompts
 from glam_train.data.cache import PairCache, fill_cache, open_cache_folder, read_cache
 from glam_train.data.phantom_pairs import phantom_source, prepared_phantom
-from glam_train.pretraining.loop import usable_device
+from glam_train.evaluation.goals import Goal
 from glam_train.pretraining.run_folder import checkpoints
+from glam_train.pretraining.setup import usable_device
 
 SEED = 55_000_000
 BATCH = 64
@@ -56,8 +58,8 @@ def held_out(folder: Path, args: argparse.Namespace, frame: FrameConfig) -> Pair
 
 def checkpoint_of(run: Path) -> Path:
     """The newest checkpoint of a run, or the folder itself where it is a checkpoint."""
-    found = checkpoints(run)
-    return found[-1] if found else run
+    saved = checkpoints(run)
+    return saved[-1] if saved else run
 
 
 def results(checkpoint: Path, cache: PairCache, *, device: str) -> Iterator[BreastResult]:
@@ -91,7 +93,7 @@ def _kinds(record: Record) -> list[str]:
 
 def _queries(record: Record, aligned: AlignOut, index: int, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:
     attention = Attention(**{name: array[index] for name, array in aligned._asdict().items()})
-    frames: dict[ViewKey, Any] = {key: frame_from_json(record["frames"][key]) for key in QUERY_VIEWS}
+    frames: dict[ViewKey, Any] = {key: frame_from_json(record["frames"][key]) for key in VIEW_KEYS}
     masses = np.array([kind == "mass" for kind in _kinds(record)], dtype=bool)
     asked = {}
     for kind, stored in (("mass", "lesion"), ("lesion", "lesion"), ("tissue", "tissue")):
@@ -99,25 +101,35 @@ def _queries(record: Record, aligned: AlignOut, index: int, *, grid: int) -> dic
             key: np.array(record["points"][stored][key], float).reshape(-1, 2)[
                 masses if kind == "mass" else slice(None)
             ]
-            for key in QUERY_VIEWS
+            for key in VIEW_KEYS
         }
-        for view in QUERY_VIEWS:
+        for view in VIEW_KEYS:
             asked[kind, view] = queries(attention, view, frames, points, grid=grid)
     return asked
 
 
-def summary_of(found: Figures) -> dict[str, Any]:
+def summary_of(measured: Figures) -> dict[str, Any]:
     """Figures as JSON types, each with the ends of its interval."""
     hits = {
-        kind: {"points": hit["points"], **{name: _rounded(hit["hit_at_1"][name]) for name in hit["hit_at_1"]}}
-        for kind, hit in found.hits.items()
+        kind: {"points": hit.points} | {name: _rounded(interval) for name, interval in vars(hit.hit_at_1).items()}
+        for kind, hit in measured.hits.items()
     }
     return {
         "hit_at_1": hits,
-        "density_macro_auc": _rounded(found.density_macro_auc),
-        "mass_auc": _rounded(found.mass_auc),
-        "breasts": found.num_breasts,
-        "with_mass": found.num_with_mass,
+        "density_macro_auc": _rounded(measured.density_macro_auc),
+        "mass_auc": _rounded(measured.mass_auc),
+        "breasts": measured.num_breasts,
+        "with_mass": measured.num_with_mass,
+    }
+
+
+def goals_of(run: str, measured: Figures) -> dict[str, Goal]:
+    """Goals of a run: its maps against position alone, and density."""
+    ratio = measured.hits["mass"].hit_at_1.ratio
+    return {
+        f"{run}: hit@1 of masses over position alone": goal(round(ratio.value, 4), at_least=2.0),
+        f"{run}: the lower end of its interval": goal(round(ratio.low, 4), at_least=1.7),
+        f"{run}: density macro AUC": goal(round(measured.density_macro_auc.value, 4), at_least=0.98),
     }
 
 
@@ -125,15 +137,15 @@ def _rounded(interval: Interval) -> list[float]:
     return [round(float(number), 4) for number in interval[:3]]
 
 
-def measure(runs: list[Path], cache: PairCache, pairs: PairCache, *, device: str) -> dict[str, dict[str, Any]]:
-    """Run -> its summary, on the same phantoms and against the same predictor."""
-    summaries: dict[str, dict[str, Any]] = {}
+def measure(runs: list[Path], cache: PairCache, pairs: PairCache, *, device: str) -> dict[str, Figures]:
+    """Run -> its figures, on the same phantoms and against the same predictor."""
+    measured: dict[str, Figures] = {}
     for run in runs:
         checkpoint = checkpoint_of(run)
         side = load_checkpoint(checkpoint).config.alignment.side
         asked = list(results(checkpoint, pairs, device=device))
-        summaries[str(run)] = summary_of(figures(asked, fit_priors(cache.records, side=side), seed=0))
-    return summaries
+        measured[str(run)] = figures(asked, fit_priors(cache.records, side=side), seed=0)
+    return measured
 
 
 def main() -> None:
@@ -153,13 +165,11 @@ def main() -> None:
     cache = read_cache(args.cache)
     with TemporaryDirectory() as folder:
         pairs = held_out(args.held_out or Path(folder), args, cache.frame)
-        summaries = measure(args.runs, cache, pairs, device=usable_device(args.device))
-    goals = {}
-    for run, summary in summaries.items():
-        ratio = summary["hit_at_1"]["mass"]["ratio"]
-        goals[f"{run}: hit@1 of masses over position alone"] = goal(ratio[0], at_least=2.0)
-        goals[f"{run}: the lower end of its interval"] = goal(ratio[1], at_least=1.7)
-        goals[f"{run}: density macro AUC"] = goal(summary["density_macro_auc"][0], at_least=0.98)
+        measured = measure(args.runs, cache, pairs, device=usable_device(args.device))
+    summaries = {run: summary_of(figures_of_run) for run, figures_of_run in measured.items()}
+    goals: dict[str, Goal] = {}
+    for run, figures_of_run in measured.items():
+        goals |= goals_of(run, figures_of_run)
     about = {"pairs": len(pairs), "seed": args.seed, "natural_alone": args.natural}
     print_summary("maps", {"runs": summaries} | about, goals)
 

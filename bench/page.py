@@ -16,14 +16,14 @@ two things measured in the same run, for the machines are shared. What is marked
 
 
 def page(summaries: list[dict[str, Any]]) -> str:
-    """Return the page: goals and figures of each benchmark."""
+    """Return the page, with the goals and figures of each benchmark."""
     return "\n".join([INTRODUCTION, *map(_section, summaries)])
 
 
 def _section(summary: dict[str, Any]) -> str:
     goals = [
-        f"| {name} | {one['value']} | {one['goal']} | {'yes' if one['holds'] else 'no'} |"
-        for name, one in summary["goals"].items()
+        f"| {name} | {goal['value']} | {goal['goal']} | {'yes' if goal['holds'] else 'no'} |"
+        for name, goal in summary["goals"].items()
     ]
     figures = [f"| {name} | {value} |" for name, value in _flat(summary["figures"])]
     return "\n".join(

@@ -21,6 +21,7 @@ from glam.phantom.habitus import draw_habitus
 from glam.phantom.landmarks import Lengths, lengths_in
 from glam.phantom.options import PhantomOptions, varied
 from glam.phantom.patients import PATIENTS, SOURCE, LengthTable, length_table
+from glam_train.evaluation.goals import Goal
 
 START, END = "<!-- lengths: bench/phantom_geometry.py -->", "<!-- /lengths -->"
 QUICK_BREASTS = 1500
@@ -77,7 +78,7 @@ def table_of(kind: str, *, num_breasts: int, seed: int, workers: int = 1) -> Len
         return length_table([one for one in pool.map(partial(lengths, kind=kind), seeds, chunksize=64) if one])
 
 
-def goals_of(tables: dict[str, LengthTable]) -> dict[str, dict[str, float | bool]]:
+def goals_of(tables: dict[str, LengthTable]) -> dict[str, Goal]:
     """Return how far each figure of each kind of phantom lies from the patients', beside its bound."""
     return {
         f"{kind}_{name}": goal(round(abs(getattr(table, name) - getattr(PATIENTS, name)), 4), at_most=bound)

@@ -207,7 +207,7 @@ def main() -> None:
     projections = {"CC": large(pair.cc), "MLO": large(pair.mlo)}
     with TemporaryDirectory() as folder:
         files = {name: files_of(one, Path(folder) / "image.dcm") for name, one in projections.items()}
-    views = {name: view_of(one) for name, one in projections.items()}
+    views = {name: view_of(one, FrameConfig()) for name, one in projections.items()}
     against_recipe = preparation_ratios(views, rounds=rounds)
     against_resize = reading_ratios(files, rounds=rounds)
     peaks = {syntax: peak_ratio(files["MLO"][syntax]) for syntax in SYNTAXES}

@@ -1,21 +1,23 @@
-"""The last line of every benchmark: what was measured, where, and whether the goals hold."""
+"""The last line of every benchmark: figures, commit, machine and goals as JSON."""
 
 import json
 from collections.abc import Mapping
 
 from glam.origin import commit, machine
+from glam_train.evaluation.goals import Goal
 
 
-def goal(value: float, *, at_most: float | None = None, at_least: float | None = None) -> dict[str, float | bool]:
-    """A figure beside its bound, and whether it holds."""
-    bound = at_most if at_most is not None else at_least
-    if bound is None:
+def goal(value: float | None, *, at_most: float | None = None, at_least: float | None = None) -> Goal:
+    """Return a figure beside its bound. None: there was nothing to measure, and the goal is not held."""
+    if at_most is not None:
+        return Goal(value, at_most, at_most=True)
+    if at_least is None:
         raise ValueError("a goal needs at_most or at_least")
-    holds = value <= bound if at_most is not None else value >= bound
-    return {"value": value, "goal": bound, "holds": holds}
+    return Goal(value, at_least)
 
 
-def print_summary(bench: str, figures: Mapping[str, object], goals: Mapping[str, dict[str, float | bool]]) -> None:
+def print_summary(bench: str, figures: Mapping[str, object], goals: Mapping[str, Goal]) -> None:
     """Print the one JSON line that a benchmark ends with."""
-    summary = {"bench": bench, "commit": commit(12), "machine": machine(), "figures": figures, "goals": goals}
+    kept = {name: entry.as_json() for name, entry in goals.items()}
+    summary = {"bench": bench, "commit": commit(12), "machine": machine(), "figures": figures, "goals": kept}
     print(json.dumps(summary))

@@ -20,6 +20,7 @@ from glam.phantom import draw_pair, view_of
 from glam.phantom.options import PhantomOptions, varied
 from glam.prepare import prepare
 from glam.view import View
+from glam_train.evaluation.goals import Goal
 
 CONFIG = FrameConfig(size=252)
 
@@ -37,7 +38,7 @@ class Turned(NamedTuple):
 def measure(index: int, *, seed: int, px_mm: float) -> Turned:
     """Draw phantom `index`, every second one without a muscle, and prepare it both ways."""
     mlo = draw_pair(seed + index, _options(index, px_mm), laterality="L" if index % 4 < 2 else "R").mlo
-    view = replace(view_of(mlo), orientation=None)
+    view = replace(view_of(mlo, FrameConfig()), orientation=None)
     reversed_rows = replace(view, pixels=np.ascontiguousarray(view.pixels[::-1]))
     return Turned(mlo.truth.pectoral_line is not None, _is_turned(reversed_rows), _is_turned(view))
 
@@ -71,7 +72,7 @@ def _share(flags: list[bool]) -> float | None:
     return round(float(np.mean(flags)), 4) if flags else None
 
 
-def goals_of(figures: dict[str, Any]) -> dict[str, dict[str, float | bool]]:
+def goals_of(figures: dict[str, Any]) -> dict[str, Goal]:
     """Return the goals: views with a muscle are turned, and no upright view is."""
     wrong = [kind["upright_turned"] for kind in figures.values() if kind["views"]]
     goals = {"upright_turned": goal(max(wrong), at_most=0.01)}

@@ -11,12 +11,12 @@ import numpy as np
 
 from glam.bundle import Bundle, write_bundle
 from glam.config import ModelConfig
-from glam.files import file_sha256
+from glam.files import JsonDict, file_sha256
 from glam.golden import write_golden
 from glam.licence import permission
 from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam.prepare import prepare_sha
 from glam.runtime import OnnxRuntime
 
@@ -24,8 +24,6 @@ from .onnx import OPSET, graphs, write_graph
 from .parity import BATCHES, Parity, measure_parity
 from .permission import bundle_provenance, without_provenance
 from .prompts import ClassPrompts, embed_class_prompts
-
-JsonDict = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +85,9 @@ def gate(folder: Path, model: Glam) -> Parity:
 
 def _claims(imprint: Imprint, provenance: JsonDict) -> JsonDict:
     """Return what a bundle says of itself, of what its model saw, and of what may be done with it."""
-    named = {"name": imprint.name, "version": imprint.version, "notice": NOTICE}
-    saw = {key: value for key, value in provenance.items() if key != "metrics"}
-    return named | permission(provenance)._asdict() | {"provenance": saw, "metrics": provenance.get("metrics", {})}
+    names = {"name": imprint.name, "version": imprint.version, "notice": NOTICE}
+    training = {key: value for key, value in provenance.items() if key != "metrics"}
+    return names | permission(provenance)._asdict() | {"provenance": training, "metrics": provenance.get("metrics", {})}
 
 
 def _measured(config: ModelConfig, prompts: ClassPrompts, parity: Parity) -> JsonDict:

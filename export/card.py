@@ -1,11 +1,9 @@
 """The model card: bundle.json in the words a person reads before using it."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from glam.files import JsonDict
 from glam.licence import generations
-
-JsonDict = dict[str, Any]
 
 _LIMITS = """\
 ## Limits

@@ -26,7 +26,7 @@ class Onnx:
     version: str = "0.0.0"
     """Version of the bundle."""
     provenance: Path | None = None
-    """JSON object that fills what the checkpoint's own provenance.json leaves open: licence, permits, metrics."""
+    """JSON object that fills what the checkpoint's provenance.json leaves open (licence, permits, metrics)."""
     may_serve: FlagCreatePairsOff[bool] = False
     """Others than this machine may be served: the licence named in the provenance permits it."""
     may_share: FlagCreatePairsOff[bool] = False
@@ -65,9 +65,9 @@ class Verify:
         from glam.bundle import read_bundle
 
         bundle = read_bundle(self.bundle)
-        found = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
-        found |= {"may_serve": bundle.may_serve, "may_share": bundle.may_share}
-        sys.stdout.write(f"{json.dumps(found)}\n")
+        summary = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+        summary |= {"may_serve": bundle.may_serve, "may_share": bundle.may_share}
+        sys.stdout.write(f"{json.dumps(summary)}\n")
 
 
 @dataclass(frozen=True, kw_only=True)

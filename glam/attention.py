@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from glam.frame import Frame, cell_polygon, cells_of, inside_square
+from glam.view import ViewKey
 
-ViewKey = Literal["cc", "mlo"]
 Direction = Literal["cc_to_mlo", "mlo_to_cc"]
 OTHER: dict[ViewKey, ViewKey] = {"cc": "mlo", "mlo": "cc"}
 DIRECTIONS: dict[ViewKey, Direction] = {"cc": "cc_to_mlo", "mlo": "mlo_to_cc"}

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from glam.bundle_files import (
     verify_files,
 )
 from glam.config import ModelConfig, model_config_from_json
-from glam.files import json_object
+from glam.files import JsonDict, json_object
 from glam.golden import golden_difference
 from glam.licence import ACTIONS, LicenceError, forbidding, permission
 
@@ -34,8 +34,6 @@ __all__ = ["BUNDLE_FORMAT", "DEMO_BUNDLE", "GRAPHS", "MANIFEST", "Bundle", "Bund
 BUNDLE_FORMAT = 2
 """2: the provenance says of every generation what it started from, and of which weights it is."""
 DEMO_BUNDLE = Path(__file__).with_name("demo")
-
-JsonDict = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +120,14 @@ def _manifest(folder: Path, text: bytes) -> JsonDict:
     except ValueError as error:
         message = f"{folder / MANIFEST} does not read as JSON ({error}): export it again"
         raise BundleError("bundle_unreadable", message) from error
-    found = manifest.get("format")
-    if type(found) is not int or found < 1:
+    version = manifest.get("format")
+    if type(version) is not int or version < 1:
         raise BundleError("bundle_unreadable", f"{folder / MANIFEST} names no bundle format: export it again")
-    if found > BUNDLE_FORMAT:
-        message = f"{folder} has bundle format {found}, and this program reads up to {BUNDLE_FORMAT}"
+    if version > BUNDLE_FORMAT:
+        message = f"{folder} has bundle format {version}, and this program reads up to {BUNDLE_FORMAT}"
         raise BundleError("bundle_newer", f"{message}: pip install -U glam-mammo, or export it again with this version")
-    if found < BUNDLE_FORMAT:
-        message = f"{folder} has bundle format {found}, which does not say what the model was started from"
+    if version < BUNDLE_FORMAT:
+        message = f"{folder} has bundle format {version}, which does not say what the model was started from"
         raise BundleError("bundle_older", f"{message}: export it again from its checkpoint")
     return manifest
 
@@ -159,6 +157,9 @@ def _check_permission(bundle: Bundle) -> None:
         raise BundleError("bundle_provenance", message) from error
     if bundle.provenance.get("weights_sha256", "") != bundle.weights_sha256:
         message = f"the provenance in {path} is of other weights than the bundle's: export the bundle again"
+        raise BundleError("bundle_provenance", message)
+    if not bundle.weights_sha256 and (bundle.may_serve or bundle.may_share):
+        message = f"{path} does not say of which weights its provenance is: export the bundle again"
         raise BundleError("bundle_provenance", message)
     for action, claimed, allowed in zip(ACTIONS, (bundle.may_serve, bundle.may_share), permitted, strict=True):
         if claimed and not allowed:

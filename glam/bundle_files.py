@@ -3,16 +3,13 @@
 import os
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from glam.files import file_sha256
+from glam.files import JsonDict, file_sha256
 
 MANIFEST = "bundle.json"
 GRAPHS = ("vision.onnx", "alignment.onnx", "text.onnx")
 FILES = (*GRAPHS, "tokenizer.json", "prompts.npz", "golden/cc.dcm", "golden/mlo.dcm", "golden/expected.json")
 """What a bundle of this format holds beside its manifest: all of it, and nothing else."""
-
-JsonDict = dict[str, Any]
 
 
 class BundleError(ValueError):
@@ -84,10 +81,10 @@ def put_in_place(folder: Path, out: Path, *, old: Path) -> None:
 
 def _entries(folder: Path) -> list[Path]:
     """Everything in a folder, hidden files too, by name; links are not followed."""
-    found: list[Path] = []
+    entries: list[Path] = []
     for parent, folders, names in os.walk(folder):
-        found += [Path(parent, name) for name in (*folders, *names)]
-    return sorted(found)
+        entries += [Path(parent, name) for name in (*folders, *names)]
+    return sorted(entries)
 
 
 def _refuse_stray(path: Path, name: str) -> None:

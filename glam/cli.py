@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from glam.config import VoiPolicy
 
 if TYPE_CHECKING:
-    from glam.attention import ViewKey
     from glam.bundle import Bundle
-    from glam.drawing.prediction import Query
+    from glam.config import FrameConfig
     from glam.findings import Finding
-    from glam.predict import Prediction, Predictor
-    from glam.view import View
+    from glam.view import View, ViewKey
 
 
 class UsageError(ValueError):
@@ -25,7 +23,6 @@ EXTRAS = {"scipy": "phantom", "torch": "train", "timm": "train", "safetensors": 
 """Third-party module -> the extra of glam-mammo that brings it; `predict` brings the others."""
 MAX_DRAWN = 8
 """The files of an exam with its retakes; a picture has a row for each."""
-KEYS: "tuple[ViewKey, ViewKey]" = ("cc", "mlo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,24 +70,23 @@ class Predict:
         from glam.loading import open_runtime
         from glam.pair import prepare_breast
         from glam.predict import Predictor
+        from glam.prediction_files import save_prediction, summary
 
         point = None if self.point is None else parse_point(self.point)
         self._check_include()
         self._check_files()
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
         runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
-        predictor = Predictor(bundle, runtime)
-        views = self._read_views(predictor)
+        predictor = Predictor(bundle, runtime, withholds=True)
+        views = self._read_views(bundle.model.frame)
         breast = prepare_breast(bundle.model.frame, views.get("cc"), views.get("mlo"), prompts=self.prompts)
         prediction = predictor.answer(breast)
         query = choose_query(prediction, point=point, view=self.point_view)
         picture = draw_prediction(prediction, views, bundle, query=query)
-        self.out.mkdir(parents=True, exist_ok=True)
         withheld = self._withheld(bundle)
-        answer = prediction.as_json(self.include, withheld=withheld)
-        (self.out / "prediction.json").write_text(json.dumps(answer, allow_nan=False) + "\n")
+        self.out.mkdir(parents=True, exist_ok=True)
         picture.save(self.out / "attention.png")
-        embeddings = save_embeddings(self.out / "embeddings.npz", prediction, withheld=withheld)
+        embeddings = save_prediction(self.out, prediction, self.include, withheld=withheld)
         written = {"out": str(self.out), "embeddings": embeddings and str(embeddings)}
         print_json(summary(prediction, query, withheld=withheld) | written)
 
@@ -107,7 +103,7 @@ class Predict:
         return withheld
 
     def _check_include(self) -> None:
-        from glam.predict import check_include
+        from glam.prediction import check_include
 
         try:
             check_include(self.include)
@@ -115,22 +111,19 @@ class Predict:
             raise UsageError(str(error)) from None
 
     def _check_files(self) -> None:
-        named = len(self._named())
+        named = sum(path is not None for path in (self.cc, self.mlo))
         if len(self.files) + named not in {1, 2} or (self.files and named):
             raise UsageError("give CC and MLO, or one file, or --cc FILE, or --mlo FILE")
 
-    def _named(self) -> "list[tuple[ViewKey, Path]]":
-        return [(key, path) for key, path in zip(KEYS, (self.cc, self.mlo), strict=True) if path is not None]
+    def _read_views(self, frame: "FrameConfig") -> "dict[ViewKey, View]":
+        from glam.pair import read_breast
+        from glam.reading.read import read_view
 
-    def _read_views(self, predictor: "Predictor") -> "dict[ViewKey, View]":
-        given: Any = {"laterality": self.laterality, "spacing_mm": self.spacing_mm}
         if len(self.files) == 1:
-            view = predictor.read(self.files[0], **given)
+            view = read_view(self.files[0], frame, laterality=self.laterality, spacing_mm=self.spacing_mm)
             return {"cc" if view.view == "CC" else "mlo": view}
-        views: dict[ViewKey, View] = {}
-        for key, path in self._named() or zip(KEYS, self.files, strict=True):
-            views[key] = predictor.read(path, view=key.upper(), where=key, **given)
-        return views
+        cc, mlo = self.files or (self.cc, self.mlo)
+        return read_breast({"cc": cc, "mlo": mlo}, frame, laterality=self.laterality, spacing_mm=self.spacing_mm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,10 +152,10 @@ class Inspect:
         self._check_png()
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.inspection import inspect_file, report, save_pictures
-        from glam.reading.read import Asked
+        from glam.reading.read import CallerFacts
 
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)
-        asked = Asked(view=self.view, laterality=self.laterality, spacing_mm=self.spacing_mm)
+        asked = CallerFacts(view=self.view, laterality=self.laterality, spacing_mm=self.spacing_mm)
         frame, drawn = bundle.model.frame, self.png is not None
         if self.voi is not None:
             frame = replace(frame, voi=self.voi)
@@ -198,45 +191,6 @@ class Phantom:
 
         manifest = write_exams(self.out, num_exams=self.exams, seed=self.seed)
         print_json({"manifest": str(manifest), "exams": self.exams, "seed": self.seed})
-
-
-def summary(prediction: "Prediction", query: "Query | None", *, withheld: "Finding | None" = None) -> dict[str, Any]:
-    """Return what a person wants to see first; `withheld`: why embeddings are not written."""
-    answer = prediction.as_json(include=("findings",))
-    findings = [*answer["findings"], *(found for view in answer["views"].values() for found in view["findings"])]
-    codes = {found["code"] for found in findings} | ({withheld.code} if withheld else set())
-    kept = ("laterality", "birads", "density", "calibrated", "prompts", "unknown_words", "missing", "bundle", "notice")
-    return {key: answer[key] for key in kept} | {
-        "findings": sorted(codes),
-        "query": None if query is None else described(prediction, query),
-    }
-
-
-def described(prediction: "Prediction", query: "Query") -> dict[str, Any]:
-    """Return the drawn query, and the patch of the other view with the most attention, in stored pixels."""
-    from glam.attention import OTHER, hottest_cells, query_map
-
-    assert prediction.attention is not None
-    heat = query_map(prediction.attention, query.region, grid=prediction.attention.grid)
-    other = OTHER[query.region.view]
-    (hottest,) = hottest_cells(heat, prediction.views[other].frame, count=1)
-    place = {"view": other, "share": round(hottest.weight, 4), "polygon": hottest.polygon.round(1).tolist()}
-    return query.region._asdict() | {"why": query.why, "hottest": place}
-
-
-def save_embeddings(path: Path, prediction: "Prediction", *, withheld: "Finding | None") -> Path | None:
-    """Write the unit embeddings of the breast and of each view, full precision; return where.
-
-    None, and an older answer's file deleted, where they are withheld.
-    """
-    import numpy as np
-
-    if withheld is not None:
-        path.unlink(missing_ok=True)
-        return None
-    arrays: dict[str, Any] = {key: view.embedding for key, view in prediction.views.items()}
-    np.savez(path, breast=prediction.embedding, **arrays)
-    return path
 
 
 def parse_point(text: str) -> tuple[float, float]:

@@ -7,9 +7,9 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-Json = dict[str, Any]
+from glam.files import JsonDict
+
 Upload = bytes | Path | str
 
 
@@ -40,7 +40,7 @@ class Client:
         spacing_mm: float | None = None,
         prompts: Sequence[str] = (),
         include: Sequence[str] | None = None,
-    ) -> Json:
+    ) -> JsonDict:
         """Return the prediction for one breast; ServerError when there is none.
 
         `include` names parts of the answer (None: the server's usual ones). File names are not sent. Every `embedding`
@@ -58,7 +58,7 @@ class Client:
         body = b"".join(_parts(files, texts, boundary))
         return self._ask("/predict", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
 
-    def model(self) -> Json:
+    def model(self) -> JsonDict:
         """Return what answers there."""
         return self._ask("/v1/model")
 
@@ -69,7 +69,7 @@ class Client:
         except ServerError:
             return False
 
-    def _ask(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Json:
+    def _ask(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> JsonDict:
         request = urllib.request.Request(self.url.rstrip("/") + path, body, headers or {})
         try:
             with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glam.attention import OTHER, Attention, ViewKey, regions_of_patches
+from glam.attention import OTHER, Attention, regions_of_patches
 from glam.frame import Frame, cells_of, inside_square
+from glam.view import ViewKey
 
 
 class Queries(NamedTuple):

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+JsonDict = dict[str, Any]
+"""A JSON object, as `json` reads and writes it."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -28,7 +31,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def json_object(text: str | bytes) -> dict[str, Any]:
+def json_object(text: str | bytes) -> JsonDict:
     """Return the object that a JSON text holds.
 
     ValueError: it is not JSON, no object, nested too deeply, or names a key twice, which every reader takes otherwise.
@@ -50,7 +53,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: JsonDict) -> None:
     """Write an object as readable JSON, whole or not at all."""
     with replacing(path) as part:
         part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

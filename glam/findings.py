@@ -38,6 +38,9 @@ CODES: Mapping[str, Code] = {
     "truncated": _error("the pixel data is cut short or damaged: send the file again"),
     "no_pixel_data": _error("the file has no image in it: send the mammogram, not its report or presentation state"),
     "unsupported_syntax": _error("no decoder here for the transfer syntax {syntax}: {way_out}", 415),
+    "unsupported_picture": _error(
+        "pictures with {kind} are not read here: save it as a grey-scale PNG of 8 or 16 bits", 415
+    ),
     "too_large": _error("the image has {size} and the limit is {limit}", 413),
     # the kind of image
     "encapsulated_document": _error("this is a document in a DICOM file: send the mammogram itself"),
@@ -59,7 +62,7 @@ CODES: Mapping[str, Code] = {
     "bad_prompt": _error("{what}: leave it out, or say less"),
     "bad_include": _error("unknown part in include: expected any of {names}"),
     "bad_field": _error("{what}"),
-    "repeated_field": _error("{field} was sent twice: send one file in this field"),
+    "repeated_field": _error("{field} was sent more than once: send it once"),
     "unknown_field": _error("unknown form field: expected one of {names}"),
     "images_not_served": _error("the field images is not supported yet: send cc and mlo, one breast a request"),
     # the pixels

@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from glam.config import FrameConfig
+from glam.files import JsonDict
 
 GOLDEN_SIDE = 37
 MAX_GRID_ERROR = 1 / 255
@@ -15,8 +15,6 @@ _FILES = ("cc.dcm", "mlo.dcm")
 _EXPECTED = "expected.json"
 _SEED = 2025
 _PX_MM = 0.48
-
-JsonDict = dict[str, Any]
 
 
 def write_golden(folder: Path, config: FrameConfig) -> None:

@@ -3,24 +3,23 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glam.config import FrameConfig
+from glam.files import JsonDict
 from glam.findings import InputError
 from glam.pair import choose_views
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam.prepare import ModelInput, prepare, prepare_sha
-from glam.reading.read import Asked, read_view
+from glam.reading.read import CallerFacts, read_view
 from glam.view import View
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from glam.bundle import Bundle
-
-JsonDict = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,11 @@ Outcome = tuple[Path, Inspected | Refusal]
 """A file and what became of it."""
 
 
-def inspect_file(path: Path, config: FrameConfig, asked: Asked, *, drawn: bool) -> Inspected | Refusal:
+def inspect_file(path: Path, config: FrameConfig, asked: CallerFacts, *, drawn: bool) -> Inspected | Refusal:
     """Read and prepare a file; `asked` is the caller's word on it."""
     try:
         view = read_view(path, config, **asked._asdict())
-        made = prepare(view, config)
+        prepared = prepare(view, config)
     except InputError as error:
         return Refusal(error.code, error.message)
     except OSError as error:
@@ -61,12 +60,12 @@ def inspect_file(path: Path, config: FrameConfig, asked: Asked, *, drawn: bool) 
     if drawn:
         from glam.drawing.inspection import draw_inspection
 
-        picture = draw_inspection(view, made)
+        picture = draw_inspection(view, prepared)
     nothing = np.zeros((0, 0), np.uint16)
-    return Inspected(view=replace(view, pixels=nothing), facts=view_facts(view, made), picture=picture)
+    return Inspected(view=replace(view, pixels=nothing), facts=view_facts(view, prepared), picture=picture)
 
 
-def view_facts(view: View, made: ModelInput) -> JsonDict:
+def view_facts(view: View, prepared: ModelInput) -> JsonDict:
     """Return what was decided, found and done, as JSON types; nothing of it is a value of the patient."""
     return {
         "view": view.view,
@@ -75,11 +74,11 @@ def view_facts(view: View, made: ModelInput) -> JsonDict:
         "digital": view.is_mg,
         "synthetic": view.synthetic,
         "modifiers": list(view.modifiers),
-        "findings": [finding.as_json() for finding in made.findings],
+        "findings": [finding.as_json() for finding in prepared.findings],
         "provenance": view.provenance,
-        "frame": made.frame.as_json(),
-        "anatomy": None if made.anatomy is None else made.anatomy.as_json(),
-        "preparation": None if made.preparation is None else made.preparation.as_json(),
+        "frame": prepared.frame.as_json(),
+        "landmarks": None if prepared.anatomy is None else prepared.anatomy.as_json(),
+        "preparation": None if prepared.preparation is None else prepared.preparation.as_json(),
     }
 
 

@@ -4,35 +4,35 @@ A provenance is a JSON object about one generation of weights. `start_from` hold
 null for random ones, and so on back to the first. Export, the reader of bundles and training all ask this module.
 """
 
-import re
-import unicodedata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from glam.files import file_sha256, json_object, write_json
+from glam.files import JsonDict, file_sha256, json_object, write_json
 from glam.findings import Finding, finding
+from glam.provenance import ACTIONS, NO_LICENCE_NEEDED, PHANTOMS, LicenceError, check_generation, permitted_by
+
+__all__ = [
+    "ACTIONS",
+    "NO_LICENCE_NEEDED",
+    "PHANTOMS",
+    "PROVENANCE_FILE",
+    "LicenceError",
+    "Permission",
+    "SharingWarning",
+    "checkpoint_provenance",
+    "forbidding",
+    "generations",
+    "path_of",
+    "permission",
+    "provenance_of_start",
+    "read_provenance",
+    "withheld_embeddings",
+    "write_provenance",
+]
 
 PROVENANCE_FILE = "provenance.json"
-"""In a checkpoint folder, beside weights.safetensors."""
-ACTIONS = ("serve", "share")
-FIELDS = ("data", "synthetic", "licence", "permits", "start_from", "weights_sha256", "stated_by_exporter")
-"""The fields of a provenance that the rule, or whoever judges its answer, reads; others are carried along."""
-PHANTOMS = "phantoms"
-"""`data.kind` of the synthetic breasts of this repository, the only data that need no licence."""
-NO_LICENCE_NEEDED = "none needed: synthetic phantoms, no patient"
-NO_NAMES = re.compile(
-    r"\W*|n\W?a|(none|no|nil|null|unknown|unlicen[sc]ed|tb[ad]|todo)\b.*|not (stated|known|given|licen[sc]ed)\b.*"
-)
-"""What people write where they know of no licence."""
+"""In a checkpoint folder, beside weights.safetensors: the record of these weights."""
 MAX_GENERATIONS = 64
-
-_PLAIN_FIELDS = {re.sub("[^a-z0-9]", "", field): field for field in FIELDS} | {"license": "licence"}
-
-JsonDict = dict[str, Any]
-
-
-class LicenceError(ValueError):
-    """A provenance that cannot be followed, or something that it does not permit."""
 
 
 class SharingWarning(UserWarning):
@@ -52,49 +52,36 @@ def permission(provenance: JsonDict) -> Permission:
     """Return what every generation of a provenance permits; LicenceError for one that cannot be followed.
 
     A generation permits what its licence is said to permit (`licence` and `permits`); synthetic phantoms without
-    `permits` permit everything; one that does not say what it started from, and any other, permits nothing.
+    `permits` permit everything. One permits nothing that does not say what it was trained on and what it started from,
+    or says it in the words of an exporter only.
     """
-    permitted = [_permitted(generation) for generation in generations(provenance)]
+    permitted = [permitted_by(generation) for generation in generations(provenance)]
     return Permission(*(all(action in actions for actions in permitted) for action in ACTIONS))
 
 
 def forbidding(provenance: JsonDict, action: str) -> str | None:
     """Return the path of the first generation that does not permit an action, as in "start_from.start_from"."""
     for index, generation in enumerate(generations(provenance)):
-        if action not in _permitted(generation):
+        if action not in permitted_by(generation):
             return path_of(index)
     return None
 
 
 def generations(provenance: JsonDict) -> list[JsonDict]:
     """Return a provenance and those of all it started from, newest first, each checked; LicenceError."""
-    _check(provenance, path_of(0))
-    found = [provenance]
-    while (start := found[-1].get("start_from")) is not None:
-        if len(found) == MAX_GENERATIONS:
+    check_generation(provenance, path_of(0))
+    newest_first = [provenance]
+    while (start := newest_first[-1].get("start_from")) is not None:
+        if len(newest_first) == MAX_GENERATIONS:
             raise LicenceError(f"the provenance has more than {MAX_GENERATIONS} generations of start_from")
-        _check(start, path_of(len(found)))
-        found.append(start)
-    return found
+        check_generation(start, path_of(len(newest_first)))
+        newest_first.append(start)
+    return newest_first
 
 
 def path_of(generation: int) -> str:
     """Return where a generation stands in the provenance, for messages: 0 is the provenance itself."""
     return ".".join(["start_from"] * generation) or "the provenance"
-
-
-def names_licence(generation: JsonDict) -> bool:
-    """Say whether a generation names a licence, beyond the words for having none."""
-    licence = generation.get("licence")
-    if not isinstance(licence, str):
-        return False
-    return licence == NO_LICENCE_NEEDED or not NO_NAMES.fullmatch(_plain(licence))
-
-
-def _plain(text: str) -> str:
-    """Return a text in small letters, without marks around it and without characters that are not seen."""
-    seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
-    return re.sub(r"^\W+|\W+$", "", seen.strip().lower())
 
 
 def checkpoint_provenance(checkpoint: Path) -> JsonDict | None:
@@ -109,7 +96,7 @@ def checkpoint_provenance(checkpoint: Path) -> JsonDict | None:
     if provenance.get("weights_sha256") != file_sha256(checkpoint / "weights.safetensors"):
         raise LicenceError(
             f"{path} is not of the weights beside it: copy the whole checkpoint again, or delete the file: "
-            "what is known of the weights is then lost, and nothing is permitted"
+            "what is known of the weights is then lost, and nothing will be permitted, whatever is stated of them"
         )
     return provenance
 
@@ -152,49 +139,3 @@ def withheld_embeddings(*, may_share: bool, stays_here: bool, way_out: str) -> F
     `stays_here`: whether it is known that what is given out stays on this machine.
     """
     return None if may_share or stays_here else finding("embedding_withheld", way_out=way_out)
-
-
-def _permitted(generation: JsonDict) -> tuple[str, ...]:
-    if "start_from" not in generation:
-        return ()
-    permits = generation.get("permits")
-    if permits is not None:
-        return tuple(permits)
-    return ACTIONS if generation.get("synthetic", False) else ()
-
-
-def _check(generation: Any, where: str) -> None:
-    """LicenceError, naming the place, for what is no provenance, and for fields of no or of a hidden meaning."""
-    if not isinstance(generation, dict):
-        raise LicenceError(f"{where} is not a JSON object with data and licence")
-    for key in generation:
-        field = _PLAIN_FIELDS.get(re.sub("[^a-z0-9]", "", key.lower()))
-        if field is not None and key != field:
-            raise LicenceError(f"{where} has a field {key!r}: write {field!r}")
-    for complaint in filter(None, (_synthetic_fault(generation), _licence_fault(generation))):
-        raise LicenceError(f"{where}: {complaint}")
-
-
-def _synthetic_fault(generation: JsonDict) -> str | None:
-    synthetic, data = generation.get("synthetic", False), generation.get("data")
-    if type(synthetic) is not bool:
-        return f"synthetic is true or false, not {synthetic!r}"
-    licence = generation.get("licence")
-    if synthetic and licence not in (None, NO_LICENCE_NEEDED) and generation.get("permits") is None:
-        return f"synthetic phantoms need no licence, and {licence!r} is one: say with permits what it permits"
-    if synthetic and not (isinstance(data, dict) and data.get("kind") == PHANTOMS):
-        return f'synthetic is said of data whose kind is not "{PHANTOMS}": leave it out, and name licence and permits'
-    return None
-
-
-def _licence_fault(generation: JsonDict) -> str | None:
-    licence, permits = generation.get("licence"), generation.get("permits")
-    if not isinstance(licence, str | None):
-        return f"licence is a text, not {licence!r}"
-    if permits is None:
-        return None
-    if not isinstance(permits, list) or any(action not in ACTIONS for action in permits):
-        return f'permits is a list of "serve" and "share", not {permits!r}'
-    if permits and not names_licence(generation):
-        return "permits rests on a licence: name it"
-    return None

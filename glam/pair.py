@@ -1,25 +1,25 @@
 """The two views of a breast: chosen among its images, checked against each other, prepared for the model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import hypot
 from typing import Literal, NamedTuple
 
-from glam.attention import ViewKey
 from glam.config import FrameConfig
 from glam.findings import Finding, InputError, finding, input_error
 from glam.frame import Frame
 from glam.prepare import ModelInput, prepare
 from glam.reading.kind import USUAL_MODIFIERS
-from glam.view import View
+from glam.reading.parse import Source
+from glam.reading.read import read_view
+from glam.view import VIEW_KEYS, View, ViewKey
 
 MAX_PROMPTS = 64
 MAX_PROMPT_CHARS = 2000
 DIFFERENT_LENGTH_MM = 10.0
 """Difference of the chest-nipple lengths of CC and MLO above which one of them may be badly positioned: the clinical
 rule, which one breast in five breaks (docs/alignment.md)."""
-KEYS: tuple[ViewKey, ViewKey] = ("cc", "mlo")
 
 CandidatePair = tuple[View | None, View | None]
 
@@ -59,6 +59,30 @@ class PreparedBreast:
     prompts: tuple[str, ...] = ()
 
 
+def read_breast(
+    sources: Mapping[ViewKey, Source | View | None],
+    config: FrameConfig,
+    *,
+    laterality: str | None = None,
+    spacing_mm: float | None = None,
+) -> dict[ViewKey, View]:
+    """Return the views of one breast from its files, each read as the view of its key; a View is taken as it is.
+
+    `laterality` and `spacing_mm` fill what the headers lack. The `where` of an InputError is the key of the file that
+    cannot be used.
+    """
+    views: dict[ViewKey, View] = {}
+    for key, source in sources.items():
+        if isinstance(source, View):
+            views[key] = source
+        elif source is not None:
+            try:
+                views[key] = read_view(source, config, view=key.upper(), laterality=laterality, spacing_mm=spacing_mm)
+            except InputError as error:
+                raise error.at(key) from None
+    return views
+
+
 def choose_views(views: Sequence[View]) -> ChosenViews:
     """Return the pair to ask about, in the order of `_rank`, and which views had others beside them.
 
@@ -74,16 +98,16 @@ def choose_views(views: Sequence[View]) -> ChosenViews:
 
 
 def check_pair(cc: View | None, mlo: View | None) -> tuple[Finding, ...]:
-    """Refuse views that are no pair; return what is notable about those that are. None: that view was not given.
+    """Refuse views that are no pair; return what is notable about those that are. None: there is no such view.
 
     Patient and study must agree between digital mammograms. Films often carry made-up identifiers, so that there
     it is a warning.
     """
-    given = [(key, view) for key, view in zip(KEYS, (cc, mlo), strict=True) if view is not None]
-    for key, view in given:
+    views = _by_key(cc, mlo)
+    for key, view in views.items():
         if view.view != key.upper():
             raise input_error("view_mismatch", key, what=f"the file given as {key.upper()} is a {view.view}")
-    _refuse_mixture([view for _, view in given])
+    _refuse_mixture(list(views.values()))
     if cc is None or mlo is None:
         return (finding("lone_view", absent="CC" if cc is None else "MLO"),)
     codes = [f"{name}_differs" for name in _differing_identities(cc, mlo)]
@@ -101,10 +125,12 @@ def prepare_breast(
     an image that preparation refuses.
     """
     findings = check_pair(cc, mlo)
-    given: dict[ViewKey, View] = {key: view for key, view in zip(KEYS, (cc, mlo), strict=True) if view is not None}
     views: dict[ViewKey, PreparedView] = {}
-    for key, view in given.items():
-        views[key] = _prepared(view, config, key)
+    for key, view in _by_key(cc, mlo).items():
+        try:
+            views[key] = _prepared(view, config)
+        except InputError as error:
+            raise error.at(key) from None
     if cc is not None and mlo is not None:
         lengths = length_mm(cc, views["cc"].input), length_mm(mlo, views["mlo"].input)
         findings = (*findings, *_lengths_differ(*lengths))
@@ -184,12 +210,14 @@ def _repeats(views: Sequence[View], chosen: CandidatePair) -> Iterator[Finding]:
             yield finding("same_view_twice", count=len(same), view=name, number=places[0])
 
 
-def _prepared(view: View, config: FrameConfig, where: ViewKey) -> PreparedView:
-    """Prepare one view; what preparation cannot use is told with its place in the request."""
-    try:
-        prepared = prepare(view, config)
-    except InputError as error:
-        raise error.at(where) from None
+def _by_key(cc: View | None, mlo: View | None) -> dict[ViewKey, View]:
+    """Return the views that there are, by their keys."""
+    return {key: view for key, view in zip(VIEW_KEYS, (cc, mlo), strict=True) if view is not None}
+
+
+def _prepared(view: View, config: FrameConfig) -> PreparedView:
+    """Prepare one view."""
+    prepared = prepare(view, config)
     return PreparedView(
         view=view.view,
         laterality=view.laterality,

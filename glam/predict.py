@@ -1,117 +1,33 @@
 """Views in, Prediction out: the one inference path of the server, the viewer, the cohort and `glam predict`."""
 
-import base64
 import warnings
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Sequence
 
 import numpy as np
 
-from glam.attention import Attention, ViewKey, compose_map
+from glam.attention import Attention
 from glam.bundle import Bundle
-from glam.findings import Finding, input_error
+from glam.findings import input_error
 from glam.licence import SharingWarning
-from glam.pair import PreparedBreast, PreparedView, prepare_breast
+from glam.pair import PreparedBreast, prepare_breast, read_breast
+from glam.prediction import Prediction, PromptMatch, ViewPrediction
 from glam.prepare import ModelInput, prepare, prepare_sha
 from glam.reading.parse import Source
 from glam.reading.read import read_view
 from glam.runtime import Runtime
-from glam.view import View
+from glam.view import VIEW_KEYS, View
 from glam.words.tokens import Tokenizer
 from glam.zeroshot import breast_embedding, calibration_from_json, class_probabilities
 
-__all__ = ["Attention", "Prediction", "Predictor", "PreparedBreast", "PromptMatch", "ViewPrediction", "compose_map"]
-
-NOTICE = "research use only, not for diagnosis"
-Include = Literal["embedding", "attention", "frame", "findings", "pooling"]
-INCLUDES: tuple[Include, ...] = get_args(Include)
-DEFAULT_INCLUDE: tuple[Include, ...] = ("embedding", "attention", "frame", "findings")
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViewPrediction(PreparedView):
-    """What the model says of one view."""
-
-    embedding: np.ndarray
-    """(joint,), of length 1."""
-
-
-class PromptMatch(NamedTuple):
-    """How well the breast fits a caller's sentence."""
-
-    similarity: float
-    """Cosine."""
-    probability: float
-    """Softmax over the caller's prompts."""
-    unknown_words: tuple[str, ...]
-    """Words that the bundle's vocabulary does not hold."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What the model says of one breast."""
-
-    views: dict[ViewKey, ViewPrediction]
-    embedding: np.ndarray
-    """(joint,): the mean of the views' embeddings, brought to length 1."""
-    birads: dict[str, float]
-    density: dict[str, float]
-    prompts: dict[str, PromptMatch] = field(default_factory=dict)
-    attention: Attention | None
-    """None for a lone view."""
-    missing: tuple[ViewKey, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    """Of the breast; each view carries its own."""
-    bundle: str
-    """SHA-256 of bundle.json."""
-    prepare_sha: str
-    calibrated: bool = False
-    """Whether all of these probabilities are."""
-    notice: str = NOTICE
-
-    @property
-    def laterality(self) -> Literal["L", "R"]:
-        """Side of the breast."""
-        return next(iter(self.views.values())).laterality
-
-    @property
-    def unknown_words(self) -> tuple[str, ...]:
-        """Words of the prompts that the bundle's vocabulary does not hold."""
-        return tuple(dict.fromkeys(word for match in self.prompts.values() for word in match.unknown_words))
-
-    def as_json(self, include: Collection[str] = DEFAULT_INCLUDE, *, withheld: Finding | None = None) -> Json:
-        """Return JSON types: always the probabilities and where they come from, the rest as `include` names it.
-
-        Attention and embeddings are lists of rounded numbers, pooling weights base64 of little-endian float16.
-        `withheld`: why embeddings may not be given out; they are null then, and it is among the findings.
-        """
-        chosen = check_include(include)
-        answer: Json = {
-            "laterality": self.laterality,
-            "views": {key: _view_json(view, chosen, withheld) for key, view in self.views.items()},
-            "birads": _rounded(self.birads),
-            "density": _rounded(self.density),
-            "calibrated": self.calibrated,
-            "prompts": {text: _match_json(match) for text, match in self.prompts.items()},
-            "unknown_words": list(self.unknown_words),
-            "missing": list(self.missing),
-        }
-        if "embedding" in chosen:
-            answer["embedding"] = None if withheld else _numbers(self.embedding, decimals=6)
-        told = [withheld] if withheld and "embedding" in chosen else []
-        if "findings" in chosen or told:
-            told = [*(self.findings if "findings" in chosen else ()), *told]
-            answer["findings"] = [finding.as_json() for finding in told]
-        answer |= _attention_json(self.attention, chosen)
-        return answer | {"bundle": self.bundle, "prepare_sha": self.prepare_sha, "notice": self.notice}
-
 
 class Predictor:
-    """A bundle and the runtime that runs it."""
+    """A bundle and the runtime that runs it.
 
-    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+    Where the licence keeps the bundle's embeddings on the machine, the first answer comes with a SharingWarning; not so
+    with `withholds`: the caller leaves embeddings out of what it gives away (`glam.licence.withheld_embeddings`).
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, *, withholds: bool = False) -> None:
         self.bundle = bundle
         self.runtime = runtime
         self._class_vectors = {task: bundle.class_vectors(task) for task in bundle.classes}
@@ -123,7 +39,7 @@ class Predictor:
         self._calibrated = bool(reported) and reported <= self._calibrations.keys()
         self._prepare_sha = prepare_sha(bundle.model.frame)
         self._tokenizer: Tokenizer | None = None  # read when the first prompt comes
-        self._warned = bundle.may_share
+        self._warns = not (bundle.may_share or withholds)
 
     def prepare(self, view: View) -> ModelInput:
         """Square and Frame of a view, as this bundle's model wants them."""
@@ -136,11 +52,9 @@ class Predictor:
         view: str | None = None,
         laterality: str | None = None,
         spacing_mm: float | None = None,
-        where: str = "",
     ) -> View:
         """Read a file by this bundle's policies; arguments and errors are those of `glam.read_view`."""
-        config = self.bundle.model.frame
-        return read_view(source, config, view=view, laterality=laterality, spacing_mm=spacing_mm, where=where)
+        return read_view(source, self.bundle.model.frame, view=view, laterality=laterality, spacing_mm=spacing_mm)
 
     def predict(
         self,
@@ -156,30 +70,27 @@ class Predictor:
         `laterality` and `spacing_mm` fill what the headers lack. InputError names the view that cannot be used.
         Where the embeddings must not leave the machine, a SharingWarning says so, once a Predictor.
         """
-        views = {
-            key: source
-            if source is None or isinstance(source, View)
-            else self.read(source, view=key.upper(), laterality=laterality, spacing_mm=spacing_mm, where=key)
-            for key, source in (("cc", cc), ("mlo", mlo))
-        }
+        config = self.bundle.model.frame
+        views = read_breast({"cc": cc, "mlo": mlo}, config, laterality=laterality, spacing_mm=spacing_mm)
+        breast = prepare_breast(config, views.get("cc"), views.get("mlo"), prompts=prompts)
         self._warn_of_sharing()
-        return self.answer(prepare_breast(self.bundle.model.frame, views["cc"], views["mlo"], prompts=prompts))
+        return self._answer(breast)
 
-    def pair(self, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()) -> Prediction:
-        """Answer for one breast, of one view or both; InputError where they cannot be used."""
+    def answer(self, breast: PreparedBreast) -> Prediction:
+        """Answer for a breast that `prepare_breast` returned; the same SharingWarning as of `predict`."""
         self._warn_of_sharing()
-        return self.answer(prepare_breast(self.bundle.model.frame, cc, mlo, prompts=prompts))
+        return self._answer(breast)
 
     def _warn_of_sharing(self) -> None:
         """Warn the caller of the method that calls this, the first time."""
-        if self._warned:
+        if not self._warns:
             return
-        self._warned = True
+        self._warns = False
         message = f"the licence of {self.bundle.name} keeps its embeddings on this machine (may_share is false)"
         warnings.warn(f"{message}: do not pass on what holds an embedding", SharingWarning, stacklevel=3)
 
-    def answer(self, breast: PreparedBreast) -> Prediction:
-        """Run the model on what `prepare_breast` made."""
+    def _answer(self, breast: PreparedBreast) -> Prediction:
+        """Run the model."""
         images = np.stack([view.input.pixels for view in breast.views.values()])[:, None]  # (view, 1, S, S)
         vision = self.runtime.vision(images)
         embedding = breast_embedding(vision.embedding)
@@ -192,7 +103,7 @@ class Predictor:
             density=self._probabilities("density", embedding),
             prompts=self._match_prompts(breast.prompts, embedding),
             attention=self._attend(patches["cc"], patches["mlo"]) if len(patches) == 2 else None,
-            missing=tuple(key for key in ("cc", "mlo") if key not in breast.views),
+            missing=tuple(key for key in VIEW_KEYS if key not in breast.views),
             findings=breast.findings,
             bundle=self.bundle.sha256,
             prepare_sha=self._prepare_sha,
@@ -231,58 +142,3 @@ class Predictor:
             pooling_cc=aligned.pooling_cc[0],
             pooling_mlo=aligned.pooling_mlo[0],
         )
-
-
-def check_include(include: Collection[str]) -> frozenset[str]:
-    """Return the parts of an answer to include; ValueError for a name that is none."""
-    unknown = sorted(set(include) - set(INCLUDES))
-    if unknown:
-        raise ValueError(f"include {unknown[0]!r} is none of {', '.join(INCLUDES)}")
-    return frozenset(include)
-
-
-def _view_json(view: ViewPrediction, chosen: frozenset[str], withheld: Finding | None) -> Json:
-    answer: Json = {"view": view.view, "laterality": view.laterality}
-    if "embedding" in chosen:
-        answer["embedding"] = None if withheld else _numbers(view.embedding, decimals=6)
-    if "frame" in chosen:
-        answer["frame"] = view.frame.as_json()
-        answer["landmarks"] = view.input.anatomy and view.input.anatomy.as_json()
-    if "findings" in chosen:
-        answer["findings"] = [finding.as_json() for finding in view.findings]
-        answer["provenance"] = view.provenance
-    return answer
-
-
-def _attention_json(attention: Attention | None, chosen: frozenset[str]) -> Json:
-    answer: Json = {}
-    if "attention" in chosen:
-        answer["attention"] = attention and {
-            "cc_to_mlo": _numbers(attention.cc_to_mlo, decimals=4),
-            "mlo_to_cc": _numbers(attention.mlo_to_cc, decimals=4),
-        }
-    if "pooling" in chosen:
-        answer["pooling"] = attention and {
-            "cc": _base64(attention.pooling_cc),
-            "mlo": _base64(attention.pooling_mlo),
-            "shape": list(attention.pooling_cc.shape),  # (region, patch)
-        }
-    return answer
-
-
-def _match_json(match: PromptMatch) -> Json:
-    return _rounded({"similarity": match.similarity, "probability": match.probability}) | {
-        "unknown_words": list(match.unknown_words)
-    }
-
-
-def _rounded(values: dict[str, float]) -> Json:
-    return {name: round(value, 6) for name, value in values.items()}
-
-
-def _numbers(values: np.ndarray, *, decimals: int) -> list[Any]:
-    return values.astype(np.float64).round(decimals).tolist()
-
-
-def _base64(values: np.ndarray) -> str:
-    return base64.b64encode(values.astype("<f2").tobytes()).decode("ascii")

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy import pectoral
-from glam.anatomy.breast import Mask, Picture, averaged, disc
+from glam.anatomy.breast import Mask, Picture, averaged
 from glam.anatomy.in_pixels import Anatomy, anatomy_in_pixels
 from glam.anatomy.landmarks import Landmarks, find_landmarks
 from glam.anatomy.upright import Upright, make_upright
 from glam.config import FrameConfig, FrameKind
+from glam.contrast import spread_contrast
 from glam.findings import Finding, finding, input_error
 from glam.frame import Box, Frame, Matrix, compose, crop, index_matrix, make_frame, rotate, scale, shift, transform
 from glam.preparation import Preparation
@@ -28,28 +29,16 @@ from glam.view import WHITE, View
 PREPARE_VERSION = 3
 """Raised by whoever changes what `prepare` makes of a view; the demo bundle must be trained again then."""
 
-GREY_PERCENTILES = (1.0, 99.9)
-"""Grey values of the breast in the square, without its rim, that black and white are taken from, image by image."""
-BELOW = 0.03
-"""Black lies below the lower one by this share of their distance: a nipple on film is fainter than the breast."""
-RIM_SHARE = 0.008
-"""Share of the square's side that the rim takes along skin and cleared muscle, where a pixel shows half air."""
-LEAST_CORE = 0.5
-"""Share of a breast that is left without its rim at least; of a thin one less of the rim is taken off."""
-MIN_CONTRAST = 1e-4
-"""A body whose grey values differ by less, of 0 to 1, is no breast."""
-GREY_SIDE = 252
-"""A larger square is sampled down to about this side for them."""
 OUTLINE_SHARE = 0.03
-"""A row belongs to the breast box when the breast fills at least this share of the widest row."""
+"""Smallest share of the widest row that the breast fills in a row of the breast box."""
 USUAL_LENGTH_MM = 100.0
-"""What a chest-nipple length is taken for where a frame of millimetres has no pixel spacing."""
+"""Chest-nipple length that is assumed where a frame of millimetres has no pixel spacing."""
 LENGTHS_MM = (20.0, 250.0)
-"""Chest-nipple lengths that breasts have."""
+"""Range of chest-nipple lengths of breasts; others are reported."""
 AHEAD_SHARE = 0.02
 """Share of the square before the nipple, in frames that are laid out from it: no nipple is the foremost point."""
 OUTSIDE_SHARE = 0.03
-"""Share of the breast outside the square from which a finding says so."""
+"""Share of the breast outside the square above which it is reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,29 +65,31 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
     if view.voi not in (None, config.voi):
         way_out = "read it with read_view(source, config) and this configuration"
         raise ValueError(f"the view was read by the policy {view.voi!r}, the frame takes {config.voi!r}: {way_out}")
-    upright, marks, odd = find_landmarks(make_upright(view), view.view, aligned=config.align_mlo)
-    line = marks.line
-    turned = compose(rotate(line.angle_deg), shift(-line.offset, 0))
-    cleared = marks.has_muscle and config.mask_muscle
+    upright, landmarks, landmark_findings = find_landmarks(make_upright(view), view.view, aligned=config.align_mlo)
+    line = landmarks.line
+    upright_to_axis = compose(rotate(line.angle_deg), shift(-line.offset, 0))
+    cleared = landmarks.has_muscle and config.mask_muscle
     tissue = upright.mask & ~pectoral.muscle_mask(upright.mask.shape, line) if cleared else upright.mask
-    box = _tissue_box(tissue, turned, marks.axis.length if config.align_mlo else None)
-    mm, unscaled = _pixel_mm(upright.mm, marks.axis.length, config)
-    laid = compose(turned, LAYOUTS[config.kind](box, config, mm))
+    box = _tissue_box(tissue, upright_to_axis, landmarks.axis.length if config.align_mlo else None)
+    mm, size_findings = _pixel_mm(upright.mm, landmarks.axis.length, config)
+    upright_to_square = compose(upright_to_axis, LAYOUTS[config.kind](box, config, mm))
     rows, cols = view.pixels.shape
-    frame = make_frame(compose(upright.matrix, laid), size=config.size, rows=rows, cols=cols)
-    inside = _warp(tissue.astype(np.uint8) * 255, laid, config.size, border=cv2.BORDER_CONSTANT) >= 128
-    pixels, limits = _grey(_resample(view.pixels, frame), inside)
+    frame = make_frame(compose(upright.matrix, upright_to_square), size=config.size, rows=rows, cols=cols)
+    shares = _warp(tissue.astype(np.uint8) * 255, upright_to_square, config.size, border=cv2.BORDER_CONSTANT)
+    inside = shares >= 128
+    pixels, limits = spread_contrast(_resample(view.pixels, frame), inside)
+    cut_off = _cut_off(inside, tissue, upright_to_square)
     return ModelInput(
         pixels=pixels,
         frame=frame,
-        findings=(*view.findings, *upright.findings, *odd, *unscaled, *_cut_off(inside, tissue, laid)),
-        preparation=_preparation(upright, marks, tissue, box=box, kind=config.kind, limits=limits),
-        anatomy=anatomy_in_pixels(upright, marks),
+        findings=(*view.findings, *upright.findings, *landmark_findings, *size_findings, *cut_off),
+        preparation=_preparation(upright, landmarks, tissue, box=box, kind=config.kind, limits=limits),
+        anatomy=anatomy_in_pixels(upright, landmarks),
     )
 
 
 def _preparation(
-    upright: Upright, marks: Landmarks, tissue: Mask, *, box: Box, kind: FrameKind, limits: tuple[float, float]
+    upright: Upright, landmarks: Landmarks, tissue: Mask, *, box: Box, kind: FrameKind, limits: tuple[float, float]
 ) -> Preparation:
     """Return the record; `tissue` is what was left of the breast."""
     area = np.count_nonzero(upright.mask)
@@ -106,10 +97,10 @@ def _preparation(
     return Preparation(
         chest_wall=upright.chest_wall,
         upside_down=upright.upside_down,
-        angle_deg=marks.line.angle_deg,
-        angle_from=marks.source,
-        axis_confidence=marks.confidence,
-        nipple_confidence=marks.nipple.confidence,
+        angle_deg=landmarks.line.angle_deg,
+        angle_from=landmarks.source,
+        axis_confidence=landmarks.confidence,
+        nipple_confidence=landmarks.nipple.confidence,
         muscle_share=muscle / area,
         muscle_mm2=None if upright.mm is None else muscle * upright.mm**2,
         kind=kind,
@@ -126,15 +117,15 @@ def prepare_sha(config: FrameConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _tissue_box(tissue: Mask, turned: Matrix, length: float | None) -> Box:
-    """Return the breast box in turned coordinates: from x = 0 to the nipple, and the rows that the breast fills.
+def _tissue_box(tissue: Mask, upright_to_axis: Matrix, length: float | None) -> Box:
+    """Return the breast box in coordinates of the axis: from x = 0 to the nipple, and the rows that the breast fills.
 
     Without a chest-nipple length the box ends where the tissue does.
     """
     rows, cols = np.nonzero(tissue[::2, ::2])
     if not len(rows):
         raise input_error("no_breast")
-    points = transform(turned, np.stack([2 * cols + 1, 2 * rows + 1], axis=1))
+    points = transform(upright_to_axis, np.stack([2 * cols + 1, 2 * rows + 1], axis=1))
     first = float(np.floor(points[:, 1].min()))
     widths = np.bincount(((points[:, 1] - first) / 2).astype(np.intp))
     filled = np.flatnonzero(widths >= OUTLINE_SHARE * widths.max())
@@ -195,9 +186,9 @@ LAYOUTS: Mapping[FrameKind, Callable[[Box, FrameConfig, float], Matrix]] = {
 """How each kind of frame lays the breast box, in pixels of the small picture so many mm wide, into the square."""
 
 
-def _cut_off(inside: Mask, tissue: Mask, laid: Matrix) -> tuple[Finding, ...]:
+def _cut_off(inside: Mask, tissue: Mask, upright_to_square: Matrix) -> tuple[Finding, ...]:
     """Say when a noticeable part of the breast lies outside the square."""
-    area = abs(float(np.linalg.det(laid[:2, :2]))) * np.count_nonzero(tissue)
+    area = abs(float(np.linalg.det(upright_to_square[:2, :2]))) * np.count_nonzero(tissue)
     outside = 1 - np.count_nonzero(inside) / max(area, 1.0)
     return (finding("outside_square", percent=f"{100 * outside:.0f}"),) if outside > OUTSIDE_SHARE else ()
 
@@ -220,30 +211,3 @@ def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
 def _warp(picture: NDArray[Any], matrix: Matrix, size: int, *, border: int = cv2.BORDER_REPLICATE) -> NDArray[Any]:
     indices = index_matrix(matrix)[:2]
     return cv2.warpAffine(picture, indices, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-
-
-def _grey(square: Picture, inside: NDArray[np.bool_]) -> tuple[Picture, tuple[float, float]]:
-    """Spread the breast's own range over [0, 1], and clear everything that is no breast."""
-    step = max(1, len(square) // GREY_SIDE)
-    sample, where = square[::step, ::step], inside[::step, ::step]
-    if not where.any():
-        raise input_error("no_breast")
-    low, high = np.percentile(sample[_without_rim(where)], GREY_PERCENTILES).tolist()
-    if high - low < MIN_CONTRAST:  # an even breast: what contrast there is lies in its rim
-        low, high = np.percentile(sample[where], GREY_PERCENTILES).tolist()
-    if high - low < MIN_CONTRAST:
-        raise input_error("no_breast")
-    low = max(low - BELOW * (high - low), 0.0)
-    grey = np.clip((square - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    grey[~inside] = 0
-    return grey, (low, high)
-
-
-def _without_rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the breast without what lies next to skin or cleared muscle; the square's own border is no rim."""
-    radius = round(RIM_SHARE * len(inside))
-    core = inside
-    while radius and (core is inside or np.count_nonzero(core) < LEAST_CORE * np.count_nonzero(inside)):
-        core = np.asarray(cv2.erode(inside.astype(np.uint8), disc(radius)), np.uint8).astype(bool)
-        radius //= 2
-    return core if np.count_nonzero(core) >= LEAST_CORE * np.count_nonzero(inside) else inside

@@ -1,8 +1,8 @@
-"""View: what a file became, the input of preparation; numpy alone."""
+"""View: what a file became, the input of preparation; Field: the part of it inside its borders. numpy alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,40 @@ from numpy.typing import NDArray
 from glam.config import VoiPolicy
 from glam.findings import Finding
 
-if TYPE_CHECKING:
-    from glam.anatomy.field import Field
-
 ViewName = Literal["CC", "MLO"]
 Side = Literal["L", "R"]
+ViewKey = Literal["cc", "mlo"]
+VIEW_KEYS: tuple[ViewKey, ViewKey] = ("cc", "mlo")
+"""Names of the two views as fields of requests, of answers and of tables."""
 
 WHITE = 65_535
 """Display value of white; display values are whole numbers from 0, black."""
 SPACING_MM = (0.01, 2.0)
 """Detectors and scanners have 0.04 to 0.1 mm; an image that was shrunk may have a millimetre."""
+
+
+class Field(NamedTuple):
+    """Rows and columns of an image inside its borders."""
+
+    rows: slice
+    cols: slice
+    bright_border: bool = False
+    """Whether one of the borders is brighter than the field beside it."""
+    dark_border: bool = False
+    """Whether one is darker."""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether there is a border at all."""
+        return self.bright_border or self.dark_border
+
+    def crop(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Return the part of the image."""
+        return image[self.rows, self.cols]
+
+    def inverted(self) -> "Field":
+        """Return the field of the inverted image."""
+        return self._replace(bright_border=self.dark_border, dark_border=self.bright_border)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +74,7 @@ class View:
     study_uid: str = field(default="", repr=False)
     voi: VoiPolicy | None = None
     """The policy of grey values that the file was read by. None: the View was made in memory, from no file."""
-    exposed: "Field | None" = field(default=None, repr=False)
+    exposed: Field | None = field(default=None, repr=False)
     """What lies inside the borders that reading saw: a scanner plate, a white frame. None: it saw none."""
     acquired: tuple[str, float] = field(default=("", 0), repr=False)
     """Moment of the exposure and number of the image: which of two files is the later one."""

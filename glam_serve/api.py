@@ -66,9 +66,10 @@ class GlamAPI(litserve.LitAPI):
         bundle = read_bundle(self.folder)
         if bundle.sha256 != self.sha256:
             raise BundleError("bundle_changed", f"{self.folder} changed while the server ran: start it again")
-        return Predictor(bundle, open_runtime(bundle, threads=self.threads, provider=self.provider))
+        runtime = open_runtime(bundle, threads=self.threads, provider=self.provider)
+        return Predictor(bundle, runtime, withholds=True)
 
-    def predict(self, x: PredictRequest) -> Response:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def predict(self, x: PredictRequest, **_: object) -> Response:
         """Return the whole answer; a failure of the model is an answer too, so that it cannot hurt another request."""
         try:
             return self._answer(x)

@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from glam.files import JsonDict
 from glam_serve.local import HOST, LocalServerError, free_port, local_server
 
 PORT = 8000
@@ -24,7 +24,6 @@ ATTRIBUTION = (
 )
 MAX_DIFFERENCE = 1e-5
 """Between the embeddings of the server and of `glam predict`."""
-Json = dict[str, Any]
 
 
 class DemoError(RuntimeError):
@@ -56,15 +55,15 @@ class Demo:
         with local_server(port, log=self.out / "server.log"):
             answer = ask(curl_command(links, port=port), folder=self.out)
         (self.out / "prediction.json").write_text(json.dumps(answer, indent=1))
-        drawn = draw(links, out=self.out / "predict")
-        shutil.copyfile(drawn / "attention.png", self.out / "attention.png")
-        offline = json.loads((drawn / "prediction.json").read_text())
-        shown = summary(answer, offline) | {
+        predicted = draw(links, out=self.out / "predict")
+        shutil.copyfile(predicted / "attention.png", self.out / "attention.png")
+        offline = json.loads((predicted / "prediction.json").read_text())
+        told = summary(answer, offline) | {
             "prediction": str(self.out / "prediction.json"),
             "picture": str(self.out / "attention.png"),
             "seconds": round(time.perf_counter() - start, 1),
         }
-        sys.stdout.write(json.dumps(shown, indent=1) + "\n")
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
 
 
 def chosen_views(cc: str, mlo: str, *, cc_of_environment: bool = False) -> dict[str, Path]:
@@ -112,7 +111,7 @@ def curl_command(fields: Mapping[str, Path], *, port: int) -> str:
     return command
 
 
-def ask(command: str, *, folder: Path) -> Json:
+def ask(command: str, *, folder: Path) -> JsonDict:
     """Run the curl command in `folder` and return the prediction; DemoError for anything else."""
     note(f"$ {command}")
     words = shlex.split(command)
@@ -131,8 +130,8 @@ def ask(command: str, *, folder: Path) -> Json:
 
 def draw(views: Mapping[str, Path], *, out: Path) -> Path:
     """Let `glam predict` answer for the same files without the server, and draw the attention; return its folder."""
-    given = [word for field, path in views.items() for word in (f"--{field}", str(path))]
-    command = [str(tool("glam")), "predict", *given, "--out", str(out)]
+    words = [word for field, path in views.items() for word in (f"--{field}", str(path))]
+    command = [str(tool("glam")), "predict", *words, "--out", str(out)]
     note("$ " + shlex.join(["glam", *command[1:]]))
     done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if done.returncode:
@@ -140,15 +139,15 @@ def draw(views: Mapping[str, Path], *, out: Path) -> Path:
     return out
 
 
-def summary(answer: Json, offline: Json) -> Json:
+def summary(answer: JsonDict, offline: JsonDict) -> JsonDict:
     """Return what a person wants to see first; DemoError when server and `glam predict` differ."""
     pairs = zip(answer["embedding"], offline["embedding"], strict=True)
     difference = max(abs(served - predicted) for served, predicted in pairs)
     if difference > MAX_DIFFERENCE:
         raise DemoError(f"the embeddings of the server and of glam predict differ by {difference:.1e}")
-    kept = ("laterality", "birads", "density", "calibrated", "missing", "bundle", "notice")
+    keys = ("laterality", "birads", "density", "calibrated", "missing", "bundle", "notice")
     findings = [finding["code"] for view in answer["views"].values() for finding in view["findings"]]
-    return {key: answer[key] for key in kept} | {
+    return {key: answer[key] for key in keys} | {
         "findings": sorted({*findings, *(finding["code"] for finding in answer["findings"])}),
         "server_minus_glam_predict": difference,
     }

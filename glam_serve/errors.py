@@ -19,7 +19,11 @@ class Fault(NamedTuple):
 
 
 FAULTS: Mapping[str, Fault] = {
-    "malformed_request": Fault(400, "the body could not be read as multipart/form-data, or its end is missing"),
+    "malformed_request": Fault(
+        400,
+        "the body could not be read as multipart/form-data: it is cut short, a field of text is too long, or there are"
+        " too many fields",
+    ),
     "not_http": Fault(400, "this is not an HTTP/1.1 request"),
     "no_key": Fault(401, "this server asks for a key: send it as X-API-Key, or as Authorization: Bearer"),
     "not_found": Fault(404, "there is nothing here: GET /openapi.json lists what there is"),
@@ -104,6 +108,11 @@ async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     fault = error.errors()[0]
     place = ".".join(str(part) for part in fault["loc"][1:])
     return error_response(422, "bad_field", f"{place or 'the body'}: {fault['msg']}", where=place)
+
+
+def is_multipart(request: Request) -> bool:
+    """Say whether a request calls its body multipart/form-data."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data"
 
 
 async def _on_http_error(_: Request, error: Exception) -> JSONResponse:

@@ -21,6 +21,11 @@ log = logging.getLogger("glam_serve")
 
 TAIL_BYTES = 1024
 """How much of a body's end may hold the closing boundary, which has up to 74 bytes, and what a client adds to it."""
+MAX_DIGITS = 18
+"""Digits of a declared length that are taken for a number."""
+CLOSED = 499
+"""What the log has for a caller who closed the connection before the answer; nobody gets it as an answer."""
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 """Paths that answer without a key and whatever the load: probes of an orchestrator."""
 CLOSE = {"connection": "close"}
@@ -96,8 +101,8 @@ class Guard:
             if not exchange.status:
                 await Refusal("internal_error").response()(scope, receive, note)
         took_s = time.perf_counter() - exchange.start
-        status = exchange.status or "gone"
-        log.info("%s %s %s %s %.3f s", exchange.request_id, scope["method"], _route(scope), status, took_s)
+        status = exchange.status or CLOSED
+        log.info("%s %s %s %d %.3f s", exchange.request_id, _method(scope), _route(scope), status, took_s)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Pass a request on if it may ask and there is room for it."""
@@ -186,9 +191,9 @@ def request_id(scope: Scope) -> str:
 
 
 def _content_length(headers: dict[bytes, bytes]) -> int:
-    """Return the declared length of a body; 0 where it is not declared."""
+    """Return the declared length of a body, cut to so many digits; 0 where it is not declared."""
     declared = headers.get(b"content-length", b"")
-    return int(declared) if declared.isdigit() else 0
+    return int(declared[:MAX_DIGITS]) if declared.isdigit() else 0
 
 
 def _end_of_form(scope: Scope) -> bytes:
@@ -196,6 +201,11 @@ def _end_of_form(scope: Scope) -> bytes:
     kind, options = parse_options_header(dict(scope["headers"]).get(b"content-type"))
     boundary = options.get(b"boundary")
     return b"--" + boundary + b"--" if kind == b"multipart/form-data" and boundary else b""
+
+
+def _method(scope: Scope) -> str:
+    """Return the method if HTTP has it: any other word is the caller's, and may be a name."""
+    return scope["method"] if scope["method"] in METHODS else "(other)"
 
 
 def _route(scope: Scope) -> str:

@@ -60,12 +60,8 @@ def make_metrics() -> Metrics:
         ),
         restarts=Counter("glam_restarts", "Processes that were replaced.", ["kind"], registry=registry),
         findings=Counter("glam_findings", "Findings told.", ["code"], registry=registry),
-        waiting=Gauge(
-            "glam_waiting", "Requests not yet answered.", registry=registry, multiprocess_mode="livesum"
-        ),
-        spooled=Gauge(
-            "glam_spooled_bytes", "Bytes of uploads held.", registry=registry, multiprocess_mode="livesum"
-        ),
+        waiting=Gauge("glam_waiting", "Requests not yet answered.", registry=registry, multiprocess_mode="livesum"),
+        spooled=Gauge("glam_spooled_bytes", "Bytes of uploads held.", registry=registry, multiprocess_mode="livesum"),
     )
 
 

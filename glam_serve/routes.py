@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from glam.findings import input_error
-from glam.predict import DEFAULT_INCLUDE, INCLUDES, check_include
+from glam.prediction import DEFAULT_INCLUDE, INCLUDES, check_include
 from glam_serve.api import PredictRequest
 from glam_serve.dispatch import DispatchServer, WorkerLostError
 from glam_serve.errors import Refusal

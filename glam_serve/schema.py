@@ -65,7 +65,7 @@ class ViewBody(Body):
     frame: FrameBody | None = None
     landmarks: LandmarksBody | None = Field(None, description="With the frame.")
     findings: list[FindingBody] | None = None
-    provenance: dict[str, str] | None = Field(None, description="Each decision of the intake and its source.")
+    provenance: dict[str, str] | None = Field(None, description="Source of view, side, spacing and grey values.")
 
 
 class PromptBody(Body):

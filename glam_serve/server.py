@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
 from glam.bundle import Bundle
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam_serve.api import GlamAPI
 from glam_serve.dispatch import DispatchServer
 from glam_serve.errors import install_error_handlers
@@ -45,6 +45,7 @@ def make_server(
     app = server.app
     app.state.on_loopback = host == LOOPBACK
     app.title, app.version, app.description = "GLAM", bundle.version, f"{NOTICE[0].upper()}{NOTICE[1:]}."
+    app.router.redirect_slashes = False  # a redirect would be no answer in the one shape, and to a name of the caller's
     app.router.routes[:] = []  # LitServe's own, and FastAPI's /docs, which loads scripts from a public network
     guard = Middleware(Guard, limits=limits, keys=keys or ApiKeys(), load=lambda: SharedLoad(vitals, server.api_index))
     app.user_middleware[:] = [guard]  # not LitServe's gzip, which holds the event loop for longer than a model may take
@@ -58,7 +59,7 @@ def make_server(
 
 def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
     """Return what `GET /v1/model` says; `on_loopback`: whether the server listens on the loopback interface only."""
-    kept: Literal["to this machine only", "withheld"] = "to this machine only" if on_loopback else "withheld"
+    unshared: Literal["to this machine only", "withheld"] = "to this machine only" if on_loopback else "withheld"
     model = bundle.model
     return ModelBody(
         name=bundle.name,
@@ -76,7 +77,7 @@ def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
         metrics=bundle.metrics,
         may_serve=bundle.may_serve,
         may_share=bundle.may_share,
-        embeddings="sent" if bundle.may_share else kept,
+        embeddings="sent" if bundle.may_share else unshared,
         notice=NOTICE,
     )
 

@@ -3,6 +3,8 @@
 import errno
 import logging
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -11,27 +13,34 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartParser
 
 from glam.config import FrameConfig
-from glam.findings import input_error
-from glam.pair import PreparedBreast, prepare_breast
-from glam.reading.read import read_view
-from glam.view import View
-from glam_serve.errors import Refusal
+from glam.findings import InputError, input_error
+from glam.pair import PreparedBreast, prepare_breast, read_breast
+from glam.view import SPACING_MM, VIEW_KEYS
+from glam_serve.errors import Refusal, is_multipart
+
+log = logging.getLogger(__name__)
 
 # LitServe keeps whole uploads in memory so that it can pickle them; here they never leave the process that got them.
 MultiPartParser.spool_max_size = 1 << 20
 
-FILE_FIELDS = ("cc", "mlo")
-TEXT_FIELDS = ("laterality", "spacing_mm")
-"""Fields that may come once."""
-FIELDS = (*FILE_FIELDS, "images", *TEXT_FIELDS, "prompts", "include")
+FIELD_RULES: Mapping[str, str] = {
+    **{field: f"must be a file with a name: curl -F {field}=@FILE" for field in (*VIEW_KEYS, "images")},
+    "laterality": "must be L or R, the side of the breast",
+    "spacing_mm": "must be one number of mm from {:g} to {:g}, with a point, such as 0.07".format(*SPACING_MM),
+    **dict.fromkeys(("prompts", "include"), "must be a text, not a file"),
+}
+"""Every field of the form, and what it must hold."""
+FILES = (*VIEW_KEYS, "images")
+MANY = frozenset({"images", "prompts", "include"})
+"""Fields that may come more than once."""
 MAX_PARTS = 128
-log = logging.getLogger(__name__)
+NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?")
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormFields:
-    """What a form holds, checked one by one but not against each other."""
+    """The fields of a form, each checked by itself."""
 
     cc: UploadFile | None
     mlo: UploadFile | None
@@ -42,18 +51,17 @@ class FormFields:
 
 
 async def read_form(request: Request) -> FormFields:
-    """Parse a multipart body; InputError for fields that cannot be used, Refusal `no_space` where the disk is full."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    """Parse a multipart body; an InputError for a field that breaks its rule, a Refusal where the disk is full."""
+    if not is_multipart(request):
         raise Refusal("not_multipart")
     try:
         form = await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)
     except OSError as error:
-        if error.errno in NO_SPACE:
-            log.error("no_space: the temporary folder takes no more of an upload")
-            raise Refusal("no_space") from error
-        raise
-    _check_names(form)
+        if error.errno not in NO_SPACE:
+            raise
+        log.error("no_space: the temporary folder takes no more of an upload")
+        raise Refusal("no_space") from None
+    _check_fields(form)
     return FormFields(
         cc=_file(form, "cc"),
         mlo=_file(form, "mlo"),
@@ -64,54 +72,50 @@ async def read_form(request: Request) -> FormFields:
     )
 
 
-def _check_names(form: FormData) -> None:
+def _check_fields(form: FormData) -> None:
+    """Refuse fields that are unknown, repeated or of the wrong kind, and empty files."""
     for field in form:
-        if field not in FIELDS:
-            raise input_error("unknown_field", names=", ".join(FIELDS))
+        if field not in FIELD_RULES:
+            raise input_error("unknown_field", names=", ".join(FIELD_RULES))
     if "images" in form:
         raise input_error("images_not_served", "images")
-    for field in (*FILE_FIELDS, *TEXT_FIELDS):
-        if len(form.getlist(field)) > 1:
+    for field in FIELD_RULES:
+        if field not in MANY and len(form.getlist(field)) > 1:
             raise input_error("repeated_field", field, field=field)
+    for field, value in form.multi_items():
+        if isinstance(value, UploadFile) != (field in FILES):
+            raise _broken_rule(field)
+        if isinstance(value, UploadFile) and not value.size:
+            raise input_error("bad_field", field, what=f"{field} is an empty file: send the mammogram itself")
+
+
+def _broken_rule(field: str) -> InputError:
+    return input_error("bad_field", field, what=f"{field} {FIELD_RULES[field]}")
 
 
 def _file(form: FormData, field: str) -> UploadFile | None:
-    """Return the file of a field; a text in its place, and a file without content, are the caller's slip."""
     value = form.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, UploadFile):
-        raise input_error("bad_field", field, what=f"{field} must be a file: curl -F {field}=@FILE")
-    return value
+    return value if isinstance(value, UploadFile) else None
 
 
 def _texts(form: FormData, field: str) -> list[str]:
-    values = form.getlist(field)
-    if not all(isinstance(value, str) for value in values):
-        raise input_error("bad_field", field, what=f"{field} must be a text, not a file")
-    return [value for value in values if isinstance(value, str)]
-
-
-def _text(form: FormData, field: str) -> str | None:
-    return next(iter(_texts(form, field)), None)
+    return [value for value in form.getlist(field) if isinstance(value, str)]
 
 
 def _laterality(form: FormData) -> str | None:
-    text = _text(form, "laterality")
-    if text is None or text in {"L", "R"}:
-        return text
-    raise input_error("bad_field", "laterality", what="laterality must be L or R, the side of the breast")
+    text = next(iter(_texts(form, "laterality")), None)
+    if text not in {None, "L", "R"}:
+        raise _broken_rule("laterality")
+    return text
 
 
 def _spacing_mm(form: FormData) -> float | None:
-    text = _text(form, "spacing_mm")
+    text = next(iter(_texts(form, "spacing_mm")), None)
     if text is None:
         return None
-    try:
-        return float(text)
-    except ValueError:
-        what = "spacing_mm must be one number of millimetres, such as 0.07"
-        raise input_error("bad_field", "spacing_mm", what=what) from None
+    if not NUMBER.fullmatch(text) or not SPACING_MM[0] <= float(text) <= SPACING_MM[1]:
+        raise _broken_rule("spacing_mm")
+    return float(text)
 
 
 class UploadReader:
@@ -126,17 +130,6 @@ class UploadReader:
         return await anyio.to_thread.run_sync(self._prepare, fields, limiter=self.limiter, abandon_on_cancel=True)
 
     def _prepare(self, fields: FormFields) -> PreparedBreast:
-        cc, mlo = (self._read(upload, field, fields) for field, upload in (("cc", fields.cc), ("mlo", fields.mlo)))
-        return prepare_breast(self.config, cc, mlo, prompts=fields.prompts)
-
-    def _read(self, upload: UploadFile | None, field: str, fields: FormFields) -> View | None:
-        if upload is None:
-            return None
-        return read_view(
-            upload.file,
-            self.config,
-            view=field.upper(),
-            laterality=fields.laterality,
-            spacing_mm=fields.spacing_mm,
-            where=field,
-        )
+        sources = {key: upload and upload.file for key, upload in (("cc", fields.cc), ("mlo", fields.mlo))}
+        views = read_breast(sources, self.config, laterality=fields.laterality, spacing_mm=fields.spacing_mm)
+        return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=fields.prompts)

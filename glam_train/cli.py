@@ -9,8 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
-from glam_train.commands import Evaluate, Prepare, PreparePhantoms, Pretrain, Provenance
-from glam_train.official import ImportOfficial
+from glam_train.commands import Evaluate, ImportOfficial, Prepare, PreparePhantoms, Pretrain, Provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         sys.stderr.write(f'{error.name} is not installed: pip install "glam-mammo[train]"\n')
         return 1
-    except (ValueError, OSError) as error:
+    except OSError as error:  # of a path that the user named
+        path = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"{path}{error.strerror or error}\n")
+        return 1
+    except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -1,28 +1,28 @@
-"""What the commands of `glam-train` do: each a frozen dataclass with run(), importable without tyro."""
+"""The commands of `glam-train`: each a frozen dataclass with run(), importable without tyro and torch."""
 
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from glam.config import VoiPolicy
+from glam_train.methods import PRESETS
 
 if TYPE_CHECKING:
-    from glam.config import ModelConfig
-    from glam.words.tokens import Tokenizer
-    from glam_train.config import PretrainConfig
-    from glam_train.data.cache import PairCache
-
-PresetName = Literal["tiny", "glam", "glam-paper", "glam-official"]
-OVERRIDES = ("batch_size", "learning_rate", "seed", "correspondence_weight", "tissue_weight", "flip_rows")
+    PresetName = str
+else:
+    PresetName = Literal[PRESETS]
+"""The presets in the table of methods, as the choices of an option."""
+OVERRIDES = ("steps", "batch_size", "learning_rate", "seed", "correspondence_weight", "tissue_weight", "flip_rows")
 """Settings of a preset that `pretrain` takes as options."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepare:
-    """Read and prepare the CC/MLO pairs of a manifest into a cache; prints how many."""
+    """Prepare the CC/MLO pairs of a manifest into a cache; prints their number."""
 
     manifest: Path
     """CSV or Parquet, a row an image (docs/train.md)."""
@@ -30,53 +30,58 @@ class Prepare:
     """Folder of the cache; what is there already is kept."""
     split: Literal["train", "val", "test"] = "train"
     preset: PresetName = "glam"
-    """Whose image size and frame to prepare for."""
+    """The preset whose image size and frame to prepare for."""
     voi: VoiPolicy | None = None
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
-    """Processes."""
+    """Number of processes."""
 
     def run(self) -> None:
         """Fill the cache."""
         from glam_train.data.cache import read_cache
         from glam_train.data.pairs import cache_manifest, manifest_source, paired_rows
-        from glam_train.methods import PRESETS
+        from glam_train.methods import preset
+        from glam_train.pretraining.start import with_voi
 
+        _check_counts(workers=self.workers)
         rows, lone = paired_rows(self.manifest, split=self.split)
-        frame = _with_voi(PRESETS[self.preset]().model, self.voi).frame
+        frame = with_voi(preset(self.preset).model, self.voi).frame
         source = manifest_source(self.manifest, split=self.split)
-        _show(cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers), total=len(rows))
-        found = {"pairs": len(read_cache(self.out)), "of": len(rows), "breasts_with_one_view": lone}
-        sys.stdout.write(json.dumps(found) + "\n")
+        done = cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers)
+        _with_bar(done, total=len(rows), label="prepare")
+        counts = {"pairs": len(read_cache(self.out)), "of": len(rows), "breasts_with_one_view": lone}
+        sys.stdout.write(json.dumps(counts) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparePhantoms:
-    """Draw phantoms and prepare them into a cache; prints how many."""
+    """Draw phantoms and prepare them into a cache; prints their number."""
 
     out: Path
     """Folder of the cache; what is there already is kept."""
     pairs: int = 4096
-    """How many breasts."""
+    """Number of breasts."""
     seed: int | None = None
-    """Of the first phantom. None: that of the training phantoms."""
+    """Seed of the first phantom. None: that of the training phantoms."""
     preset: PresetName = "tiny"
-    """Whose image size and frame to prepare for."""
+    """The preset whose image size and frame to prepare for."""
     voi: VoiPolicy | None = None
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
-    """Processes."""
+    """Number of processes."""
 
     def run(self) -> None:
         """Fill the cache."""
         from glam_train.data.cache import read_cache
         from glam_train.data.phantom_pairs import TRAINING_SEED, cache_phantoms
-        from glam_train.methods import PRESETS
+        from glam_train.methods import preset
+        from glam_train.pretraining.start import with_voi
 
+        _check_counts(workers=self.workers, pairs=self.pairs)
         seed = TRAINING_SEED if self.seed is None else self.seed
-        frame = _with_voi(PRESETS[self.preset]().model, self.voi).frame
+        frame = with_voi(preset(self.preset).model, self.voi).frame
         done = cache_phantoms(self.out, num_pairs=self.pairs, seed=seed, frame=frame, workers=self.workers)
-        _show(done, total=self.pairs)
+        _with_bar(done, total=self.pairs, label="prepare")
         sys.stdout.write(json.dumps({"pairs": len(read_cache(self.out)), "seed": seed}) + "\n")
 
 
@@ -85,13 +90,13 @@ class Pretrain:
     """Pretrain on a prepared cache; prints the folder of the last checkpoint."""
 
     cache: Path
-    """Folder that `glam-train prepare` or `prepare-phantoms` made."""
+    """Folder of a cache that `glam-train prepare` or `prepare-phantoms` wrote."""
     out: Path
     """Folder of the run."""
-    preset: PresetName = "glam"
-    """The published settings to train with."""
+    preset: PresetName | None = None
+    """The published settings to train with. None: glam, or those of the run that is resumed."""
     resume: bool = False
-    """Go on with the run in `out`, if there is one, from its newest checkpoint and with its own settings."""
+    """Continue the run in `out`, if there is one, from its newest checkpoint and with its own settings."""
     start_from: Path | None = None
     """Checkpoint whose weights and tokenizer to start from. None: random weights, a vocabulary from the reports."""
     tokenizer: Path | None = None
@@ -122,64 +127,54 @@ class Pretrain:
         from glam_train.data.cache import read_cache
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
+        from glam_train.pretraining.start import check_resumed, new_run
 
+        loop_options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
         cache = read_cache(self.cache)
+        options = {name: getattr(self, name) for name in OVERRIDES}
+        files = {"start_from": self.start_from, "tokenizer": self.tokenizer}
         if self.resume and has_run(self.out):
-            self._check_settings()
+            check_resumed(self.out, preset_name=self.preset, options=options, **files)
         else:
-            self._start(cache)
-        options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
-        sys.stdout.write(f"{pretrain(self.out, cache, options)}\n")
+            new_run(self.out, cache, preset_name=self.preset or "glam", options=options, **files)
+        sys.stdout.write(f"{pretrain(self.out, cache, loop_options)}\n")
 
-    def _start(self, cache: "PairCache") -> None:
-        from glam_train.pretraining.loop import check_fit, describe_cache
-        from glam_train.pretraining.run_folder import start_run
 
-        config = self._settings()
-        if self.start_from is None:  # a checkpoint goes on reading files as it was trained to
-            config = replace(config, model=_with_voi(config.model, cache.frame.voi))
-        check_fit(config, cache)
-        tokenizer = self._vocabulary(cache, config)
-        text = replace(config.model.text, vocab_size=tokenizer.vocab_size)
-        config = replace(config, model=replace(config.model, text=text))
-        start_run(self.out, config, data=describe_cache(cache), tokenizer=tokenizer, start_from=self.start_from)
+@dataclass(frozen=True, kw_only=True)
+class ImportOfficial:
+    """Turn a Lightning checkpoint of the released code into a checkpoint folder; no code in the file is run."""
 
-    def _check_settings(self) -> None:
-        """Refuse an option that the run to be resumed was not started with."""
-        from glam_train.pretraining.run_folder import read_run
+    checkpoint: Path
+    """The .ckpt file."""
+    tokenizer: Path
+    """The vocab.txt that it was trained with (BioClinicalBERT's for the published recipe)."""
+    vision_heads: int
+    """Attention heads of the vision transformer, which the file does not tell (12 for ViT-B)."""
+    text_heads: int
+    """Attention heads of BERT, which the file does not tell (12 for BERT base)."""
+    out: Path
+    """The folder to write."""
+    image_size: int | None = None
+    """Side of the square image, in pixels. None: the crop_size stored in the file."""
 
-        config = read_run(self.out).config
-        for name in ("steps", *OVERRIDES):
-            given, kept = getattr(self, name), getattr(config, name)
-            if given not in (None, kept):
-                raise ValueError(f"the run at {self.out} has {name} {kept}, not {given}: a resumed run keeps its own")
+    def run(self) -> None:
+        """Write the folder."""
+        from glam_train.official import import_official, write_imported
 
-    def _settings(self) -> "PretrainConfig":
-        from glam_train.methods import PRESETS
-
-        config = PRESETS[self.preset]()
-        if self.start_from is not None:
-            config = replace(config, model=_checkpoint_config(self.start_from))
-        if self.steps is not None:
-            config = replace(config, steps=self.steps, warmup_steps=min(config.warmup_steps, self.steps // 10))
-        return replace(config, **{name: getattr(self, name) for name in OVERRIDES if getattr(self, name) is not None})
-
-    def _vocabulary(self, cache: "PairCache", config: "PretrainConfig") -> "Tokenizer":
-        from glam.words.tokens import Tokenizer, from_vocab
-        from glam_train.data.vocabulary import report_vocabulary
-
-        if self.start_from is not None:
-            return Tokenizer.from_file(self.start_from / "tokenizer.json")
-        if self.tokenizer is None:
-            return report_vocabulary(cache.records, style=config.text.style, places=config.flip_rows > 0)
-        if self.tokenizer.suffix == ".txt":
-            return from_vocab(self.tokenizer, lower_case=config.model.text.lower_case)
-        return Tokenizer.from_file(self.tokenizer)
+        _check_counts(vision_heads=self.vision_heads, text_heads=self.text_heads)
+        imported = import_official(
+            self.checkpoint,
+            tokenizer=self.tokenizer,
+            vision_heads=self.vision_heads,
+            text_heads=self.text_heads,
+            image_size=self.image_size,
+        )
+        write_imported(imported, self.out, checkpoint=self.checkpoint)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Ask a bundle about phantom exams it never saw; prints the figures as JSON."""
+    """Measure a bundle on phantom exams outside its training set; prints the figures as JSON."""
 
     bundle: Path
     """Folder of the bundle."""
@@ -199,10 +194,17 @@ class Evaluate:
         from glam.loading import load
         from glam.phantom.trial import HELD_OUT_SEED, evaluate
         from glam_train.data.cache import read_cache
-        from glam_train.evaluation.results import describe_bundle, results_json, write_results
+        from glam_train.data.places import count_places
+        from glam_train.evaluation.results import check_outputs, describe_bundle, results_json, write_results
 
+        _check_counts(exams=self.exams, **({} if self.threads is None else {"threads": self.threads}))
+        check_outputs(self.out, self.page)
+        cache = read_cache(self.cache)
+        if "tissue" not in count_places(cache.records):
+            raise ValueError(f"the cache at {self.cache} holds no phantoms: give one of glam-train prepare-phantoms")
         predictor = load(self.bundle, threads=self.threads)
-        figures = evaluate(predictor, read_cache(self.cache).records, num_exams=self.exams, show=_show)
+        show = partial(_with_bar, label="evaluate")
+        figures = evaluate(predictor, cache.records, num_exams=self.exams, show=show)
         results = results_json(figures, bundle=describe_bundle(predictor.bundle), exams=self.exams, seed=HELD_OUT_SEED)
         write_results(results, out=self.out, page=self.page)
         sys.stdout.write(json.dumps(results["figures"]) + "\n")
@@ -210,47 +212,37 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Print, as JSON for `glam-export --provenance`, what the model of a run saw and under which licence."""
+    """Print the data and the licence behind a run's model, as JSON for `glam-export --provenance`."""
 
     run_folder: Path
     """Folder of the run."""
     results: Path | None = None
-    """What `glam-train evaluate` wrote, to be carried in the bundle."""
+    """File that `glam-train evaluate` wrote, to be carried in the bundle. None: no figures."""
     licence: str | None = None
-    """Licence of the data; phantoms need none."""
+    """Licence of the data. None: phantoms, which need no licence."""
 
     def run(self) -> None:
         """Print it."""
+        from glam_train.evaluation.results import read_results
         from glam_train.pretraining.run_folder import provenance
 
         content = provenance(self.run_folder, licence=self.licence)
         if self.results is not None:
-            content["metrics"] = json.loads(self.results.read_text())
+            content["metrics"] = read_results(self.results)
         sys.stdout.write(json.dumps(content, indent=1) + "\n")
 
 
-def _with_voi(model: "ModelConfig", voi: VoiPolicy | None) -> "ModelConfig":
-    """Return a model configuration with another policy of grey values; None: its own."""
-    return model if voi is None else replace(model, frame=replace(model.frame, voi=voi))
+def _check_counts(**counts: int) -> None:
+    """Raise ValueError for an option below 1 that counts something."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} is {count}: give 1 or more")
 
 
-def _checkpoint_config(folder: Path) -> "ModelConfig":
-    from glam.config import model_config_from_json
+def _with_bar(done: Iterator[int], *, total: int, label: str) -> None:
+    """Run through the counts of what is done so far, with a progress bar on stderr."""
+    from glam_train.progress import progress_bar
 
-    path = folder / "config.json"
-    if not path.is_file():
-        is_bundle = (folder / "bundle.json").is_file()
-        way_out = ": it is a bundle, start from the checkpoint that it was exported from" if is_bundle else ""
-        raise ValueError(f"no checkpoint at {folder}{way_out}")
-    return model_config_from_json(json.loads(path.read_text()))
-
-
-def _show(done: Iterator[int], *, total: int) -> None:
-    """Draw a bar on stderr while the work goes on."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("prepare", total=total)
+    with progress_bar(label, total=total) as show_done:
         for count in done:
-            bar.update(task, completed=count)
+            show_done(count)

@@ -1,18 +1,20 @@
-"""What a pretraining run depends on besides its data: frozen dataclasses of JSON types."""
+"""The settings of a pretraining run: frozen dataclasses of JSON types."""
 
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from glam.config import ModelConfig, model_config_from_json
+from glam_train.methods import OBJECTIVES, check_name
 
-Objective = Literal["glam", "glam_paper", "glam_official"]
+MAX_SEED = 2**32 - 1
+"""Largest seed: the seeds of updates are computed from it, in 64 bits."""
 Precision = Literal["fp32", "bf16-mixed", "bf16-true"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextAugmentation:
-    """How a report is worded before it is shown to the text tower."""
+    """The wording of a report for the text tower."""
 
     style: Literal["papers", "glam"] = "glam"
     """papers: the published template; glam: the same with the place and size of each finding where known."""
@@ -38,16 +40,16 @@ class ImageAugmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Everything a pretraining run depends on, besides its data."""
+    """Every setting of a pretraining run; its data is named apart, in the run folder."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    objective: Objective = "glam"
-    """Which loss: a key of `glam_train.methods.OBJECTIVES`."""
+    objective: str = "glam"
+    """The loss, by its name in the table of methods (`glam_train.methods`)."""
     local_weight: float = 1.0
     """Weight of the geometry-guided local loss (Eq. 4)."""
     correspondence_weight: float = 0.0
     """Weight of the known places: minus the log of the weight that the map puts on the true row of findings seen in
-    both views. 0: the model is told no place."""
+    both views. 0: no places are used."""
     tissue_weight: float = 0.0
     """Weight of plain tissue points beside findings in that loss; phantoms alone have them."""
     flip_rows: float = 0.0
@@ -75,15 +77,21 @@ class PretrainConfig:
     image: ImageAugmentation = field(default_factory=ImageAugmentation)
 
     def __post_init__(self) -> None:
-        if self.batch_size * self.accumulate < 2:
-            raise ValueError("an update of one pair has no negatives: raise batch_size or accumulate to 2 or more")
-        if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps {self.warmup_steps} is not below steps {self.steps}")
-        for name in ("correspondence_weight", "tissue_weight"):
+        check_name("objective", self.objective, OBJECTIVES)
+        for name in ("steps", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give 1 or more")
+        for name in ("correspondence_weight", "tissue_weight", "local_weight", "learning_rate", "min_learning_rate"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} {getattr(self, name)} is no weight: give 0 or more")
+                raise ValueError(f"{name} is {getattr(self, name)}: give a number from 0 up")
         if not 0 <= self.flip_rows <= 1:
-            raise ValueError(f"flip_rows {self.flip_rows} is no chance: give 0 to 1")
+            raise ValueError(f"flip_rows is {self.flip_rows}: give a chance from 0 to 1")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed is {self.seed}: give a whole number from 0 to {MAX_SEED}")
+        if self.pairs_per_update < 2:
+            raise ValueError("an update of one pair has no negatives: raise batch_size or accumulate to 2 or more")
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} is not below steps {self.steps}")
 
     @property
     def pairs_per_update(self) -> int:
@@ -92,7 +100,7 @@ class PretrainConfig:
 
 
 def pretrain_config_from_json(data: dict[str, Any]) -> PretrainConfig:
-    """Return the configuration that `dataclasses.asdict` wrote; an unknown key is a TypeError."""
+    """Return the configuration that `dataclasses.asdict` wrote. TypeError, KeyError: keys of another version."""
     parts = {
         "model": model_config_from_json(data["model"]),
         "text": TextAugmentation(**data["text"]),

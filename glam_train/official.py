@@ -1,21 +1,22 @@
-"""Import a checkpoint of the released code (XYPB/GLAM b863b78): once, into a checkpoint folder of ours."""
+"""Import of a Lightning checkpoint of the released code (XYPB/GLAM b863b78) into a checkpoint folder."""
 
 import math
-import pickle
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
+from glam.files import file_sha256
+from glam.licence import write_provenance
+from glam.model.checkpoint import save_checkpoint
+from glam.model.glam import Glam
+from glam.words.tokens import Tokenizer, from_vocab
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from glam.model.glam import Glam
-    from glam.words.tokens import Tokenizer
-
-Weights = dict[str, "Tensor"]
+Weights = dict[str, Tensor]
 
 VISION = "img_encoder_q.model."
 TEXT = "text_encoder_q.model."
@@ -46,53 +47,25 @@ NEVER_USED = re.compile(
     r"|text_encoder_q\.model\.encoder\.layer\.\d+\.crossattention\..*"
     r"|text_encoder_q\.local_embed\..*"
 )
-"""What the released file holds and the released GLAM never computes with."""
+"""Weights of the released file that the released GLAM never computes with."""
 OTHER_MODELS = ("pool_feat", "pool_txt_feat", "all_patch_contrast")
-"""Switches of the released code that make a different model; its GLAM has them off."""
+"""Settings of the released code that make a different model; its GLAM has them off."""
 UNKNOWN_DATA = "a checkpoint of the released code: the file does not say what it was trained on (the authors': EMBED)"
 VIEW_TEMPERATURE = 0.5  # of NT-Xent; fixed, so that it is not in the file
 
 
 class Imported(NamedTuple):
-    """What goes into a checkpoint folder."""
+    """The content of a checkpoint folder."""
 
-    model: "Glam"
-    tokenizer: "Tokenizer"
+    model: Glam
+    tokenizer: Tokenizer
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImportOfficial:
-    """Turn a Lightning checkpoint of the released code into a checkpoint folder; no code in the file is run."""
-
-    checkpoint: Path
-    """The .ckpt file."""
-    tokenizer: Path
-    """The vocab.txt that it was trained with (BioClinicalBERT's for the published recipe)."""
-    vision_heads: int
-    """Attention heads of the vision transformer, which the file does not tell (12 for ViT-B)."""
-    text_heads: int
-    """Attention heads of BERT, which the file does not tell (12 for BERT base)."""
-    out: Path
-    """The folder to write."""
-    image_size: int | None = None
-    """Side of the square image, in pixels. None: the crop_size stored in the file."""
-
-    def run(self) -> None:
-        """Write the folder."""
-        from glam.files import file_sha256
-        from glam.licence import write_provenance
-        from glam.model.checkpoint import save_checkpoint
-
-        imported = import_official(
-            self.checkpoint,
-            tokenizer=self.tokenizer,
-            vision_heads=self.vision_heads,
-            text_heads=self.text_heads,
-            image_size=self.image_size,
-        )
-        save_checkpoint(imported.model, self.out, imported.tokenizer.backend.to_str())
-        data = {"kind": "imported", "sha256": file_sha256(self.checkpoint), "what": UNKNOWN_DATA}
-        write_provenance(self.out, {"data": data, "synthetic": False, "licence": None})
+def write_imported(imported: Imported, folder: Path, *, checkpoint: Path) -> None:
+    """Write the checkpoint folder of an imported model, with the provenance of a file of unknown licence."""
+    save_checkpoint(imported.model, folder, imported.tokenizer.backend.to_str())
+    data = {"kind": "imported", "sha256": file_sha256(checkpoint), "what": UNKNOWN_DATA}
+    write_provenance(folder, {"data": data, "synthetic": False, "licence": None})
 
 
 def import_official(
@@ -103,9 +76,6 @@ def import_official(
     Every key of the file is either mapped or listed in `NEVER_USED`; any other, a missing one, a shape that does not
     fit and a vocabulary of another size are ValueErrors.
     """
-    from glam.model.glam import Glam
-    from glam.words.tokens import from_vocab
-
     weights, settings = _read(checkpoint)
     size: int = image_size or settings.get("crop_size") or _stored_image_size(weights)
     config = ModelConfig(
@@ -130,17 +100,20 @@ def import_official(
 
 def _read(checkpoint: Path) -> tuple[Weights, dict[str, Any]]:
     """Return weights in fp32 (the released recipe stores bf16) and the settings of the run."""
-    import torch
-
     if not checkpoint.is_file():
         raise ValueError(f"no checkpoint file at {checkpoint}")
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise ValueError(f"{checkpoint} is no checkpoint of plain tensors: {error}") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
+    except Exception as error:  # torch raises nothing narrower for bytes that it did not write
+        reason = str(error).splitlines()[-1] if str(error) else "the file is empty"
+        raise ValueError(f"{checkpoint} is no checkpoint of plain tensors: {reason}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise ValueError(f"{checkpoint} has no state_dict: it is no Lightning checkpoint")
     settings = content.get("hyper_parameters", {})
+    if not isinstance(settings, dict):
+        raise ValueError(f"{checkpoint} has hyper_parameters that are no dictionary: it is no Lightning checkpoint")
+    if other := [name for name, value in content["state_dict"].items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"{checkpoint} has {other[0]}, which is no tensor: it is not of the released GLAM")
     if used := [name for name in OTHER_MODELS if settings.get(name)]:
         raise ValueError(f"{checkpoint} was trained with {', '.join(used)}, which GLAM does not use: not supported")
     weights = content["state_dict"].items()
@@ -148,7 +121,7 @@ def _read(checkpoint: Path) -> tuple[Weights, dict[str, Any]]:
 
 
 def _vision_config(weights: Weights, *, heads: int, image_size: int) -> VisionConfig:
-    embed_dim, _, patch_size, _ = _shape(weights, VISION + "patch_embed.proj.weight")
+    embed_dim, _, patch_size, _ = _shape(weights, VISION + "patch_embed.proj.weight", axes=4)
     return VisionConfig(
         image_size=image_size,
         patch_size=patch_size,
@@ -160,7 +133,7 @@ def _vision_config(weights: Weights, *, heads: int, image_size: int) -> VisionCo
 
 
 def _text_config(weights: Weights, *, heads: int, max_tokens: int) -> TextConfig:
-    vocab_size, hidden_dim = _shape(weights, TEXT + "embeddings.word_embeddings.weight")
+    vocab_size, hidden_dim = _shape(weights, TEXT + "embeddings.word_embeddings.weight", axes=2)
     max_positions = _shape(weights, TEXT + "embeddings.position_embeddings.weight")[0]
     return TextConfig(
         vocab_size=vocab_size,
@@ -191,8 +164,6 @@ def _stored_image_size(weights: Weights) -> int:
 
 def _translate(weights: Weights, *, grid: int) -> Weights:
     """Return the weights under our names; the position of CLS goes into CLS, the others are brought to the grid."""
-    import torch
-
     ours = {_our_name(name): tensor for name, tensor in weights.items() if not NEVER_USED.fullmatch(name)}
     position = ours["vision.vit.pos_embed"]  # (1, 1 + patch, dim)
     ours["vision.vit.cls_token"] = ours["vision.vit.cls_token"] + position[:, :1]
@@ -203,10 +174,8 @@ def _translate(weights: Weights, *, grid: int) -> Weights:
     return ours
 
 
-def _resample(position: "Tensor", grid: int) -> "Tensor":
+def _resample(position: Tensor, grid: int) -> Tensor:
     """Resize position embeddings as DINOv2's register models do: (1, patch, dim) -> (1, grid * grid, dim)."""
-    from torch.nn.functional import interpolate
-
     side = math.isqrt(position.shape[1])
     if side == grid:
         return position
@@ -222,7 +191,7 @@ def _our_name(name: str) -> str:
     raise ValueError(f"the checkpoint has {name}, which the released GLAM does not: another model or another version")
 
 
-def _load(model: "Glam", weights: Weights) -> None:
+def _load(model: Glam, weights: Weights) -> None:
     expected = model.state_dict()
     if missing := sorted(expected.keys() - weights.keys()):
         raise ValueError(f"the checkpoint has nothing for {', '.join(missing)}")
@@ -234,10 +203,13 @@ def _load(model: "Glam", weights: Weights) -> None:
     model.load_state_dict(weights)
 
 
-def _shape(weights: Weights, name: str) -> tuple[int, ...]:
+def _shape(weights: Weights, name: str, *, axes: int | None = None) -> tuple[int, ...]:
     if name not in weights:
         raise ValueError(f"the checkpoint has no {name}: it is not of the released GLAM")
-    return tuple(weights[name].shape)
+    shape = tuple(weights[name].shape)
+    if axes is not None and len(shape) != axes:
+        raise ValueError(f"{name} is {shape} in the checkpoint, not of {axes} axes: it is not of the released GLAM")
+    return shape
 
 
 def _count(weights: Weights, prefix: str) -> int:

@@ -24,7 +24,7 @@ ANSWERING = ModelConfig(
 
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of seeded random weights."""
+    """A checkpoint of seeded random weights, which carries no provenance."""
     import torch
 
     from glam.model.checkpoint import save_checkpoint
@@ -47,11 +47,13 @@ def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The bundle of that checkpoint; it may be served anywhere."""
+    from glam.licence import write_provenance
     from glam_export.build import Imprint, build_bundle
 
-    provenance = {"data": "random weights", "licence": "CC0 1.0", "permits": ["serve", "share"]}
-    imprint = Imprint(name="random", version="0.0.1", provenance=provenance)
-    return build_bundle(random_checkpoint, tmp_path_factory.mktemp("bundles") / "random", imprint)
+    recorded = shutil.copytree(random_checkpoint, tmp_path_factory.mktemp("recorded") / "checkpoint")
+    write_provenance(recorded, {"data": "random weights", "licence": None, "start_from": None})
+    imprint = Imprint(name="random", version="0.0.1", provenance={"licence": "CC0 1.0", "permits": ["serve", "share"]})
+    return build_bundle(recorded, tmp_path_factory.mktemp("bundles") / "random", imprint)
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,16 @@ def shrink_factor(shape: tuple[int, ...]) -> int:
     return max(1, round(max(shape) / LONG_SIDE))
 
 
+def shrink_factors(shape: tuple[int, ...], aspect: float) -> tuple[int, int]:
+    """Return how many rows and how many columns of an image make a pixel, about square, of its small picture.
+
+    `aspect` is the distance of the image's rows over that of its columns.
+    """
+    height, width = max(aspect, 1.0), max(1 / aspect, 1.0)  # of a stored pixel, the shorter one as unit
+    side = max(1.0, shape[0] * height / LONG_SIDE, shape[1] * width / LONG_SIDE)
+    return max(1, round(side / height)), max(1, round(side / width))
+
+
 def small(image: NDArray[Any]) -> Picture:
     """Return the image averaged over squares of `shrink_factor` pixels; the few rows and columns left over are cut."""
     factor = shrink_factor(image.shape)

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.anatomy.breast import Picture, shrink_factor, small
+from glam.anatomy.breast import Picture, averaged, shrink_factor, shrink_factors, small
+from glam.anatomy.plates import without_plates
+from glam.view import Field
 
 BLOCKS = 32
 """A line is judged by the means of so many parts."""
@@ -53,40 +55,6 @@ MIN_SIDE = 32
 SIDES = ("top", "bottom", "left", "right")
 
 
-class Field(NamedTuple):
-    """Rows and columns of an image inside its borders."""
-
-    rows: slice
-    cols: slice
-    bright_border: bool = False
-    """Whether one of the borders is brighter than the field beside it."""
-    dark_border: bool = False
-    """Whether one is darker."""
-
-    @property
-    def is_part(self) -> bool:
-        """Whether there is a border at all."""
-        return self.bright_border or self.dark_border
-
-    def crop(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Return the part of the image."""
-        return image[self.rows, self.cols]
-
-    def inverted(self) -> "Field":
-        """Return the field of the inverted image."""
-        return self._replace(bright_border=self.dark_border, dark_border=self.bright_border)
-
-    def without(self, border: "Border") -> "Field":
-        """Return the field inside one more border."""
-        top, bottom, left, right = (border.depth if border.side == side else 0 for side in SIDES)
-        return Field(
-            slice(self.rows.start + top, self.rows.stop - bottom),
-            slice(self.cols.start + left, self.cols.stop - right),
-            self.bright_border or border.bright,
-            self.dark_border or not border.bright,
-        )
-
-
 class Border(NamedTuple):
     """An even border along one side of a picture."""
 
@@ -111,8 +79,8 @@ class SmallField(NamedTuple):
     picture: Picture
     field: Field
     """In pixels of the image itself."""
-    factor: int
-    """How many of these along each axis make a pixel of the picture."""
+    factors: tuple[int, int]
+    """How many of the image's rows and columns make a pixel of the picture."""
 
 
 def has_border(picture: NDArray[Any]) -> bool:
@@ -120,22 +88,35 @@ def has_border(picture: NDArray[Any]) -> bool:
     return _widest_border(picture) is not None
 
 
-def small_field(image: NDArray[Any], known: Field | None = None) -> SmallField:
+def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: float = 1.0) -> SmallField:
     """Return the small picture of what lies inside an image's borders: the same as of an image without any.
 
-    The widest border is taken off first, to a stored pixel, and the rest looked for anew in what is left. `known` is
-    a field outside which nothing is looked at.
+    The widest border goes first, to a stored pixel, then the rest; plates are made dark. Nothing outside `known` is
+    looked at. `aspect` is the distance of the image's rows over that of its columns.
     """
     field = known or whole_field(image)
+    picture = small(field.crop(image))
     for _ in range(ROUNDS):
-        part = field.crop(image)
-        picture = small(part)
-        border = _widest_border(picture)
-        if border is None:
-            return SmallField(picture, field, shrink_factor(part.shape))
-        field = field.without(_to_a_pixel(border, part))
+        if (border := _widest_border(picture)) is None:
+            break
+        field = _inside(field, _to_a_pixel(border, field.crop(image)))
+        picture = small(field.crop(image))
     part = field.crop(image)
-    return SmallField(small(part), field, shrink_factor(part.shape))
+    factors = shrink_factors(part.shape, aspect)
+    picture = picture if aspect == 1 else np.asarray(averaged(part, *factors), np.float32)
+    dimmed = without_plates(picture)
+    return SmallField(dimmed, field if dimmed is picture else field._replace(bright_border=True), factors)
+
+
+def _inside(field: Field, border: Border) -> Field:
+    """Return the part of a field inside one more border."""
+    top, bottom, left, right = (border.depth if border.side == side else 0 for side in SIDES)
+    return Field(
+        slice(field.rows.start + top, field.rows.stop - bottom),
+        slice(field.cols.start + left, field.cols.stop - right),
+        field.bright_border or border.bright,
+        field.dark_border or not border.bright,
+    )
 
 
 def whole_field(image: NDArray[Any]) -> Field:
@@ -200,8 +181,7 @@ def _first_edge(lines: NDArray[np.float32]) -> _Edge | None:
             for where, parts in kinds
         ]
     )  # (line, slope)
-    edges = np.flatnonzero(votes.max(axis=1) >= 1)
-    if not len(edges):
+    if not len(edges := np.flatnonzero(votes.max(axis=1) >= 1)):
         return None
     line = int(edges[0])
     line += int(np.argmax(votes[line : line + width + 1].max(axis=1)))

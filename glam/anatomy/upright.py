@@ -45,11 +45,13 @@ class Upright(NamedTuple):
 
 def make_upright(view: View) -> Upright:
     """Shrink, find the breast, and turn it; InputError `no_breast` where there is none."""
-    picture, field, factor = small_field(view.pixels, view.exposed)
-    stored = picture.shape
-    if view.spacing_mm and abs(view.spacing_mm[0] / view.spacing_mm[1] - 1) > SQUARE_PIXELS:
-        picture = _with_square_pixels(picture, view.spacing_mm)
-    down, across = np.divide(picture.shape, stored).tolist()
+    height, width = view.spacing_mm or (1.0, 1.0)
+    picture, field, factors = small_field(view.pixels, view.exposed, aspect=_aspect(height, width))
+    height, width = height * factors[0], width * factors[1]
+    averaged = picture.shape
+    if _aspect(height, width) != 1:
+        picture = _with_square_pixels(picture, (height, width))
+    down, across = np.divide(np.divide(picture.shape, averaged), factors).tolist()
     found = breast.breast_mask(picture)
     if not found.mask.any():
         raise input_error("no_breast")
@@ -60,8 +62,8 @@ def make_upright(view: View) -> Upright:
     upright = Upright(
         picture=picture,
         mask=found.mask,
-        matrix=compose(crop(field.cols.start, field.rows.start), scale(across / factor, down / factor)),
-        mm=min(view.spacing_mm) * factor if view.spacing_mm else None,
+        matrix=compose(crop(field.cols.start, field.rows.start), scale(across, down)),
+        mm=min(height, width) if view.spacing_mm else None,
         findings=odd,
         chest_wall=side,
     )
@@ -89,6 +91,11 @@ def _mirrored(upright: Upright) -> Upright:
     matrix = compose(upright.matrix, flip_columns(upright.picture.shape[1]))
     picture, mask = (np.ascontiguousarray(image[:, ::-1]) for image in (upright.picture, upright.mask))
     return upright._replace(picture=picture, mask=mask, matrix=matrix)
+
+
+def _aspect(height: float, width: float) -> float:
+    """Return how much higher a pixel is than wide; 1 where that hardly shows."""
+    return height / width if abs(height / width - 1) > SQUARE_PIXELS else 1.0
 
 
 def _with_square_pixels(picture: Picture, spacing_mm: tuple[float, float]) -> Picture:

@@ -9,7 +9,7 @@ from glam.anatomy.in_pixels import Anatomy
 from glam.drawing.paint import AMBER, GREY, GROUND, LIGHT, QUERY, Colour, Panel, TextColumn, font, grey_panel
 from glam.drawing.prediction import panel_scales
 from glam.drawing.sheet import Plate, draw_row
-from glam.predict import NOTICE
+from glam.prediction import NOTICE
 from glam.prepare import ModelInput
 from glam.view import WHITE, View
 
@@ -27,15 +27,15 @@ NUM_SLICES = 9
 MARGIN, NOTES = 30, 430
 
 
-def draw_inspection(view: View, made: ModelInput) -> Image.Image:
+def draw_inspection(view: View, prepared: ModelInput) -> Image.Image:
     """Draw one view: as stored with what was seen in it, as the model sees it, and the findings in words."""
-    stored = stored_panel(view, made)
+    stored = stored_panel(view, prepared)
     name = f"{view.laterality} {view.view}"
     plates = [
         Plate(stored.picture(), name, "as stored"),
-        Plate(square_panel(made, stored.image.height).picture(), name, "as the model sees it"),
+        Plate(square_panel(prepared, stored.image.height).picture(), name, "as the model sees it"),
     ]
-    row, notes = draw_row(plates), _notes(view, made)
+    row, notes = draw_row(plates), _notes(view, prepared)
     size = row.width + NOTES + 3 * MARGIN, max(row.height, notes.height) + 2 * MARGIN
     picture = Image.new("RGB", size, GROUND)
     picture.paste(row, (MARGIN, MARGIN))
@@ -53,15 +53,15 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-def stored_panel(view: View, made: ModelInput) -> Panel:
+def stored_panel(view: View, prepared: ModelInput) -> Panel:
     """Return the stored image in the grey range that preparation found, with landmarks and the square's outline."""
-    done = made.preparation
+    done = prepared.preparation
     assert done is not None, "prepared from a view"
     panel = grey_panel(view.pixels, panel_scales({"cc": view})["cc"], (done.black * WHITE, done.white * WHITE))
-    size = made.frame.size
-    corners = made.frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
+    size = prepared.frame.size
+    corners = prepared.frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
     panel = panel.with_outline(corners, QUERY, width=2)
-    return panel if made.anatomy is None else _with_anatomy(panel, made.anatomy)
+    return panel if prepared.anatomy is None else _with_anatomy(panel, prepared.anatomy)
 
 
 def _with_anatomy(panel: Panel, anatomy: Anatomy) -> Panel:
@@ -73,17 +73,17 @@ def _with_anatomy(panel: Panel, anatomy: Anatomy) -> Panel:
     return panel.with_cross(anatomy.nipple, PINK, reach=12) if anatomy.nipple_confidence else panel
 
 
-def square_panel(made: ModelInput, height: int) -> Panel:
+def square_panel(prepared: ModelInput, height: int) -> Panel:
     """Return the square at the height of its neighbour, its AP slices dashed."""
-    size = made.frame.size
-    panel = grey_panel(made.pixels, (height / size, height / size), (0.0, 1.0))
+    size = prepared.frame.size
+    panel = grey_panel(prepared.pixels, (height / size, height / size), (0.0, 1.0))
     for number in range(1, NUM_SLICES):
         x = number * size / NUM_SLICES
         panel = panel.with_dashes(np.array([[x, 0.0], [x, size]]), GREY, width=1)
     return panel
 
 
-def _notes(view: View, made: ModelInput) -> Image.Image:
+def _notes(view: View, prepared: ModelInput) -> Image.Image:
     """Write where the decisions came from, how sure the landmarks are, and every finding."""
     column = TextColumn(Image.new("RGB", (NOTES, 4000), GROUND))
     column.heading("Seen")
@@ -91,22 +91,22 @@ def _notes(view: View, made: ModelInput) -> Image.Image:
         column.draw.rectangle([0, column.y + 9, 22, column.y + 15], colour)
         column.draw.text((34, column.y), name, GREY, font(20))
         column.y += 28
-    for text in _measures(made):
+    for text in _measures(prepared):
         column.text(text, GREY, size=20)
     column.heading("Decided")
     for name in ("view", "laterality", "spacing_mm", "voi"):
         column.text(f"{name}: {view.provenance.get(name, 'memory')}", GREY, size=20)
     column.heading("Findings")
-    for found in made.findings:
-        column.text(f"{found.code}: {found.message}", AMBER if found.severity == "warning" else GREY, size=20, gap=6)
-    if not made.findings:
+    for entry in prepared.findings:
+        column.text(f"{entry.code}: {entry.message}", AMBER if entry.severity == "warning" else GREY, size=20, gap=6)
+    if not prepared.findings:
         column.text("none", GREY, size=20)
     column.text(NOTICE.capitalize(), AMBER, size=20, gap=6)
     return column.image.crop((0, 0, NOTES, column.y))
 
 
-def _measures(made: ModelInput) -> list[str]:
-    done = made.preparation
+def _measures(prepared: ModelInput) -> list[str]:
+    done = prepared.preparation
     if done is None:
         return []
     size = "" if done.muscle_mm2 is None else f", {done.muscle_mm2 / 100:.1f} cm2"

@@ -9,7 +9,6 @@ from PIL import Image
 from glam.attention import (
     OTHER,
     Region,
-    ViewKey,
     concentration,
     default_query,
     patch_at,
@@ -22,9 +21,9 @@ from glam.bundle import Bundle
 from glam.drawing.paint import LIGHT, QUERY, Panel, grey_panel
 from glam.drawing.sheet import HeatScale, Plate, draw_sheet
 from glam.frame import Frame, cell_polygon
-from glam.predict import Prediction
+from glam.prediction import Prediction
 from glam.prepare import ModelInput
-from glam.view import WHITE, View
+from glam.view import WHITE, View, ViewKey
 
 PANEL = (500, 860)
 """Largest width and height of a view."""

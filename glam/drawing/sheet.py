@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from glam.bundle import Bundle
 from glam.drawing.paint import AMBER, GREY, GROUND, LIGHT, QUERY, TextColumn, font, heat_colours, heat_opacity
-from glam.predict import NOTICE, Prediction
+from glam.prediction import NOTICE, Prediction
 from glam.words.labels import BIRADS_NAMES, DENSITY_NAMES
 
 SIDES = {"L": "Left breast", "R": "Right breast"}
@@ -157,10 +157,10 @@ def _write_scale(column: TextColumn, ruler_px: float | None) -> None:
 
 
 def _write_warnings(column: TextColumn, prediction: Prediction) -> None:
-    findings = [*prediction.findings, *(found for view in prediction.views.values() for found in view.findings)]
-    messages = dict.fromkeys(found.message for found in findings if found.severity == "warning")
+    findings = [*prediction.findings, *(entry for view in prediction.views.values() for entry in view.findings)]
+    messages = dict.fromkeys(entry.message for entry in findings if entry.severity == "warning")
     if messages:
-        column.heading("Findings of the intake")
+        column.heading("Findings of reading and preparation")
     for message in messages:
         column.text(f"{message[0].upper()}{message[1:]}.", GREY, size=20, gap=6)
 

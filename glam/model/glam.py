@@ -28,9 +28,7 @@ class PairOutput(NamedTuple):
     image_mlo: Tensor  # (batch, joint)
     text: Tensor  # (batch, joint)
     alignment: Alignment
-    logit_scale: Tensor
-    local_scale: Tensor
-    view_scale: Tensor
+    scales: Scales
     view_cc: Tensor  # (batch, joint): what CC and MLO are contrasted by
     view_mlo: Tensor  # (batch, joint)
 
@@ -76,15 +74,12 @@ class Glam(nn.Module):
         if self.view_projection is not None:
             view_mlo = self.view_projection(features_mlo.cls)  # MLO first: the order of the running statistics
             view_cc = self.view_projection(features_cc.cls)
-        scales = self.scales()
         return PairOutput(
             image_cc=image_cc,
             image_mlo=image_mlo,
             text=self.embed_text(token_ids, mask),
             alignment=self.align(features_cc.patches, features_mlo.patches),
-            logit_scale=scales.image_text,
-            local_scale=scales.local,
-            view_scale=scales.view,
+            scales=self.scales(),
             view_cc=view_cc,
             view_mlo=view_mlo,
         )

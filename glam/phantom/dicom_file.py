@@ -1,4 +1,4 @@
-"""A projection as a digital mammogram: a DICOM file, and the View that reading this file gives, made in memory.
+"""A projection as a digital mammogram: a DICOM file.
 
 Stored values are 12 bit, MONOCHROME2, windowed LINEAR with centre 2048 and width 4096: PS3.3 C.11.2.1.2.1 then shows
 (x - 2047.5) / 4095 + 0.5 = x / 4095 of the full range.
@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from glam.phantom.render import Projection
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from glam.config import VoiPolicy
-    from glam.reading.tone import Tone
-    from glam.view import View
 
 MANUFACTURER = "GLAM phantom"
 STORED_BITS = 12
@@ -55,66 +49,6 @@ def orientation_of(projection: Projection) -> tuple[str, str]:
     return forward, _DOWN[projection.view] + medial
 
 
-def view_of(projection: Projection, study: Study | None = None, *, voi: "VoiPolicy" = "header") -> "View":
-    """Return what `read_view` makes of the file that `write_dicom` writes; only the transfer syntax is "memory".
-
-    `voi` is the policy of grey values, which the View carries: `prepare` refuses another.
-    """
-    from glam.findings import finding
-    from glam.view import View
-
-    study = study or study_of(projection.seed)
-    grey = _grey_values(projection, voi)
-    return View(
-        pixels=grey.pixels,
-        view=projection.view,
-        laterality=projection.laterality,
-        spacing_mm=(projection.px_mm, projection.px_mm),
-        orientation=orientation_of(projection),
-        provenance={
-            "view": "ViewCodeSequence",
-            "laterality": "ImageLaterality",
-            "spacing_mm": "ImagerPixelSpacing",
-            "voi": grey.voi,
-            "transfer_syntax": "memory",
-            "decoder": "native",
-        },
-        findings=tuple(map(finding, grey.odd)),
-        patient_id=study.patient_id,
-        study_uid=study.study_uid,
-        voi=voi,
-        exposed=grey.exposed,
-    )
-
-
-def _grey_values(projection: Projection, voi: "VoiPolicy") -> "Tone":
-    """Return the display values of a projection under a policy.
-
-    The file's own window shows all stored values, so that what follows it needs no header, and no pydicom.
-    """
-    from glam.reading.tissue import exposed_field
-    from glam.reading.tone import SAMPLES_A_SIDE, Tone, is_saturated, tone
-    from glam.view import WHITE
-
-    if voi in ("header", "window"):
-        pixels = np.rint(projection.pixels * (WHITE / (2**STORED_BITS - 1))).astype(np.uint16)
-        step = max(1, min(pixels.shape) // SAMPLES_A_SIDE)
-        exposed = exposed_field(pixels, np.arange(WHITE + 1, dtype=np.uint16), step)
-        saturated = is_saturated(exposed.crop(pixels)[::step, ::step])
-        codes = ("saturated",) if saturated else ()
-        return Tone(pixels, "window LINEAR", codes, exposed if exposed.is_part else None)
-    from pydicom import Dataset
-
-    from glam.reading.pixels import Layout
-
-    dataset = Dataset()
-    for keyword, value in _pixel_format(projection).items():
-        setattr(dataset, keyword, value)
-    rows, cols = projection.pixels.shape
-    layout = Layout(rows, cols, allocated=16, bits=STORED_BITS, high_bit=STORED_BITS - 1, signed=False)
-    return tone(dataset, projection.pixels.copy(), layout, voi)
-
-
 def write_dicom(
     path: Path | str, projection: Projection, study: Study | None = None, *, transfer: Transfer = "explicit"
 ) -> None:
@@ -124,7 +58,7 @@ def write_dicom(
 
     study = study or study_of(projection.seed)
     dataset = Dataset()
-    for table in (_patient(study), _series(projection, study), _acquisition(projection), _pixel_format(projection)):
+    for table in (_patient(study), _series(projection, study), _acquisition(projection), pixel_format(projection)):
         for keyword, value in table.items():
             setattr(dataset, keyword, value)
     _add_sequences(dataset, projection)
@@ -213,7 +147,8 @@ def _acquisition(projection: Projection) -> dict[str, Any]:
     }
 
 
-def _pixel_format(projection: Projection) -> dict[str, Any]:
+def pixel_format(projection: Projection) -> dict[str, Any]:
+    """Return the attributes that say what the stored values are and how they are shown."""
     rows, cols = projection.pixels.shape
     return {
         "SamplesPerPixel": 1,

@@ -15,7 +15,7 @@ from glam.phantom.mapping import ViewGeometry
 Place = tuple[float, float]
 
 
-class Landmarks(NamedTuple):
+class TrueLandmarks(NamedTuple):
     """The landmarks of one view."""
 
     nipple: Place
@@ -42,17 +42,17 @@ class Lengths(NamedTuple):
         return self.mlo_mm - self.cc_mm
 
 
-def landmarks_of(geometry: ViewGeometry, muscle: PectoralMuscle | None, *, height_mm: float) -> Landmarks:
+def landmarks_of(geometry: ViewGeometry, muscle: PectoralMuscle | None, *, height_mm: float) -> TrueLandmarks:
     """Return the landmarks of a view on a detector of a height; `muscle` is that of the MLO view."""
     muscle = muscle if geometry.view == "MLO" else None
     tip = geometry.detector_of(np.array([1.0]), np.array([0.0]))
     y = geometry.body_of(*tip).y_mm
     foot = geometry.rotated(np.zeros(1) if muscle is None else muscle.edge_mm(y), y)
     line = None if muscle is None else _pectoral_line(geometry, muscle, height_mm)
-    return Landmarks(_place(*tip), _place(*foot), line)
+    return TrueLandmarks(_place(*tip), _place(*foot), line)
 
 
-def lengths_of(cc: Landmarks, mlo: Landmarks) -> Lengths | None:
+def lengths_of(cc: TrueLandmarks, mlo: TrueLandmarks) -> Lengths | None:
     """Return the lengths of a breast; None where the MLO view shows no muscle to measure to."""
     if mlo.pectoral_line is None:
         return None

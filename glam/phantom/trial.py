@@ -10,20 +10,21 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from glam.attention import OTHER, ViewKey
+from glam.attention import OTHER
 from glam.correspondence import Queries, queries
 from glam.frame import Frame, cells_of, frame_from_json, inside_square
 from glam.metrics import Interval, MetricError, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
 from glam.phantom import Pair, PhantomOptions, view_of
 from glam.phantom.exam import draw_exam
-from glam.predict import Prediction, Predictor
+from glam.predict import Predictor
+from glam.prediction import Prediction
+from glam.view import VIEW_KEYS, ViewKey
 from glam.zeroshot import class_probabilities
 
 Record = Mapping[str, Any]
 """What a prepared cache keeps of a phantom: its `frames` and its `points`, by view."""
 HELD_OUT_SEED = 91_000_000
 """Exams drawn from it were neither trained on nor looked at while the model was designed; change it when they were."""
-QUERY_VIEWS: tuple[ViewKey, ViewKey] = ("cc", "mlo")
 POINT_KINDS = ("mass", "lesion", "tissue", "gland")
 """mass: centres of masses; lesion: of all findings; tissue: places drawn evenly in the breast; gland: those of them
 where at least half of the tissue is gland."""
@@ -49,12 +50,31 @@ class BreastResult(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HitRate:
+    """Share of places whose true row is among the first ones: of the model, of position alone, and their ratio."""
+
+    model: Interval
+    position_only: Interval
+    ratio: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hits:
+    """Hit rates of one kind of points, both directions together."""
+
+    points: int
+    hit_at_1: HitRate
+    hit_at_3: HitRate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
     """Figures with 95 % bootstrap intervals by exam; hits beside the best predictor that sees no image."""
 
     density_macro_auc: Interval
     mass_auc: Interval
-    hits: dict[str, dict[str, Any]]
+    hits: dict[str, Hits]
+    """By kind of points, a name of POINT_KINDS."""
     num_breasts: int
     num_with_mass: int
 
@@ -64,24 +84,24 @@ def evaluate(predictor: Predictor, records: Sequence[Record], *, num_exams: int,
 
     `records`: those of the training phantoms, for the position-only predictor. `show` is given breasts done so far.
     """
-    found: list[BreastResult] = []
+    breasts: list[BreastResult] = []
 
     def done() -> Iterator[int]:
         for result in results(predictor, num_exams=num_exams, seed=HELD_OUT_SEED, options=PhantomOptions()):
-            found.append(result)
-            yield len(found)
+            breasts.append(result)
+            yield len(breasts)
 
     show(done(), total=2 * num_exams)
-    return figures(found, fit_priors(records, side=predictor.bundle.model.alignment.side), seed=seed)
+    return figures(breasts, fit_priors(records, side=predictor.bundle.model.alignment.side), seed=seed)
 
 
 def results(predictor: Predictor, *, num_exams: int, seed: int, options: PhantomOptions) -> Iterator[BreastResult]:
     """Draw exams, answer for both breasts of each, and yield answer and truth."""
     mass_vectors = predictor.bundle.class_vectors("mass")
-    voi = predictor.bundle.model.frame.voi
+    frame = predictor.bundle.model.frame
     for exam in range(num_exams):
         for pair in draw_exam(seed, exam, options).breasts.values():
-            prediction = predictor.pair(view_of(pair.cc, voi=voi), view_of(pair.mlo, voi=voi))
+            prediction = predictor.predict(view_of(pair.cc, frame), view_of(pair.mlo, frame))
             mass = class_probabilities(prediction.embedding[None], mass_vectors, predictor.bundle.scale)[0]
             yield BreastResult(
                 exam=exam,
@@ -99,7 +119,7 @@ def _queries(pair: Pair, prediction: Prediction, *, grid: int) -> dict[tuple[str
     return {
         (kind, query): queries(prediction.attention, query, frames, points_of(pair, kind), grid=grid)
         for kind in POINT_KINDS
-        for query in QUERY_VIEWS
+        for query in VIEW_KEYS
     }
 
 
@@ -122,7 +142,7 @@ def fit_priors(records: Sequence[Record], *, side: int) -> dict[tuple[str, ViewK
     """The best position-only predictors of the training phantoms: for lesions and for tissue, from either view."""
     priors = {}
     for kind in ("lesion", "tissue"):
-        for query in QUERY_VIEWS:
+        for query in VIEW_KEYS:
             seen = [_seen(record, kind, query, side=side) for record in records]
             cells = np.concatenate([cells for cells, _ in seen])
             rows = np.concatenate([rows for _, rows in seen])
@@ -139,50 +159,51 @@ def _seen(record: Record, kind: str, query: ViewKey, *, side: int) -> tuple[np.n
     return cells, cells_of(points[other][kept], frames[other], side)[:, 0]
 
 
-def figures(found: list[BreastResult], priors: dict[tuple[str, ViewKey], PositionPrior], *, seed: int) -> Figures:
+def figures(breasts: list[BreastResult], priors: dict[tuple[str, ViewKey], PositionPrior], *, seed: int) -> Figures:
     """Condense results into figures; hits of those kinds of points that were asked about."""
-    exams = np.array([result.exam for result in found])
+    exams = np.array([result.exam for result in breasts])
     interval = partial(bootstrap_interval, seed=seed)
-    density = np.array(["abcd".index(result.density) for result in found])
-    probabilities = np.stack([result.density_probabilities for result in found])
-    masses = np.array([result.has_mass for result in found])
-    scores = np.array([result.mass_probability for result in found])
-    asked = [kind for kind in POINT_KINDS if all((kind, view) in found[0].queries for view in QUERY_VIEWS)]
+    density = np.array(["abcd".index(result.density) for result in breasts])
+    probabilities = np.stack([result.density_probabilities for result in breasts])
+    masses = np.array([result.has_mass for result in breasts])
+    scores = np.array([result.mass_probability for result in breasts])
+    asked = [kind for kind in POINT_KINDS if all((kind, view) in breasts[0].queries for view in VIEW_KEYS)]
     return Figures(
         density_macro_auc=interval(macro_auc, density, probabilities, groups=exams),
         mass_auc=interval(auc, masses, scores, groups=exams),
-        hits={kind: _hits(found, exams, kind, priors, interval) for kind in asked},
-        num_breasts=len(found),
+        hits={kind: _hits(breasts, exams, kind, priors, interval) for kind in asked},
+        num_breasts=len(breasts),
         num_with_mass=int(masses.sum()),
     )
 
 
 def _hits(
-    found: list[BreastResult],
+    breasts: list[BreastResult],
     exams: np.ndarray,
     kind: str,
     priors: dict[tuple[str, ViewKey], PositionPrior],
     interval: Callable[..., Interval],
-) -> dict[str, Any]:
-    """hit@1 and hit@3 of the model, of position alone, and their ratio, over both directions."""
+) -> Hits:
+    """Return hit@1 and hit@3 of a kind of points, over both directions."""
     prior_kind = "lesion" if kind in ("lesion", "mass") else "tissue"
     ours, position, groups = [], [], []
-    for query in QUERY_VIEWS:
-        for exam, result in zip(exams, found, strict=True):
+    for query in VIEW_KEYS:
+        for exam, result in zip(exams, breasts, strict=True):
             asked = result.queries[kind, query]
             ours.append(_hits_at_1_and_3(asked.scores, asked.true_rows))
             prior = priors[prior_kind, query].row_scores(asked.cells)
             position.append(_hits_at_1_and_3(prior, asked.true_rows))
             groups.append(np.full(len(asked.true_rows), exam))
     model, chance, group = np.concatenate(ours), np.concatenate(position), np.concatenate(groups)
-    return {"points": len(model)} | {
-        name: {
-            "model": interval(_mean, model[:, column], groups=group),
-            "position_only": interval(_mean, chance[:, column], groups=group),
-            "ratio": interval(_ratio, model[:, column], chance[:, column], groups=group),
-        }
-        for column, name in enumerate(("hit_at_1", "hit_at_3"))
-    }
+    at_1, at_3 = (
+        HitRate(
+            model=interval(_mean, model[:, column], groups=group),
+            position_only=interval(_mean, chance[:, column], groups=group),
+            ratio=interval(_ratio, model[:, column], chance[:, column], groups=group),
+        )
+        for column in (0, 1)
+    )
+    return Hits(points=len(model), hit_at_1=at_1, hit_at_3=at_3)
 
 
 def _hits_at_1_and_3(scores: np.ndarray, true_rows: np.ndarray) -> np.ndarray:

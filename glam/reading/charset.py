@@ -48,6 +48,8 @@ ALIASES = {
     "KOI8R": "koi8_r",
 }
 """Names that are no defined terms, letters and digits only."""
+WITHOUT_ESCAPE = {"58": "gb2312", "87": "euc_jp", "149": "euc_kr", "159": "euc_jp"}
+"""Registrations of two bytes -> Python's codec of their bytes in the upper half, if the escape is missing."""
 ESCAPE = re.compile(rb"(\x1b[\x20-\x2f]*[\x30-\x7e]?)")
 ONE_BYTE = (b"\x1b(B", b"\x1b(J")
 """What makes the lower half ASCII again: ASCII itself, and JIS X 0201, which differs in the yen sign."""
@@ -90,6 +92,8 @@ def decoded(value: bytes, declared: str) -> str:
         return "".join(_private(piece) if piece[:1] == b"\x0e" else decoded(piece, declared) for piece in pieces)
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")
+    if b"\x1b" not in value and (text := _without_escape(value, declared)):
+        return text
     first, *rest = ESCAPE.split(value)
     lower, upper = ONE_BYTE[0], codec_of(declared.split("\\")[0])
     text = _one_byte(first, upper)
@@ -100,6 +104,27 @@ def decoded(value: bytes, declared: str) -> str:
             lower = escape
         text += _one_byte(piece, upper) if lower in ONE_BYTE else _two_bytes(piece, lower)
     return text
+
+
+def _without_escape(value: bytes, declared: str) -> str:
+    """Return the text of a value by the one declared set of two bytes that accounts for it; "" if none or several do.
+
+    The first of the sets declared has to be ASCII: another one needs no escape sequence, and accounts for the bytes.
+    """
+    first, *further = declared.split("\\")
+    if codec_of(first) != "ascii" or _decoded_by("utf_8", value):
+        return ""
+    codecs = {WITHOUT_ESCAPE.get(term.split(" ")[-1], "") for term in further} - {""}
+    texts = {text for codec in codecs if (text := _decoded_by(codec, value))}
+    return texts.pop() if len(texts) == 1 else ""
+
+
+def _decoded_by(codec: str, value: bytes) -> str:
+    """Return the text of a value in a codec; "" where it is none."""
+    try:
+        return value.decode(codec)
+    except UnicodeDecodeError:
+        return ""
 
 
 def codec_of(term: str) -> str:

@@ -42,9 +42,8 @@ PROCESSES: Mapping[str, str] = {
 class Attempt(NamedTuple):
     """A stream to decode, and how its decoder shows whether the image was all in it.
 
-    A stream that ends as it should needs no such proof. One without its end marker is given it. A decoder that fills
-    what is missing must then make the same image with two continuations before the marker: they go into the image as
-    long as that needs values. One that takes neither a byte too few nor too many must refuse it with one more.
+    A decoder that fills what is missing must make the same image with two continuations: they go into the image as
+    long as that needs values. One that takes neither a byte too few nor too many must refuse the stream with one more.
     """
 
     stream: bytes
@@ -70,7 +69,7 @@ class Codestream(NamedTuple):
     """What to decode, in this order, until one gives an image."""
 
 
-class Frame(NamedTuple):
+class JoinedFragments(NamedTuple):
     """The bytes of one image out of its fragments."""
 
     data: bytes
@@ -84,7 +83,7 @@ class Frame(NamedTuple):
         return self.data if self.is_closed else self.data[: len(bare) + MAX_FINAL_ZEROS]
 
 
-def joined_fragments(data: Bytes) -> Frame:
+def joined_fragments(data: Bytes) -> JoinedFragments:
     """Return the frame in encapsulated pixel data, without the offset table; ValueError: it is empty. PS3.5 A.4.
 
     The delimiter may be missing, and the last fragment cut: whether the image is whole is for its codestream to say.
@@ -103,7 +102,7 @@ def joined_fragments(data: Bytes) -> Frame:
     frame = b"".join(fragments[has_table:])
     if not frame:
         raise ValueError("the encapsulated pixel data is empty")
-    return Frame(frame, DELIMITER in (view[place : place + 4], view[place + 1 : place + 5]))
+    return JoinedFragments(frame, DELIMITER in (view[place : place + 4], view[place + 1 : place + 5]))
 
 
 def codestream(data: bytes) -> Codestream | None:
@@ -141,54 +140,67 @@ def check_run_lengths(stream: Bytes, *, segments: int) -> None:
 
 def _jpeg(stream: bytes) -> Codestream:
     """Read a JPEG or JPEG-LS stream."""
-    found = jpeg.header(stream)
+    header = jpeg.read_header(stream)
     syntaxes = {
-        "dct": uid.JPEGBaseline8Bit if found.bits == 8 else uid.JPEGExtended12Bit,
+        "dct": uid.JPEGBaseline8Bit if header.bits == 8 else uid.JPEGExtended12Bit,
         "lossless": uid.JPEGLosslessSV1,
-        "jpeg_ls": uid.JPEGLSNearLossless if found.is_near else uid.JPEGLSLossless,
+        "jpeg_ls": uid.JPEGLSNearLossless if header.is_near else uid.JPEGLSLossless,
     }
-    syntax = syntaxes.get(found.process or "", "")
-    end = stream.find(jpeg.END, found.data_start)  # compressed values have no such bytes
-    attempts = _attempts_with_end(stream[:end]) if end >= 0 else _attempts_without_end(found.process, stream)
-    is_lossy = found.process == "dct" or found.is_near
-    return Codestream(syntax, found.rows, found.cols, found.samples, found.bits, is_lossy, tuple(attempts))
+    syntax = syntaxes.get(header.process or "", "")
+    if header.samples != 1 or not syntax:
+        attempts = []  # it is refused by its header
+    elif header.process == "jpeg_ls":
+        attempts = _attempts_of_jpeg_ls(stream, header)
+    else:
+        attempts = _attempts_of_jpeg(stream, header)
+    is_lossy = header.process == "dct" or header.is_near
+    return Codestream(syntax, header.rows, header.cols, header.samples, header.bits, is_lossy, tuple(attempts))
 
 
-def _attempts_with_end(stream: bytes) -> Iterator[Attempt]:
-    """Yield a stream as it is, then without zero bytes before its end, which JPEG-LS does not allow."""
-    yield Attempt(stream + jpeg.END)
-    if stream.endswith(b"\0"):
-        yield Attempt(stream.rstrip(b"\0") + jpeg.END)
+def _attempts_of_jpeg(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Attempt]:
+    """Yield a stream up to the end of its scan, as it is, then without zeros that may be padding.
+
+    Where no marker follows the scan, zeros may stand in place of values, and do not count; the one that follows a
+    value of 255 does, where the image needs it.
+    """
+    end = jpeg.end_of_scan(stream, header)
+    scan = stream[:end]
+    bare = scan.rstrip(b"\0")
+    if end < len(stream):
+        candidates = [scan] if scan == bare else [scan, bare]
+    else:
+        halved = bare.removesuffix(b"\xff")  # half of a marker
+        candidates = [halved] if halved == bare else [halved, bare + b"\0"]
+    for candidate in candidates:
+        probes = jpeg.probe_pair(candidate, header)
+        yield Attempt(probes.zeros, same=probes.ones)
 
 
-def _attempts_without_end(process: str | None, stream: bytes) -> Iterator[Attempt]:
-    """Yield a stream with the end marker that it lacks."""
-    if process != "jpeg_ls":
-        values = stream.removesuffix(b"\xff")  # half of a marker
-        yield Attempt(*(values + continuation + jpeg.END for continuation in jpeg.continuations(values)))
+def _attempts_of_jpeg_ls(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Attempt]:
+    """Yield a stream as it is, then without zeros before its end, which are not allowed; with the end that it lacks."""
+    end = stream.find(jpeg.END, header.data_start)  # compressed values have no such bytes
+    bare = stream[: end if end >= 0 else None].rstrip(b"\0")
+    if end >= 0:
+        yield Attempt(stream[:end] + jpeg.END)
+        yield Attempt(bare + jpeg.END)
         return
-    bare = stream.rstrip(b"\0")
     if bare.endswith(b"\xff"):  # half of the marker
         yield Attempt(bare + jpeg.END[1:], refused=bare + LONGER)
-    for kept in range(min(len(stream) - len(bare), MAX_FINAL_ZEROS) + 1):
-        whole = bare + bytes(kept)
-        yield Attempt(whole + jpeg.END, refused=whole + LONGER)
+    yield Attempt(bare + jpeg.END, refused=bare + LONGER)
 
 
 def _jpeg2000(stream: bytes) -> Codestream:
-    found = jpeg2000.header(stream)
-    end = stream.find(jpeg2000.END, found.data_start)  # tiles have no such bytes
-    if end < 0:
-        end = jpeg2000.end_of_tiles(stream, found)
+    header = jpeg2000.read_header(stream)
+    end = jpeg2000.end_of_tiles(stream, header)
     lossless, lossy = uid.JPEG2000Lossless, uid.JPEG2000
-    if found.is_high_throughput:
+    if header.is_high_throughput:
         lossless, lossy = uid.HTJ2KLossless, uid.HTJ2K
     return Codestream(
-        lossless if found.is_reversible else lossy,
-        found.rows,
-        found.cols,
-        found.samples,
-        found.bits,
-        not found.is_reversible,
+        lossless if header.is_reversible else lossy,
+        header.rows,
+        header.cols,
+        header.samples,
+        header.bits,
+        not header.is_reversible,
         (Attempt(stream[:end] + jpeg2000.END),),
     )

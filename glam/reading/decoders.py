@@ -86,9 +86,15 @@ def decode_frame(frame: Codestream | Bytes, layout: "Layout", syntax: str, decod
         if samples is None or (attempt.refused is not None and _tried(decode, attempt.refused) is not None):
             continue
         same = samples if attempt.same is None else _tried(decode, attempt.same)
-        if same is not None and np.array_equal(samples, same):
+        if same is not None and np.array_equal(samples, same) and not _has_wrapped(samples, frame, layout):
             return samples
     raise ValueError("the codestream is damaged, or ends before its image does")
+
+
+def _has_wrapped(samples: NDArray[Any], frame: Codestream | Bytes, layout: "Layout") -> bool:
+    """Return whether differences of lossless JPEG have led below zero: some of them are lost, or not in their order."""
+    is_narrow = isinstance(frame, Codestream) and frame.syntax == uid.JPEGLosslessSV1 and frame.bits < 15
+    return is_narrow and not layout.signed and samples.itemsize == 2 and bool((samples.view(np.int16) < 0).any())
 
 
 def _tried(decode: Callable[[Bytes], NDArray[Any]], stream: Bytes) -> NDArray[Any] | None:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A decimal string; no infinity and nothing that is not a number."""
-TEXT_VRS = ("SH", "LO", "ST", "LT", "UC", "UT", "PN")
-"""Value representations whose characters depend on Specific Character Set. PS3.5 6.1.2.2."""
 BINARY_VRS = ("US", "SS", "UL", "SL", "FD", "FL")
 DIRECTION = re.compile(r"[APLRHF]{1,3}")
 """Letters of a direction in the patient: anterior, posterior, left, right, head, foot. PS3.3 C.7.6.1.1.1."""
@@ -63,15 +61,15 @@ def orientation_unclear(dataset: "Dataset") -> bool:
 def text(dataset: "Dataset", keyword: str) -> str:
     """Return an attribute as text, several values with backslashes between them; "" if it is absent or a sequence.
 
-    Where the dictionary has a text for the attribute, its bytes are decoded by Specific Character Set; every other
-    one is ASCII. PS3.5 6.1.2.3.
+    Bytes are decoded by Specific Character Set, whatever the VR: only texts may use it (PS3.5 6.1.2.3), yet writers put
+    their own characters into code strings as well.
     """
     element = dataset.get_item(keyword) if keyword in dataset else None
     if element is None or element.VR == "SQ" or element.value is None:
         return ""
     raw = element.value
     if isinstance(raw, bytes):
-        declared = text(dataset, "SpecificCharacterSet") if _vr(keyword) in TEXT_VRS else ""
+        declared = text(dataset, "SpecificCharacterSet") if keyword != "SpecificCharacterSet" else ""
         return decoded(raw.strip(b" \0"), declared)
     if isinstance(raw, Sequence) and not isinstance(raw, str):
         return "\\".join(map(str, raw))

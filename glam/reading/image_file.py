@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.findings import HeaderError, InputError, input_error
+from glam.findings import InputError, input_error
 from glam.reading.parse import MAX_BYTES, PREAMBLE_BYTES, PREFIX, Source, content, has_prefix, opened
 from glam.reading.pixels import MAX_PIXELS, MAX_SIDE
 
@@ -96,6 +96,8 @@ def stored_picture(source: Source) -> StoredPicture:
     """Return a picture's grey values, upright; an InputError where it cannot be read."""
     data = content(source)
     format = picture_format(data) or ""
+    if format == "JPEG":
+        data = _whole_jpeg(data)
     picture = _by_pillow(lambda: _open(data, format))
     with picture:
         page = _page(picture)
@@ -103,8 +105,7 @@ def stored_picture(source: Source) -> StoredPicture:
         if rows * cols > MAX_PIXELS or max(rows, cols) > MAX_SIDE:
             raise _too_large()
         if picture.mode not in (*GREY_MODES, *COLOUR_MODES):
-            wanted = "grey values of 8 or 16 bits are read: save it as a grey-scale PNG"
-            raise HeaderError("pixel format", f"it is {picture.mode}, and {wanted}")
+            raise input_error("unsupported_picture", kind=f"pixels of the kind {picture.mode}")
         orientation = _by_pillow(lambda: picture.getexif().get(ORIENTATION, 1))
         _by_pillow(picture.load)
         is_deep = _is_deep(picture, data)
@@ -114,6 +115,38 @@ def stored_picture(source: Source) -> StoredPicture:
         values = turn(values)
     decoder = "opencv" if is_deep else "pillow"
     return StoredPicture(np.ascontiguousarray(values), format, decoder, orientation if turn else 1)
+
+
+def _whole_jpeg(data: bytes) -> bytes:
+    """Return a grey JPEG that Pillow reads to its end, which may be missing; `truncated` where values of it are.
+
+    Colours, and what is neither baseline nor too large, are left for Pillow to judge.
+    """
+    from pydicom.uid import JPEGBaseline8Bit
+
+    from glam.reading.codestream import codestream
+
+    try:
+        stream = codestream(data)
+    except ValueError:
+        raise input_error("truncated") from None
+    if stream is None or not stream.attempts or stream.rows * stream.cols > MAX_PIXELS:
+        return data
+    if stream.syntax != JPEGBaseline8Bit:
+        raise input_error("unsupported_picture", kind="lossless or 12-bit JPEG")
+    for attempt in stream.attempts:
+        first, second = (_jpeg_values(probe) for probe in (attempt.stream, attempt.same or b""))
+        if first is not None and second is not None and np.array_equal(first, second):
+            return attempt.stream
+    raise input_error("truncated")
+
+
+def _jpeg_values(data: bytes) -> NDArray[Any] | None:
+    """Return what Pillow makes of a JPEG; None where it cannot read it."""
+    try:
+        return _by_pillow(lambda: np.asarray(_open(data, "JPEG")))
+    except InputError:
+        return None
 
 
 def _open(data: bytes, format: str) -> "ImageFile":
@@ -135,7 +168,7 @@ def _by_pillow(call: Callable[[], Result]) -> Result:
         raise _too_large() from None
     except BROKEN as error:
         if isinstance(error, SyntaxError) and any(words in str(error) for words in NOT_READ):
-            raise HeaderError("pixel format", "it is not read here: save it as a grey-scale PNG") from None
+            raise input_error("unsupported_picture", kind="such pixels") from None
         raise input_error("truncated") from None
 
 
@@ -192,7 +225,7 @@ def _deep_values(picture: "ImageFile", data: bytes, page: int) -> NDArray[Any]:
 
     channels = None if page else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if channels is None or channels.dtype != np.uint16 or channels.ndim != 3:
-        raise HeaderError("pixel format", "channels of 16 bits are not read here: save it as a grey-scale PNG")
+        raise input_error("unsupported_picture", kind="such channels of 16 bits")
     extra = _tag(picture, EXTRA_SAMPLES, TRANSPARENCY)
     has_alpha = channels.shape[2] == 4 and extra == TRANSPARENCY
     return _grey_of(channels[..., :3], channels[..., 3] if has_alpha else None)

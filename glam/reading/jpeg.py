@@ -1,12 +1,15 @@
-"""JPEG and JPEG-LS codestreams: the frame header, and where the image ends. ISO 10918-1 B, ISO 14495-1 C.
+"""JPEG and JPEG-LS codestreams: the header, and streams that show whether all of an image is in them.
 
-libjpeg fills what a stream lacks with grey and says nothing, so that the end has to be found without it.
+ISO 10918-1 B, ISO 14495-1 C. libjpeg fills what a stream lacks with grey and says nothing. Whether it lacked something
+is seen by giving it more than the image needs, in two ways: what differs then has been made of what was added.
 """
 
 import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
+
+import numpy as np
 
 START = b"\xff\xd8"
 END = b"\xff\xd9"
@@ -19,11 +22,15 @@ DEFINE_TABLES = (0xC4, 0xC8, 0xCC)
 """What lies among the numbers of frame headers and is none."""
 JPEG_LS_FRAME = 0xF7
 FRAMES = frozenset({*range(0xC0, 0xD0), JPEG_LS_FRAME}.difference(DEFINE_TABLES))
+RESTART_INTERVAL = 0xDD
 PROCESSES = {0xC0: "dct", 0xC1: "dct", 0xC3: "lossless", JPEG_LS_FRAME: "jpeg_ls"}
 """Frame header -> compression; the others, progressive and arithmetic ones, are not read."""
 
-RESTARTS = range(0xD0, 0xD8)
-CONTINUATION = bytes(range(0xFE, 0xBE, -1))
+BLOCK = 8
+"""Rows and columns of values that the discrete cosine transform takes at once."""
+RESTART = re.compile(rb"\xff+([\xd0-\xd7])")
+ZEROS = bytes(64)
+ONES = bytes(range(0xFE, 0xBE, -1))
 """Compressed values that differ from zeros from the first bit on."""
 
 
@@ -36,7 +43,7 @@ class Segment(NamedTuple):
     """Place behind it."""
 
 
-class Header(NamedTuple):
+class JpegHeader(NamedTuple):
     """What a stream says of itself before its first scan."""
 
     process: str | None
@@ -49,19 +56,46 @@ class Header(NamedTuple):
     """JPEG-LS: values may differ from what they were."""
     data_start: int
     """Where the compressed values begin."""
+    restart_interval: int
+    """Blocks, or values of lossless JPEG, between two restart markers; 0: there are none."""
+
+    @property
+    def num_restarts(self) -> int:
+        """Restart markers within the image."""
+        side = BLOCK if self.process == "dct" else 1
+        num_blocks = -(-self.rows // side) * -(-self.cols // side)
+        return -(-num_blocks // self.restart_interval) - 1 if self.restart_interval else 0
 
 
-def header(stream: bytes) -> Header:
+class ProbePair(NamedTuple):
+    """A stream with two continuations: they give the same image where it is whole."""
+
+    zeros: bytes
+    ones: bytes
+
+
+def read_header(stream: bytes) -> JpegHeader:
     """Read a stream up to its first scan; ValueError where it is damaged or cut before that."""
     frame: Segment | None = None
+    restart_interval = 0
     for segment in _segments(stream):
         if segment.marker in FRAMES:
             frame = segment
+        if segment.marker == RESTART_INTERVAL:
+            (restart_interval,) = struct.unpack_from(">H", segment.payload)
         if segment.marker == START_OF_SCAN and frame is not None:
             bits, rows, cols, samples = struct.unpack_from(">BHHB", frame.payload)
             (near,) = struct.unpack_from("B", segment.payload, 1 + 2 * samples)
-            is_near = frame.marker == JPEG_LS_FRAME and near > 0
-            return Header(PROCESSES.get(frame.marker), rows, cols, samples, bits, is_near, segment.end)
+            return JpegHeader(
+                PROCESSES.get(frame.marker),
+                rows,
+                cols,
+                samples,
+                bits,
+                is_near=frame.marker == JPEG_LS_FRAME and near > 0,
+                data_start=segment.end,
+                restart_interval=restart_interval,
+            )
     raise ValueError("no frame header, or no scan behind it")
 
 
@@ -83,13 +117,33 @@ def _segments(stream: bytes) -> Iterator[Segment]:
             return
 
 
-def continuations(stream: bytes) -> tuple[bytes, bytes]:
-    """Return two continuations of a stream: where it still needs values, the image shows which of them it was given.
+def end_of_scan(stream: bytes, header: JpegHeader) -> int:
+    """Return where the compressed values end: before the first marker that is no restart, else with the stream."""
+    values = np.frombuffer(stream, np.uint8)
+    places = np.flatnonzero(values[header.data_start : -1] == 0xFF) + header.data_start
+    following = values[places + 1]
+    is_value = (following == 0) | (following == 0xFF)
+    if header.restart_interval:
+        is_value |= (following & 0xF8) == 0xD0
+    markers = places[~is_value]
+    return len(stream[: markers[0]].rstrip(b"\xff")) if markers.size else len(stream)
 
-    The second has the restart markers in the order in which they are due: a decoder skips what comes before one.
+
+def probe_pair(scan: bytes, header: JpegHeader) -> ProbePair:
+    """Return a stream up to the end of its scan, of one sample a pixel, with two continuations of every interval.
+
+    A decoder skips what it does not need before a restart marker. ValueError where the restart markers are not those
+    of the image, in their order.
     """
-    places = {restart: stream.rfind(bytes([0xFF, restart])) for restart in RESTARTS}
-    latest = max(places, key=lambda restart: places[restart])
-    due = 0 if places[latest] < 0 else latest - RESTARTS[0] + 1
-    order = (RESTARTS[(due + count) % len(RESTARTS)] for count in range(len(RESTARTS)))
-    return bytes(len(CONTINUATION)), CONTINUATION + b"".join(bytes([0xFF, restart]) + CONTINUATION for restart in order)
+    if not header.restart_interval:
+        return ProbePair(scan + ZEROS + END, scan + ONES + END)
+    restarts = [marker[0] & 7 for marker in RESTART.findall(scan, header.data_start)]
+    in_order = [count % 8 for count in range(len(restarts))]
+    if restarts != in_order or len(restarts) not in (header.num_restarts, header.num_restarts + 1):
+        raise ValueError("restart markers are missing or not in their order")
+    return ProbePair(_continued(scan, ZEROS) + END, _continued(scan, ONES) + END)
+
+
+def _continued(scan: bytes, continuation: bytes) -> bytes:
+    """Return a stream with a continuation before each restart marker and at the end."""
+    return RESTART.sub(lambda marker: continuation + marker[0], scan) + continuation

@@ -10,10 +10,15 @@ BOXES = b"\0\0\0\x0cjP  "
 """Begins a JP2 or JPH file, and belongs in no DICOM file, yet is found there."""
 MAX_TILES = 65_535
 """What the standard allows an image."""
+START_OF_DATA = b"\xff\x93"
+TILE_PART_HEADER_BYTES = 12
+"""Of the marker segment that a tile part begins with."""
+MIN_TILE_PART_BYTES = 14
+"""Of a tile part without data."""
 START_OF_TILE_PART, CODING_STYLE, CAPABILITIES = 0xFF90, 0xFF52, 0xFF50
 
 
-class Header(NamedTuple):
+class Jpeg2000Header(NamedTuple):
     """What a codestream says of itself before its first tile."""
 
     rows: int
@@ -47,7 +52,7 @@ def codestream(stream: bytes) -> bytes:
     return stream
 
 
-def header(stream: bytes) -> Header:
+def read_header(stream: bytes) -> Jpeg2000Header:
     """Read a codestream up to its first tile; ValueError where it is damaged."""
     right, bottom, left, top, tile_cols, tile_rows, tile_left, tile_top, samples, bits, across, down = (
         struct.unpack_from(">8IHBBB", stream, 8)
@@ -68,25 +73,48 @@ def header(stream: bytes) -> Header:
             is_reversible = stream[place + 13 : place + 14] == b"\1"
         is_high_throughput |= marker == CAPABILITIES
         place += 2 + length
-    return Header(
+    return Jpeg2000Header(
         bottom - top, right - left, samples, (bits & 0x7F) + 1, num_tiles, is_reversible, is_high_throughput, place
     )
 
 
-def end_of_tiles(stream: bytes, header: Header) -> int:
-    """Return where the last tile of a codestream without end marker ends; ValueError where tiles are cut or missing.
+def end_of_tiles(stream: bytes, header: Jpeg2000Header) -> int:
+    """Return where the last tile of a codestream ends; ValueError where tiles are cut, missing or may be overwritten.
 
-    Tile parts say how long they are, and usually how many make up a tile. Where they do not, whether one is missing
-    cannot be known, and the codestream is refused.
+    Tile parts say how long they are, and usually how many make up a tile. Without an end marker behind them they have
+    to say it, and the last byte of a tile must not be zero: a copy that broke off may have been filled up with zeros.
     """
     parts, wanted, place = dict[int, int](), dict[int, int](), header.data_start
     while stream[place : place + 2] == START_OF_TILE_PART.to_bytes(2, "big"):
         tile, length, _, num_parts = struct.unpack_from(">HIBB", stream, place + 4)
-        if length < 14 or place + length > len(stream):
-            raise ValueError("a tile part is cut short, or does not say how long it is")
+        end = place + length if length else _end_of_last_part(stream, place)
+        if end < place + MIN_TILE_PART_BYTES or end > len(stream):
+            raise ValueError("a tile part is cut short")
         parts[tile] = parts.get(tile, 0) + 1
         wanted[tile] = max(wanted.get(tile, 0), num_parts)
-        place += length
-    if len(parts) != header.num_tiles or parts != wanted:
+        place = end
+    has_end = stream[place : place + len(END)] == END
+    if not has_end and END in stream[place - len(END) : place + 1]:
+        raise ValueError("the end marker stands within a tile part: bytes of it are lost")
+    if len(parts) != header.num_tiles or any(0 < wanted[tile] != parts[tile] for tile in parts):
         raise ValueError("parts of tiles are missing")
+    if not has_end and (0 in wanted.values() or stream[place - 1] == 0):
+        raise ValueError("there is no end marker, and the end of the last tile is in doubt")
     return place
+
+
+def _end_of_last_part(stream: bytes, start: int) -> int:
+    """Return where a tile part ends that reaches to the end marker; ValueError where there is none. ISO 15444-1 A.4.2.
+
+    Its header may hold the bytes of an end marker, its compressed data cannot.
+    """
+    place = start + TILE_PART_HEADER_BYTES
+    while (marker := stream[place : place + 2]) != START_OF_DATA:
+        (length,) = struct.unpack_from(">H", stream, place + 2)
+        if marker[0] != 0xFF or length < 2:
+            raise ValueError("no marker where one must be")
+        place += 2 + length
+    end = stream.find(END, place)
+    if end < 0:
+        raise ValueError("the last tile part does not say how long it is, and the end marker is missing")
+    return end

@@ -30,6 +30,8 @@ PREFIX = b"DICM"
 PIXEL_DATA = 0x7FE00010
 HEADER_BYTES = 8
 """Of tag, VR and length, or of tag and long length."""
+GROUP_LENGTH_BYTES = 12
+"""Of the element that says how long the file meta group is. PS3.10 7.1."""
 UNDEFINED = 0xFFFFFFFF
 """The length of an element that ends with a delimiter."""
 
@@ -130,6 +132,7 @@ def _file_meta(stream: _Stream) -> "FileMetaDataset":
         _read_file_meta_info,  # pyright: ignore[reportPrivateUsage]  # the public one opens a path
     )
 
+    start = stream.tell()
     try:
         meta = _read_file_meta_info(stream)
         if (
@@ -139,6 +142,9 @@ def _file_meta(stream: _Stream) -> "FileMetaDataset":
     except _parser_errors():
         raise input_error("truncated") from None
     _check_whole(meta, stream, to_end=False)
+    length = header.number(meta, "FileMetaInformationGroupLength")  # of what follows it
+    if length and start + GROUP_LENGTH_BYTES + length > len(stream.getvalue()):
+        raise input_error("truncated")
     return meta
 
 
@@ -220,7 +226,8 @@ def _check_whole(dataset: "Dataset", stream: _Stream, *, to_end: bool) -> None:
     """Refuse elements of which the last is cut: its value, its header, or a delimiter missing that ends it.
 
     pydicom keeps a short value, drops half a header, and steps back to where an element began that never ends.
-    `to_end`: they have to reach the end of the stream. Between two elements a file may end: it cannot be known.
+    `to_end`: they have to reach the end of the stream. Between two elements a file may end: glam/reading/pixels.py sees
+    that its pixel data is missing.
     """
     from pydicom.dataelem import RawDataElement
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.findings import HeaderError, input_error
+from glam.findings import HeaderError, InputError, input_error
 from glam.reading import header
+from glam.reading.kind import DOCUMENTS, NO_IMAGES
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -17,6 +18,8 @@ MAX_PIXELS = 64_000_000
 """Largest image that is decoded; mammograms have up to about 30 million pixels."""
 MAX_SIDE = 65_535
 """Largest value of Rows and Columns that the standard can write."""
+PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+IMAGE_ATTRIBUTES = ("Rows", "Columns", "BitsAllocated")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
@@ -43,6 +46,25 @@ class StoredPixels(NamedTuple):
     """What decoded it."""
     odd: tuple[str, ...] = ()
     """Codes of what is odd about the pixel data."""
+
+
+def check_pixels_follow(dataset: "Dataset") -> None:
+    """Refuse an image without pixel data as `truncated`, and what ends before it says what it is.
+
+    Every object names its SOP class. A file that ends between two elements is told from one that never had pixel data
+    by what it says of an image; reports and presentation states say nothing of the kind.
+    """
+    from pydicom.uid import UID
+
+    sop_class = header.text(dataset, "SOPClassUID")
+    if any(name in dataset for name in PIXEL_ELEMENTS) or sop_class.startswith((*NO_IMAGES, DOCUMENTS)):
+        return
+    is_image = "Image Storage" in UID(sop_class).name or any(name in dataset for name in IMAGE_ATTRIBUTES)
+    if is_image or not sop_class:
+        raise InputError(
+            "truncated",
+            "the file ends before its pixel data: it is cut short, or was written without an image; send it whole",
+        )
 
 
 def stored_pixels(dataset: "Dataset") -> StoredPixels:

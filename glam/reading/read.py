@@ -7,22 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.config import FrameConfig, VoiPolicy
-from glam.findings import Finding, InputError, finding, input_error
+from glam.findings import Finding, finding, input_error
 from glam.reading import header
 from glam.reading.header import quiet_pydicom
 from glam.reading.identity import decide_side, decide_view
 from glam.reading.image_file import picture_format, stored_picture
 from glam.reading.kind import kind_findings, kind_of
 from glam.reading.parse import Source, content, has_preamble, parse
-from glam.reading.pixels import Layout, stored_pixels, syntax_name
+from glam.reading.pixels import Layout, check_pixels_follow, stored_pixels, syntax_name
 from glam.reading.spacing import spacing_of
+from glam.reading.spoken import asked_side
 from glam.reading.tone import tone
-from glam.view import SPACING_MM, Side, View, ViewName, is_plausible_spacing
+from glam.view import SPACING_MM, Field, Side, View, ViewName, is_plausible_spacing
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from glam.anatomy.field import Field
 
 SAME_SPACING = 0.02
 """Share by which the caller's pixel spacing may differ from the header's."""
@@ -35,26 +34,21 @@ def read_view(
     view: str | None = None,
     laterality: str | None = None,
     spacing_mm: float | None = None,
-    where: str = "",
 ) -> View:
     """Return the mammogram in a DICOM file, or in a PNG, JPEG or TIFF picture, read by a configuration's policies.
 
     `view`, `laterality` and `spacing_mm` (of square pixels) are the caller's word: they fill what the header lacks.
     An InputError says when the header names another view or side; only descriptions and the name of a path come after
-    the caller (docs/intake.md). `where` is the part of the request that errors name. A path that cannot be opened is
-    an OSError.
+    the caller (docs/intake.md). A path that cannot be opened is an OSError.
     """
-    asked = Asked(view, laterality, spacing_mm)
+    asked = CallerFacts(view, asked_side(view, laterality), spacing_mm)
     file_name = Path(source).stem if isinstance(source, str | Path) else ""
-    try:
-        with quiet_pydicom():
-            return _read(source, asked, file_name=file_name, voi=config.voi)
-    except InputError as error:
-        raise error.at(where) from None
+    with quiet_pydicom():
+        return _read(source, asked, file_name=file_name, voi=config.voi)
 
 
-class Asked(NamedTuple):
-    """What the caller says of a file; None: nothing."""
+class CallerFacts(NamedTuple):
+    """What the caller says of a file; None: nothing is said."""
 
     view: str | None = None
     laterality: str | None = None
@@ -70,7 +64,7 @@ class Spacing(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-def _read(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+def _read(source: Source, asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     _check_spacing(asked.spacing_mm)
     data = content(source)  # once: a stream may not be read twice
     if picture_format(data):
@@ -78,12 +72,10 @@ def _read(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> Vi
     return _view(parse(data), asked, file_name=file_name, voi=voi)
 
 
-def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
-    is_image = "PixelData" in dataset
-    if not is_image and not header.text(dataset, "Modality"):  # it ends before it says what it is
-        raise input_error("no_pixel_data")
+def _view(dataset: "Dataset", asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
+    check_pixels_follow(dataset)
     kind = kind_of(dataset)
-    if not is_image:
+    if "PixelData" not in dataset:
         raise input_error("no_pixel_data")
     view_decision = decide_view(dataset, asked.view, file_name=file_name)
     side_decision = decide_side(dataset, asked.laterality, file_name=file_name)
@@ -118,7 +110,7 @@ def _view(dataset: "Dataset", asked: Asked, *, file_name: str, voi: VoiPolicy) -
     )
 
 
-def _view_of_picture(source: Source, asked: Asked, *, file_name: str, voi: VoiPolicy) -> View:
+def _view_of_picture(source: Source, asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     """Return the View of a file without a header: view and side from the caller or the file's name."""
     from pydicom import Dataset
 
@@ -151,7 +143,7 @@ class ShownPixels(NamedTuple):
     """Transfer syntax, decoder and how the grey values were windowed."""
     codes: tuple[str, ...]
     """Of findings about the pixels."""
-    exposed: "Field | None"
+    exposed: Field | None
     """What lies inside its borders; None: it has none."""
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from glam.findings import input_error
 from glam.reading.charset import folded
 from glam.reading.codes import MODIFIER_TERMS, SIDE_TERMS, VIEW_TERMS, whole
 
@@ -104,6 +105,19 @@ def side_of(text: str) -> frozenset[str]:
     tokens = TOKEN.findall(folded(text[:MAX_LENGTH]))
     letters = {"L", "R", "B"} & set(tokens)
     return spoken(text).sides | letters | {BOTH for token in tokens if re.fullmatch(SIDE_TERMS[-1].spelled, token)}
+
+
+def asked_side(view: str | None, laterality: str | None) -> str | None:
+    """Return the caller's word on the side: `laterality`, else what the text of the view names beside it, as in LMLO.
+
+    InputError where the text of the view names both sides, or another one than `laterality`.
+    """
+    in_view, said = spoken(view or "").sides, side_of(laterality or "")
+    if len(in_view) > 1:
+        raise input_error("bad_field", "view", what="the text of the view names both breasts: name one")
+    if in_view and said and in_view != said:
+        raise input_error("bad_field", "view", what="the view and the laterality name different breasts: name one")
+    return laterality if (laterality or "").strip() else next(iter(in_view), laterality)
 
 
 def mentioned(pattern: str, text: str) -> bool:

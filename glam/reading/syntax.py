@@ -14,7 +14,7 @@ from glam.reading.codestream import (
     PROCESSES,
     Bytes,
     Codestream,
-    Frame,
+    JoinedFragments,
     codestream,
     is_run_lengths,
     joined_fragments,
@@ -50,7 +50,7 @@ def image_data(dataset: "Dataset", layout: "Layout") -> ImageData:
         swapped = label in NATIVE and (label == uid.ExplicitVRBigEndian) != (written == uid.ExplicitVRBigEndian)
         return ImageData(written if swapped else label or written, data, swapped)
     try:
-        frame = joined_fragments(data) if in_fragments else Frame(bytes(data), is_closed=False)
+        frame = joined_fragments(data) if in_fragments else JoinedFragments(bytes(data), is_closed=False)
         stream = None if label == ENCAPSULATED_NATIVE else codestream(frame.compressed)
     except ValueError:
         raise input_error("truncated") from None

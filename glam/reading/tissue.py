@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy.breast import breast_mask
-from glam.anatomy.field import Field, has_border, small_field, whole_field
+from glam.anatomy.field import has_border, small_field, whole_field
+from glam.anatomy.plates import without_plates
+from glam.view import Field
 
 FLAT_SHARE = 0.05
 """Grey values so near to the darkest or the brightest one, as a share of the range, are told apart no further."""
@@ -32,7 +34,7 @@ def is_inverted(sample: NDArray[Any]) -> bool:
     for along the left and the right side: one of them has none of the breast. An even dark side settles that the
     picture is as it should be.
     """
-    picture = sample.astype(np.float32)
+    picture = -without_plates(-without_plates(sample.astype(np.float32)))
     low, high = (float(value) for value in np.percentile(picture, (1, 99)))
     if high <= low:
         return False

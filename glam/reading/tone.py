@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.anatomy.field import Field
 from glam.config import VoiPolicy
 from glam.findings import input_error
 from glam.reading import header
@@ -18,7 +17,7 @@ from glam.reading.bits import filled_layout, is_padding, stored_values
 from glam.reading.luts import Values, modality_values
 from glam.reading.tissue import breast_range, exposed_field, is_inverted
 from glam.reading.voi import BREAST_RANGE, POLICIES, voi_of
-from glam.view import WHITE
+from glam.view import WHITE, Field
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -60,18 +59,29 @@ def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: Voi
         raise input_error("no_breast")
     inverted, odd = polarity(dataset)
     odd = (*(["bits_differ"] if filled != layout else []), *odd, *modality.findings, *voi.findings)
-    table = _table(shown, inverted=inverted)
+    grey = tone_of_table(stored, _table(shown, inverted=inverted), padding, voi=voi.name)
+    return grey._replace(odd=(*odd, *grey.odd))
+
+
+def tone_of_table(stored: NDArray[Any], table: Table, padding: NDArray[np.bool_], *, voi: str) -> Tone:
+    """Return the display values of (rows, cols) bit patterns by a table over them; both may be overwritten.
+
+    Tissue is bright in the table, unless the pixels say otherwise (`inverted_tag`); `padding` are the patterns of
+    background, and `voi` is how the table was windowed. InputError `no_breast` where the breast's range is asked for
+    and no breast is seen.
+    """
     table[padding] = 0
+    odd: tuple[str, ...] = ()
     step = max(1, min(stored.shape) // SAMPLES_A_SIDE)
     exposed = exposed_field(stored, table, step)
     sample = exposed.crop(stored)[::step, ::step]
     if is_inverted(table[sample]):
-        table, odd, exposed = WHITE - table, (*odd, "inverted_tag"), exposed.inverted()
+        table, odd, exposed = WHITE - table, ("inverted_tag",), exposed.inverted()
         table[padding] = 0
     # What was decoded is looked up in place: new memory for 14 Mpx costs as much as the look-up itself.
     into = {"dst": stored} if stored.flags.writeable and stored.dtype == np.uint16 else {}
     pixels = np.asarray(cv2.LUT(stored, table, **into), np.uint16)
-    if voi.name == BREAST_RANGE:
+    if voi == BREAST_RANGE:
         limits = breast_range(exposed.crop(pixels))
         if limits is None:
             raise input_error("no_breast")
@@ -79,7 +89,7 @@ def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: Voi
         pixels = np.asarray(cv2.LUT(pixels, _table(stretched), dst=pixels), np.uint16)
     if is_saturated(exposed.crop(pixels)[::step, ::step]):
         odd = (*odd, "saturated")
-    return Tone(pixels, voi.name, odd, exposed if exposed.is_part else None)
+    return Tone(pixels, voi, odd, exposed if exposed.is_part else None)
 
 
 def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:

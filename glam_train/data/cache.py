@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from glam.config import FrameConfig
-from glam.files import replacing
+from glam.files import json_object, replacing
 from glam.prepare import ModelInput, prepare_sha
+from glam_train.data.places import count_places
 
 SHARD_PAIRS = 64
 
@@ -64,17 +65,19 @@ def open_cache_folder(folder: Path, frame: FrameConfig, source: dict[str, Any], 
     `source`: JSON types that say what the pairs are, for the provenance of what is trained on them. `num_pairs`: how
     many will be asked for; a cache does not grow.
     """
-    about = {"frame": asdict(frame), "prepare_sha": prepare_sha(frame), "source": source, "pairs": num_pairs}
-    expected = json.loads(json.dumps(about))
+    settings = {"frame": asdict(frame), "prepare_sha": prepare_sha(frame), "source": source, "pairs": num_pairs}
+    expected = json.loads(json.dumps(settings))
     header = folder / "cache.json"
     folder.mkdir(parents=True, exist_ok=True)
     if not header.exists():
         with replacing(header) as temporary:
             temporary.write_text(json.dumps(expected, indent=1) + "\n")
         return
-    if json.loads(header.read_text()) != expected:
+    about = _read_header(folder)
+    if differing := [name for name in expected if about[name] != expected[name]]:
         raise CacheError(
-            f"{folder} was prepared another way or from other data (see its cache.json): give a new folder"
+            f"{folder} was prepared another way or from other data (another {', '.join(differing)} in cache.json): "
+            "give a new folder"
         )
 
 
@@ -121,25 +124,65 @@ class PairCache:
         return self.shards[shard][index - self.offsets[shard]]
 
 
+def _read_header(folder: Path) -> dict[str, Any]:
+    """Return the content of cache.json; CacheError for a file that is not one."""
+    path = folder / "cache.json"
+    try:
+        about = json_object(path.read_bytes())
+    except ValueError as error:
+        raise CacheError(f"{path} does not read ({error}): prepare the cache again in a new folder") from error
+    if missing := [name for name in ("frame", "prepare_sha", "source", "pairs") if name not in about]:
+        raise CacheError(f"{path} has no {', '.join(missing)}: prepare the cache again in a new folder")
+    if type(about["pairs"]) is not int:
+        raise CacheError(f"{path} has pairs {about['pairs']!r}, no number: prepare the cache again in a new folder")
+    return about
+
+
+def _read_shard(mark: Path) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Return the pixels, mapped from disk, and the records of a shard; CacheError for damaged files."""
+    try:
+        pixels = np.load(mark.with_suffix(".npy"), mmap_mode="r")
+        return pixels, [json.loads(line) for line in mark.read_text().splitlines()]
+    except (ValueError, EOFError, FileNotFoundError) as error:
+        stem = mark.with_suffix("")
+        raise CacheError(f"{stem}.npy or .jsonl is damaged ({error}): delete both and prepare again") from error
+
+
 def read_cache(folder: Path) -> PairCache:
     """Open a finished cache. CacheError if it is not whole, or was prepared by another version of the program."""
-    header = folder / "cache.json"
-    if not header.exists():
+    if not (folder / "cache.json").exists():
         raise CacheError(f"no prepared cache at {folder}: make one with glam-train prepare")
-    about = json.loads(header.read_text())
-    frame = FrameConfig(**about["frame"])
+    about = _read_header(folder)
+    other_version = f"the cache at {folder} was prepared by another version of this program: prepare it again"
+    try:
+        frame = FrameConfig(**about["frame"])
+    except TypeError:
+        raise CacheError(other_version) from None
     if about["prepare_sha"] != prepare_sha(frame):
-        raise CacheError(f"the cache at {folder} was prepared by another version of this program: prepare it again")
+        raise CacheError(other_version)
     marks = sorted(folder.glob("shard-*.jsonl"))
     expected = math.ceil(about["pairs"] / SHARD_PAIRS)
     if len(marks) != expected:
         raise CacheError(f"the cache at {folder} has {len(marks)} of {expected} shards: run its command again")
-    shards = [np.load(mark.with_suffix(".npy"), mmap_mode="r") for mark in marks]
-    records = [[json.loads(line) for line in mark.read_text().splitlines()] for mark in marks]
+    shards, records = zip(*map(_read_shard, marks), strict=True) if marks else ((), ())
     for mark, shard, lines in zip(marks, shards, records, strict=True):
         if len(shard) != len(lines):
             raise CacheError(f"{mark.name} lists {len(lines)} pairs but its pixels are {len(shard)}: delete the shard")
     if not any(records):
-        raise CacheError(f"the cache at {folder} holds no pair: none of its files could be used")
+        raise CacheError(
+            f"the cache at {folder} holds no pair: none of its files could be used; mend them and prepare a new folder"
+        )
     offsets = np.cumsum([0] + [len(shard) for shard in shards[:-1]])
-    return PairCache(frame, about["source"], [record for lines in records for record in lines], shards, offsets)
+    return PairCache(frame, about["source"], [record for lines in records for record in lines], list(shards), offsets)
+
+
+def describe_cache(cache: PairCache) -> dict[str, Any]:
+    """Return the source, the number of pairs and places, and a hash of all records in order, as JSON types.
+
+    A record holds the hash of its pixels, so that two caches with the same description train the same model.
+    """
+    digest = hashlib.sha256()
+    for record in cache.records:
+        digest.update(json.dumps(record, sort_keys=True).encode())
+    about = {"pairs": len(cache), "records_sha256": digest.hexdigest(), "source": cache.source}
+    return about | {"places": count_places(cache.records)}

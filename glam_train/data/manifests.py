@@ -6,12 +6,11 @@ import warnings
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from glam_train.data.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHOWN = 20
 """Problems that an error's message tells in full."""
@@ -27,7 +26,7 @@ class ManifestError(ValueError):
         super().__init__("\n".join([what, *lines, *more]))
 
 
-def read_manifest(path: str | Path) -> "pd.DataFrame":
+def read_manifest(path: str | Path) -> pd.DataFrame:
     """Return the checked manifest of a CSV or Parquet file, with every column of the schema in its order.
 
     Text and JSON are str, "" where unknown; integers Int64, <NA> where unknown; numbers float64, NaN where unknown.
@@ -54,30 +53,26 @@ def patient_split(patient_id: str, *, seed: int, fractions: Sequence[float] = (0
     return "val" if place < fractions[0] + fractions[1] else "test"
 
 
-def assign_splits(
-    manifest: "pd.DataFrame", *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)
-) -> "pd.DataFrame":
+def assign_splits(manifest: pd.DataFrame, *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)) -> pd.DataFrame:
     """Return the manifest with `split` drawn anew by `patient_split`, whatever it held."""
     splits = [patient_split(patient, seed=seed, fractions=fractions) for patient in manifest["patient_id"].tolist()]
     return manifest.assign(split=splits)
 
 
-def check_leakage(manifest: "pd.DataFrame") -> None:
+def check_leakage(manifest: pd.DataFrame) -> None:
     """Raise ManifestError when a patient is in more than one split."""
     cells = {name: manifest[name].tolist() for name in ("patient_id", "split")}
     if problems := leaks(cells):
         raise ManifestError("the manifest leaks between its splits:", problems)
 
 
-def pairs(manifest: "pd.DataFrame") -> "pd.DataFrame":
+def pairs(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return one row a breast: patient_id, exam_id, laterality, split, cc, mlo, missing, num_images.
 
     cc and mlo are image ids. Of several images of a view the first is taken: 2D before unknown before synthetic, then
     by image_id. A view that is not there is "", and `missing` says which: "cc", "mlo" or "". Breasts come sorted by
     patient, exam and side, whatever the order of the images.
     """
-    import pandas as pd
-
     breasts: dict[tuple[str, str, str], dict[str, Any]] = {}
     rank = {"2D": 0, "": 1, "synthetic": 2}
     names = ["patient_id", "exam_id", "laterality", "view", "image_type", "image_id", "split"]
@@ -95,29 +90,36 @@ def _missing(row: dict[str, Any]) -> str:
     return next((view for view in ("cc", "mlo") if not row[view]), "")
 
 
-def _load(file: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    if file.suffix not in (".csv", ".parquet"):
-        raise ManifestError(f"{file} is neither .csv nor .parquet")
+def _load(file: Path) -> pd.DataFrame:
+    suffix = file.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise ManifestError(f"{file} is neither .csv nor .parquet: save the table as one of them")
     try:
-        if file.suffix == ".parquet":
+        if suffix == ".parquet":
             return pd.read_parquet(file)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # pandas would drop the cells of a row that is too long
             # keep_default_na: "NA" is a code of EMBED, not an empty cell
             return pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
-    except (OSError, ValueError, Warning) as error:
+    except OSError as error:
+        raise ManifestError(f"{file} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file} cannot be read: {error}: save it as UTF-8") from None
+    except (ValueError, Warning) as error:
         raise ManifestError(f"{file} cannot be read: {error}") from None
 
 
-def _text_cells(table: "pd.DataFrame", file: Path) -> Cells:
+def _text_cells(table: pd.DataFrame, file: Path) -> Cells:
     """Every column of the schema as stripped text, empty where absent; unknown and missing columns are refused."""
     present = [str(name) for name in table.columns]
     if unknown := [name for name in present if name not in NAMES]:
-        raise ManifestError(f"{file} has columns that no manifest has: {', '.join(unknown)}; known: {', '.join(NAMES)}")
+        hint = ": separate the columns by commas" if any(sign in name for name in unknown for sign in ";\t") else ""
+        known = ", ".join(NAMES)
+        raise ManifestError(f"{file} has columns that no manifest has: {', '.join(unknown)}{hint}; known: {known}")
+    if repeated := [name for name in dict.fromkeys(present) if present.count(name) > 1]:
+        raise ManifestError(f"{file} has columns twice: {', '.join(repeated)}: keep one of each")
     if missing := [column.name for column in COLUMNS if column.required and column.name not in present]:
-        raise ManifestError(f"{file} lacks: {', '.join(missing)}")
+        raise ManifestError(f"{file} lacks the columns {', '.join(missing)}: add them (docs/train.md, section 1)")
     values = table.astype(object).where(table.notna(), None)
     absent = [None] * len(table)
     return {
@@ -139,9 +141,7 @@ def _cell_text(value: Any, kind: Kind) -> str:
     return re.sub(r"^([0-9]+)\.0$", r"\1", text) if whole else text
 
 
-def _typed(cells: Cells) -> "pd.DataFrame":
-    import pandas as pd
-
+def _typed(cells: Cells) -> pd.DataFrame:
     kinds = {column.name: column.kind for column in COLUMNS}
     series = {}
     for name, texts in cells.items():

@@ -27,22 +27,29 @@ Row = dict[str, Any]
 
 
 def paired_rows(manifest: Path, *, split: str) -> tuple[list[tuple[Row, Row]], int]:
-    """The (CC, MLO) image rows of each breast of a split, and how many breasts lack a view.
+    """Return the (CC, MLO) image rows of each breast of a split, and the number of breasts that lack a view.
 
-    ManifestError when the table breaks its rules or a patient is in two splits.
+    ManifestError when the table breaks its rules, a patient is in two splits, or the split holds no pair.
     """
     table = read_manifest(manifest)
     check_leakage(table)
     rows = {row["image_id"]: row for row in table.to_dict("records")}
     breasts = [breast for breast in pairs(table).to_dict("records") if breast["split"] == split]
     if not breasts:
-        raise ManifestError(f"{manifest} has no image of split {split}")
+        there = sorted({name or "(empty)" for name in table["split"]})
+        rule = f"its column split holds {', '.join(there)}" if there else "it has no row"
+        raise ManifestError(f"{manifest} has no image of split {split}: {rule}")
     whole = [(rows[breast["cc"]], rows[breast["mlo"]]) for breast in breasts if not breast["missing"]]
+    if not whole:
+        raise ManifestError(
+            f"{manifest} has {len(breasts)} breasts of split {split}, none with a CC and an MLO image: a pair needs "
+            "both under one exam_id and laterality"
+        )
     return whole, len(breasts) - len(whole)
 
 
 def manifest_source(manifest: Path, *, split: str) -> Row:
-    """What tells this training set from others, for the record: the table's hash, not where it lies."""
+    """Return the source of a training set for cache and provenance: the table's hash and split, not its path."""
     return {"kind": "manifest", "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(), "split": split}
 
 
@@ -81,12 +88,11 @@ def _view(row: Row, frame: FrameConfig) -> View:
         view=row["view"],
         laterality=row["laterality"],
         spacing_mm=None if math.isnan(spacing_mm) else spacing_mm,
-        where=row["view"].lower(),
     )
 
 
 def manifest_record(row: Row) -> Row:
-    """What training needs of a breast, from its CC image's row, as JSON types."""
+    """Return the cache record of a breast, from its CC image's row, as JSON types."""
     facts = ReportFacts(
         procedure=row["procedure"],
         reason=row["reason"],

@@ -13,6 +13,7 @@ from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.phantom import Pair, PhantomOptions, draw_pair, report_facts, view_of
 from glam.prepare import prepare
+from glam_train.config import MAX_SEED
 from glam_train.data.cache import PreparedPair, fill_cache, open_cache_folder
 
 NATURAL = PhantomOptions(px_mm=0.48)
@@ -24,7 +25,7 @@ CONSPICUOUS = replace(
     mass_median_mm=16.0,
     mass_densities=("equal", "high"),
 )
-"""Mostly masses that can be seen at 252 px: what a small model learns to look for first."""
+"""Mostly masses that are visible at 252 px, which a small model learns first."""
 CONSPICUOUS_SHARE = 0.65
 TRAINING_SEED = 20_250_000
 """Phantoms are numbered from a seed; evaluation starts from another (`glam.phantom.trial.HELD_OUT_SEED`)."""
@@ -46,14 +47,14 @@ def prepared_phantom(
     options = options or options_of(index, seed=seed)
     pair = draw_pair(seed + index, options, laterality="R" if index % 2 else "L")
     try:
-        cc, mlo = (prepare(view_of(projection, voi=frame.voi), frame) for projection in (pair.cc, pair.mlo))
+        cc, mlo = (prepare(view_of(projection, frame), frame) for projection in (pair.cc, pair.mlo))
     except InputError:
         return None
     return PreparedPair(cc=cc, mlo=mlo, record=phantom_record(pair, f"phantom-{seed}-{index}"))
 
 
 def phantom_record(pair: Pair, pair_id: str) -> dict[str, Any]:
-    """What training and the position-only prior need of a phantom, as JSON types."""
+    """Return the cache record of a phantom: its report's facts, and the places that both views show, as JSON types."""
     age = 40 + zlib.crc32(pair_id.encode()) % 41
     facts = report_facts(pair.truth, "CC", age=age)
     return {
@@ -65,7 +66,7 @@ def phantom_record(pair: Pair, pair_id: str) -> dict[str, Any]:
 
 
 def phantom_source(seed: int) -> dict[str, Any]:
-    """What training phantoms of a seed are, for the record."""
+    """Return the source of the training phantoms of a seed, as JSON types, for cache and provenance."""
     return {
         "kind": "phantoms",
         "seed": seed,
@@ -76,7 +77,7 @@ def phantom_source(seed: int) -> dict[str, Any]:
 
 
 def _points(pair: Pair, kind: str) -> dict[str, list[list[float]]]:
-    """The same places in both views, in stored pixels: view -> (point, 2) x and y."""
+    """Return the same places in both views, in stored pixels: view -> (point, 2) x and y."""
     views = {"cc": pair.truth.views["CC"], "mlo": pair.truth.views["MLO"]}
     if kind == "tissue":
         return {key: np.round(view.tissue, 1).tolist() for key, view in views.items()}
@@ -88,6 +89,8 @@ def cache_phantoms(folder: Path, *, num_pairs: int, seed: int, frame: FrameConfi
 
     Phantom k of a seed is the same whatever `num_pairs` and `workers`; shards that are there are kept.
     """
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed is {seed}: give a whole number from 0 to {MAX_SEED}")
     open_cache_folder(folder, frame, phantom_source(seed), num_pairs=num_pairs)
     build = partial(prepared_phantom, seed=seed, frame=frame)
     yield from fill_cache(folder, range(num_pairs), build, workers=workers)

@@ -112,7 +112,7 @@ def _repeated_images(cells: Cells) -> Iterator[Problem]:
     times = Counter(cells["image_id"])
     for row, image in enumerate(cells["image_id"], start=1):
         if image and times[image] > 1:
-            yield Problem(row, "image_id", f"{times[image]} rows have it")
+            yield Problem(row, "image_id", f"{times[image]} rows have it: give each image one row")
 
 
 def _shared_exams(cells: Cells) -> Iterator[Problem]:
@@ -167,6 +167,8 @@ def _cell_problems(column: Column, cells: Sequence[str]) -> Iterator[Problem]:
 def _broken_rule(column: Column, text: str) -> str | None:
     if not text:
         return "is empty" if column.required else None
+    if "\0" in text:
+        return "holds a NUL character: write the table again as text"
     if column.allowed:
         return None if text in column.allowed else f"{text!r} is none of {', '.join(column.allowed)}"
     try:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from glam.bundle import Bundle
+from glam.files import json_object
 from glam.origin import commit, machine
 from glam.phantom.trial import Figures
+from glam_train.evaluation.goals import Goal
 
 Json = dict[str, Any]
 HIT_NAMES = {
@@ -40,24 +42,24 @@ mass is present" is another question, and these figures do not answer it.
 
 
 def describe_bundle(bundle: Bundle) -> Json:
-    """Which model was asked: name, version, the SHA-256 of its vision graph, and what it was told of places.
+    """Return the name and version of a bundle, the SHA-256 of its vision graph, and the known places it was told.
 
     bundle.json itself comes to hold the figures, so that its own hash cannot be among them.
     """
     digest = hashlib.sha256((bundle.folder / "vision.onnx").read_bytes()).hexdigest()
-    about = bundle.provenance.get("correspondence")  # written by `glam-train provenance`, or by whoever exports
-    told = about.get("told", NOT_STATED) if isinstance(about, dict) else NOT_STATED
+    correspondence = bundle.provenance.get("correspondence")  # written by `glam-train provenance`, or by hand
+    told = correspondence.get("told", NOT_STATED) if isinstance(correspondence, dict) else NOT_STATED
     return {"name": bundle.name, "version": bundle.version, "vision_sha256": digest, "told": told}
 
 
 def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Json:
-    """The figures with what they were measured on, by what, and when."""
+    """Return the figures with the bundle, the exams, the goals, the commit, the machine and the date."""
     return {
         "bundle": bundle,
         "exams": exams,
         "seed": seed,
         "figures": asdict(figures),
-        "goals": goals_of(asdict(figures)),
+        "goals": {name: goal.as_json() for name, goal in goals_of(asdict(figures)).items()},
         "commit": commit(),
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
@@ -65,16 +67,15 @@ def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Js
     }
 
 
-def goals_of(figures: Json) -> dict[str, Json]:
-    """Return each goal of the demo model: the value, the bound, and whether it holds."""
+def goals_of(figures: Json) -> dict[str, Goal]:
+    """Return the goals of the demo model, each with its name."""
     ratio, low, *_ = figures["hits"]["mass"]["hit_at_1"]["ratio"]
-    values = {
-        "density macro AUC": (figures["density_macro_auc"][0], 0.98),
-        "hit@1 of masses over position only": (ratio, 2.0),
-        "lower end of its interval": (low, 1.7),
-        "mass AUC, that of the demo bundle 0.2.0": (figures["mass_auc"][0], 0.822),
+    return {
+        "density macro AUC": Goal(figures["density_macro_auc"][0], 0.98),
+        "hit@1 of masses over position only": Goal(ratio, 2.0),
+        "lower end of its interval": Goal(low, 1.7),
+        "mass AUC, that of the demo bundle 0.2.0": Goal(figures["mass_auc"][0], 0.822),
     }
-    return {name: {"value": value, "goal": bound, "holds": value >= bound} for name, (value, bound) in values.items()}
 
 
 def results_page(results: Json) -> str:
@@ -113,8 +114,8 @@ def _hit_row(name: str, hits: Json) -> str:
     return f"| {name} | {hits['points']} | " + " | ".join(_interval(cell) for cell in cells) + " |"
 
 
-def _goal_row(name: str, goal: Json) -> str:
-    return f"| {name} | {goal['goal']:g} | {goal['value']:.3f} | {'yes' if goal['holds'] else 'no'} |"
+def _goal_row(name: str, goal: Goal) -> str:
+    return f"| {name} | {goal.bound:g} | {goal.value:.3f} | {'yes' if goal.holds else 'no'} |"
 
 
 def _interval(interval: Any) -> str:
@@ -128,3 +129,23 @@ def write_results(results: Json, *, out: Path, page: Path | None) -> None:
     if page is not None:
         kept = [mark.group() for mark in MARKED.finditer(page.read_text())] if page.exists() else []
         page.write_text("\n".join([results_page(results), *(f"{section}\n" for section in kept)]))
+
+
+def check_outputs(out: Path, page: Path | None) -> None:
+    """Raise ValueError, before hours of work, when a file to write is a folder or its folder is not there."""
+    for path in filter(None, (out, page)):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: give a file to write")
+        if not path.parent.is_dir():
+            raise ValueError(f"no folder {path.parent} to write {path.name} into: make it or give another path")
+
+
+def read_results(path: Path) -> Json:
+    """Return the JSON that `glam-train evaluate` wrote; ValueError for another file."""
+    try:
+        results = json_object(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is no file of glam-train evaluate: {error}") from error
+    if "figures" not in results:
+        raise ValueError(f"{path} is no file of glam-train evaluate: it has no figures")
+    return results

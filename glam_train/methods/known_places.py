@@ -1,4 +1,10 @@
-"""The correspondence of known places beside any objective. Not in the papers (docs/train.md)."""
+"""The correspondence of known places, added to any objective, and its words in the provenance (docs/train.md).
+
+It is not in the papers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -8,6 +14,13 @@ from glam_train.data.places import FINDING, TISSUE
 from glam_train.methods.losses import correspondence_loss
 from glam_train.methods.place_maps import place_rows, seen_in_both
 from glam_train.methods.vectors import Terms, Vectors
+
+
+def place_kinds(config: PretrainConfig) -> tuple[str, ...]:
+    """Return the kinds of places that the settings give a weight."""
+    if not config.correspondence_weight:
+        return ()
+    return ("lesion", "tissue") if config.tissue_weight else ("lesion",)
 
 
 def with_known_places(terms: Terms, vectors: Vectors, batch: Batch, config: PretrainConfig) -> Terms:
@@ -21,14 +34,53 @@ def with_known_places(terms: Terms, vectors: Vectors, batch: Batch, config: Pret
     seen = seen_in_both(batch.points, alignment)
     rows_cc, rows_mlo = place_rows(batch.points, alignment.side)
 
-    def told(kind: int) -> Tensor:
+    def correspondence(kind: int) -> Tensor:
         weights = (seen & (batch.place_kinds == kind)).to(vectors.maps_cc.dtype)
         return correspondence_loss(vectors.maps_cc, vectors.maps_mlo, rows_cc, rows_mlo, weights)
 
-    findings = told(FINDING)
+    findings = correspondence(FINDING)
     added = {"correspondence": findings, "known_findings": (seen & (batch.place_kinds == FINDING)).sum().float()}
     total = findings
     if config.tissue_weight:
-        added["correspondence_tissue"] = told(TISSUE)
+        added["correspondence_tissue"] = correspondence(TISSUE)
         total = total + config.tissue_weight * added["correspondence_tissue"]
     return terms | added | {"total": terms["total"] + config.correspondence_weight * total}
+
+
+def told_places(config: PretrainConfig, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return, for the provenance, the known places that a run was trained with, in numbers and in plain words.
+
+    counts: kind -> places of the run's data (`glam_train.data.places.count_places`).
+    """
+    sentences = [_told_sentence(config, counts), _flip_sentence(config)]
+    return {
+        "correspondence_weight": config.correspondence_weight,
+        "tissue_weight": config.tissue_weight,
+        "flip_rows": config.flip_rows,
+        "places": {kind: counts.get(kind, 0) for kind in place_kinds(config)},
+        "told": " ".join(sentences),
+    }
+
+
+def _told_sentence(config: PretrainConfig, counts: Mapping[str, int]) -> str:
+    weights = {
+        "lesion": ("findings", config.correspondence_weight),
+        "tissue": ("tissue points", config.correspondence_weight * config.tissue_weight),
+    }
+    places = [
+        f"of {counts[kind]} {name} (weight {weight:g})"
+        for kind, (name, weight) in weights.items()
+        if counts.get(kind) and weight
+    ]
+    if not places:
+        return "The model was told no place: where its maps look it learned from the contrast of the views alone."
+    return (
+        f"The model was told known places: where both views show each {' and '.join(places)} of the pairs it was "
+        "trained on. It was told of no other breast."
+    )
+
+
+def _flip_sentence(config: PretrainConfig) -> str:
+    if not config.flip_rows:
+        return "The rows of no view were turned over."
+    return f"The rows of each view were turned over with a chance of {config.flip_rows:g}, each view on its own."

@@ -52,4 +52,4 @@ def vectors_of(output: PairOutput, points: Tensor) -> Vectors:
 
 def scales_of(output: PairOutput) -> Scales:
     """Pick the inverse temperatures, in fp32."""
-    return Scales(output.logit_scale.float(), output.local_scale.float(), output.view_scale.float())
+    return Scales(*(scale.float() for scale in output.scales))

@@ -1,31 +1,31 @@
-"""The pretraining loop, all of it: batch, gradient, clip, update, log, save."""
+"""The pretraining loop: batch, rate, forward, loss, gradient, clipping, optimizer, log, checkpoint, in that order."""
 
-import hashlib
-import json
 import math
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from glam.model.glam import Scales
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from glam.model.glam import Glam, Scales
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig
 from glam_train.data.batches import Batch, PairBatches
 from glam_train.data.cache import PairCache
-from glam_train.data.places import count_places, wanted_kinds
-from glam_train.methods import OBJECTIVES
-from glam_train.methods.known_places import with_known_places
+from glam_train.data.places import count_places
+from glam_train.methods import objective
+from glam_train.methods.known_places import place_kinds, with_known_places
 from glam_train.methods.vectors import Terms, Vectors, scales_of, vectors_of
-from glam_train.pretraining.gradients import GRADIENTS, Forward, Loss
+from glam_train.pretraining.metrics_log import MetricsLog
 from glam_train.pretraining.run_folder import (
-    MetricsLog,
     Run,
     RunError,
+    check_cache,
     checkpoints,
     load_state,
     locked,
@@ -33,17 +33,18 @@ from glam_train.pretraining.run_folder import (
     save_state,
 )
 from glam_train.pretraining.schedules import warmup_cosine
+from glam_train.pretraining.setup import make_optimizer, starting_model, usable_device
+from glam_train.progress import progress_bar
 
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.optim import Optimizer
-
-    from glam.model.glam import Glam
+Forward = Callable[[Batch, int], tuple[Vectors, Scales]]
+"""The model's answer for micro-batch `index` of an update; the same index gives the same dropout."""
+Loss = Callable[[Vectors, Scales, Batch], Terms]
+"""The loss terms of vectors and of the pairs they were computed from."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopOptions:
-    """How a run is driven; none of it changes the numbers."""
+    """Options that change no number of a run."""
 
     device: str | None = None
     """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
@@ -56,7 +57,9 @@ class LoopOptions:
 
     def __post_init__(self) -> None:
         if self.log_every < 1 or (self.save_every is not None and self.save_every < 1):
-            raise ValueError("save_every and log_every count updates: 1 or more")
+            raise ValueError("save_every and log_every count updates: give 1 or more")
+        if self.stop_after_s is not None and not self.stop_after_s >= 0:
+            raise ValueError(f"stop_after_s is {self.stop_after_s}: give a number of seconds from 0 up")
 
 
 def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
@@ -72,34 +75,34 @@ def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
 
 
 def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions) -> Path:
-    config, device = run.config, usable_device(options.device)
-    found = checkpoints(out)
-    model = starting_model(config, found[-1] if found else run.start_from).to(device)
+    config, device, saved = run.config, usable_device(options.device), checkpoints(out)
+    model = starting_model(config, saved[-1] if saved else run.start_from).to(device)
     optimizer = make_optimizer(model, config)
-    start = load_state(found[-1], optimizer) if found else 0
-    stream = _stream(config, cache, run.tokenizer)
+    start = load_state(saved[-1], optimizer) if saved else 0
+    tokenizer = Tokenizer.from_file(run.tokenizer)
+    stream = PairBatches(cache=cache, tokenizer=tokenizer, config=config, place_kinds=place_kinds(config))
     if config.correspondence_weight and "lesion" not in count_places(cache.records):
         sys.stderr.write("no finding of the cache is known in both views: the model will be told no place of one\n")
     stop_at = time.monotonic() + (math.inf if options.stop_after_s is None else options.stop_after_s)
-    with closing(MetricsLog(out, start_step=start)) as log:
-        for step, batch in _with_progress(_prefetched(stream, start, config), start, config.steps):
+    with (
+        closing(MetricsLog(out, start_step=start)) as log,
+        progress_bar("pretrain", total=config.steps, done=start) as show_done,
+    ):
+        for step, batch in stream.updates(start):
             terms = update(model, optimizer, Batch(*(tensor.to(device) for tensor in batch)), config, step)
             last, late = step + 1 == config.steps, time.monotonic() > stop_at
             if last or step % options.log_every == 0:
                 log.write(step, {name: float(value) for name, value in terms.items()})
             if last or late or (options.save_every and (step + 1) % options.save_every == 0):
                 save_state(out, model, optimizer, step=step + 1, tokenizer=run.tokenizer)
+            show_done(step + 1)
             if late:
                 break
     return checkpoints(out)[-1]
 
 
-def update(
-    model: "Glam", optimizer: "Optimizer", batch: Batch, config: PretrainConfig, step: int
-) -> dict[str, "Tensor"]:
+def update(model: Glam, optimizer: Optimizer, batch: Batch, config: PretrainConfig, step: int) -> dict[str, Tensor]:
     """Make one optimizer update in place and return the loss terms, the temperatures, the rate and the norm."""
-    import torch
-
     rate = warmup_cosine(
         step,
         steps=config.steps,
@@ -109,155 +112,83 @@ def update(
     )
     for group in optimizer.param_groups:
         group["lr"] = rate
-    terms = GRADIENTS[config.negatives](forward_of(model, config, step), loss_of(config), batch, config.accumulate)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm or float("inf"))
+    gradients = across_update if config.negatives == "update" else within_micro_batches
+    try:
+        terms = gradients(forward_of(model, config, step), loss_of(config), batch, config.accumulate)
+    except torch.OutOfMemoryError:
+        raise RunError(f"the device has no memory for batch_size {config.batch_size}: start with a lower one") from None
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm or math.inf)
     if not math.isfinite(norm):
-        raise RunError(f"the gradient of update {step} is not finite: resume with a lower learning rate or in fp32")
+        raise RunError(
+            f"the gradient of update {step} is not finite: start another run with a lower learning rate or in fp32"
+        )
     optimizer.step()
     model.bound_scales()
     optimizer.zero_grad(set_to_none=True)
     return terms | {"learning_rate": torch.tensor(rate), "gradient_norm": norm}
 
 
-def loss_of(config: PretrainConfig) -> Loss:
-    """The configured objective and the known places, with the temperatures beside the terms to be logged."""
-    objective = OBJECTIVES[config.objective]
-
-    def loss(vectors: Vectors, scales: Scales, batch: Batch) -> Terms:
-        logged = {f"scale/{name}": value.detach() for name, value in scales._asdict().items()}
-        terms = objective(vectors, scales, config.local_weight)
-        return with_known_places(terms, vectors, batch, config) | logged
-
-    return loss
-
-
-def describe_cache(cache: PairCache) -> dict[str, Any]:
-    """What tells one training set from another: its pairs, in order, pixels and reports."""
-    digest = hashlib.sha256()
-    for record in cache.records:  # a record holds the hash of its pixels
-        digest.update(json.dumps(record, sort_keys=True).encode())
-    about = {"pairs": len(cache), "records_sha256": digest.hexdigest(), "source": cache.source}
-    return about | {"places": count_places(cache.records)}
-
-
-def check_fit(config: PretrainConfig, cache: PairCache) -> None:
-    """Refuse a cache prepared for another frame than the model's, or with fewer pairs than an update takes."""
-    if cache.frame != config.model.frame:
-        way_out = "prepare it again with the preset and --voi of the model"
-        raise RunError(f"the cache was prepared for {cache.frame}, the model takes {config.model.frame}: {way_out}")
-    if len(cache) < config.pairs_per_update:
-        raise RunError(
-            f"the cache holds {len(cache)} pairs, an update takes {config.pairs_per_update}: lower batch_size"
-        )
-
-
-def check_cache(run: Run, cache: PairCache) -> None:
-    """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
-    check_fit(run.config, cache)
-    if describe_cache(cache) != run.data:
-        raise RunError(f"the run was started on {run.data['pairs']} pairs; this cache holds other ones")
-
-
-def forward_of(model: "Glam", config: PretrainConfig, step: int) -> Forward:
-    """The model as `gradients` wants it: seeded by step and micro-batch, in the configured precision."""
-    import torch
+def forward_of(model: Glam, config: PretrainConfig, step: int) -> Forward:
+    """Return the forward pass of an update: seeded by step and micro-batch, in the configured precision."""
 
     def forward(part: Batch, index: int) -> tuple[Vectors, Scales]:
         torch.manual_seed((config.seed * 1_000_003 + step) * 1_009 + index)
-        with autocast(config, part.cc.device.type):
-            output = model(_as_float(part.cc, config), _as_float(part.mlo, config), part.token_ids, part.mask)
+        mixed, low = config.precision == "bf16-mixed", config.precision == "bf16-true"
+        cc, mlo = (view.to(torch.bfloat16) if low else view for view in (part.cc, part.mlo))
+        with torch.autocast(cc.device.type, dtype=torch.bfloat16) if mixed else nullcontext():
+            output = model(cc, mlo, part.token_ids, part.mask)
         return vectors_of(output, part.points), scales_of(output)
 
     return forward
 
 
-def autocast(config: PretrainConfig, device_type: str) -> AbstractContextManager[object]:
-    """bf16 arithmetic on fp32 weights for bf16-mixed; nothing otherwise."""
-    import torch
+def loss_of(config: PretrainConfig) -> Loss:
+    """Return the configured loss: the objective, the known places, and beside them the temperatures for the log."""
+    objective_of_vectors = objective(config.objective)
 
-    if config.precision == "bf16-mixed":
-        return torch.autocast(device_type, dtype=torch.bfloat16)
-    return nullcontext()
+    def loss(vectors: Vectors, scales: Scales, batch: Batch) -> Terms:
+        logged = {f"scale/{name}": value.detach() for name, value in scales._asdict().items()}
+        terms = objective_of_vectors(vectors, scales, config.local_weight)
+        return with_known_places(terms, vectors, batch, config) | logged
 
-
-def _as_float(images: "Tensor", config: PretrainConfig) -> "Tensor":
-    import torch
-
-    return images.to(torch.bfloat16) if config.precision == "bf16-true" else images
+    return loss
 
 
-def usable_device(name: str | None) -> str:
-    """Return the device asked for; None: cuda where torch finds a GPU, else cpu. RunError for one that is not there."""
-    import torch
-
-    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        raise RunError(f"device {chosen} cannot be used: {str(error).splitlines()[0]}") from None
-    return chosen
+def within_micro_batches(forward: Forward, loss: Loss, batch: Batch, accumulate: int) -> Terms:
+    """Leave in the parameters the mean gradient of the passes, each of which contrasts its own pairs."""
+    sums: Terms = {}
+    for index, part in enumerate(micro_batches(batch, accumulate)):
+        terms = loss(*forward(part, index), part)
+        (terms["total"] / accumulate).backward()
+        sums = {name: sums.get(name, 0) + value.detach() / accumulate for name, value in terms.items()}
+    return sums
 
 
-def starting_model(config: PretrainConfig, checkpoint: Path | None) -> "Glam":
-    """The model of the checkpoint, or a new one drawn from the seed, in training mode."""
-    import torch
+def across_update(forward: Forward, loss: Loss, batch: Batch, accumulate: int) -> Terms:
+    """Leave in the parameters the gradient of a loss over all pairs of the update, in the memory of one pass.
 
-    from glam.model.checkpoint import load_checkpoint
-    from glam.model.glam import Glam
-
-    torch.manual_seed(config.seed)
-    model = Glam(config.model) if checkpoint is None else load_checkpoint(checkpoint)
-    if config.precision == "bf16-true":
-        model = model.to(torch.bfloat16)
-    return model.train()
-
-
-def make_optimizer(model: "Glam", config: PretrainConfig) -> "Optimizer":
-    """AdamW or SGD with momentum 0.9; vectors and scalars are not decayed unless `decay_all`."""
-    import torch
-
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decayed = [parameter for parameter in trained if config.decay_all or parameter.ndim >= 2]
-    kept = [parameter for parameter in trained if not config.decay_all and parameter.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999))
+    GradCache (Gao et al. 2021, arXiv:2101.06983): the vectors of all passes are first computed without a graph and the
+    loss is differentiated with respect to them; then each pass runs again and takes its share of that gradient. With
+    one pass it is the plain gradient.
+    """
+    if accumulate == 1:
+        return within_micro_batches(forward, loss, batch, 1)
+    parts = list(micro_batches(batch, accumulate))
+    with torch.no_grad():
+        pieces = [forward(part, index)[0] for index, part in enumerate(parts)]
+    whole = Vectors(*(torch.cat(piece).requires_grad_() for piece in zip(*pieces, strict=True)))
+    first, scales = forward(parts[0], 0)
+    terms = loss(whole, scales, batch)
+    terms["total"].backward()
+    gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in whole]
+    for index, shares in enumerate(zip(*(gradient.chunk(accumulate) for gradient in gradients), strict=True)):
+        vectors = first if index == 0 else forward(parts[index], index)[0]
+        trained = [(vector, share) for vector, share in zip(vectors, shares, strict=True) if vector.requires_grad]
+        torch.autograd.backward([vector for vector, _ in trained], [share for _, share in trained])
+    return {name: value.detach() for name, value in terms.items()}
 
 
-def _stream(config: PretrainConfig, cache: PairCache, tokenizer: Path) -> PairBatches:
-    return PairBatches(
-        cache=cache,
-        tokenizer=Tokenizer.from_file(tokenizer),
-        max_tokens=config.model.text.max_tokens,
-        wrap_tokens=config.model.text.wrap_tokens,
-        text=config.text,
-        image=config.image,
-        seed=config.seed,
-        flip_rows=config.flip_rows,
-        place_kinds=wanted_kinds(config),
-    )
-
-
-def _prefetched(stream: PairBatches, start: int, config: PretrainConfig) -> Iterator[tuple[int, Batch]]:
-    """Batches in order, the next one made in a thread while the model works on the last."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(stream.batch, start, config.pairs_per_update)
-        for step in range(start, config.steps):
-            batch = coming.result()
-            if step + 1 < config.steps:
-                coming = pool.submit(stream.batch, step + 1, config.pairs_per_update)
-            yield step, batch
-
-
-def _with_progress(batches: Iterator[tuple[int, Batch]], start: int, steps: int) -> Iterator[tuple[int, Batch]]:
-    """Show a bar on stderr where it is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("pretrain", total=steps, completed=start)
-        for step, batch in batches:
-            yield step, batch
-            bar.update(task, completed=step + 1)
+def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
+    """Cut a batch into `count` equal parts, in order."""
+    for parts in zip(*(tensor.chunk(count) for tensor in batch), strict=True):
+        yield Batch(*parts)

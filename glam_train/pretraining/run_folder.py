@@ -1,4 +1,4 @@
-"""The folder of a run: config.json, metrics.jsonl, TensorBoard events, and checkpoints that are whole or absent."""
+"""The folder of a run: its config.json, its lock, and checkpoints that are whole or absent."""
 
 import fcntl
 import json
@@ -9,19 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
 
 from glam.files import file_sha256, json_object, write_json
 from glam.licence import NO_LICENCE_NEEDED, PHANTOMS, checkpoint_provenance, provenance_of_start, write_provenance
+from glam.model.checkpoint import save_checkpoint
+from glam.model.glam import Glam
 from glam.origin import commit
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig, pretrain_config_from_json
-from glam_train.data.places import told_places
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
-    from glam.model.glam import Glam
+from glam_train.data.cache import PairCache, describe_cache
+from glam_train.methods.known_places import told_places
 
 _STEP = re.compile(r"step-(\d{7})")
 
@@ -32,9 +33,11 @@ class RunError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a run folder says of its run."""
+    """The content of a run's config.json."""
 
     config: PretrainConfig
+    preset: str | None
+    """The preset that the settings came from. None: no preset was named."""
     data: dict[str, Any]
     tokenizer: Path
     start_from: Path | None
@@ -44,26 +47,32 @@ class Run:
 
 
 def start_run(
-    folder: Path, config: PretrainConfig, *, data: dict[str, Any], tokenizer: Tokenizer, start_from: Path | None = None
+    folder: Path,
+    config: PretrainConfig,
+    *,
+    data: dict[str, Any],
+    tokenizer: Tokenizer,
+    start_from: Path | None = None,
+    preset: str | None = None,
 ) -> None:
     """Write tokenizer.json and config.json into a new run folder. RunError if a run is already there.
 
-    `data` says what is trained on; a resumed run must find the same. `start_from`: the checkpoint of the first weights,
+    `data`: of `describe_cache`; a resumed run must find the same. `start_from`: the checkpoint of the first weights,
     whose provenance, or that it has none, is written down here and in every checkpoint of the run.
     """
-    path = folder / "config.json"
     if has_run(folder):
         raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder / "tokenizer.json")
     content = {
         "config": asdict(config),
+        "preset": preset,
         "data": data,
         "start_from": None if start_from is None else str(start_from.resolve()),
         "start_provenance": None if start_from is None else provenance_of_start(start_from),
         "commit": commit(),
     }
-    write_json(path, content)
+    write_json(folder / "config.json", content)
 
 
 def has_run(folder: Path) -> bool:
@@ -72,23 +81,23 @@ def has_run(folder: Path) -> bool:
 
 
 def provenance(folder: Path, *, licence: str | None) -> dict[str, Any]:
-    """What the model of a run saw: that of its newest checkpoint, with the licence of the data."""
-    run, found = read_run(folder), checkpoints(folder)
-    if not found:
-        raise RunError(f"the run at {folder} has no checkpoint yet")
-    content = _provenance(run, updates=updates_of(found[-1]))
+    """Return the provenance of a run's newest checkpoint, with the licence of the data."""
+    run, saved = read_run(folder), checkpoints(folder)
+    if not saved:
+        raise RunError(f"the run at {folder} has no checkpoint yet: continue it with --resume")
+    content = _provenance(run, updates=updates_of(saved[-1]))
     if not content["synthetic"] and not licence:
         raise RunError("name the licence of the data with --licence: the bundle's permissions rest on it")
     if content["synthetic"] and licence:
         raise RunError(
             "phantoms need no licence: name that of the weights they started from under start_from in the file"
         )
-    weights_sha256 = file_sha256(found[-1] / "weights.safetensors")
+    weights_sha256 = file_sha256(saved[-1] / "weights.safetensors")
     return content | {"licence": licence or content["licence"], "weights_sha256": weights_sha256}
 
 
 def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
-    """What the weights of a run saw: data, settings, what they started from, the commit the run was started by."""
+    """Return the provenance of a run's weights: data, settings, their start, and the commit that started the run."""
     source = run.data["source"]
     synthetic = source.get("kind") == PHANTOMS
     return {
@@ -106,16 +115,16 @@ def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
 
 
 def read_run(folder: Path) -> Run:
-    """The configuration of a run, what it trains on, and where its first weights come from.
+    """Return a run's settings, data and start.
 
-    RunError or LicenceError when the newest checkpoint, or before the first the weights to start from, are not what the
-    run says.
+    RunError or LicenceError when the provenance of the newest checkpoint, or before the first checkpoint that of the
+    weights to start from, is not the one in config.json.
     """
     if not has_run(folder):
         raise RunError(f"no run at {folder}: start one with glam-train pretrain")
-    run, found = _read_config(folder), checkpoints(folder)
-    if found:
-        _check_checkpoint(run, found[-1])
+    run, saved = _read_config(folder), checkpoints(folder)
+    if saved:
+        _check_checkpoint(run, saved[-1])
     elif run.start_from is not None and provenance_of_start(run.start_from) != run.start_provenance:
         raise RunError(f"{run.start_from} has changed since the run at {folder} was started: start another run")
     return run
@@ -129,9 +138,16 @@ def _read_config(folder: Path) -> Run:
         raise RunError(f"{path} does not read ({error}): start another run") from error
     if "start_provenance" not in content:
         raise RunError(f"{path} is of an older version, which wrote no provenance: start another run")
+    if missing := [name for name in ("config", "data", "start_from", "commit") if name not in content]:
+        raise RunError(f"{path} has no {', '.join(missing)}: restore it, or start another run")
+    try:
+        config = pretrain_config_from_json(content["config"])
+    except (TypeError, KeyError, ValueError) as error:  # keys of another version, or edited values
+        raise RunError(f"{path} holds settings that this version cannot read ({error}): start another run") from error
     start_from = content["start_from"]
     return Run(
-        config=pretrain_config_from_json(content["config"]),
+        config=config,
+        preset=content.get("preset"),
         data=content["data"],
         tokenizer=folder / "tokenizer.json",
         start_from=None if start_from is None else Path(start_from),
@@ -143,42 +159,59 @@ def _read_config(folder: Path) -> Run:
 def _check_checkpoint(run: Run, checkpoint: Path) -> None:
     """Refuse to go on from weights whose provenance is not that of the run."""
     carried = checkpoint_provenance(checkpoint) or {}
-    said = _provenance(run, updates=updates_of(checkpoint))
-    if differing := [name for name in ("data", "synthetic", "start_from") if carried.get(name, ...) != said[name]]:
+    expected = _provenance(run, updates=updates_of(checkpoint))
+    if differing := [name for name in ("data", "synthetic", "start_from") if carried.get(name, ...) != expected[name]]:
         message = f"{checkpoint} has another {differing[0]} in its provenance than the run's config.json says"
         raise RunError(f"{message}: restore both, or start another run")
 
 
+def check_fit(config: PretrainConfig, cache: PairCache) -> None:
+    """Refuse a cache prepared for another frame than the model's, or with fewer pairs than an update takes."""
+    if cache.frame != config.model.frame:
+        way_out = "prepare it again with the preset and --voi of the model"
+        raise RunError(f"the cache was prepared for {cache.frame}, the model takes {config.model.frame}: {way_out}")
+    if len(cache) < config.pairs_per_update:
+        taken = f"{config.pairs_per_update} (batch_size {config.batch_size} x accumulate {config.accumulate})"
+        largest = len(cache) // config.accumulate
+        smaller = f"give --batch-size {largest} or less, or " if largest * config.accumulate >= 2 else ""
+        raise RunError(
+            f"the cache holds {len(cache)} pairs, an update takes {taken}: {smaller}prepare a cache of more pairs"
+        )
+
+
+def check_cache(run: Run, cache: PairCache) -> None:
+    """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
+    check_fit(run.config, cache)
+    if describe_cache(cache) != run.data:
+        pairs = run.data["pairs"]
+        raise RunError(
+            f"the run was started on {pairs} pairs; this cache holds other ones: give its own --cache or another --out"
+        )
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a run; RunError if one is there. What a killed one was building is removed."""
+    """Keep a second process out of a run; RunError if there is one. A half-written checkpoint is removed."""
     with (folder / "config.json").open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"another process trains the run at {folder}") from None
+            raise RunError(f"another process trains the run at {folder}: stop it or wait for its end") from None
         for building in folder.glob("checkpoints/.step-*"):
             shutil.rmtree(building, ignore_errors=True)
         yield
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The finished checkpoints of a run, oldest first."""
-    found = [path for path in folder.glob("checkpoints/step-*") if _STEP.fullmatch(path.name)]
-    return sorted(found)
+    """Return the finished checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob("checkpoints/step-*") if _STEP.fullmatch(path.name))
 
 
-def save_state(
-    folder: Path, model: "Glam", optimizer: "Optimizer", *, step: int, tokenizer: Path, keep: int = 2
-) -> Path:
+def save_state(folder: Path, model: Glam, optimizer: Optimizer, *, step: int, tokenizer: Path, keep: int = 2) -> Path:
     """Write checkpoint `step-…` (weights, tokenizer, provenance, optimizer) and delete all but the newest `keep`.
 
     It is built under another name and renamed, so that a kill leaves the last whole one.
     """
-    import torch
-
-    from glam.model.checkpoint import save_checkpoint
-
     final = folder / "checkpoints" / f"step-{step:07d}"
     building = final.with_name(f".{final.name}.{os.getpid()}")
     shutil.rmtree(building, ignore_errors=True)
@@ -195,47 +228,21 @@ def save_state(
     return final
 
 
-def load_state(checkpoint: Path, optimizer: "Optimizer") -> int:
-    """Put the optimizer back where the checkpoint left it, and return the updates done."""
-    import torch
-
-    optimizer.load_state_dict(torch.load(checkpoint / "state" / "optimizer.pt", weights_only=True))
+def load_state(checkpoint: Path, optimizer: Optimizer) -> int:
+    """Load the optimizer's state from the checkpoint, and return the number of updates done."""
+    path = checkpoint / "state" / "optimizer.pt"
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception as error:  # torch raises nothing narrower for bytes that it did not write
+        raise RunError(f"{path} is damaged: delete {checkpoint} and resume from the checkpoint before it") from error
+    optimizer.load_state_dict(state)
     return updates_of(checkpoint)
 
 
 def updates_of(checkpoint: Path) -> int:
-    """The optimizer updates that lie behind a checkpoint."""
-    return json.loads((checkpoint / "state" / "meta.json").read_text())["step"]
-
-
-class MetricsLog:
-    """metrics.jsonl and TensorBoard events; opening it at a step drops what an interrupted run wrote beyond."""
-
-    def __init__(self, folder: Path, *, start_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        path = folder / "metrics.jsonl"
-        kept = []
-        if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _whole_before(line, start_step)]
-        path.write_text("".join(line + "\n" for line in kept))
-        self._file = path.open("a", buffering=1)
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step)
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """Append one line and one event a value."""
-        self._file.write(json.dumps({"step": step} | values, allow_nan=False) + "\n")
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        """Flush both."""
-        self._file.close()
-        self._events.close()
-
-
-def _whole_before(line: str, step: int) -> bool:
+    """Return the number of updates that made a checkpoint."""
+    path = checkpoint / "state" / "meta.json"
     try:
-        return json.loads(line)["step"] < step
-    except ValueError:  # the line that a kill cut short
-        return False
+        return int(json_object(path.read_bytes())["step"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: delete {checkpoint} and resume from the checkpoint before it") from error

@@ -10,7 +10,7 @@ from glam.frame import transform
 from tests.samples.released import FALLBACK_DEG, released, released_line
 
 
-def measured(error_mm: float = 2.0, *, share: float = 0.2, found: bool = True) -> Measured:
+def measured(error_mm: float = 2.0, *, share: float | None = 0.2, found: bool = True) -> Measured:
     names = [f"{who} {kind}" for who in ("ours", "oracle") for kind in ("stretch", "nipple_stretch")]
     landmark = Landmark(
         muscle_share=share, found=found, angle_deg=19.0, angle_error_deg=1.0, fallback=not found, from_nipple=False
@@ -28,19 +28,25 @@ def test_figures_are_in_mm_per_cent_and_columns() -> None:
 
 
 def test_a_goal_that_is_missed_says_so() -> None:
-    pairs = [measured(2.5), measured(2.5, found=False), measured(2.5, share=-1.0, found=True)]
+    pairs = [measured(2.5), measured(2.5, found=False), measured(2.5, share=None, found=True)]
     goals = goals_of(figures_of(pairs))
-    assert goals["ap_error_ratio_median"] == {"value": 1.25, "goal": 1.2, "holds": False}
-    assert goals["ap_error_ratio_p95"]["holds"]
-    assert goals["muscle_found"]["value"] == 0.5
-    assert goals["muscle_found_where_none"]["value"] == 1
-    assert not goals["fallbacks"]["holds"]
+    assert goals["ap_error_ratio_median"].as_json() == {"value": 1.25, "goal": 1.2, "holds": False}
+    assert goals["ap_error_ratio_p95"].holds
+    assert goals["muscle_found"].value == 0.5
+    assert goals["muscle_found_where_none"].value == 1
+    assert not goals["fallbacks"].holds
+
+
+def test_a_phantom_without_a_muscle_counts_among_the_views_without_one_alone() -> None:
+    muscle = figures_of([measured(share=None, found=False), measured(share=0.01), measured(share=0.2)])["muscle"]
+    assert (muscle["views_with"], muscle["views_without"]) == (1, 1)
+    assert (muscle["found"], muscle["found_where_none"]) == (1, 0)
 
 
 def test_a_section_replaces_its_own_and_nothing_else(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     page.write_text("# Results\n\nBefore.\n")
-    figures = figures_of([measured(), measured(share=-1.0, found=False)]) | {"seed": 1, "px_mm": 0.24}
+    figures = figures_of([measured(), measured(share=None, found=False)]) | {"seed": 1, "px_mm": 0.24}
     for number in ("aaa", "bbb"):
         section = alignment_section(figures, goals_of(figures), commit=number, machine="here")
         put_section(page, section)

@@ -15,7 +15,7 @@ def test_the_page_tells_goals_figures_and_where_they_were_measured(
         "commit": "abc",
         "machine": "here",
         "figures": {"ratio": {"CC": 1.5, "MLO": 2}, "rounds": 3},
-        "goals": {"fast": goal(1.5, at_most=1.3), "small": goal(2, at_least=1)},
+        "goals": {"fast": goal(1.5, at_most=1.3).as_json(), "small": goal(2, at_least=1).as_json()},
     }
     (tmp_path / "toy.json").write_text("progress\n" + json.dumps(summary) + "\n")
     monkeypatch.setattr("sys.argv", ["page", str(tmp_path / "toy.json")])

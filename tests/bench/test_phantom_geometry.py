@@ -15,8 +15,8 @@ def test_the_table_has_a_row_and_a_tolerance_for_every_figure_of_the_patients() 
 def test_a_goal_is_the_distance_from_the_patients() -> None:
     tables = {"usual": PATIENTS, "varied": replace(PATIENTS, difference_mm=5.0)}
     goals = goals_of(tables)
-    assert goals["usual_difference_mm"] == {"value": 0, "goal": 0.7, "holds": True}
-    assert goals["varied_difference_mm"] == {"value": 1.5, "goal": 0.7, "holds": False}
+    assert goals["usual_difference_mm"].as_json() == {"value": 0, "goal": 0.7, "holds": True}
+    assert goals["varied_difference_mm"].as_json() == {"value": 1.5, "goal": 0.7, "holds": False}
 
 
 def test_breasts_without_a_muscle_are_left_out() -> None:

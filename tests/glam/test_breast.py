@@ -3,7 +3,8 @@ import pytest
 
 from glam.anatomy import breast
 from glam.anatomy.nipple import chest_nipple_axis, find_nipple
-from glam.phantom.dicom_file import view_of
+from glam.config import FrameConfig
+from glam.phantom.in_memory import view_of
 from glam.phantom.options import PhantomOptions
 from glam.phantom.pair import draw_pair
 
@@ -98,7 +99,7 @@ def test_the_nipple_is_the_furthest_point_and_the_axis_leads_to_it() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_nipple_of_a_phantom_is_found_within_its_height(seed: int) -> None:
     projection = draw_pair(seed, PhantomOptions(px_mm=0.48)).cc
-    mask = breast.breast_mask(breast.small(view_of(projection).pixels)).mask
+    mask = breast.breast_mask(breast.small(view_of(projection, FrameConfig()).pixels)).mask
     x, y, confidence = find_nipple(mask, 0.0)
     assert confidence > 0.3
     expected = np.array(projection.truth.nipple)

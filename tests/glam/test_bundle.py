@@ -14,7 +14,8 @@ from glam.prepare import prepare, prepare_sha
 from glam.words.tokens import train_wordpiece
 
 CONFIG = tiny()
-LICENSED = {"data": "phantoms", "licence": "CC BY 4.0", "permits": ["serve"], "start_from": None}
+WEIGHTS = {"weights_sha256": "1" * 64}
+LICENSED = {"data": "ours", "licence": "CC BY 4.0", "permits": ["serve"], "start_from": None} | WEIGHTS
 
 
 def manifest(**changes):
@@ -24,6 +25,7 @@ def manifest(**changes):
         "may_serve": True,
         "may_share": False,
         "provenance": LICENSED,
+        "export": WEIGHTS,
         "metrics": {"auc": 0.5},
         "calibration": {},
         "classes": {"density": ["a", "b"]},
@@ -228,8 +230,9 @@ def test_manifest_that_is_nested_without_end_is_refused(folder):
         {"may_share": True},
         {"provenance": LICENSED | {"permits": []}},
         {"provenance": LICENSED | {"start_from": {"data": "EMBED", "licence": None}}},
-        {"provenance": {"data": "phantoms", "licence": "CC BY 4.0", "permits": ["serve"]}},
-        {"provenance": {}},
+        {"provenance": {"data": "ours", "licence": "CC BY 4.0", "permits": ["serve"]} | WEIGHTS},
+        {"provenance": LICENSED | {"stated_by_exporter": ["licence", "permits", "start_from"]}},
+        {"provenance": WEIGHTS},
     ],
 )
 def test_flag_that_exceeds_the_provenance_is_found(folder, changes, verify):
@@ -258,6 +261,15 @@ def test_provenance_that_cannot_be_followed_is_refused(folder, changes, complain
     error = refusal(folder)
     assert error.code == "bundle_provenance"
     assert complaint in error.message
+
+
+def test_provenance_of_no_known_weights_permits_nothing(folder):
+    unbound = {name: value for name, value in LICENSED.items() if name not in WEIGHTS}
+    edit(folder, provenance=unbound, export={})
+    assert refusal(folder).code == "bundle_provenance"
+    assert "of which weights" in refusal(folder).message
+    edit(folder, may_serve=False)
+    assert not read_bundle(folder).may_serve
 
 
 @pytest.mark.parametrize("provenance", [None, [], "phantoms", True])

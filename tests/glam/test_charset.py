@@ -210,13 +210,13 @@ def test_an_item_of_an_item_inherits_in_a_file_too(file_of: FileOf, undefined: b
 
 
 @pytest.mark.parametrize("vr", ["CS", "LO", "UN", "SH"])
-def test_the_dictionary_says_which_attributes_are_text(vr: str) -> None:
+def test_every_attribute_is_text_whatever_its_vr(vr: str) -> None:
     dataset = Dataset()
     dataset["SpecificCharacterSet"] = raw("SpecificCharacterSet", b"GB18030")
     dataset["SeriesDescription"] = raw("SeriesDescription", LEFT.encode("gb18030"), vr)
     dataset["ViewPosition"] = raw("ViewPosition", LEFT.encode("gb18030"), vr)
     assert header.text(dataset, "SeriesDescription") == LEFT
-    assert header.text(dataset, "ViewPosition") != LEFT
+    assert header.text(dataset, "ViewPosition") == LEFT
 
 
 @pytest.mark.parametrize(
@@ -263,3 +263,30 @@ def test_signs_that_look_like_letters_are_none_and_unseen_ones_part_no_word() ->
     assert folded("MLO 3 \u2113").split() == ["MLO", "3"]
     assert "C" not in folded("\u216d\u216d")
     assert folded("M\u200bL\u00adO") == "MLO"
+
+
+@pytest.mark.parametrize(("term", "codec"), [("GB18030", "gb18030"), ("ISO_IR 13", "cp932"), ("ISO_IR 192", "utf_8")])
+def test_a_code_string_is_decoded_by_the_character_set_as_well(term: str, codec: str) -> None:
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = term
+    dataset[0x00185101] = RawDataElement(
+        BaseTag(0x00185101), "CS", 6, "\uff2d\uff2c\uff2f".encode(codec), 0, False, True
+    )
+    assert header.text(dataset, "ViewPosition") == "\uff2d\uff2c\uff2f"
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec", "said"),
+    [
+        ("\\ISO 2022 IR 87", "euc_jp", "左 \uff2d\uff2c\uff2f"),
+        ("\\ISO 2022 IR 149", "euc_kr", "좌측 \uff23\uff23"),
+        ("\\ISO 2022 IR 58", "gb2312", "左侧 \uff23\uff23"),
+    ],
+)
+def test_two_bytes_without_their_escape_are_text_where_one_declared_set_has_them(
+    declared: str, codec: str, said: str
+) -> None:
+    value = said.encode(codec)
+    assert decoded(value, declared) == said
+    assert decoded(value, "") != said  # nothing names the set
+    assert "L" not in decoded(value[:-1] + b"L", "")

@@ -23,7 +23,8 @@ from glam.drawing.paint import (
 from glam.drawing.paint import wrapped as wrapped_lines
 from glam.drawing.prediction import PANEL, Query, choose_query, draw_prediction, panel_scales
 from glam.frame import cell_polygon, make_frame, scale
-from glam.predict import Prediction, Predictor
+from glam.predict import Predictor
+from glam.prediction import Prediction
 from glam.reading.read import read_view
 from glam.view import View
 
@@ -35,7 +36,7 @@ def views(mammograms: dict[str, Path]) -> dict[str, View]:
 
 @pytest.fixture(scope="module")
 def prediction(predictor: Predictor, views: dict[str, View]) -> Prediction:
-    return predictor.pair(views["cc"], views["mlo"])
+    return predictor.predict(views["cc"], views["mlo"])
 
 
 def lightness(colours: np.ndarray) -> np.ndarray:
@@ -187,7 +188,7 @@ def test_another_query_gives_another_sheet(prediction: Prediction, views: dict[s
 
 
 def test_a_lone_view_is_drawn_without_attention(predictor: Predictor, views: dict[str, View]):
-    alone = predictor.pair(views["cc"], None)
+    alone = predictor.predict(views["cc"], None)
     assert choose_query(alone) is None
     with pytest.raises(ValueError, match="give both views"):
         choose_query(alone, point=(3, 4))

@@ -88,12 +88,12 @@ def test_no_phantom_is_refused() -> None:
     for seed in range(12):
         options = varied() if seed % 2 else PhantomOptions()
         for projection in draw_pair(seed, options)[:2]:
-            found = small_field(view_of(projection).pixels)
+            found = small_field(view_of(projection, FrameConfig()).pixels)
             assert breast_mask(found.picture).mask.any()
 
 
 def test_a_faint_noisy_breast_is_no_noise() -> None:
-    pixels = view_of(draw_pair(2, PhantomOptions(px_mm=0.48)).cc).pixels / WHITE
+    pixels = view_of(draw_pair(2, PhantomOptions(px_mm=0.48)).cc, FrameConfig()).pixels / WHITE
     noise = np.random.default_rng(0).normal(0, 0.1, pixels.shape)
     faint = np.clip(0.3 + 0.4 * pixels + noise * 0.04, 0, 1)
     assert breast_mask(small((faint * WHITE).astype(np.uint16))).mask.any()

@@ -86,7 +86,7 @@ def test_the_small_picture_is_that_of_the_image_without_borders() -> None:
     image = (1000 * half_disc(1200, 900)).astype(np.uint16)
     found = small_field(bordered(image, dict.fromkeys(SIDES, 150), 1000))
     np.testing.assert_array_equal(found.picture, small(image))
-    assert (found.factor, found.field.bright_border, found.field.dark_border) == (2, True, False)
+    assert (found.factors, found.field.bright_border, found.field.dark_border) == ((2, 2), True, False)
 
 
 class Case:

@@ -15,8 +15,8 @@ from glam.view import WHITE, View
 
 OPTIONS = PhantomOptions(px_mm=0.48)
 PAIR = draw_pair(1, OPTIONS)
-CC, MLO = view_of(PAIR.cc), view_of(PAIR.mlo)
-WITHOUT_MUSCLE = view_of(draw_pair(5, replace(OPTIONS, difficulty=Difficulty(no_muscle=1.0))).mlo)
+CC, MLO = view_of(PAIR.cc, FrameConfig()), view_of(PAIR.mlo, FrameConfig())
+WITHOUT_MUSCLE = view_of(draw_pair(5, replace(OPTIONS, difficulty=Difficulty(no_muscle=1.0))).mlo, FrameConfig())
 
 
 def with_pixels(view: View, change: Callable[[np.ndarray], np.ndarray], **changes: object) -> View:
@@ -67,4 +67,4 @@ def test_a_view_trips_the_code_that_was_planted(code: str) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_plain_views_trip_none(seed: int) -> None:
     pair = draw_pair(seed, OPTIONS, laterality="R" if seed % 2 else "L")
-    assert codes(view_of(pair.cc)) == codes(view_of(pair.mlo)) == set()
+    assert codes(view_of(pair.cc, FrameConfig())) == codes(view_of(pair.mlo, FrameConfig())) == set()

@@ -331,6 +331,26 @@ def test_a_request_that_names_no_view_of_ours_is_refused(file_of: FileOf, view: 
     assert error_of(file_of(**NO_SIDE), laterality=view).code == "unknown_laterality"
 
 
+@pytest.mark.parametrize(
+    ("view", "laterality", "side"),
+    [("LMLO", None, "L"), ("RMLO", "", "R"), ("MLO right", None, "R"), ("R MLO", "R", "R"), ("MLO", "L", "L")],
+)
+def test_the_side_in_the_view_of_a_request_counts(
+    file_of: FileOf, view: str, laterality: str | None, side: str
+) -> None:
+    asked = read_view(file_of(**NO_SIDE, **NO_VIEW), FrameConfig(), view=view, laterality=laterality)
+    assert (asked.view, asked.laterality, asked.provenance["laterality"]) == ("MLO", side, "request")
+
+
+def test_the_side_in_the_view_of_a_request_is_checked(file_of: FileOf) -> None:
+    assert error_of(file_of(ViewPosition="MLO"), view="RMLO").code == "side_mismatch"
+    assert read_view(file_of(ViewPosition="MLO"), FrameConfig(), view="LMLO").laterality == "L"
+    for view, laterality in (("LMLO", "R"), ("RMLO", "left"), ("LMLO RMLO", None), ("LMLO RMLO", "L")):
+        error = error_of(file_of(**NO_SIDE, ViewPosition="MLO"), view=view, laterality=laterality)
+        assert (error.code, error.where) == ("bad_field", "view")
+    assert error_of(file_of(**NO_SIDE, ViewPosition="MLO"), view="LMLO", laterality="x").code == "unknown_laterality"
+
+
 def test_a_picture_without_a_header_is_decided_by_request_and_name() -> None:
     assert decide_view(Dataset(), None, file_name="P1_L_DM_MLO").value == "MLO"
     assert decide_side(Dataset(), "R", file_name="scan").source == "request"

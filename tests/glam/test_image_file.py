@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
 from glam.config import FrameConfig
 from glam.findings import InputError
-from glam.reading.image_file import picture_format
+from glam.reading.image_file import picture_format, stored_picture
 from glam.reading.read import read_view
 from glam.view import WHITE, View
 
@@ -95,7 +96,7 @@ def test_several_pages_are_refused() -> None:
 
 
 def test_numbers_that_are_no_grey_values_are_refused() -> None:
-    assert code_of(encoded(Image.fromarray(breast_values().astype(np.float32)), "TIFF")) == "bad_value"
+    assert code_of(encoded(Image.fromarray(breast_values().astype(np.float32)), "TIFF")) == "unsupported_picture"
 
 
 def test_a_negative_is_turned_and_told() -> None:
@@ -197,7 +198,7 @@ def test_a_cut_picture_of_sixteen_bits_in_channels_is_truncated() -> None:
     noise = np.random.default_rng(0).integers(0, 65535, (120, 90)).astype(np.uint16)
     for data in (png16(np.dstack([noise] * 3), 2), png16(np.dstack([noise] * 2), 4), tiff16(np.dstack([noise] * 3))):
         for share in (0.1, 0.5, 0.9):
-            assert code_of(data[: int(share * len(data))]) in {"truncated", "bad_value"}
+            assert code_of(data[: int(share * len(data))]) in {"truncated", "unsupported_picture"}
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -278,8 +279,25 @@ def test_an_animated_png_is_several_frames() -> None:
 def test_other_pixel_formats_are_named_with_a_way_out_that_works(mode: str, format: str) -> None:
     picture = Image.fromarray(breast_values())
     other = picture.convert(mode) if mode != "LAB" else Image.merge("LAB", [picture] * 3)
-    with pytest.raises(InputError, match=f"it is {mode}.*save it as a grey-scale PNG") as caught:
+    with pytest.raises(InputError, match=f"the kind {mode} .*save it as a grey-scale PNG") as caught:
         view_of(encoded(other, format))
-    assert caught.value.code == "bad_value"
+    assert caught.value.code == "unsupported_picture"
     grey = encoded(picture)  # the way out
     assert view_of(grey).pixels.shape == (120, 90)
+
+
+def test_a_grey_jpeg_is_read_without_its_end_marker_and_refused_where_values_are_missing() -> None:
+    values = (breast_values() >> 4).astype(np.uint8) + np.random.default_rng(0).integers(0, 9, (120, 90), np.uint8)
+    whole = encoded(Image.fromarray(values), "JPEG")
+    expected = stored_picture(whole).values
+    for end in (len(whole) - 2, len(whole) - 1):
+        np.testing.assert_array_equal(stored_picture(whole[:end]).values, expected)
+        np.testing.assert_array_equal(stored_picture(whole[:end] + bytes(50)).values, expected)
+    for lost in (3, 5, 20, 300):
+        assert code_of(whole[:-lost]) == code_of(whole[:-lost] + whole[-2:]) == "truncated", lost
+
+
+def test_a_lossless_jpeg_is_no_picture_that_is_read() -> None:
+    stream = bytes(imagecodecs.jpeg8_encode(breast_values(np.uint16), lossless=True, bitspersample=16))
+    assert code_of(stream) == "unsupported_picture"
+    np.testing.assert_array_equal(stored_picture(encoded(breast_values())).values, breast_values())  # the way out

@@ -15,10 +15,10 @@ from glam.drawing.inspection import MINT, NOTES, PINK
 from glam.drawing.paint import AMBER, QUERY
 from glam.inspection import Inspected, Refusal, inspect_file
 from glam.prepare import prepare_sha
-from glam.reading.read import Asked
+from glam.reading.read import CallerFacts
 
 FileOf = Callable[..., bytes]
-GIVEN = Asked()
+GIVEN = CallerFacts()
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_bundle_decides_how_the_square_is_laid(
     (entry,) = answer["files"]
     assert entry["frame"]["size"] == random_bundle.model.frame.size
     assert answer["prepare_sha"] == answer["bundle"]["prepare_sha"] == random_bundle.prepare_sha
-    assert entry["anatomy"]["axis_from"] in ("muscle", "nipple", "usual")
+    assert entry["landmarks"]["axis_from"] in ("muscle", "nipple", "usual")
     assert 0 < entry["preparation"]["muscle_share"] < 0.5
     assert entry["preparation"]["muscle_mm2"] > 100
 

@@ -47,7 +47,17 @@ def from_(generation: dict, start: dict) -> dict:
         (from_(SERVED, from_(OPEN, PHANTOMS | {"licence": "x", "permits": ["share"]})), (False, False)),
         (from_(PHANTOMS, from_(PHANTOMS, from_(PHANTOMS, UNKNOWN))), (False, False)),
         ({"data": "ours", "licence": "CC BY", "permits": ["serve"]}, (False, False)),
-        ({"data": {"kind": "phantoms"}, "synthet\u0456c": True, "start_from": None}, (False, False)),  # a Cyrillic i
+        (OPEN | {"data": None}, (False, False)),
+        (OPEN | {"data": "  "}, (False, False)),
+        (OPEN | {"data": "not stated"}, (False, False)),
+        (OPEN | {"data": {}}, (False, False)),
+        ({name: value for name, value in OPEN.items() if name != "data"}, (False, False)),
+        (OPEN | {"start_from": {}}, (False, False)),
+        (OPEN | {"stated_by_exporter": ["licence", "permits"]}, (True, True)),
+        (OPEN | {"stated_by_exporter": ["licence", "permits", "start_from"]}, (False, False)),
+        (PHANTOMS | {"stated_by_exporter": ["synthetic"]}, (False, False)),
+        (PHANTOMS | {"permits": []}, (False, False)),
+        (PHANTOMS | {"metrics": {"kind": "AUC"}, "seed": 1, "objective": "glam", "updates": 2}, (True, True)),
     ],
 )
 def test_the_strictest_of_all_generations_decides(provenance: dict, permitted: tuple[bool, bool]):
@@ -78,6 +88,36 @@ def test_the_strictest_of_all_generations_decides(provenance: dict, permitted: t
         (PHANTOMS | {"start-from": None}, "write 'start_from'"),
         (OPEN | {"license": "CC BY"}, "write 'licence'"),
         (OPEN | {"Permits": []}, "write 'permits'"),
+        (PHANTOMS | {"permit": []}, "write 'permits'"),
+        (PHANTOMS | {"permits ": []}, "write 'permits'"),
+        (PHANTOMS | {"\u0440ermits": []}, "write 'permits'"),  # a Cyrillic letter that looks like p
+        (PHANTOMS | {"permi\u0301ts": []}, "write 'permits'"),
+        (PHANTOMS | {"\uff50ermits": []}, "write 'permits'"),  # a letter of full width
+        (PHANTOMS | {"permissions": []}, "write 'permits'"),
+        (PHANTOMS | {"may_share": False}, "write 'permits'"),
+        (PHANTOMS | {"parent": {"data": "EMBED"}}, "write 'start_from'"),
+        (PHANTOMS | {"started_from": {"data": "EMBED"}}, "write 'start_from'"),
+        ({"data": {"kind": "phantoms"}, "synthet\u0456c": True, "start_from": None}, "write 'synthetic'"),
+        (PHANTOMS | {"permits": None}, "permits is a list"),
+        (OPEN | {"permits": ["Share"]}, "permits is a list"),
+        (OPEN | {"permits": ["share "]}, "permits is a list"),
+        (OPEN | {"permits": ["sh\u0430re"]}, "permits is a list"),  # a Cyrillic a
+        (OPEN | {"permits": [1, 2]}, "permits is a list"),
+        (OPEN | {"permits": [["serve"], ["share"]]}, "permits is a list"),
+        (OPEN | {"permits": ["share", "share"]}, "names an action twice"),
+        (OPEN | {"licence": "CC BY, do not share the weights"}, "forbids in words"),
+        (OPEN | {"licence": "EMBED: must not be redistributed"}, "forbids in words"),
+        (OPEN | {"licence": "none needed: synthetic phantoms, no patient"}, "are not synthetic: name their licence"),
+        (PHANTOMS | {"synthetic": None}, "true or false"),
+        (PHANTOMS | {"data": {"kind": "Phantoms"}}, 'not "phantoms"'),
+        (PHANTOMS | {"data": {"data": {"kind": "phantoms"}}}, 'not "phantoms"'),
+        (PHANTOMS | {"data": [[{"kind": "phantoms"}]]}, 'not "phantoms"'),
+        (PHANTOMS | {"data": {"kind": "phantoms", "also": [{"kind": "manifest"}]}}, "hold 'kind' of other data"),
+        (PHANTOMS | {"data": {"kind": "phantoms", "data": "EMBED"}}, "hold 'data' of other data"),
+        (PHANTOMS | {"data": {"kind": "phantoms", "permits": []}}, "hold 'permits' of other data"),
+        (PHANTOMS | {"also": [[{"licence": "EMBED's"}]]}, "hold 'licence' of other data"),
+        (OPEN | {"stated_by_exporter": "start_from"}, "is a list of fields"),
+        (OPEN | {"stated_by_exporter": ["start from"]}, "is a list of fields"),
         (OPEN | {"start_from": "runs/embed"}, "start_from is not a JSON object"),
         (OPEN | {"start_from": [PHANTOMS]}, "start_from is not a JSON object"),
         (OPEN | {"start_from": False}, "start_from is not a JSON object"),
@@ -173,7 +213,11 @@ def test_embeddings_are_withheld_where_they_might_leave_and_the_way_out_is_told(
 
 
 @pytest.mark.parametrize(
-    "licence", ["n.a.", "none.", "None given", "unlicensed", "No licence", "not known", "TODO: ask", "\u200b", "N/A"]
+    "licence",
+    [
+        *("n.a.", "none.", "None given", "unlicensed", "No licence", "not known", "TODO: ask", "\u200b", "N/A"),
+        *("tbc", "to be determined", "pending", "\uff4e\uff4f\uff4e\uff45", "0", "undefined", "NaN", "-- ? --"),
+    ],
 )
 def test_what_people_write_for_no_licence_names_none(licence: str):
     with pytest.raises(LicenceError, match="licence"):

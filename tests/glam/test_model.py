@@ -89,7 +89,7 @@ def test_every_parameter_gets_a_gradient(view_projection):
     weights = torch.Generator().manual_seed(2)
     vectors = (output.image_cc, output.image_mlo, output.text, output.view_cc, output.view_mlo, *output.alignment[:4])
     loss = sum((vector * torch.randn(vector.shape, generator=weights)).sum() for vector in vectors)
-    (loss * output.logit_scale * output.local_scale * output.view_scale).backward()
+    (loss * output.scales.image_text * output.scales.local * output.scales.view).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

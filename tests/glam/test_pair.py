@@ -6,7 +6,7 @@ import pytest
 
 from glam.config import FrameConfig
 from glam.findings import InputError
-from glam.pair import ChosenViews, check_pair, choose_views, length_mm, prepare_breast
+from glam.pair import ChosenViews, check_pair, choose_views, length_mm, prepare_breast, read_breast
 from glam.view import View
 
 
@@ -22,6 +22,20 @@ def messages(chosen: ChosenViews) -> list[str]:
 SPOT = {"modifiers": ("spot compression",)}
 DISPLACED = {"modifiers": ("implant displaced",)}
 EARLY, LATE = {"acquired": ("20200101080000", 9)}, {"acquired": ("20200101080500", 2)}
+
+
+def test_a_file_that_cannot_be_read_is_named_by_its_key() -> None:
+    with pytest.raises(InputError) as caught:
+        read_breast({"cc": shot(), "mlo": b""}, FrameConfig())
+    assert (caught.value.code, caught.value.where) == ("not_dicom", "mlo")
+    assert str(caught.value).startswith("mlo: this is not a DICOM file")
+
+
+def test_views_in_memory_stay_as_they_are_and_an_absent_one_is_left_out() -> None:
+    view = shot("MLO")
+    views = read_breast({"cc": None, "mlo": view}, FrameConfig())
+    assert list(views) == ["mlo"]
+    assert views["mlo"] is view
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 from glam.anatomy import breast, pectoral
 from glam.anatomy.breast import Line
 from glam.anatomy.nipple import chest_nipple_axis, find_nipple
-from glam.phantom.dicom_file import view_of
+from glam.config import FrameConfig
+from glam.phantom.in_memory import view_of
 from glam.phantom.options import PhantomOptions
 from glam.phantom.pair import draw_pair
 
@@ -60,7 +61,7 @@ def test_the_angle_of_most_phantoms_is_found_within_two_degrees() -> None:
     errors = []
     for seed in range(8):
         projection = draw_pair(seed, PhantomOptions(px_mm=0.48)).mlo
-        picture = breast.small(view_of(projection).pixels)
+        picture = breast.small(view_of(projection, FrameConfig()).pixels)
         line = pectoral.pectoral_line(picture, breast.breast_mask(picture).mask)
         assert line is not None
         errors.append(line.angle_deg - projection.truth.alpha_deg)

@@ -77,7 +77,7 @@ def test_what_follows_the_pixels_is_padding() -> None:
 @pytest.mark.parametrize(
     ("code", "changes"),
     [
-        ("no_pixel_data", {"PixelData": None}),
+        ("truncated", {"PixelData": None}),
         ("truncated", {"PixelData": breast_values().tobytes()[:-2]}),
         ("truncated", {"PixelData": b""}),
         ("truncated", {"BitsAllocated": 16, "PixelData": (breast_values() >> 4).astype(np.uint8).tobytes()}),

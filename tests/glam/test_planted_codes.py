@@ -46,7 +46,7 @@ SPOT, MAGNIFICATION, TANGENTIAL, DISPLACED = "399055006", "399163009", "39911000
 PLANTED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("encapsulated_document", {"SOPClassUID": f"{STORAGE}104.1"}),
     ("encapsulated_document", {"EncapsulatedDocument": b"%PDF"}),
-    ("no_pixel_data", {"PixelData": None}),
+    ("truncated", {"PixelData": None}),
     ("no_pixel_data", {"SOPClassUID": f"{STORAGE}88.50"}),
     ("no_pixel_data", {"SOPClassUID": f"{STORAGE}11.1"}),
     ("tomosynthesis", {"SOPClassUID": f"{STORAGE}13.1.3"}),

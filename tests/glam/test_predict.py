@@ -13,7 +13,8 @@ from glam.findings import InputError, finding
 from glam.licence import SharingWarning
 from glam.loading import open_runtime
 from glam.pair import check_prompts, prepare_breast
-from glam.predict import INCLUDES, NOTICE, Prediction, Predictor
+from glam.predict import Predictor
+from glam.prediction import INCLUDES, NOTICE, Prediction
 from glam.reading.read import read_view
 from glam.view import View
 from glam.zeroshot import class_probabilities
@@ -29,7 +30,7 @@ def views(mammograms: dict[str, Path]) -> dict[str, View]:
 
 @pytest.fixture(scope="module")
 def prediction(predictor: Predictor, views: dict[str, View]) -> Prediction:
-    return predictor.pair(views["L_CC"], views["L_MLO"], prompts=["extremely dense", "a zebra"])
+    return predictor.predict(views["L_CC"], views["L_MLO"], prompts=["extremely dense", "a zebra"])
 
 
 def largest_difference(one: Prediction, two: Prediction) -> float:
@@ -47,18 +48,18 @@ def test_onnx_and_torch_agree_on_the_whole_answer(
     prediction: Prediction, random_bundle: Bundle, random_checkpoint: Path, views: dict[str, View]
 ):
     torch_runtime = open_runtime(random_bundle, "torch", checkpoint=random_checkpoint)
-    by_torch = Predictor(random_bundle, torch_runtime).pair(views["L_CC"], views["L_MLO"])
+    by_torch = Predictor(random_bundle, torch_runtime).predict(views["L_CC"], views["L_MLO"])
     assert largest_difference(prediction, by_torch) <= TOLERANCE
 
 
 def test_a_view_is_answered_alone_as_in_a_pair(predictor: Predictor, prediction: Prediction, views: dict[str, View]):
-    alone = predictor.pair(None, views["L_MLO"])
+    alone = predictor.predict(None, views["L_MLO"])
     np.testing.assert_allclose(alone.views["mlo"].embedding, prediction.views["mlo"].embedding, atol=1e-5)
     np.testing.assert_allclose(alone.embedding, alone.views["mlo"].embedding, atol=1e-6)
 
 
 def test_a_lone_view_has_no_attention_and_says_what_is_missing(predictor: Predictor, views: dict[str, View]):
-    alone = predictor.pair(views["R_CC"], None)
+    alone = predictor.predict(views["R_CC"], None)
     answer = alone.as_json(INCLUDES)
     assert (alone.missing, answer["missing"]) == (("mlo",), ["mlo"])
     assert answer["attention"] is None
@@ -85,13 +86,13 @@ def test_probabilities_are_the_zero_shot_rule_on_the_bundles_vectors(prediction:
 
 def test_a_calibrated_bundle_says_so_and_keeps_the_order(random_bundle: Bundle, predictor: Predictor, views):
     tasks = {task: {"temperature": 2.0} for task in ("birads", "density")}
-    calibrated = Predictor(replace(random_bundle, calibration=tasks), predictor.runtime).pair(views["L_CC"], None)
-    plain = predictor.pair(views["L_CC"], None)
+    calibrated = Predictor(replace(random_bundle, calibration=tasks), predictor.runtime).predict(views["L_CC"], None)
+    plain = predictor.predict(views["L_CC"], None)
     assert (calibrated.calibrated, plain.calibrated) == (True, False)
     assert max(calibrated.density.values()) < max(plain.density.values())
     assert max(calibrated.density, key=calibrated.density.get) == max(plain.density, key=plain.density.get)
     half = Predictor(replace(random_bundle, calibration={"density": {"temperature": 2.0}}), predictor.runtime)
-    assert not half.pair(views["L_CC"], None).calibrated
+    assert not half.predict(views["L_CC"], None).calibrated
 
 
 def test_prompts_are_compared_by_cosine_and_unknown_words_are_named(prediction: Prediction, predictor: Predictor):
@@ -171,7 +172,7 @@ def test_withheld_embeddings_are_null_and_the_answer_says_why(prediction: Predic
 
 
 def test_a_caller_from_python_is_warned_once_that_embeddings_stay_here(
-    kept_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path], views: dict[str, View]
+    kept_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
 ):
     kept = Predictor(kept_bundle, predictor.runtime)
     with pytest.warns(SharingWarning, match="keeps its embeddings on this machine") as caught:
@@ -179,8 +180,28 @@ def test_a_caller_from_python_is_warned_once_that_embeddings_stay_here(
     assert [Path(warning.filename).name for warning in caught] == ["test_predict.py"]
     np.testing.assert_array_equal(prediction.embedding, predictor.predict(mammograms["L_CC"]).embedding)
     kept.predict(mammograms["L_CC"])  # a second warning would be an error here
-    with pytest.warns(SharingWarning):
-        Predictor(kept_bundle, predictor.runtime).pair(views["L_CC"], None)
+
+
+def test_an_answer_for_a_prepared_breast_warns_as_well(
+    kept_bundle: Bundle, predictor: Predictor, views: dict[str, View]
+):
+    kept, breast = Predictor(kept_bundle, predictor.runtime), prepare_breast(FrameConfig(size=126), views["L_CC"], None)
+    with pytest.warns(SharingWarning, match="keeps its embeddings on this machine") as caught:
+        kept.answer(breast)
+    assert [Path(warning.filename).name for warning in caught] == ["test_predict.py"]
+    kept.predict(views["L_CC"])  # once a Predictor: a second warning would be an error here
+
+
+def test_whoever_withholds_embeddings_is_not_warned(kept_bundle: Bundle, predictor: Predictor, views: dict[str, View]):
+    kept = Predictor(kept_bundle, predictor.runtime, withholds=True)
+    assert kept.predict(views["L_CC"]).views["cc"].embedding.shape == (16,)  # a warning would be an error here
+
+
+def test_every_public_way_to_an_answer_is_known_here():
+    """A method that returns a Prediction needs a test of its SharingWarning above."""
+    public = {name: method for name, method in vars(Predictor).items() if callable(method) and name[0] != "_"}
+    answering = {name for name, method in public.items() if method.__annotations__["return"] is Prediction}
+    assert answering == {"predict", "answer"}
 
 
 def test_nothing_of_the_patient_is_in_an_answer(prediction: Prediction, views: dict[str, View]):
@@ -197,19 +218,19 @@ def test_an_include_that_is_none_is_refused(prediction: Prediction):
 
 def test_two_breasts_are_no_pair(predictor: Predictor, views: dict[str, View]):
     with pytest.raises(InputError, match="the left and the right breast") as error:
-        predictor.pair(views["L_CC"], views["R_MLO"])
+        predictor.predict(views["L_CC"], views["R_MLO"])
     assert error.value.code == "side_mismatch"
 
 
 def test_a_view_in_the_others_place_is_refused_alone_too(predictor: Predictor, views: dict[str, View]):
     with pytest.raises(InputError) as error:
-        predictor.pair(views["L_MLO"], None)
+        predictor.predict(views["L_MLO"], None)
     assert (error.value.code, error.value.where) == ("view_mismatch", "cc")
 
 
 def test_no_view_is_no_request(predictor: Predictor):
     with pytest.raises(InputError, match="send a CC view") as error:
-        predictor.pair(None, None)
+        predictor.predict(None, None)
     assert (error.value.code, error.value.status) == ("missing_view", 422)
 
 
@@ -237,5 +258,5 @@ def test_a_prompt_of_more_tokens_than_the_model_takes_is_refused_and_not_cut(
     predictor: Predictor, views: dict[str, View]
 ):
     with pytest.raises(InputError, match="the model takes 64") as error:
-        predictor.pair(views["L_CC"], None, prompts=["a mass is present " * 20])
+        predictor.predict(views["L_CC"], None, prompts=["a mass is present " * 20])
     assert (error.value.code, error.value.where) == ("bad_prompt", "prompts")

@@ -225,5 +225,5 @@ def test_a_bare_data_set_of_compressed_pixels_is_read() -> None:
 
 
 def test_the_reason_of_a_file_without_an_image_is_told_before_its_view() -> None:
-    assert error_of(file_of(None, PixelData=None, ViewPosition=None)).code == "no_pixel_data"
-    assert error_of(file_of(None, PixelData=None, Modality=None, SOPClassUID="1.2.3")).code == "no_pixel_data"
+    assert error_of(file_of(None, PixelData=None, ViewPosition=None)).code == "truncated"
+    assert error_of(file_of(None, PixelData=None, Modality=None, SOPClassUID="1.2.3")).code == "truncated"

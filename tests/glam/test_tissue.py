@@ -1,14 +1,15 @@
 """Whether a picture's tissue is dark: pictures whose sides are not even, because a plate fills a part of one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from glam.config import FrameConfig
-from glam.findings import InputError
 from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.prepare import prepare
 from glam.reading.tissue import is_inverted
-from glam.view import WHITE, View
+from glam.view import WHITE
 
 PAIR = draw_pair(3, PhantomOptions(px_mm=0.48), laterality="L")
 
@@ -27,26 +28,36 @@ def with_plate(pixels: np.ndarray, *, width: float, height: float, upper: float 
 def test_a_plate_over_a_part_of_a_side_does_not_invert_a_right_picture(
     view: str, width: float, height: float, upper: float
 ):
-    pixels = with_plate(view_of(getattr(PAIR, view)).pixels, width=width, height=height, upper=upper)
+    pixels = with_plate(view_of(getattr(PAIR, view), FrameConfig()).pixels, width=width, height=height, upper=upper)
     assert not is_inverted(pixels)
 
 
 def test_what_is_inverted_is_still_found():
     for projection in (PAIR.cc, PAIR.mlo):
-        assert is_inverted(WHITE - view_of(projection).pixels)
+        assert is_inverted(WHITE - view_of(projection, FrameConfig()).pixels)
 
 
-def test_a_picture_with_such_a_plate_is_prepared_right_or_refused():
-    plain = view_of(PAIR.mlo)
+@pytest.mark.parametrize("height", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("name", ["cc", "mlo"])
+def test_an_inverted_picture_with_such_a_plate_is_found(name: str, height: float):
+    pixels = with_plate(view_of(getattr(PAIR, name), FrameConfig()).pixels, width=0.17, height=height)
+    assert is_inverted(WHITE - pixels)
+
+
+@pytest.mark.parametrize("height", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("name", ["cc", "mlo"])
+@pytest.mark.parametrize("chest_wall", [False, True])
+def test_a_picture_with_such_a_plate_is_prepared_as_without(name: str, height: float, *, chest_wall: bool):
+    plain = view_of(getattr(PAIR, name), FrameConfig())
     assert plain.spacing_mm
     expected = prepare(plain, FrameConfig(size=126)).anatomy
     assert expected is not None
-    for height in (0.25, 0.5, 0.75):
-        pixels = with_plate(plain.pixels, width=0.15, height=height)
-        view = View(pixels=pixels, view="MLO", laterality="L", spacing_mm=plain.spacing_mm)
-        try:
-            prepared = prepare(view, FrameConfig(size=126))
-        except InputError:
-            continue
-        assert prepared.anatomy is not None
-        assert np.hypot(*np.subtract(prepared.anatomy.nipple, expected.nipple)) * plain.spacing_mm[0] < 1.0
+    mirrored = plain.pixels[:, ::-1] if chest_wall else plain.pixels
+    pixels = with_plate(mirrored, width=0.15, height=height)
+    pixels = np.ascontiguousarray(pixels[:, ::-1] if chest_wall else pixels)
+    prepared = prepare(replace(plain, pixels=pixels), FrameConfig(size=126))
+    assert prepared.anatomy is not None
+    offset = (pixels.shape[1] - plain.pixels.shape[1] if chest_wall else 0, 0)
+    moved = np.subtract(prepared.anatomy.nipple, expected.nipple) - offset
+    assert np.hypot(*moved) * plain.spacing_mm[0] < 1.0
+    assert "strips_removed" in {item.code for item in prepared.findings}

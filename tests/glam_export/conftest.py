@@ -1,11 +1,13 @@
 """A GLAM small enough to export in seconds, whose every block matters."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
+from glam.licence import write_provenance
 from glam.model.checkpoint import save_checkpoint
 from glam.model.glam import Glam
 from glam.runtime import OnnxRuntime
@@ -20,6 +22,7 @@ CONFIG = ModelConfig(
     frame=FrameConfig(size=56),
     joint_dim=16,
 )
+RECORD = {"data": "300 mammograms of nobody", "licence": None, "start_from": None}
 PROVENANCE = {
     "data": "300 mammograms of nobody",
     "licence": "CC0 1.0",
@@ -44,6 +47,7 @@ def model():
 
 @pytest.fixture(scope="session")
 def checkpoint(model, tmp_path_factory):
+    """A checkpoint that carries no provenance."""
     folder = tmp_path_factory.mktemp("checkpoint")
     texts = [text for task in ("birads", "density", "mass") for text in class_prompts(task)]
     train_wordpiece(texts, vocab_size=200).save(folder / "words.json")
@@ -53,10 +57,12 @@ def checkpoint(model, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory):
-    """The bundle of the checkpoint, made by the command."""
+    """The bundle of the checkpoint with a record of its data, made by the command."""
     out = tmp_path_factory.mktemp("out")
+    recorded = shutil.copytree(checkpoint, out / "checkpoint")
+    write_provenance(recorded, RECORD)
     (out / "provenance.json").write_text(json.dumps(PROVENANCE))
-    arguments = [str(checkpoint), "--out", str(out / "bundle"), "--name", "tiny", "--version", "0.1.0"]
+    arguments = [str(recorded), "--out", str(out / "bundle"), "--name", "tiny", "--version", "0.1.0"]
     assert main(["onnx", *arguments, "--provenance", str(out / "provenance.json")]) == 0
     return out / "bundle"
 

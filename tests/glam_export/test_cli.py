@@ -16,7 +16,6 @@ from glam.predict import Predictor
 from glam.reading.read import read_view
 from glam.words.prompts import class_ensembles
 from glam.zeroshot import unit
-from glam_export.card import model_card
 from glam_export.cli import Onnx, main
 
 
@@ -30,7 +29,7 @@ def test_bundle_says_what_it_is_and_what_it_saw(exported):
     bundle = read_bundle(exported)
     assert (bundle.name, bundle.version) == ("tiny", "0.1.0")
     assert bundle.provenance["data"] == "300 mammograms of nobody"
-    assert bundle.provenance["stated_by_exporter"] == ["data", "licence", "permits", "start_from"]
+    assert bundle.provenance["stated_by_exporter"] == ["licence", "permits"]
     assert bundle.metrics == {"density macro AUC": 0.91}
     assert bundle.may_serve
     assert bundle.may_share
@@ -66,7 +65,7 @@ def test_bundle_answers_as_its_checkpoint_does(exported, checkpoint):
     bundle = read_bundle(exported)
     views = [read_view(exported / "golden" / name, FrameConfig()) for name in ("cc.dcm", "mlo.dcm")]
     runtimes = (open_runtime(bundle), open_runtime(bundle, "torch", checkpoint=checkpoint))
-    onnx, torch_ = (Predictor(bundle, runtime).pair(*views, prompts=["a mass is present"]) for runtime in runtimes)
+    onnx, torch_ = (Predictor(bundle, runtime).predict(*views, prompts=["a mass is present"]) for runtime in runtimes)
     np.testing.assert_allclose(onnx.embedding, torch_.embedding, atol=1e-5)
     assert onnx.birads == pytest.approx(torch_.birads, abs=1e-4)
     np.testing.assert_allclose(onnx.attention.cc_to_mlo, torch_.attention.cc_to_mlo, atol=1e-5)
@@ -123,45 +122,6 @@ def test_verify_prints_the_hash_and_names_what_changed(exported, tmp_path, capsy
     (copy / "prompts.npz").write_bytes(b"")
     assert main(["verify", str(copy)]) == 1
     assert "prompts.npz has changed" in capsys.readouterr().err
-
-
-def test_card_tells_what_the_bundle_saw_and_that_it_is_no_diagnosis(exported, capsys):
-    assert main(["card", str(exported)]) == 0
-    card = capsys.readouterr().out
-    assert card.startswith("# tiny 0.1.0\n")
-    for phrase in (
-        "300 mammograms of nobody",
-        "| start_from | not known |",
-        "not for diagnosis",
-        "| density macro AUC | 0.91 |",
-        "may be served to others; its embeddings may be shared",
-        "- density a: ",
-        "not calibrated",
-    ):
-        assert phrase in card
-
-
-def test_card_says_in_plain_words_which_places_the_model_was_told(exported):
-    manifest = json.loads((exported / "bundle.json").read_text())
-    told = "The model was told known places: where both views show each of 9 findings (weight 1)."
-    provenance = manifest["provenance"] | {"correspondence": {"correspondence_weight": 1.0, "told": told}}
-    assert told in model_card(manifest | {"provenance": provenance})
-
-
-def test_card_has_a_table_of_every_generation(exported):
-    manifest = json.loads((exported / "bundle.json").read_text())
-    first = {"data": "EMBED", "licence": None, "start_from": None}
-    card = model_card(manifest | {"provenance": manifest["provenance"] | {"start_from": first}})
-    assert "## What it started from, 1 back\n| | |\n| --- | --- |\n| data | EMBED |" in card
-    assert "| start_from | random weights |" in card
-
-
-def test_card_of_a_bundle_that_says_nothing_says_so(exported):
-    manifest = json.loads((exported / "bundle.json").read_text())
-    card = model_card(manifest | {"provenance": {}, "metrics": {}, "may_serve": False, "may_share": False})
-    assert "| data | not stated |" in card
-    assert "nothing was measured" in card
-    assert "on the loopback interface only; its embeddings are not to be shared" in card
 
 
 @pytest.mark.parametrize("arguments", [[], ["onnx"], ["onnx", "checkpoint"], ["engine", "x"]])

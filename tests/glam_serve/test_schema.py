@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from glam.config import FrameConfig
-from glam.predict import INCLUDES, Prediction, Predictor
+from glam.predict import Predictor
+from glam.prediction import INCLUDES, Prediction
 from glam.reading.read import read_view
 from glam_serve.schema import ErrorBody, PredictionBody
 
@@ -13,7 +14,7 @@ from glam_serve.schema import ErrorBody, PredictionBody
 @pytest.fixture(scope="module")
 def prediction(predictor: Predictor, mammograms: dict[str, Path]) -> Prediction:
     views = read_view(mammograms["L_CC"], FrameConfig()), read_view(mammograms["L_MLO"], FrameConfig())
-    return predictor.pair(*views, prompts=["a zebra"])
+    return predictor.predict(*views, prompts=["a zebra"])
 
 
 def body(answer: dict) -> PredictionBody:
@@ -28,7 +29,7 @@ def test_every_answer_is_of_the_published_shape(prediction: Prediction, include:
 
 
 def test_a_lone_views_answer_is_of_the_published_shape(predictor: Predictor, mammograms: dict[str, Path]):
-    answer = predictor.pair(read_view(mammograms["R_CC"], FrameConfig()), None).as_json(INCLUDES)
+    answer = predictor.predict(read_view(mammograms["R_CC"], FrameConfig()), None).as_json(INCLUDES)
     assert body(answer).attention is None
 
 

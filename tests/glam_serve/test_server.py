@@ -17,7 +17,8 @@ import pytest
 from glam.bundle import Bundle
 from glam.client import Client, ServerError
 from glam.config import FrameConfig
-from glam.predict import INCLUDES, Predictor
+from glam.predict import Predictor
+from glam.prediction import INCLUDES
 from glam.reading.read import read_view
 from glam_serve.demo import real_pair
 from glam_serve.local import group_lives
@@ -79,7 +80,7 @@ def test_the_server_answers_as_the_predictor_does(server: Running, predictor: Pr
     files = {"cc": mammograms["L_CC"], "mlo": mammograms["L_MLO"]}
     served = server.client.predict(**files, prompts=["a zebra", "dense"], include=INCLUDES)
     views = {key: read_view(path, FrameConfig()) for key, path in files.items()}
-    expected = predictor.pair(views["cc"], views["mlo"], prompts=["a zebra", "dense"]).as_json(INCLUDES)
+    expected = predictor.predict(views["cc"], views["mlo"], prompts=["a zebra", "dense"]).as_json(INCLUDES)
     assert served.keys() == expected.keys()
     np.testing.assert_allclose(served["embedding"], expected["embedding"], atol=1e-5)
     for direction in ("cc_to_mlo", "mlo_to_cc"):
@@ -94,7 +95,9 @@ def test_the_server_answers_as_the_predictor_does(server: Running, predictor: Pr
 def test_real_films_are_answered_as_the_predictor_does(server: Running, predictor: Predictor):
     files = real_pair()
     served = server.client.predict(**files)
-    expected = predictor.pair(read_view(files["cc"], FrameConfig()), read_view(files["mlo"], FrameConfig())).as_json()
+    expected = predictor.predict(
+        read_view(files["cc"], FrameConfig()), read_view(files["mlo"], FrameConfig())
+    ).as_json()
     np.testing.assert_allclose(served["embedding"], expected["embedding"], atol=1e-5)
     assert [finding["code"] for finding in served["findings"]] == ["patient_differs", "study_differs"]
     assert "film" in [finding["code"] for finding in served["views"]["cc"]["findings"]]

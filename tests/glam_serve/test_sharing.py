@@ -15,7 +15,7 @@ from glam.config import FrameConfig
 from glam.pair import prepare_breast
 from glam.predict import Predictor
 from glam.reading.read import read_view
-from glam_serve.api import GlamAPI, Question
+from glam_serve.api import GlamAPI, PredictRequest
 from glam_serve.local import free_port
 from glam_serve.schema import PredictionBody
 from glam_serve.server import make_server, model_body
@@ -89,19 +89,19 @@ def test_a_request_through_a_proxy_does_not_stay_here(random_bundle: Bundle, hea
 
 
 @pytest.fixture(scope="module")
-def question(random_bundle: Bundle, mammograms: dict[str, Path]) -> Question:
+def question(random_bundle: Bundle, mammograms: dict[str, Path]) -> PredictRequest:
     views = [read_view(mammograms[name], FrameConfig()) for name in ("L_CC", "L_MLO")]
-    return Question(breast=prepare_breast(random_bundle.model.frame, *views), include=EVERYTHING)
+    return PredictRequest(breast=prepare_breast(random_bundle.model.frame, *views), include=EVERYTHING)
 
 
-def answered(bundle: Bundle, predictor: Predictor, question: Question) -> dict:
+def answered(bundle: Bundle, predictor: Predictor, question: PredictRequest) -> dict:
     api = GlamAPI(bundle, threads=1, provider="CPUExecutionProvider")
-    api.predictor = Predictor(bundle, predictor.runtime)
+    api.predictor = Predictor(bundle, predictor.runtime, withholds=True)
     return json.loads(api.predict(question).body)
 
 
 def test_the_worker_withholds_embeddings_unless_it_is_told_that_they_stay_here(
-    kept_bundle: Bundle, predictor: Predictor, question: Question
+    kept_bundle: Bundle, predictor: Predictor, question: PredictRequest
 ):
     answer = answered(kept_bundle, predictor, question)
     PredictionBody.model_validate(answer)
@@ -114,15 +114,15 @@ def test_the_worker_withholds_embeddings_unless_it_is_told_that_they_stay_here(
 
 
 def test_a_caller_that_asks_for_the_embedding_alone_is_told_why_there_is_none(
-    kept_bundle: Bundle, predictor: Predictor, question: Question
+    kept_bundle: Bundle, predictor: Predictor, question: PredictRequest
 ):
-    asked = Question(breast=question.breast, include=frozenset({"embedding"}))
+    asked = PredictRequest(breast=question.breast, include=frozenset({"embedding"}))
     answer = answered(kept_bundle, predictor, asked)
     assert answer["embedding"] is None
     assert [finding["code"] for finding in answer["findings"]] == ["embedding_withheld"]
 
 
-def test_what_may_be_shared_is_sent_to_everybody(random_bundle: Bundle, predictor: Predictor, question: Question):
+def test_what_may_be_shared_is_sent_to_everybody(random_bundle: Bundle, predictor: Predictor, question: PredictRequest):
     answer = answered(random_bundle, predictor, question)
     assert len(answer["embedding"]) == 16
     assert [finding["code"] for finding in answer["findings"]] == []

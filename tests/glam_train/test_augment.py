@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from glam_train.config import ImageAugmentation
-from glam_train.data.augment import add_noise, augment, flip_rows, move_points, random_affine, random_gamma
+from glam_train.data.augment import add_noise, augment, move_points, random_affine, random_gamma, turn_over
 
 STILL = ImageAugmentation(rotate_deg=0, shift=0, scale=0, gamma=0, noise=0)
 
@@ -79,8 +79,7 @@ def centre_of(images: torch.Tensor) -> torch.Tensor:
 def test_a_bright_dot_and_its_point_move_together(turned):
     points = 0.3 + 0.4 * torch.rand(32, 2, generator=seeded(1))
     config = ImageAugmentation(rotate_deg=20, shift=0.1, scale=0.2, gamma=0, noise=0)
-    flipped = torch.full((32,), turned)
-    moved = augment(dots(32, 96, points), config, seeded(2), flipped=flipped)
+    moved = augment(dots(32, 96, points), config, seeded(2), turned=torch.full((32,), turned))
     expected = move_points(points[:, None], moved.matrix)[:, 0]
     torch.testing.assert_close(centre_of(moved.images), expected, rtol=0, atol=0.002)  # a fifth of a pixel
     assert (expected - points).abs().max() > 0.1
@@ -88,13 +87,13 @@ def test_a_bright_dot_and_its_point_move_together(turned):
 
 def test_only_the_named_images_are_turned_over():
     images = torch.arange(12.0).reshape(2, 1, 3, 2)
-    found = flip_rows(images, torch.tensor([True, False]))
+    found = turn_over(images, torch.tensor([True, False]))
     assert found[0, 0].tolist() == [[4, 5], [2, 3], [0, 1]]
     assert torch.equal(found[1], images[1])
 
 
 def test_a_point_that_is_turned_over_lies_as_far_from_the_other_edge():
-    moved = augment(torch.zeros(2, 1, 28, 28), STILL, seeded(), flipped=torch.tensor([True, False]))
+    moved = augment(torch.zeros(2, 1, 28, 28), STILL, seeded(), turned=torch.tensor([True, False]))
     found = move_points(torch.tensor([0.25, 0.1]).expand(2, 1, 2), moved.matrix)
     torch.testing.assert_close(found[:, 0], torch.tensor([[0.25, 0.9], [0.25, 0.1]]))
 

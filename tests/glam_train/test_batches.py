@@ -13,17 +13,10 @@ from glam_train.data.cache import PairCache
 from glam_train.data.vocabulary import report_vocabulary
 
 
-def batches(cache, config, seed: int = 7, **more) -> PairBatches:
-    return PairBatches(
-        cache=cache,
-        tokenizer=report_vocabulary(cache.records, style="glam", places="flip_rows" in more),
-        max_tokens=config.model.text.max_tokens,
-        wrap_tokens=False,
-        text=config.text,
-        image=config.image,
-        seed=seed,
-        **more,
-    )
+def batches(cache, config, *, flip_rows: float | None = None, place_kinds: tuple[str, ...] = ()) -> PairBatches:
+    tokenizer = report_vocabulary(cache.records, style="glam", places=flip_rows is not None)
+    config = replace(config, seed=7, flip_rows=flip_rows or 0.0)
+    return PairBatches(cache=cache, tokenizer=tokenizer, config=config, place_kinds=place_kinds)
 
 
 def test_every_pair_comes_once_an_epoch():

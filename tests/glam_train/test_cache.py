@@ -96,3 +96,30 @@ def test_a_cache_without_a_usable_pair_says_so(tmp_path):
     build(tmp_path, range(3), lambda key: None)
     with pytest.raises(CacheError, match="holds no pair"):
         read_cache(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "does not read"),
+        ("{}", "has no frame, prepare_sha, source, pairs"),
+        ('{"frame": {}, "prepare_sha": "", "source": {}, "pairs": "two"}', "has pairs 'two', no number"),
+        ('{"frame": {"x": 1}, "prepare_sha": "", "source": {}, "pairs": 2}', "prepared by another version"),
+    ],
+)
+def test_a_header_that_is_none_is_refused(tmp_path, content, message):
+    (tmp_path / "cache.json").write_text(content)
+    with pytest.raises(CacheError, match=message):
+        read_cache(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 500, None])
+def test_a_damaged_shard_is_refused(tmp_path, size):
+    build(tmp_path, range(2))
+    pixels = tmp_path / "shard-00000.npy"
+    if size is None:
+        pixels.unlink()
+    else:
+        pixels.write_bytes(pixels.read_bytes()[:size])
+    with pytest.raises(CacheError, match=r"shard-00000.npy or .jsonl is damaged .*: delete both and prepare again"):
+        read_cache(tmp_path)

@@ -36,9 +36,9 @@ def test_a_wrong_command_line_ends_with_2():
 
 def test_a_run_is_started_resumed_and_told_by_commands(tmp_path, toy_cache, toy_config, monkeypatch, capsys):
     import glam_train.data.cache
-    import glam_train.methods
+    import glam_train.methods.glam
 
-    monkeypatch.setitem(glam_train.methods.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setattr(glam_train.methods.glam, "tiny_preset", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     command = Pretrain(cache=tmp_path, out=tmp_path / "run", preset="tiny", steps=3, stop_after_s=0.0, device="cpu")
     command.run()
@@ -59,9 +59,9 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
     from safetensors.torch import load_file
 
     import glam_train.data.cache
-    import glam_train.methods
+    import glam_train.methods.glam
 
-    monkeypatch.setitem(glam_train.methods.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setattr(glam_train.methods.glam, "tiny_preset", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     first = Pretrain(cache=tmp_path, out=tmp_path / "first", preset="tiny", steps=2, device="cpu")
     first.run()
@@ -77,12 +77,12 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
 
 def test_a_model_takes_the_grey_policy_of_its_cache_and_keeps_it(tmp_path, toy_cache, toy_config, monkeypatch):
     import glam_train.data.cache
-    import glam_train.methods
+    import glam_train.methods.glam
     from glam.model.checkpoint import load_checkpoint
 
     by_range = replace(toy_cache, frame=replace(toy_cache.frame, voi="minmax"))
     caches = {"plain": toy_cache, "range": by_range}
-    monkeypatch.setitem(glam_train.methods.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setattr(glam_train.methods.glam, "tiny_preset", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: caches[folder.name])
     command = Pretrain(cache=Path("range"), out=tmp_path / "run", preset="tiny", steps=1, device="cpu")
     command.run()
@@ -94,3 +94,148 @@ def test_a_model_takes_the_grey_policy_of_its_cache_and_keeps_it(tmp_path, toy_c
         replace(command, out=tmp_path / "other", start_from=last, cache=Path("plain")).run()
     with pytest.raises(ValueError, match="the cache was prepared for"):
         replace(command, resume=True, cache=Path("plain")).run()
+
+
+HEADER = "image_id,patient_id,exam_id,laterality,view,path,split\n"
+ROWS = "i1,p,e,L,CC,a.dcm,train\ni2,p,e,L,MLO,b.dcm,train\n"
+
+
+def refusal(capsys, *arguments) -> str:
+    """What a command says that ends with 1: no traceback, nothing on stdout."""
+    assert main([str(argument) for argument in arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.csv", None, "none.csv cannot be read: No such file or directory"),
+        ("table.txt", HEADER.encode(), "is neither .csv nor .parquet: save the table as one of them"),
+        ("empty.csv", b"", "cannot be read: No columns to parse"),
+        ("header.csv", HEADER.encode(), "has no image of split train: it has no row"),
+        ("few.csv", b"image_id,view\n1,CC\n", "lacks the columns patient_id, exam_id, laterality, path: add them"),
+        ("semicolons.csv", (HEADER + ROWS).replace(",", ";").encode(), "separate the columns by commas"),
+        ("utf16.csv", (HEADER + ROWS).encode("utf-16"), "save it as UTF-8"),
+        ("twice.csv", (HEADER + ROWS + ROWS).encode(), "row 3, image_id: 2 rows have it: give each image one row"),
+        (
+            "val.csv",
+            (HEADER + ROWS).replace("train", "val").encode(),
+            "no image of split train: its column split holds val",
+        ),
+        ("lone.csv", (HEADER + ROWS.splitlines()[0]).encode(), "none with a CC and an MLO image"),
+        ("nul.csv", (HEADER + ROWS).replace("a.dcm", "a\0.dcm").encode(), "row 1, path: holds a NUL character"),
+    ],
+)
+def test_a_manifest_that_cannot_be_prepared_is_refused_before_a_cache_is_made(tmp_path, capsys, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    said = refusal(capsys, "prepare", "--manifest", tmp_path / name, "--out", tmp_path / "cache", "--preset", "tiny")
+    assert message in said
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+def test_a_manifest_with_bom_crlf_and_a_suffix_in_capitals_is_read(tmp_path, capsys):
+    (tmp_path / "A.CSV").write_bytes(("\ufeff" + HEADER + ROWS).replace("\n", "\r\n").encode())
+    said = refusal(capsys, "prepare", "--manifest", tmp_path / "A.CSV", "--out", tmp_path / "c", "--preset", "tiny")
+    assert "holds no pair: none of its files could be used" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pairs", 0], "pairs is 0: give 1 or more"),
+        (["--pairs", 1, "--workers", 0], "workers is 0: give 1 or more"),
+        (["--pairs", 1, "--seed", -1], "seed is -1: give a whole number from 0 to"),
+    ],
+)
+def test_phantoms_that_cannot_be_drawn_are_refused_before_a_cache_is_made(tmp_path, capsys, options, message):
+    assert message in refusal(capsys, "prepare-phantoms", "--out", tmp_path / "cache", *options)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_path_that_cannot_be_written_is_named_with_the_reason(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    said = refusal(capsys, "prepare-phantoms", "--out", tmp_path / "file" / "cache", "--pairs", 1)
+    assert said.strip() == f"{tmp_path / 'file' / 'cache'}: Not a directory"
+
+
+@pytest.fixture
+def toy_preset(toy_cache, toy_config, monkeypatch):
+    """The toy settings as `tiny`, and the toy cache wherever one is read."""
+    monkeypatch.setattr("glam_train.methods.glam.tiny_preset", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setattr("glam_train.data.cache.read_cache", lambda folder: toy_cache)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", 0], "steps is 0: give 1 or more"),
+        (
+            ["--batch-size", 7],
+            "the cache holds 12 pairs, an update takes 14 (batch_size 7 x accumulate 2): give --batch-size 6",
+        ),
+        (["--learning-rate", "nan"], "learning_rate is nan: give a number from 0 up"),
+        (["--save-every", 0], "save_every and log_every count updates"),
+        (["--stop-after-s", "nan"], "stop_after_s is nan"),
+        (["--tokenizer", "nowhere.json"], "no tokenizer at nowhere.json"),
+        (["--start-from", "nowhere"], "no checkpoint at nowhere: give a folder such as"),
+    ],
+)
+@pytest.mark.usefixtures("toy_preset")
+def test_a_run_that_cannot_be_started_leaves_no_folder(tmp_path, capsys, options, message):
+    run = tmp_path / "run"
+    assert message in refusal(capsys, "pretrain", "--cache", tmp_path, "--out", run, "--preset", "tiny", *options)
+    assert not run.exists()
+
+
+@pytest.mark.usefixtures("toy_preset")
+def test_a_resumed_run_refuses_another_preset_start_or_tokenizer_and_takes_its_own(tmp_path, capsys):
+    command = ["pretrain", "--cache", tmp_path, "--out", tmp_path / "run", "--device", "cpu"]
+    assert main([*map(str, command), "--preset", "tiny", "--steps", "1"]) == 0
+    capsys.readouterr()
+    assert "holds a run: continue it with --resume" in refusal(capsys, *command, "--preset", "tiny")
+    assert "has preset tiny, not glam" in refusal(capsys, *command, "--resume", "--preset", "glam")
+    assert "has start_from None, not " in refusal(capsys, *command, "--resume", "--start-from", tmp_path)
+    other = ["--tokenizer", GOLDEN / "vocab.txt"]
+    assert "another tokenizer than" in refusal(capsys, *command, "--resume", *other)
+    own = ["--preset", "tiny", "--tokenizer", tmp_path / "run" / "tokenizer.json", "--steps", "1"]
+    assert main([str(argument) for argument in [*command, "--resume", *own]]) == 0
+
+
+def test_figures_that_could_not_be_written_are_refused_before_anything_is_measured(tmp_path, capsys):
+    command = ["evaluate", "--bundle", tmp_path / "none", "--cache", tmp_path / "none", "--out"]
+    assert "is a folder: give a file to write" in refusal(capsys, *command, tmp_path)
+    assert "make it or give another path" in refusal(capsys, *command, tmp_path / "no" / "figures.json")
+    assert "exams is 0" in refusal(capsys, *command, tmp_path / "figures.json", "--exams", 0)
+
+
+def test_a_cache_without_phantoms_is_not_evaluated_on(tmp_path, capsys, toy_cache, monkeypatch):
+    monkeypatch.setattr("glam_train.data.cache.read_cache", lambda folder: toy_cache)
+    command = ["evaluate", "--bundle", tmp_path, "--cache", tmp_path, "--out", tmp_path / "figures.json"]
+    assert "holds no phantoms: give one of glam-train prepare-phantoms" in refusal(capsys, *command)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is no checkpoint of plain tensors"),
+        ({"weights": 1}, "has no state_dict"),
+        ({"state_dict": [1]}, "has no state_dict"),
+        ({"state_dict": {"a": 1}}, "has a, which is no tensor"),
+        ({"state_dict": {}, "hyper_parameters": [1]}, "hyper_parameters that are no dictionary"),
+        ({"state_dict": {}}, "it is not of the released GLAM"),
+    ],
+)
+def test_a_file_that_is_no_released_checkpoint_is_refused(tmp_path, capsys, content, message):
+    import torch
+
+    file = tmp_path / "model.ckpt"
+    file.write_bytes(b"")
+    if content is not None:
+        torch.save(content, file)
+    words = ["--tokenizer", GOLDEN / "vocab.txt", "--text-heads", 4, "--out", tmp_path / "model"]
+    assert message in refusal(capsys, "import-official", file, *words, "--vision-heads", 6)
+    assert "vision_heads is 0" in refusal(capsys, "import-official", file, *words, "--vision-heads", 0)

@@ -10,6 +10,7 @@ import torch
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
 from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam, PairOutput
+from glam_train.commands import ImportOfficial
 from glam_train.methods.losses import (
     nt_xent,
     official_image_text_loss,
@@ -17,7 +18,7 @@ from glam_train.methods.losses import (
     same_position_loss,
     within_image_loss,
 )
-from glam_train.official import NAMES, ImportOfficial, _our_name, import_official
+from glam_train.official import NAMES, _our_name, import_official
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HOOKED = (
@@ -129,7 +130,7 @@ def test_slice_attention_agrees(seen, golden):
 def test_image_text_and_view_logits_agree(seen, golden):
     output = seen["output"]
     with torch.no_grad():
-        image_text = output.logit_scale * output.image_cc @ output.text.mT
+        image_text = output.scales.image_text * output.image_cc @ output.text.mT
     assert_close(image_text, golden["eval.logits.i2t"])
     assert_close(image_text.mT, golden["eval.logits.t2i"])
     mlo, cc = (torch.nn.functional.normalize(view, dim=-1) for view in (output.view_mlo, output.view_cc))
@@ -141,7 +142,7 @@ def test_image_text_and_view_logits_agree(seen, golden):
 
 @pytest.mark.parametrize(("view", "name"), [(1, "cc"), (2, "mlo")])
 def test_local_logits_agree(seen, golden, view, name):
-    alignment, scale = seen["output"].alignment, seen["output"].local_scale.detach()
+    alignment, scale = seen["output"].alignment, seen["output"].scales.local.detach()
     regions, aligned = getattr(alignment, f"regions_{name}"), getattr(alignment, f"aligned_{name}")
     within = columns_first(scale * torch.einsum("bqd,bkd->bqk", regions, aligned))
     assert_close(within.flatten(0, 1), golden[f"eval.logits.patch_v{view}_q2p"])
@@ -156,9 +157,9 @@ def official_terms(output: PairOutput) -> dict[str, torch.Tensor]:
     alignment = output.alignment
     local = (alignment.regions_cc, alignment.regions_mlo, alignment.aligned_cc, alignment.aligned_mlo)
     return {
-        "image_text": official_image_text_loss(output.image_cc, output.text, output.logit_scale),
+        "image_text": official_image_text_loss(output.image_cc, output.text, output.scales.image_text),
         "view": nt_xent(output.view_cc, output.view_mlo),
-        "local": official_local_loss(*local, output.local_scale),
+        "local": official_local_loss(*local, output.scales.local),
     }
 
 
@@ -172,7 +173,7 @@ def assert_official_losses(output: PairOutput, golden: dict, mode: str) -> None:
     assert_loss(terms["view"], golden[f"{mode}.simclr_loss"])
     for view, name in ((1, "cc"), (2, "mlo")):
         vectors = getattr(alignment, f"regions_{name}"), getattr(alignment, f"aligned_{name}")
-        within, across = (loss(*vectors, output.local_scale) for loss in (within_image_loss, same_position_loss))
+        within, across = (loss(*vectors, output.scales.local) for loss in (within_image_loss, same_position_loss))
         assert_loss(2 * within, expected(f"patch_v{view}_q2p", f"patch_v{view}_p2q"))
         assert_loss(2 * across, expected(f"pos_v{view}_q2p", f"pos_v{view}_p2q"))
     assert_loss(terms["local"], golden[f"{mode}.patch_contrast_loss"] + golden[f"{mode}.patch_pos_contrast_loss"])

@@ -160,7 +160,7 @@ def test_the_spacing_of_a_manifest_reaches_a_picture_without_one(tmp_path, capsy
     from PIL import Image
 
     pair = draw_pair(5, PhantomOptions(px_mm=0.96), laterality="L")
-    views = {"CC": view_of(pair.cc), "MLO": view_of(pair.mlo)}
+    views = {"CC": view_of(pair.cc, FrameConfig()), "MLO": view_of(pair.mlo, FrameConfig())}
     for name, view in views.items():
         Image.fromarray((view.pixels >> 8).astype(np.uint8)).save(tmp_path / f"{name}.png")
     columns = "image_id,patient_id,exam_id,laterality,view,path,split,spacing_mm"

@@ -1,4 +1,4 @@
-"""What a run and its checkpoints know of where their weights come from, whoever edits or copies what."""
+"""The folder of a run: what starts and resumes it, and the provenance of its weights whoever edits or copies what."""
 
 import json
 import shutil
@@ -10,9 +10,10 @@ import pytest
 from glam.licence import LicenceError, checkpoint_provenance, permission
 from glam_train.cli import main
 from glam_train.commands import Pretrain
+from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
-from glam_train.pretraining.loop import LoopOptions, describe_cache, pretrain
-from glam_train.pretraining.run_folder import RunError, checkpoints, provenance, read_run, start_run
+from glam_train.pretraining.loop import LoopOptions, pretrain
+from glam_train.pretraining.run_folder import RunError, check_fit, checkpoints, provenance, read_run, start_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CPU = LoopOptions(device="cpu")
@@ -55,6 +56,49 @@ def tuned(tmp_path_factory, of_real, toy_cache, toy_config):
 def run(tuned, tmp_path):
     """A copy of that run, to be tampered with."""
     return shutil.copytree(tuned, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, toy_cache, toy_config):
+    """A finished run of phantoms."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(folder, toy_cache, toy_config, options=CPU)
+    return folder
+
+
+def test_a_half_written_checkpoint_is_no_checkpoint(tmp_path):
+    (tmp_path / "checkpoints" / ".step-0000009.123").mkdir(parents=True)
+    assert checkpoints(tmp_path) == []
+
+
+def test_a_cache_smaller_than_an_update_is_refused(toy_cache, toy_config):
+    with pytest.raises(RunError, match="an update takes 16"):
+        check_fit(replace(toy_config, batch_size=16, accumulate=1), toy_cache)
+
+
+def test_a_second_run_in_a_folder_is_refused(whole_run, toy_cache, toy_config):
+    with pytest.raises(RunError, match="holds a run"):
+        train(whole_run, toy_cache, toy_config)
+
+
+def test_the_settings_of_a_run_come_back(whole_run, toy_config):
+    assert read_run(whole_run).config == toy_config
+
+
+def test_provenance_says_what_was_seen(whole_run):
+    found = provenance(whole_run, licence=None)
+    assert found["synthetic"] is True
+    assert found["updates"] == 6
+    assert found["data"]["pairs"] == 12
+
+
+def test_provenance_of_real_data_needs_a_licence(whole_run, tmp_path, toy_cache, toy_config):
+    real = replace(toy_cache, source={"kind": "manifest"})
+    folder = tmp_path / "run"
+    train(folder, real, toy_config)
+    with pytest.raises(RunError, match="--licence"):
+        provenance(folder, licence=None)
+    assert provenance(folder, licence="CC BY 4.0")["licence"] == "CC BY 4.0"
 
 
 def test_a_checkpoint_of_phantoms_alone_permits_everything(tmp_path, toy_cache, toy_config):
@@ -178,3 +222,21 @@ def test_a_bundle_is_no_start(tmp_path, toy_cache, monkeypatch):
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     with pytest.raises(ValueError, match="it is a bundle, start from the checkpoint that it was exported from"):
         Pretrain(cache=tmp_path, out=tmp_path / "run", preset="tiny", start_from=DEMO_BUNDLE).run()
+
+
+@pytest.mark.parametrize("name", ["meta.json", "optimizer.pt"])
+def test_a_damaged_state_says_which_checkpoint_to_delete(run, toy_cache, name):
+    (checkpoints(run)[-1] / "state" / name).write_text("torn")
+    with pytest.raises(
+        RunError, match=f"{name} is damaged: delete .*step-0000001 and resume from the checkpoint before"
+    ):
+        pretrain(run, toy_cache, CPU)
+
+
+def test_settings_of_another_version_are_refused(run):
+    edit(run / "config.json", lambda content: content["config"].update(objective="clip"))
+    with pytest.raises(RunError, match="unknown objective 'clip'"):
+        read_run(run)
+    edit(run / "config.json", lambda content: content.pop("data"))
+    with pytest.raises(RunError, match="has no data: restore it"):
+        read_run(run)

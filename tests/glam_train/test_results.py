@@ -45,11 +45,11 @@ def test_figures_of_a_perfect_and_of_a_wrong_model(priors):
     right = [made_up(exam, density, has_mass=mass, right=True) for exam, density, mass in breasts]
     found = figures(right, priors, seed=0)
     assert found.density_macro_auc.value == found.mass_auc.value == 1
-    assert found.hits["mass"]["hit_at_1"]["model"].value == 1
-    assert found.hits["mass"]["hit_at_1"]["position_only"].value == pytest.approx(1 / 3)
-    assert found.hits["tissue"]["hit_at_1"]["ratio"].value == pytest.approx(3)
+    assert found.hits["mass"].hit_at_1.model.value == 1
+    assert found.hits["mass"].hit_at_1.position_only.value == pytest.approx(1 / 3)
+    assert found.hits["tissue"].hit_at_1.ratio.value == pytest.approx(3)
     wrong = [made_up(exam, density, has_mass=mass, right=False) for exam, density, mass in breasts]
-    assert figures(wrong, priors, seed=0).hits["mass"]["hit_at_1"]["model"].value == 0
+    assert figures(wrong, priors, seed=0).hits["mass"].hit_at_1.model.value == 0
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def manifest_rows(folder: Path) -> list[dict[str, str]]:
 def test_the_view_in_memory_is_the_view_of_the_file(tmp_path, laterality, transfer):
     for projection in draw_pair(3, SMALL, laterality=laterality)[:2]:
         write_dicom(tmp_path / "view.dcm", projection, transfer=transfer)
-        read, made = read_view(tmp_path / "view.dcm", FrameConfig()), view_of(projection)
+        read, made = read_view(tmp_path / "view.dcm", FrameConfig()), view_of(projection, FrameConfig())
         np.testing.assert_array_equal(read.pixels, made.pixels)
         assert read.pixels.dtype == made.pixels.dtype
         nothing = {"pixels": np.zeros(0), "provenance": {}}
@@ -53,7 +53,7 @@ def test_the_view_in_memory_is_the_view_of_the_file_under_every_policy(tmp_path,
     for projection in draw_pair(3, SMALL)[:2]:
         before = projection.pixels.copy()
         write_dicom(tmp_path / "view.dcm", projection)
-        read, made = read_view(tmp_path / "view.dcm", FrameConfig(voi=voi)), view_of(projection, voi=voi)
+        read, made = read_view(tmp_path / "view.dcm", FrameConfig(voi=voi)), view_of(projection, FrameConfig(voi=voi))
         np.testing.assert_array_equal(read.pixels, made.pixels)
         assert (read.voi, read.provenance["voi"], read.findings) == (voi, made.provenance["voi"], made.findings)
         prepare(made, FrameConfig(size=56, voi=voi))
@@ -145,7 +145,9 @@ def test_an_exam_does_not_depend_on_how_many_there_are(folder):
     exam = draw_exam(5, 1, SMALL)
     for side, pair in exam.breasts.items():
         path = folder / "exams" / "000001" / f"{side}_CC.dcm"
-        np.testing.assert_array_equal(read_view(path, FrameConfig()).pixels, view_of(pair.cc, exam.study).pixels)
+        np.testing.assert_array_equal(
+            read_view(path, FrameConfig()).pixels, view_of(pair.cc, FrameConfig(), exam.study).pixels
+        )
 
 
 def test_lesions_lie_mostly_in_one_breast():

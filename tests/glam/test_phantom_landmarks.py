@@ -8,7 +8,7 @@ import pytest
 from glam.phantom import PhantomOptions, draw_pair
 from glam.phantom.difficulty import Positioned, positioned
 from glam.phantom.habitus import draw_habitus, draw_lengths
-from glam.phantom.landmarks import Landmarks, Lengths, lengths_in, lengths_of
+from glam.phantom.landmarks import Lengths, TrueLandmarks, lengths_in, lengths_of
 from glam.phantom.options import LENGTHS_MM, Difficulty, Proportions, varied
 from glam.phantom.patients import PATIENTS, LengthTable, length_table
 from glam.phantom.render import NIPPLE_MM
@@ -67,8 +67,8 @@ def test_a_table_of_two_breasts_is_what_can_be_counted_by_hand() -> None:
 
 
 def test_lengths_are_measured_to_the_edge_in_cc_and_across_the_line_in_mlo() -> None:
-    cc = Landmarks(nipple=(71.0, 5.0), foot=(0.0, 5.0), pectoral_line=None)
-    mlo = Landmarks(nipple=(60.0, 0.0), foot=(0.0, 0.0), pectoral_line=((50.0, 100.0), (0.0, 0.0)))
+    cc = TrueLandmarks(nipple=(71.0, 5.0), foot=(0.0, 5.0), pectoral_line=None)
+    mlo = TrueLandmarks(nipple=(60.0, 0.0), foot=(0.0, 0.0), pectoral_line=((50.0, 100.0), (0.0, 0.0)))
     lengths = lengths_of(cc, mlo)
     assert lengths is not None
     assert lengths.cc_mm == 71

@@ -1,0 +1,136 @@
+"""Bright plates that cover a part of a side of a picture: a scanner's lit plate, a label area, the corner of a frame.
+
+A plate is an even region that touches a side and ends abruptly at straight edges along rows or columns; the air before
+a breast, which is even too, ends at the skin, and that is curved.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Region = NDArray[np.uint8]
+"""1 inside, 0 outside."""
+
+EVEN = 8
+"""Grey values of 255 within which a plate's neighbouring pixels lie."""
+STEP = 24
+"""Grey values of 255 by which a plate is brighter than what lies behind its edge, at least."""
+LETTER = 1
+"""Dark strokes up to twice this width are letters."""
+TEXT = 13
+"""Gaps of an even region that are closed: letters on a plate."""
+RIM = 4
+"""An even region ends so many pixels before its edge."""
+SMALLEST = 0.01
+"""Share of the picture that a plate takes at least."""
+LARGEST = 0.6
+"""And at most."""
+STRAIGHT = 0.75
+"""Share of its edge, inside the picture, that runs along rows or columns."""
+SHORTEST_PIECE = 0.05
+"""Share of the picture's shorter side from which a piece of that edge counts."""
+DARKER_PARTS = 50
+"""Percentage of what lies around a plate that is darker than it: another plate may lie beside it."""
+HOLE = 0.01
+"""Share of a region's part of the picture below which a hole is text."""
+RING, ROUNDED = 0.98, 0.12
+"""A frame with round corners takes such a share of all four sides, and of its edge so much is straight each way."""
+SLANT = 0.1
+"""How much such a piece may be inclined."""
+DARK = 2
+"""Percentile of what is no plate that stands for the air."""
+MARGIN = 2 * RIM + 1
+"""Pixels around an even region that are looked at with it."""
+MIN_SIDE = 32
+"""Rows and columns of a picture in which a plate is looked for."""
+
+
+def without_plates(picture: Picture) -> Picture:
+    """Return the (rows, cols) picture with its bright plates as dark as its air; the picture itself if it has none."""
+    plates = plate_mask(picture)
+    if plates is None:
+        return picture
+    return np.where(plates, np.percentile(picture[~plates][::7], DARK).astype(np.float32), picture)
+
+
+def plate_mask(picture: Picture) -> Mask | None:
+    """Return where the bright plates of a (rows, cols) picture of any grey scale are; None: it has none."""
+    low, high = float(picture.min()), float(picture.max())
+    if min(picture.shape) < MIN_SIDE or high - low < 1e-6:
+        return None
+    grey = ((picture - low) * (255 / (high - low))).astype(np.uint8)
+    smooth = np.asarray(cv2.medianBlur(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, square(LETTER)), 5), np.uint8)
+    bright = smooth >= np.percentile(smooth[::4, ::4], DARK) + STEP
+    even = bright & (cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square(1)) <= EVEN)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8), connectivity=4)
+    plates = np.zeros(picture.shape, bool)
+    for label in _candidates(np.asarray(stats), picture.shape):
+        left, top, width, height = stats[label, :4].tolist()
+        near = slice(max(0, top - MARGIN), top + height + MARGIN), slice(max(0, left - MARGIN), left + width + MARGIN)
+        region = _filled(labels[near] == label)
+        if _is_plate(region, smooth[near], _sides(near, picture.shape)):
+            plates[near] |= cv2.dilate(region, square(RIM)) > 0
+    return plates if plates.any() and not plates.all() else None
+
+
+def square(reach: int) -> NDArray[np.uint8]:
+    """Return a structuring element that reaches so many pixels to every side."""
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+
+
+def _candidates(stats: NDArray[Any], shape: tuple[int, ...]) -> list[int]:
+    """Return the labels of the even regions that touch a side and are neither too small nor too large."""
+    left, top, width, height, area = stats.T
+    rows, cols = shape
+    touches = (left <= RIM) | (top <= RIM) | (left + width >= cols - RIM) | (top + height >= rows - RIM)
+    fits = touches & (area >= SMALLEST * rows * cols) & (area <= LARGEST * rows * cols)
+    fits[0] = False  # what is not even
+    return np.flatnonzero(fits).tolist()
+
+
+def _sides(near: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return ((left, top), (right, bottom)), where the picture's sides lie in pixels of a part of it."""
+    rows, cols = near
+    first = np.array([cols.start, rows.start], np.float64)
+    return np.stack([-first, np.array([shape[1] - 1, shape[0] - 1]) - first])
+
+
+def _filled(region: Mask) -> Region:
+    """Return a region without its gaps and small holes; what lies beside the picture belongs to it."""
+    padded = cv2.copyMakeBorder(region.astype(np.uint8), TEXT, TEXT, TEXT, TEXT, cv2.BORDER_REPLICATE)
+    closed = np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(TEXT // 2)), np.uint8)[TEXT:-TEXT, TEXT:-TEXT]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] < HOLE * region.size
+    small[0] = True  # the region itself
+    return small[np.asarray(labels, np.intp)].astype(np.uint8)
+
+
+def _is_plate(region: Region, smooth: NDArray[np.uint8], sides: NDArray[np.float64]) -> bool:
+    """Whether a region is brighter than what lies around it, and enough of its edge straight along rows or columns."""
+    around = (cv2.dilate(region, square(2 * RIM)) > 0) & (cv2.dilate(region, square(RIM + 1)) == 0)
+    level = np.median(smooth[region > 0])
+    if not around.any() or level - np.percentile(smooth[around], DARKER_PARTS) < STEP:
+        return False
+    contours, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    edge, across, along = np.sum([_edge_lengths(np.asarray(contour), sides) for contour in contours], axis=0).tolist()
+    if edge and across + along >= STRAIGHT * edge:
+        return True
+    rings = all(line.mean() > RING for line in (region[0], region[-1], region[:, 0], region[:, -1]))
+    whole = bool(((sides[0] == 0) & (sides[1] + 1 == region.shape[::-1])).all())
+    return whole and rings and min(across, along) >= ROUNDED * edge
+
+
+def _edge_lengths(contour: NDArray[Any], sides: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the length of a contour inside the picture, and of its straight pieces along rows and along columns."""
+    corners = cv2.approxPolyDP(contour, 2.5, closed=True)[:, 0].astype(np.float64)
+    steps = np.roll(corners, -1, axis=0) - corners  # (corner, xy)
+    middles, lengths = corners + steps / 2, np.hypot(*steps.T)
+    beside = (middles <= sides[0] + RIM + 1) | (middles >= sides[1] - RIM - 1)
+    inside = ~(beside & (np.abs(steps) <= RIM + 2)).any(axis=1)
+    long = inside & (lengths >= SHORTEST_PIECE * np.min(sides[1] - sides[0]))
+    across, along = (long & (np.abs(step) <= SLANT * lengths + 1) for step in (steps[:, 1], steps[:, 0]))
+    return float(lengths[inside].sum()), float(lengths[across].sum()), float(lengths[along].sum())

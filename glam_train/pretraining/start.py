@@ -1,0 +1,105 @@
+"""The settings and the tokenizer of a new run, from a preset, a checkpoint and the user's options."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from glam.config import ModelConfig, VoiPolicy, model_config_from_json
+from glam.words.tokens import Tokenizer, from_vocab
+from glam_train.config import PretrainConfig
+from glam_train.data.cache import PairCache, describe_cache
+from glam_train.data.vocabulary import report_vocabulary
+from glam_train.methods import preset
+from glam_train.pretraining.run_folder import RunError, check_fit, read_run, start_run
+
+Options = Mapping[str, float | None]
+"""Fields of `PretrainConfig` that replace the preset's; None: the preset's."""
+
+
+def new_run(
+    out: Path,
+    cache: PairCache,
+    *,
+    preset_name: str,
+    options: Options,
+    start_from: Path | None = None,
+    tokenizer: Path | None = None,
+) -> None:
+    """Start a run in the folder `out`. RunError where the cache does not fit the settings or a run is there."""
+    config = run_settings(preset_name, options=options, start_from=start_from)
+    if start_from is None:  # the model of a checkpoint keeps the grey values that it was trained on
+        config = replace(config, model=with_voi(config.model, cache.frame.voi))
+    check_fit(config, cache)
+    words = run_tokenizer(config, cache, start_from=start_from, tokenizer=tokenizer)
+    text = replace(config.model.text, vocab_size=words.vocab_size)
+    config = replace(config, model=replace(config.model, text=text))
+    data = describe_cache(cache)
+    start_run(out, config, data=data, tokenizer=words, start_from=start_from, preset=preset_name)
+
+
+def run_settings(preset_name: str, *, options: Options, start_from: Path | None) -> PretrainConfig:
+    """Return the settings of a preset with the user's options, and the model of the checkpoint to start from."""
+    config = preset(preset_name)
+    if start_from is not None:
+        config = replace(config, model=_checkpoint_model(start_from))
+    steps = options.get("steps")
+    if steps is not None:
+        warmup_steps = min(config.warmup_steps, max(0, int(steps) // 10))
+        config = replace(config, steps=int(steps), warmup_steps=warmup_steps)
+    return replace(config, **{name: value for name, value in options.items() if value is not None})
+
+
+def run_tokenizer(
+    config: PretrainConfig, cache: PairCache, *, start_from: Path | None, tokenizer: Path | None
+) -> Tokenizer:
+    """Return the tokenizer of the checkpoint to start from, of the file, or trained on the reports of the cache."""
+    if start_from is not None:
+        if tokenizer is not None:
+            raise ValueError("a run that starts from a checkpoint keeps its tokenizer: leave out --tokenizer")
+        return Tokenizer.from_file(start_from / "tokenizer.json")
+    if tokenizer is None:
+        return report_vocabulary(cache.records, style=config.text.style, places=config.flip_rows > 0)
+    return read_tokenizer(tokenizer, lower_case=config.model.text.lower_case)
+
+
+def read_tokenizer(path: Path, *, lower_case: bool) -> Tokenizer:
+    """Return the tokenizer of a tokenizer.json, or of the vocab.txt of a BERT; ValueError for another file."""
+    return from_vocab(path, lower_case=lower_case) if path.suffix == ".txt" else Tokenizer.from_file(path)
+
+
+def check_resumed(
+    out: Path, *, preset_name: str | None, options: Options, start_from: Path | None, tokenizer: Path | None
+) -> None:
+    """Refuse an option that the run in `out` was not started with; None: the option was not given."""
+    run = read_run(out)
+    wanted = {"preset": preset_name, "start_from": start_from and start_from.resolve(), **options}
+    kept = {"preset": run.preset or preset_name, "start_from": run.start_from}  # older runs do not name their preset
+    kept |= {name: getattr(run.config, name) for name in options}
+    if tokenizer is not None:
+        wanted["tokenizer"] = read_tokenizer(tokenizer, lower_case=run.config.model.text.lower_case).backend.to_str()
+        kept["tokenizer"] = Tokenizer.from_file(run.tokenizer).backend.to_str()
+    differing = [name for name, value in wanted.items() if value is not None and value != kept[name]]
+    if "tokenizer" in differing:
+        raise RunError(f"the run at {out} has another tokenizer than {tokenizer}: a resumed run keeps its own")
+    for name in differing:
+        raise RunError(f"the run at {out} has {name} {kept[name]}, not {wanted[name]}: a resumed run keeps its own")
+
+
+def with_voi(model: ModelConfig, voi: VoiPolicy | None) -> ModelConfig:
+    """Return the model configuration with another policy of grey values; None: its own."""
+    return model if voi is None else replace(model, frame=replace(model.frame, voi=voi))
+
+
+def _checkpoint_model(folder: Path) -> ModelConfig:
+    path = folder / "config.json"
+    if (folder / "bundle.json").is_file():
+        raise ValueError(
+            f"no checkpoint at {folder}: it is a bundle, start from the checkpoint that it was exported from"
+        )
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {folder}: give a folder such as runs/mine/checkpoints/step-0001000")
+    try:
+        return model_config_from_json(json.loads(path.read_text()))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # the file is the user's
+        raise ValueError(f"{path} is no model of this version ({error}): give another checkpoint") from error

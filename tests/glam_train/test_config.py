@@ -1,0 +1,35 @@
+"""Settings that no run can have, and what their refusal says."""
+
+from dataclasses import replace
+
+import pytest
+
+from glam_train.config import MAX_SEED, PretrainConfig
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"correspondence_weight": -1.0}, "correspondence_weight is -1.0: give a number from 0 up"),
+        ({"tissue_weight": float("nan")}, "tissue_weight is nan: give a number from 0 up"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf: give a number from 0 up"),
+        ({"flip_rows": 1.5}, "flip_rows is 1.5: give a chance from 0 to 1"),
+        ({"steps": 0, "warmup_steps": 0}, "steps is 0: give 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0: give 1 or more"),
+        ({"seed": -1}, f"seed is -1: give a whole number from 0 to {MAX_SEED}"),
+        ({"seed": MAX_SEED + 1}, "seed is 4294967296"),
+        ({"batch_size": 1, "accumulate": 1}, "no negatives: raise batch_size or accumulate to 2 or more"),
+        ({"steps": 10}, "warmup_steps 4000 is not below steps 10"),
+    ],
+)
+def test_a_setting_that_breaks_its_rule_is_refused_with_value_rule_and_way_out(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PretrainConfig(), **changes)
+
+
+def test_the_largest_seed_can_seed_every_update():
+    import torch
+
+    config = replace(PretrainConfig(), seed=MAX_SEED)
+    torch.Generator().manual_seed(config.seed * 1_000_003 + config.steps)
+    torch.manual_seed((config.seed * 1_000_003 + config.steps) * 1_009 + config.accumulate)

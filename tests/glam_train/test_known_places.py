@@ -1,0 +1,89 @@
+"""The correspondence of known places beside an objective, and its words in the provenance."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from glam.model.glam import Scales
+from glam_train.data.batches import Batch
+from glam_train.methods.glam import glam_objective, tiny_preset
+from glam_train.methods.known_places import place_kinds, told_places, with_known_places
+from glam_train.methods.losses import correspondence_loss
+from glam_train.methods.vectors import Vectors
+
+
+@pytest.fixture
+def vectors() -> Vectors:
+    generator = torch.Generator().manual_seed(2)
+
+    def unit(*shape: int) -> torch.Tensor:
+        drawn = torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return torch.nn.functional.normalize(drawn, dim=-1)
+
+    image_cc, image_mlo, text = (unit(4, 8) for _ in range(3))
+    local, maps = [unit(4, 9, 8) for _ in range(4)], [unit(4, 2, 3).square() for _ in range(2)]
+    return Vectors(image_cc, image_mlo, text, image_cc, image_mlo, *local, *maps)
+
+
+SCALES = Scales(*(torch.tensor(value, dtype=torch.float64) for value in (10.0, 12.0, 14.0)))
+
+
+@pytest.fixture
+def known() -> Batch:
+    """Four pairs of two places: a finding and a tissue point, the last pair without any."""
+    points = torch.rand(4, 2, 2, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([0.1, 1.0]) + 0.0
+    kinds = torch.tensor([[1, 2], [1, 2], [1, 2], [0, 0]])
+    return Batch(*(torch.empty(0) for _ in range(4)), points, kinds)
+
+
+def test_findings_and_tissue_are_averaged_apart_and_added_to_any_objective(vectors, known):
+    config = replace(tiny_preset(), correspondence_weight=2.0, tissue_weight=0.25)
+    config = replace(config, model=replace(config.model, alignment=replace(config.model.alignment, side=3)))
+    before = glam_objective(vectors, SCALES, 1.0)
+    found = with_known_places(before, vectors, known, config)
+    rows = (known.points[..., 1] * 3).long()  # (batch, place, view)
+    expected = [
+        correspondence_loss(
+            vectors.maps_cc, vectors.maps_mlo, rows[..., 0], rows[..., 1], (known.place_kinds == kind).double()
+        )
+        for kind in (1, 2)
+    ]
+    torch.testing.assert_close(found["correspondence"], expected[0])
+    torch.testing.assert_close(found["correspondence_tissue"], expected[1])
+    torch.testing.assert_close(found["total"], before["total"] + 2 * (expected[0] + 0.25 * expected[1]))
+    assert float(found["known_findings"]) == 3
+
+
+def test_without_a_weight_the_terms_are_left_as_they_are(vectors, known):
+    before = glam_objective(vectors, SCALES, 1.0)
+    assert with_known_places(before, vectors, known, replace(tiny_preset(), correspondence_weight=0.0)) is before
+
+
+@pytest.mark.parametrize(
+    ("correspondence_weight", "tissue_weight", "kinds"),
+    [(0.0, 0.5, ()), (1.0, 0.0, ("lesion",)), (1.0, 0.5, ("lesion", "tissue"))],
+)
+def test_the_kinds_of_places_are_those_with_a_weight(correspondence_weight, tissue_weight, kinds):
+    config = replace(tiny_preset(), correspondence_weight=correspondence_weight, tissue_weight=tissue_weight)
+    assert place_kinds(config) == kinds
+
+
+def test_what_was_told_is_said_in_plain_words(toy_config):
+    counts = {"lesion": 9, "tissue": 4000}
+    both = told_places(replace(toy_config, correspondence_weight=1.0, tissue_weight=0.3, flip_rows=0.5), counts)
+    assert both == {
+        "correspondence_weight": 1.0,
+        "tissue_weight": 0.3,
+        "flip_rows": 0.5,
+        "places": {"lesion": 9, "tissue": 4000},
+        "told": "The model was told known places: where both views show each of 9 findings (weight 1) and of 4000 "
+        "tissue points (weight 0.3) of the pairs it was trained on. It was told of no other breast. The rows of each "
+        "view were turned over with a chance of 0.5, each view on its own.",
+    }
+    nothing = told_places(replace(toy_config, correspondence_weight=0.0), counts)
+    assert nothing["places"] == {}
+    assert nothing["told"] == (
+        "The model was told no place: where its maps look it learned from the contrast of the views alone. "
+        "The rows of no view were turned over."
+    )
