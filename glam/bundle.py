@@ -61,6 +61,8 @@ class Bundle:
     """Of the checkpoint's weights.safetensors; empty where the export did not write it down."""
     sha256: str
     """Of `bundle.json`, which holds the hash of every other file."""
+    file_hashes: dict[str, str]
+    """Name of a file in the folder -> its SHA-256, against which it is checked again when it is loaded."""
 
     def class_vectors(self, task: str) -> np.ndarray:
         """Return the unit text embeddings of a task's classes: (class, joint) float32."""
@@ -191,6 +193,7 @@ def _bundle_from_manifest(folder: Path, manifest: JsonDict, sha256: str) -> Bund
         metrics=manifest["metrics"],
         weights_sha256=_weights_sha256(manifest),
         sha256=sha256,
+        file_hashes={name: entry["sha256"] for name, entry in manifest["files"].items()},
     )
 
 

@@ -49,11 +49,15 @@ def verify_files(folder: Path, files: JsonDict) -> None:
     for path in _entries(folder):
         _refuse_stray(path, path.relative_to(folder).as_posix())
     for name, entry in files.items():
-        path = folder / name
-        if not path.is_file():
-            raise BundleError("bundle_incomplete", f"{path} is missing: copy the bundle again, or export it again")
-        if file_sha256(path) != entry["sha256"]:
-            raise BundleError("bundle_changed", f"{path} has changed since the export: copy or export the bundle again")
+        check_file(folder / name, entry["sha256"])
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """BundleError for a file that is missing, or is not the one that was exported."""
+    if not path.is_file():
+        raise BundleError("bundle_incomplete", f"{path} is missing: copy the bundle again, or export it again")
+    if file_sha256(path) != sha256:
+        raise BundleError("bundle_changed", f"{path} has changed since the export: copy or export the bundle again")
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:

@@ -59,12 +59,13 @@ CODES: Mapping[str, Code] = {
     "study_mismatch": _error("the files come from different studies: send the views of one exam"),
     # the request
     "missing_view": _error("there is no mammogram in the request: send a CC view, an MLO view, or both"),
+    "no_usable_image": _error("none of the images can be used; {what}"),
+    "bad_images": _error("an exam has 1 to {most} images, not {count}: send those of one exam"),
     "bad_prompt": _error("{what}: leave it out, or say less"),
     "bad_include": _error("unknown part in include: expected any of {names}"),
     "bad_field": _error("{what}"),
     "repeated_field": _error("{field} was sent more than once: send it once"),
     "unknown_field": _error("unknown form field: expected one of {names}"),
-    "images_not_served": _error("the field images is not supported yet: send cc and mlo, one breast a request"),
     # the pixels
     "no_breast": _error("no breast can be seen in the image: it is empty, or it is not a mammogram"),
     # findings
@@ -135,6 +136,13 @@ CODES: Mapping[str, Code] = {
         "from chest wall to nipple the CC view measures {cc} mm and the MLO view {mlo} mm: over {limit} mm apart, one"
         " of them may be badly positioned"
     ),
+    "views_disagree": _warning(
+        "the model calls the density {cc} in the CC view and {mlo} in the MLO view, two classes or more apart"
+    ),
+    "sides_disagree": _warning(
+        "the model calls the density {left} in the left breast and {right} in the right one, two classes or more apart"
+    ),
+    "lone_breast": _info("there is no image of the {absent} breast that can be used"),
     "same_view_twice": _warning("{count} of the files show the {view} view: number {number} of them was taken"),
     "patient_differs": _warning("the CC and the MLO file name different patients"),
     "study_differs": _warning("the CC and the MLO file come from different studies"),

@@ -32,7 +32,7 @@ def open_runtime(
 ) -> Runtime:
     """Open the engine of a kind. torch runs the `checkpoint` that the bundle was exported from."""
     if kind == "onnx":
-        return OnnxRuntime(bundle.folder, threads=threads, provider=provider)
+        return OnnxRuntime(bundle.folder, threads=threads, provider=provider, file_hashes=bundle.file_hashes)
     if checkpoint is None:
         raise ValueError("the torch runtime needs the checkpoint that the bundle was exported from")
     _check_checkpoint(bundle, checkpoint)

@@ -6,6 +6,8 @@ from itertools import combinations, product
 from math import hypot
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from glam.config import FrameConfig
 from glam.findings import Finding, InputError, finding, input_error
 from glam.frame import Frame
@@ -58,6 +60,11 @@ class PreparedBreast:
     """Of the pair; each view carries its own."""
     prompts: tuple[str, ...] = ()
 
+    @property
+    def squares(self) -> dict[ViewKey, np.ndarray]:
+        """What the model sees: (S, S) float32 in [0, 1] each."""
+        return {key: view.input.pixels for key, view in self.views.items()}
+
 
 def read_breast(
     sources: Mapping[ViewKey, Source | View | None],
@@ -89,7 +96,7 @@ def choose_views(views: Sequence[View]) -> ChosenViews:
     Raises InputError: no view at all, or views of different breasts, patients or studies. Films may carry made-up
     identifiers: among them, the differences of the chosen pair are findings.
     """
-    _refuse_mixture(views)
+    refuse_mixture(views)
     latest = sorted(views, key=lambda view: view.acquired, reverse=True)  # of equal ranks the first one is taken
     named = {name: [view for view in latest if view.view == name] for name in ("CC", "MLO")}
     cc, mlo = min(product(named["CC"] or [None], named["MLO"] or [None]), key=_rank)
@@ -107,10 +114,10 @@ def check_pair(cc: View | None, mlo: View | None) -> tuple[Finding, ...]:
     for key, view in views.items():
         if view.view != key.upper():
             raise input_error("view_mismatch", key, what=f"the file given as {key.upper()} is a {view.view}")
-    _refuse_mixture(list(views.values()))
+    refuse_mixture(list(views.values()))
     if cc is None or mlo is None:
         return (finding("lone_view", absent="CC" if cc is None else "MLO"),)
-    codes = [f"{name}_differs" for name in _differing_identities(cc, mlo)]
+    codes = [f"{name}_differs" for name in differing_identities(cc, mlo)]
     if cc.synthetic != mlo.synthetic:
         codes.append("mixed_pair")
     return tuple(map(finding, codes))
@@ -184,18 +191,18 @@ def _rank(pair: CandidatePair) -> tuple[int, ...]:
     )
 
 
-def _refuse_mixture(views: Sequence[View]) -> None:
+def refuse_mixture(views: Sequence[View]) -> None:
     """Refuse images of several breasts, and digital mammograms of several patients or studies; and no image at all."""
     if not views:
         raise input_error("missing_view")
     for first, other in combinations(views, 2):
         if first.laterality != other.laterality:
             raise input_error("side_mismatch", what="the files show the left and the right breast")
-        if first.is_mg and other.is_mg and (names := _differing_identities(first, other)):
+        if first.is_mg and other.is_mg and (names := differing_identities(first, other)):
             raise input_error(f"{names[0]}_mismatch")
 
 
-def _differing_identities(view: View, other: View) -> list[str]:
+def differing_identities(view: View, other: View) -> list[str]:
     """Return which of patient and study both views name, and name differently."""
     pairs = {"patient": (view.patient_id, other.patient_id), "study": (view.study_uid, other.study_uid)}
     return [name for name, (ours, theirs) in pairs.items() if ours and theirs and ours != theirs]

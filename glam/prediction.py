@@ -1,7 +1,7 @@
 """Prediction: what the model says of one breast, and its JSON."""
 
 import base64
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -16,6 +16,11 @@ NOTICE = "research use only, not for diagnosis"
 Include = Literal["embedding", "attention", "frame", "findings", "pooling"]
 INCLUDES: tuple[Include, ...] = get_args(Include)
 DEFAULT_INCLUDE: tuple[Include, ...] = ("embedding", "attention", "frame", "findings")
+Aggregation = Literal["probabilities", "embeddings"]
+"""What of several images is averaged. The papers average the results of single views; so does the default."""
+AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
+FAR_APART = 2
+"""Density classes that two images of one patient may not lie apart without being told."""
 Json = dict[str, Any]
 
 
@@ -25,6 +30,9 @@ class ViewPrediction(PreparedView):
 
     embedding: np.ndarray
     """(joint,), of length 1."""
+    birads: dict[str, float]
+    """Of this view alone."""
+    density: dict[str, float]
 
 
 class PromptMatch(NamedTuple):
@@ -47,6 +55,8 @@ class Prediction:
     """(joint,): the mean of the views' embeddings, brought to length 1."""
     birads: dict[str, float]
     density: dict[str, float]
+    aggregation: Aggregation = "probabilities"
+    """How the two above were made of those of the views."""
     prompts: dict[str, PromptMatch] = field(default_factory=dict)
     attention: Attention | None
     """None for a lone view."""
@@ -80,9 +90,10 @@ class Prediction:
         answer: Json = {
             "laterality": self.laterality,
             "views": {key: _view_json(view, chosen, withheld) for key, view in self.views.items()},
-            "birads": _rounded(self.birads),
-            "density": _rounded(self.density),
+            "birads": rounded(self.birads),
+            "density": rounded(self.density),
             "calibrated": self.calibrated,
+            "aggregation": self.aggregation,
             "prompts": {text: _match_json(match) for text, match in self.prompts.items()},
             "unknown_words": list(self.unknown_words),
             "missing": list(self.missing),
@@ -97,6 +108,21 @@ class Prediction:
         return answer | {"bundle": self.bundle, "prepare_sha": self.prepare_sha, "notice": self.notice}
 
 
+def far_apart(density: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Say whether the likeliest density classes of two images lie FAR_APART or more."""
+    if not density or not other:
+        return False
+    classes = list(density)
+    first, second = (max(answer, key=answer.__getitem__) for answer in (density, other))
+    return abs(classes.index(first) - classes.index(second)) >= FAR_APART
+
+
+def check_aggregation(aggregation: str) -> None:
+    """ValueError for a name that is no Aggregation."""
+    if aggregation not in AGGREGATIONS:
+        raise ValueError(f"aggregation {aggregation!r} is neither of {', '.join(AGGREGATIONS)}")
+
+
 def check_include(include: Collection[str]) -> frozenset[str]:
     """Return the parts of an answer to include; ValueError for a name that is none."""
     unknown = sorted(set(include) - set(INCLUDES))
@@ -106,7 +132,12 @@ def check_include(include: Collection[str]) -> frozenset[str]:
 
 
 def _view_json(view: ViewPrediction, chosen: frozenset[str], withheld: Finding | None) -> Json:
-    answer: Json = {"view": view.view, "laterality": view.laterality}
+    answer: Json = {
+        "view": view.view,
+        "laterality": view.laterality,
+        "birads": rounded(view.birads),
+        "density": rounded(view.density),
+    }
     if "embedding" in chosen:
         answer["embedding"] = None if withheld else _numbers(view.embedding, decimals=6)
     if "frame" in chosen:
@@ -135,12 +166,13 @@ def _attention_json(attention: Attention | None, chosen: frozenset[str]) -> Json
 
 
 def _match_json(match: PromptMatch) -> Json:
-    return _rounded({"similarity": match.similarity, "probability": match.probability}) | {
+    return rounded({"similarity": match.similarity, "probability": match.probability}) | {
         "unknown_words": list(match.unknown_words)
     }
 
 
-def _rounded(values: dict[str, float]) -> Json:
+def rounded(values: Mapping[str, float]) -> Json:
+    """Return probabilities as an answer gives them."""
     return {name: round(value, 6) for name, value in values.items()}
 
 

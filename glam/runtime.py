@@ -1,10 +1,13 @@
 """Inference engines for an exported bundle, behind one Runtime protocol."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
+
+from glam.bundle_files import check_file
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -41,15 +44,28 @@ class Runtime(Protocol):
         """Embed n texts: int64 (n, token) each -> (n, joint), unit length."""
         ...
 
+    def warm_up(self) -> None:
+        """Load what would be loaded later, so that what is broken or missing is told now."""
+        ...
+
 
 class OnnxRuntime:
     """A bundle's graphs in ONNX Runtime; the text tower is loaded when the first text comes."""
 
     def __init__(
-        self, folder: Path | str, *, threads: int | None = None, provider: str = "CPUExecutionProvider"
+        self,
+        folder: Path | str,
+        *,
+        threads: int | None = None,
+        provider: str = "CPUExecutionProvider",
+        file_hashes: Mapping[str, str] | None = None,
     ) -> None:
-        """Load vision and alignment. `threads`: of one call; None: all cores."""
+        """Load vision and alignment. `threads`: of one call; None: all cores.
+
+        `file_hashes`: SHA-256 of the files of the folder; one that has another when it is loaded is a BundleError.
+        """
         self._folder = Path(folder)
+        self._file_hashes = file_hashes or {}
         self._threads = threads
         self._provider = provider
         self._text: onnxruntime.InferenceSession | None = None
@@ -78,6 +94,10 @@ class OnnxRuntime:
         (embedding,) = self._text_session().run(["text_embedding"], inputs)
         return np.asarray(embedding)
 
+    def warm_up(self) -> None:
+        """Load what would be loaded later, so that a file that is broken or missing is told now."""
+        self._text_session()
+
     def _text_session(self) -> "onnxruntime.InferenceSession":
         with self._lock:
             if self._text is None:
@@ -85,6 +105,9 @@ class OnnxRuntime:
             return self._text
 
     def _session(self, name: str) -> "onnxruntime.InferenceSession":
+        for file in (name, f"{name}.data"):
+            if file in self._file_hashes:
+                check_file(self._folder / file, self._file_hashes[file])
         return onnx_session(self._folder / name, threads=self._threads, provider=self._provider)
 
 

@@ -28,6 +28,11 @@ def class_probabilities(image_embedding: np.ndarray, class_vectors: np.ndarray, 
     return softmax(scale * (image_embedding.astype(np.float64) @ class_vectors.astype(np.float64).T))
 
 
+def mean_probabilities(answers: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of probabilities by class name, of one view or breast each: they sum to 1 as each of them does."""
+    return {name: float(np.mean([answer[name] for answer in answers])) for name in answers[0]}
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Softmax over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))

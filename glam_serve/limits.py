@@ -55,6 +55,10 @@ class Workers:
     """Threads of one call of the model. None: all cores."""
     provider: str = "CPUExecutionProvider"
     """ONNX Runtime's execution provider."""
+    max_batch: int = 1
+    """Requests whose views run through the model together. On a CPU more than one gains nothing; on a GPU it does."""
+    batch_wait_s: float = 0.005
+    """Longest time that a request waits for others to join its batch."""
 
     def __post_init__(self) -> None:
         for name in ("num_workers", "num_apis"):

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
 from glam.bundle import Bundle
+from glam.predict import Interpreter
 from glam.prediction import NOTICE
 from glam_serve.api import GlamAPI
 from glam_serve.dispatch import DispatchServer
@@ -14,9 +15,8 @@ from glam_serve.errors import install_error_handlers
 from glam_serve.guard import Guard
 from glam_serve.keys import ApiKeys
 from glam_serve.limits import Limits, Workers
-from glam_serve.routes import add_routes
+from glam_serve.routes import Answers, add_routes
 from glam_serve.schema import ErrorBody, ModelBody
-from glam_serve.uploads import UploadReader
 from glam_serve.vitals import SharedLoad, Vitals
 
 Host = Literal["127.0.0.1", "0.0.0.0", "::"]
@@ -40,7 +40,7 @@ def make_server(
     """Return a server of a bundle, not yet running. `host`: where it will listen; None: unknown, perhaps a network."""
     workers = workers or Workers()
     vitals = Vitals(num_apis=workers.num_apis, num_workers=workers.num_workers)
-    api = GlamAPI(bundle, vitals, threads=workers.threads, provider=workers.provider)
+    api = GlamAPI(bundle, vitals, workers)
     server = DispatchServer(api, vitals, accelerator="cpu")  # "auto" would import torch to look for a GPU
     app = server.app
     app.state.on_loopback = host == LOOPBACK
@@ -50,9 +50,8 @@ def make_server(
     guard = Middleware(Guard, limits=limits, keys=keys or ApiKeys(), load=lambda: SharedLoad(vitals, server.api_index))
     app.user_middleware[:] = [guard]  # not LitServe's gzip, which holds the event loop for longer than a model may take
     install_error_handlers(app)
-    reader = UploadReader(bundle.model.frame)
-    model = model_body(bundle, on_loopback=app.state.on_loopback)
-    add_routes(server, model, reader, deadline_s=limits.deadline_s)
+    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s)
+    add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
     _publish_schema(app)
     return server
 

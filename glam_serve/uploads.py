@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import anyio
 from fastapi import Request
@@ -13,9 +14,10 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartParser
 
 from glam.config import FrameConfig
+from glam.exam import PreparedExam, prepare_exam
 from glam.findings import InputError, input_error
 from glam.pair import PreparedBreast, prepare_breast, read_breast
-from glam.view import SPACING_MM, VIEW_KEYS
+from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
 from glam_serve.errors import Refusal, is_multipart
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ FIELD_RULES: Mapping[str, str] = {
 }
 """Every field of the form, and what it must hold."""
 FILES = (*VIEW_KEYS, "images")
+ONE_BREAST = (*VIEW_KEYS, "laterality")
+"""Fields that belong to a request for one breast."""
 MANY = frozenset({"images", "prompts", "include"})
 """Fields that may come more than once."""
 MAX_PARTS = 128
@@ -44,6 +48,8 @@ class FormFields:
 
     cc: UploadFile | None
     mlo: UploadFile | None
+    images: tuple[UploadFile, ...]
+    """A whole exam, in place of the two above."""
     laterality: str | None
     spacing_mm: float | None
     prompts: tuple[str, ...]
@@ -65,6 +71,7 @@ async def read_form(request: Request) -> FormFields:
     return FormFields(
         cc=_file(form, "cc"),
         mlo=_file(form, "mlo"),
+        images=tuple(value for value in form.getlist("images") if isinstance(value, UploadFile)),
         laterality=_laterality(form),
         spacing_mm=_spacing_mm(form),
         prompts=tuple(_texts(form, "prompts")),
@@ -77,8 +84,9 @@ def _check_fields(form: FormData) -> None:
     for field in form:
         if field not in FIELD_RULES:
             raise input_error("unknown_field", names=", ".join(FIELD_RULES))
-    if "images" in form:
-        raise input_error("images_not_served", "images")
+    if "images" in form and (others := [field for field in ONE_BREAST if field in form]):
+        what = f"{others[0]} and images exclude each other: an exam's files are routed by their headers"
+        raise input_error("bad_field", others[0], what=what)
     for field in FIELD_RULES:
         if field not in MANY and len(form.getlist(field)) > 1:
             raise input_error("repeated_field", field, field=field)
@@ -125,11 +133,22 @@ class UploadReader:
         self.config = config
         self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
-    async def prepare(self, fields: FormFields) -> PreparedBreast:
+    async def breast(self, fields: FormFields) -> PreparedBreast:
         """Read and prepare one breast; InputError says what cannot be used."""
-        return await anyio.to_thread.run_sync(self._prepare, fields, limiter=self.limiter, abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(self._breast, fields, limiter=self.limiter, abandon_on_cancel=True)
 
-    def _prepare(self, fields: FormFields) -> PreparedBreast:
-        sources = {key: upload and upload.file for key, upload in (("cc", fields.cc), ("mlo", fields.mlo))}
+    async def exam(self, fields: FormFields) -> PreparedExam:
+        """Read, choose and prepare the images of an exam; InputError where they are of several, or none can be used."""
+        return await anyio.to_thread.run_sync(self._exam, fields, limiter=self.limiter, abandon_on_cancel=True)
+
+    def _breast(self, fields: FormFields) -> PreparedBreast:
+        sources: dict[ViewKey, BinaryIO | None] = {
+            "cc": fields.cc and fields.cc.file,
+            "mlo": fields.mlo and fields.mlo.file,
+        }
         views = read_breast(sources, self.config, laterality=fields.laterality, spacing_mm=fields.spacing_mm)
         return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=fields.prompts)
+
+    def _exam(self, fields: FormFields) -> PreparedExam:
+        files = [upload.file for upload in fields.images]
+        return prepare_exam(self.config, files, spacing_mm=fields.spacing_mm, prompts=fields.prompts)

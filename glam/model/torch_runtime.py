@@ -35,6 +35,9 @@ class TorchRuntime:
         """Embed n texts: int64 (n, token) each -> (n, joint), unit length."""
         return _array(self.model.embed_text(self._tensor(token_ids), self._tensor(mask)))
 
+    def warm_up(self) -> None:
+        """Do nothing: the whole model is loaded."""
+
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.model.logit_scale.device)
 

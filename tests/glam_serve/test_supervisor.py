@@ -49,7 +49,10 @@ class Server:
     def children(self, kind: str) -> list[int]:
         """Pids of its `worker`s (spawned) or `api` processes (forked after the hub, the first one)."""
         listing = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         lines = [line.split(None, 1) for line in listing.stdout.splitlines()]
         spawned = sorted(int(pid) for pid, args in lines if "spawn_main" in args)

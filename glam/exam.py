@@ -1,0 +1,221 @@
+"""One to eight images of an exam: which of them are used, and what is said of each breast and of both together.
+
+The order of the images does not matter. Nothing is dropped silently: an image is used, or left out with its reason.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from glam.config import FrameConfig
+from glam.findings import Finding, InputError, finding, input_error
+from glam.pair import ChosenViews, PreparedBreast, check_prompts, choose_views, differing_identities, prepare_breast
+from glam.prediction import Json, Prediction, far_apart, rounded
+from glam.reading.parse import Source
+from glam.reading.read import read_view
+from glam.view import Side, View, ViewName
+from glam.zeroshot import mean_probabilities, unit
+
+MAX_IMAGES = 8
+SIDES: tuple[Side, Side] = ("L", "R")
+VIEW_NAMES: tuple[ViewName, ViewName] = ("CC", "MLO")
+SIDE_WORDS: Mapping[Side, str] = {"L": "left", "R": "right"}
+
+
+class LeftOut(NamedTuple):
+    """An image that is not used, and why."""
+
+    image: int
+    """Its number in the request, from 1."""
+    code: str
+    message: str
+
+
+class Used(NamedTuple):
+    """An image that is used, and as what."""
+
+    image: int
+    laterality: Side
+    view: ViewName
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedExam:
+    """The breasts of an exam as the model gets them, and what became of every image."""
+
+    breasts: dict[Side, PreparedBreast]
+    used: tuple[Used, ...]
+    left_out: tuple[LeftOut, ...]
+    findings: tuple[Finding, ...]
+    """Of the exam; breasts and views carry their own."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Views that were not sent or cannot be used, of "L_CC", "L_MLO", "R_CC", "R_MLO"."""
+        used = {f"{entry.laterality}_{entry.view}" for entry in self.used}
+        return tuple(name for side in SIDES for view in VIEW_NAMES if (name := f"{side}_{view}") not in used)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamPrediction:
+    """What the model says of an exam and of each breast in it."""
+
+    breasts: dict[Side, Prediction]
+    embedding: np.ndarray
+    """(joint,): the mean of the breasts' embeddings, brought to length 1."""
+    birads: dict[str, float]
+    """Mean of the breasts' probabilities, whatever their own were made of; a breast counts once, of one view or two."""
+    density: dict[str, float]
+    used: tuple[Used, ...]
+    left_out: tuple[LeftOut, ...]
+    missing: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    def as_json(self, include: Collection[str], *, withheld: Finding | None = None) -> Json:
+        """Return JSON types; `include` and `withheld` as `Prediction.as_json` takes them, for every breast."""
+        first = next(iter(self.breasts.values()))
+        answer: Json = {
+            "breasts": {side: breast.as_json(include, withheld=withheld) for side, breast in self.breasts.items()},
+            "birads": rounded(self.birads),
+            "density": rounded(self.density),
+            "calibrated": first.calibrated,
+            "aggregation": first.aggregation,
+            "used": [entry._asdict() for entry in self.used],
+            "left_out": [entry._asdict() for entry in self.left_out],
+            "missing": list(self.missing),
+            "findings": [entry.as_json() for entry in self.findings],
+        }
+        if "embedding" in include:
+            answer["embedding"] = None if withheld else self.embedding.astype(np.float64).round(6).tolist()
+        return answer | {"bundle": first.bundle, "prepare_sha": first.prepare_sha, "notice": first.notice}
+
+
+def prepare_exam(
+    config: FrameConfig,
+    images: Sequence[Source | View],
+    *,
+    spacing_mm: float | None = None,
+    prompts: Sequence[str] = (),
+) -> PreparedExam:
+    """Read, choose and prepare the images of an exam, each routed by its own header.
+
+    An image that cannot be read or prepared is left out and told. InputError: no image or over MAX_IMAGES, digital
+    mammograms of several patients or studies, or no image that can be used (with the fault of the first).
+    """
+    if not 0 < len(images) <= MAX_IMAGES:
+        raise input_error("bad_images", "images", count=len(images), most=MAX_IMAGES)
+    texts = check_prompts(prompts)
+    views: dict[int, View] = {}
+    left_out: list[LeftOut] = []
+    for image, source in enumerate(images, start=1):
+        try:
+            views[image] = source if isinstance(source, View) else read_view(source, config, spacing_mm=spacing_mm)
+        except InputError as error:
+            left_out.append(LeftOut(image, error.code, error.message))
+    _refuse_several_exams(list(views.values()))
+    breasts: dict[Side, PreparedBreast] = {}
+    used: list[Used] = []
+    for side in SIDES:
+        of_side = {image: view for image, view in views.items() if view.laterality == side}
+        breast = _prepare_side(config, of_side, left_out, texts)
+        if breast.prepared is not None:
+            breasts[side] = breast.prepared
+            used += [Used(image, side, view) for image, view in breast.images]
+    if not breasts:
+        raise input_error("no_usable_image", "images", what=f"image {left_out[0].image}: {left_out[0].message}")
+    return PreparedExam(
+        breasts=breasts,
+        used=tuple(sorted(used)),
+        left_out=tuple(sorted(left_out)),
+        findings=tuple(finding("lone_breast", absent=SIDE_WORDS[side]) for side in SIDES if side not in breasts),
+    )
+
+
+def exam_prediction(exam: PreparedExam, breasts: Mapping[Side, Prediction]) -> ExamPrediction:
+    """Put together what the model says of the breasts of an exam."""
+    predictions = list(breasts.values())
+    return ExamPrediction(
+        breasts=dict(breasts),
+        embedding=unit(np.mean([prediction.embedding for prediction in predictions], axis=0)),
+        birads=mean_probabilities([prediction.birads for prediction in predictions]),
+        density=mean_probabilities([prediction.density for prediction in predictions]),
+        used=exam.used,
+        left_out=exam.left_out,
+        missing=exam.missing,
+        findings=(*exam.findings, *_sides_disagree(breasts)),
+    )
+
+
+class _Side(NamedTuple):
+    """One breast of an exam, and the numbers of its images; None: no image of it can be used."""
+
+    prepared: PreparedBreast | None
+    images: tuple[tuple[int, ViewName], ...]
+
+
+def _prepare_side(
+    config: FrameConfig, views: Mapping[int, View], left_out: list[LeftOut], prompts: Sequence[str]
+) -> _Side:
+    """Choose and prepare the images of one breast; whatever is not used is added to `left_out`.
+
+    An image that preparation refuses is left out, and the choice is made again among the others.
+    """
+    remaining = dict(views)
+    while remaining:
+        chosen = _choose(remaining)
+        try:
+            breast = prepare_breast(config, chosen.cc, chosen.mlo, prompts=prompts)
+        except InputError as error:
+            refused = chosen.cc if error.where == "cc" else chosen.mlo
+            image = _number_of(refused, remaining)
+            left_out.append(LeftOut(image, error.code, error.message))
+            del remaining[image]
+            continue
+        return _with_the_rest(breast, chosen, remaining, left_out)
+    return _Side(None, ())
+
+
+def _with_the_rest(
+    breast: PreparedBreast, chosen: ChosenViews, views: Mapping[int, View], left_out: list[LeftOut]
+) -> _Side:
+    """Return a prepared breast; the images that lost to the chosen ones are added to `left_out`."""
+    numbers = {_number_of(view, views): view for view in (chosen.cc, chosen.mlo) if view is not None}
+    for image, view in views.items():
+        if image not in numbers:
+            taken = next(number for number, other in numbers.items() if other.view == view.view)
+            message = f"image {taken} shows the same view, and was taken"
+            left_out.append(LeftOut(image, "same_view_twice", message))
+    images: tuple[tuple[int, ViewName], ...] = tuple((image, view.view) for image, view in numbers.items())
+    return _Side(breast, images)
+
+
+def _choose(views: Mapping[int, View]) -> ChosenViews:
+    """Choose the views of a breast, the same ones in whatever order they come."""
+    if len({view.view for view in views.values()}) == len(views):
+        return choose_views(list(views.values()))
+    return choose_views(sorted(views.values(), key=lambda view: sha256(view.pixels.tobytes()).digest()))
+
+
+def _number_of(view: View | None, views: Mapping[int, View]) -> int:
+    return next(image for image, other in views.items() if other is view)
+
+
+def _refuse_several_exams(views: Sequence[View]) -> None:
+    """Refuse digital mammograms that name several patients or studies; films often carry made-up identifiers."""
+    digital = [view for view in views if view.is_mg]
+    for first, other in combinations(digital, 2):
+        if names := differing_identities(first, other):
+            raise input_error(f"{names[0]}_mismatch", "images")
+
+
+def _sides_disagree(breasts: Mapping[Side, Prediction]) -> tuple[Finding, ...]:
+    if len(breasts) < 2:
+        return ()
+    left, right = (breasts[side].density for side in SIDES)
+    if not far_apart(left, right):
+        return ()
+    return (finding("sides_disagree", left=max(left, key=left.__getitem__), right=max(right, key=right.__getitem__)),)
