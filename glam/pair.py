@@ -69,8 +69,10 @@ def read_breast(
     """Return the views of one breast from its files, each read as the view of its key; a View is taken as it is.
 
     `laterality` and `spacing_mm` fill what the headers lack. The `where` of an InputError is the key of the file that
-    cannot be used.
+    cannot be used. ValueError: `laterality` or `spacing_mm` beside a View, which has its own.
     """
+    if (laterality, spacing_mm) != (None, None) and any(isinstance(source, View) for source in sources.values()):
+        raise ValueError("laterality and spacing_mm belong to files: a View has its own, give them where it is read")
     views: dict[ViewKey, View] = {}
     for key, source in sources.items():
         if isinstance(source, View):
@@ -138,7 +140,12 @@ def prepare_breast(
 
 
 def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
-    """Return the prompts without surrounding blanks and repeats; InputError for an empty or an endless one."""
+    """Return the prompts without surrounding blanks and repeats; InputError for an empty or an endless one.
+
+    TypeError for a text in place of a list of texts, whose letters would be taken for prompts.
+    """
+    if isinstance(prompts, str):
+        raise TypeError(f"prompts is a list of sentences: [{prompts!r}]")
     texts = tuple(dict.fromkeys(text.strip() for text in prompts))
     if not all(texts):
         raise input_error("bad_prompt", "prompts", what="a prompt is empty")

@@ -1,7 +1,7 @@
 import tracemalloc
 import warnings
 import zlib
-from io import BytesIO
+from io import BytesIO, RawIOBase
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +118,26 @@ def test_a_file_that_ends_within_an_element_is_truncated() -> None:
     place = data.index(b"\xe0\x7f\x10\x00OW")
     for end in range(place + 1, place + 12):
         assert code_of(data[:end]) == "truncated"
+
+
+class Drip(RawIOBase):
+    """A raw stream that hands out a few bytes at a time, as a pipe or a socket without a buffer does."""
+
+    def __init__(self, data: bytes) -> None:
+        self.rest = BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self.rest.read(min(size, 1000))
+
+
+def test_a_raw_stream_that_reads_in_parts_is_read_whole() -> None:
+    data = file_of()
+    assert len(data) > 1000
+    dripped = read_view(Drip(data), FrameConfig())  # type: ignore[arg-type]
+    np.testing.assert_array_equal(dripped.pixels, read_view(data, FrameConfig()).pixels)
 
 
 def test_a_stream_that_cannot_be_rewound_is_read() -> None:
