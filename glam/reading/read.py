@@ -16,8 +16,8 @@ from glam.reading.kind import kind_findings, kind_of
 from glam.reading.parse import Source, content, has_preamble, parse
 from glam.reading.pixels import Layout, check_pixels_follow, stored_pixels, syntax_name
 from glam.reading.spacing import spacing_of
-from glam.reading.spoken import asked_side
 from glam.reading.tone import tone
+from glam.reading.view_text import side_of_request
 from glam.view import SPACING_MM, Field, Side, View, ViewName, is_plausible_spacing
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_view(
     An InputError says when the header names another view or side; only descriptions and the name of a path come after
     the caller (docs/intake.md). A path that cannot be opened is an OSError.
     """
-    asked = CallerFacts(view, asked_side(view, laterality), spacing_mm)
+    asked = CallerFacts(view, side_of_request(view, laterality), spacing_mm)
     file_name = Path(source).stem if isinstance(source, str | Path) else ""
     with quiet_pydicom():
         return _read(source, asked, file_name=file_name, voi=config.voi)
