@@ -99,8 +99,8 @@ def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
     for keyword in (*DESCRIPTIONS, "ViewPosition"):
         names += view_text_of(text(dataset, keyword)).modifiers
-    enlarged = magnification_of(dataset)
-    if max((enlarged.factor, *enlarged.others)) >= MAGNIFIED:
+    magnification = magnification_of(dataset)
+    if max((magnification.factor, *magnification.contradicting)) >= MAGNIFIED:
         names.append("magnification")
     return tuple(dict.fromkeys(names))
 
@@ -209,8 +209,8 @@ def _has_bare_implant(dataset: "Dataset") -> bool:
     return (present == "YES" or (in_words and present != "NO")) and "implant displaced" not in _modifiers(dataset)
 
 
-def _is_magnified_otherwise(dataset: "Dataset") -> bool:
-    return bool(magnification_of(dataset).others)
+def _has_contradicting_magnification(dataset: "Dataset") -> bool:
+    return bool(magnification_of(dataset).contradicting)
 
 
 def _is_of_other_organ(dataset: "Dataset") -> bool:
@@ -242,7 +242,7 @@ REMARKS: Mapping[str, Predicate] = {
     "lossy": _says("LossyImageCompression", "01"),
     "implant": _has_bare_implant,
     "other_organ": _is_of_other_organ,
-    "magnification_differs": _is_magnified_otherwise,
+    "magnification_differs": _has_contradicting_magnification,
     "male_breast": _says("PatientSex", "M"),
 }
 """Code of a finding -> the images it is reported for."""

@@ -121,7 +121,9 @@ def test_a_frame_in_several_fragments_is_one_frame() -> None:
 
 def test_a_progressive_jpeg_is_named_and_not_read() -> None:
     stream = ENCODERS[uid.JPEGBaseline8Bit](pixels_for(uid.JPEGBaseline8Bit), 8)
-    with pytest.raises(InputError, match=r"progressive or arithmetic JPEG.*send it uncompressed") as caught:
+    with pytest.raises(
+        InputError, match="no decoder here for progressive or arithmetic JPEG: send it uncompressed"
+    ) as caught:
         read_view(with_stream(uid.JPEGBaseline8Bit, stream.replace(b"\xff\xc0", b"\xff\xc2")), FrameConfig())
     assert caught.value.code == "unsupported_syntax"
 
