@@ -24,8 +24,23 @@ rule, which one breast in five breaks (docs/alignment.md)."""
 CandidatePair = tuple[View | None, View | None]
 
 
+class Shortcomings(NamedTuple):
+    """What the better one of two pairs has less of; the first field that differs decides."""
+
+    special_modifiers: int
+    """Modifiers that an ordinary screening view does not have."""
+    partial_views: int
+    num_kinds: int
+    """2 for a synthetic 2-D image beside a plain mammogram."""
+    synthetic_views: int
+    num_implant_states: int
+    """2 for a view with the implant displaced beside one without."""
+    views_with_implant: int
+    """Views without the implant displaced, if there is one."""
+
+
 class ChosenViews(NamedTuple):
-    """The views that were chosen; None: there is none of it."""
+    """The views that were chosen; None: no file shows the view."""
 
     cc: View | None
     mlo: View | None
@@ -86,15 +101,15 @@ def read_breast(
 
 
 def choose_views(views: Sequence[View]) -> ChosenViews:
-    """Return the pair to ask about, in the order of `_rank`, and which views had others beside them.
+    """Return the pair to ask about, the one with the least Shortcomings, and which views had others beside them.
 
     Raises InputError: no view at all, or views of different breasts, patients or studies. Films may carry made-up
     identifiers: among them, the differences of the chosen pair are findings.
     """
     _refuse_mixture(views)
-    latest = sorted(views, key=lambda view: view.acquired, reverse=True)  # of equal ranks the first one is taken
+    latest = sorted(views, key=lambda view: view.acquired, reverse=True)  # of equal pairs the first one is taken
     named = {name: [view for view in latest if view.view == name] for name in ("CC", "MLO")}
-    cc, mlo = min(product(named["CC"] or [None], named["MLO"] or [None]), key=_rank)
+    cc, mlo = min(product(named["CC"] or [None], named["MLO"] or [None]), key=_shortcomings)
     of_pair = check_pair(cc, mlo)
     return ChosenViews(cc, mlo, (*_repeats(views, (cc, mlo)), *of_pair))
 
@@ -177,17 +192,16 @@ def _lengths_differ(cc_mm: float | None, mlo_mm: float | None) -> tuple[Finding,
     return (finding("views_differ", cc=f"{cc_mm:.0f}", mlo=f"{mlo_mm:.0f}", limit=f"{DIFFERENT_LENGTH_MM:.0f}"),)
 
 
-def _rank(pair: CandidatePair) -> tuple[int, ...]:
-    """Return what the better pair has less of: odd modifiers, parts, mixture, synthesis, implants in the way."""
+def _shortcomings(pair: CandidatePair) -> Shortcomings:
     views = [view for view in pair if view]
     displaced = ["implant displaced" in view.modifiers for view in views]
-    return (
-        sum(len(set(view.modifiers) - USUAL_MODIFIERS) for view in views),
-        sum(view.partial for view in views),
-        len({view.synthetic for view in views}),
-        sum(view.synthetic for view in views),
-        len(set(displaced)),
-        displaced.count(False),
+    return Shortcomings(
+        special_modifiers=sum(len(set(view.modifiers) - USUAL_MODIFIERS) for view in views),
+        partial_views=sum(view.partial for view in views),
+        num_kinds=len({view.synthetic for view in views}),
+        synthetic_views=sum(view.synthetic for view in views),
+        num_implant_states=len(set(displaced)),
+        views_with_implant=displaced.count(False),
     )
 
 

@@ -16,21 +16,21 @@ Region = NDArray[np.uint8]
 """1 inside, 0 outside."""
 
 EVEN = 8
-"""Grey values of 255 within which a plate's neighbouring pixels lie."""
+"""Largest difference of neighbouring pixels of a plate, of 255 grey values."""
 STEP = 24
-"""Grey values of 255 by which a plate is brighter than what lies behind its edge, at least."""
+"""Least step from a plate down to what lies around it, of 255 grey values."""
 LETTER = 1
-"""Dark strokes up to twice this width are letters."""
+"""Half the width, in pixels, up to which dark strokes are letters."""
 TEXT = 13
-"""Gaps of an even region that are closed: letters on a plate."""
+"""Width, in pixels, up to which gaps of an even region are closed: letters on a plate."""
 RIM = 4
-"""An even region ends so many pixels before its edge."""
+"""Distance, in pixels, at which an even region ends before its edge."""
 SMALLEST = 0.01
-"""Share of the picture that a plate takes at least."""
+"""Least share of the picture that a plate takes."""
 LARGEST = 0.6
-"""And at most."""
+"""Largest share of the picture that a plate takes."""
 STRAIGHT = 0.75
-"""Share of its edge, inside the picture, that runs along rows or columns."""
+"""Least share of a plate's edge, inside the picture, that runs along rows or columns."""
 SHORTEST_PIECE = 0.05
 """Share of the picture's shorter side from which a piece of that edge counts."""
 DARKER_PARTS = 50
@@ -40,9 +40,9 @@ HOLE = 0.01
 RING, ROUNDED = 0.98, 0.12
 """A frame with round corners takes such a share of all four sides, and of its edge so much is straight each way."""
 SLANT = 0.1
-"""How much such a piece may be inclined."""
+"""Largest inclination of a straight piece of the edge."""
 DARK = 2
-"""Percentile of what is no plate that stands for the air."""
+"""Percentile of the pixels outside plates that is the grey value of the air."""
 MARGIN = 2 * RIM + 1
 """Pixels around an even region that are looked at with it."""
 MIN_SIDE = 32

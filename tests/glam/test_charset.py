@@ -16,7 +16,7 @@ from glam.reading import header
 from glam.reading.charset import codec_of, decoded, folded
 from glam.reading.identity import decide_side, decide_view
 from glam.reading.read import read_view
-from glam.reading.spoken import side_of, spoken
+from glam.reading.view_text import sides_of, view_text_of
 
 FileOf = Callable[..., bytes]
 LEFT, RIGHT = "\u5de6", "\u53f3"
@@ -102,7 +102,7 @@ def test_bytes_are_decoded_by_the_set_that_is_declared_or_switched_to(value: byt
 def test_half_a_character_is_never_a_letter_of_a_view_or_a_side(value: bytes, declared: str) -> None:
     text = decoded(value, declared)
     for part in text.split("\\"):
-        assert (spoken(part).views, side_of(part)) == (frozenset(), frozenset())
+        assert (view_text_of(part).views, sides_of(part)) == (frozenset(), frozenset())
 
 
 def test_bytes_without_a_meaning_stay_distinct() -> None:

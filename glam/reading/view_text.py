@@ -1,7 +1,7 @@
-"""What people and devices write of a view: its name, its side and how it departs from the plain one, in one text.
+"""Free text about a view: which view and side it names, and which modifiers of the plain view.
 
-The abbreviations are those of the ACR (PS3.16 CID 4014 and 4015): a view, with M or S before it and ID, RL, TAN ...
-behind it; a side stands before them, or behind them as some countries write it.
+The abbreviations are those of the ACR (PS3.16 CID 4014 and 4015): M or S before a view, ID, RL, TAN ... behind it.
+The side stands before them, or behind them as some countries write it.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from glam.findings import input_error
 from glam.reading.charset import folded
-from glam.reading.codes import MODIFIER_TERMS, SIDE_TERMS, VIEW_TERMS, whole
+from glam.reading.codes import MODIFIER_TERMS, SIDE_TERMS, VIEW_TERMS, whole_words
 
 SUFFIXES = {
     "ID": "implant displaced",
@@ -27,48 +27,48 @@ SUFFIXES = {
     "TANG": "tangential",
     "TAN": "tangential",
 }
-JOINED = SUFFIXES | {"SPOT": "spot compression", "MAG": "magnification"}
-"""What is written behind a view without a blank."""
+JOINED_SUFFIXES = SUFFIXES | {"SPOT": "spot compression", "MAG": "magnification"}
+"""Modifiers that are written behind a view without a blank."""
 PREFIXES = {"M": "magnification", "S": "spot compression"}
 ROLLED = {"rolled lateral", "rolled medial", "rolled inferior", "rolled superior"}
 EXAGGERATED = ("XCC", "XCCL", "XCCM")
 SIDE_LETTERS = {"L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R"}
-HANDS = {"L": "L", "E": "L", "I": "L", "G": "L", "R": "R", "D": "R"}
-"""A side behind CC and MLO: esquerda, izquierda, gauche; direita, derecha, droite."""
-WORD = re.compile(
+SIDES_BEHIND_VIEW = {"L": "L", "E": "L", "I": "L", "G": "L", "R": "R", "D": "R"}
+"""Letters of a side behind CC or MLO: esquerda, izquierda, gauche; direita, derecha, droite."""
+VIEW_WORD = re.compile(
     r"(?P<side>LEFT|LT|L|RIGHT|RT|R)?(?P<prefixes>[MS]{0,2})"
     r"(?P<view>CC|MLO|ML|LMO|LM|XCCL|XCCM|XCC|SIO|FB)"
-    rf"(?P<suffixes>(?:{'|'.join(JOINED)})*)(?P<hand>(?<=CC)[LREIGD]|(?<=MLO)[LREIGD])?\d{{0,2}}"
+    rf"(?P<suffixes>(?:{'|'.join(JOINED_SUFFIXES)})*)(?P<side_behind>(?<=CC)[LREIGD]|(?<=MLO)[LREIGD])?\d{{0,2}}"
 )
 """A word that names a view, with what may be joined to it: LMLO, RMCC, CCID, MLOE, MLO2."""
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Scripts that put no blank between their words and Latin letters."""
 TOKEN = re.compile(rf"[{CJK}]+|(?:[^\W_{CJK}]|[\ue000-\ue0ff])+")
-"""A word; a byte without a meaning (glam/reading/charset.py) is part of it."""
+"""A word of a text; a byte without a meaning (glam/reading/charset.py) is part of it."""
 NEGATED = re.compile(r"(?<![^\W_])(?:NOT?|NON|W/O|WITHOUT|OHNE|KEINE?|SANS|SIN|SEM|SENZA|ZONDER)[\s-]+$")
-SOMEBODY = "PAT(?:IENTS?)?|PT|STUDY|EXAM|ACC|ACCESSION|CASE|SUBJECT|USER|TECH|OPERATOR|DEVICE|STATION|UNIT|SERIES"
+ID_HOLDERS = "PAT(?:IENTS?)?|PT|STUDY|EXAM|ACC|ACCESSION|CASE|SUBJECT|USER|TECH|OPERATOR|DEVICE|STATION|UNIT|SERIES"
 ID_NUMBER = re.compile(
-    rf"(?<![^\W_])(?:(?:{SOMEBODY})[\s._-]*ID(?![^\W\d_])(?:[\s:#=._-]*\w*\d\w*)?|ID\s*[:#=](?:\s*\w*\d\w*)?|"
+    rf"(?<![^\W_])(?:(?:{ID_HOLDERS})[\s._-]*ID(?![^\W\d_])(?:[\s:#=._-]*\w*\d\w*)?|ID\s*[:#=](?:\s*\w*\d\w*)?|"
     r"ID[\s_-]*(?:(?:NO|NR)(?![^\W_])|\w*\d{3}\w*))"
 )
-"""An identifier and not a displaced implant: Patient ID, ID: A1, ID 12345."""
+"""An identifier, where ID is no displaced implant: Patient ID, ID: A1, ID 12345."""
 VOLUME = re.compile(r"(?<!\w)(?:\d+(?:[.,]\d+)?\s*(?:cc|ml|mL)|\d{2,}(?:[.,]\d+)?\s+(?:CC|ML))(?!\w)")
 """An amount of contrast agent: 100 ml, 1.5 cc."""
 
 BOTH = "B"
 MAX_LENGTH = 1000
-"""Characters that are looked at; a description has 64."""
+"""Number of characters that are read; a description has 64."""
 
 
-class Spoken(NamedTuple):
-    """What a text says."""
+class ViewText(NamedTuple):
+    """What a free text says of view and side."""
 
     views: frozenset[str]
     sides: frozenset[str]
     modifiers: tuple[str, ...]
-    """By the names of MODIFIER_TERMS."""
-    is_all: bool
-    """The text says nothing else."""
+    """Names out of MODIFIER_TERMS."""
+    is_view_alone: bool
+    """The text names a view, perhaps a side and modifiers, and nothing else."""
 
 
 def without_volumes(text: str) -> str:
@@ -76,64 +76,67 @@ def without_volumes(text: str) -> str:
     return VOLUME.sub(" ", text)
 
 
-def spoken(text: str) -> Spoken:
+def view_text_of(text: str) -> ViewText:
     """Return the views, the sides and the modifiers that a text names.
 
     A lone letter, which may be an initial, counts as a side beside a view only; so does the abbreviation of a
     modifier beside view or side.
     """
-    plain = ID_NUMBER.sub(" ", folded(text[:MAX_LENGTH]))
-    spelled = [term.name for term in MODIFIER_TERMS if _names(term.spelled, plain)]
+    folded_text = ID_NUMBER.sub(" ", folded(text[:MAX_LENGTH]))
+    written_out = [term.name for term in MODIFIER_TERMS if _is_named(term.spelled, folded_text)]
     for term in VIEW_TERMS:
-        plain = re.sub(whole(term.spelled), f" {term.name.upper()} ", plain)
-    tokens: list[str] = TOKEN.findall(plain)
+        folded_text = re.sub(whole_words(term.spelled), f" {term.name.upper()} ", folded_text)
+    tokens: list[str] = TOKEN.findall(folded_text)
     words = [match for token in tokens if (match := _view_word(token))]
     sides = {side for token in tokens if (side := _side(token, beside_view=bool(words)))}
     sides |= {side for word in words if (side := _side_of_view_word(word))}
     abbreviated = [name for word in words for name in _modifiers_of(word)]
-    modifiers = dict.fromkeys([*spelled, *abbreviated, *_abbreviations_beside(tokens)])
-    return Spoken(
+    modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(tokens)])
+    rest = TOKEN.findall(_without_modifiers(folded_text))
+    return ViewText(
         views=frozenset(word["view"] for word in words),
         sides=frozenset(sides),
         modifiers=tuple(name for name in modifiers if name != "rolled" or ROLLED.isdisjoint(modifiers)),
-        is_all=bool(words) and all(_is_of_view(token) for token in TOKEN.findall(_without_modifiers(plain))),
+        is_view_alone=bool(words) and all(map(_is_of_view, rest)),
     )
 
 
-def side_of(text: str) -> frozenset[str]:
-    """Return the sides that a text names which is about nothing else: a letter counts by itself."""
+def sides_of(text: str) -> frozenset[str]:
+    """Return the sides named in a text about the side alone, where a letter counts by itself."""
     tokens = TOKEN.findall(folded(text[:MAX_LENGTH]))
-    letters = {"L", "R", "B"} & set(tokens)
-    return spoken(text).sides | letters | {BOTH for token in tokens if re.fullmatch(SIDE_TERMS[-1].spelled, token)}
+    letters = {"L", "R", BOTH} & set(tokens)
+    both = {BOTH for token in tokens if re.fullmatch(SIDE_TERMS[-1].spelled, token)}
+    return view_text_of(text).sides | letters | both
 
 
-def asked_side(view: str | None, laterality: str | None) -> str | None:
-    """Return the caller's word on the side: `laterality`, else what the text of the view names beside it, as in LMLO.
+def side_of_request(view: str | None, laterality: str | None) -> str | None:
+    """Return the side that a request names: `laterality`, else the side beside the view in `view`, as in LMLO.
 
     InputError where the text of the view names both sides, or another one than `laterality`.
     """
-    in_view, said = spoken(view or "").sides, side_of(laterality or "")
+    in_view, in_laterality = view_text_of(view or "").sides, sides_of(laterality or "")
     if len(in_view) > 1:
         raise input_error("bad_field", "view", what="the text of the view names both breasts: name one")
-    if in_view and said and in_view != said:
+    if in_view and in_laterality and in_view != in_laterality:
         raise input_error("bad_field", "view", what="the view and the laterality name different breasts: name one")
     return laterality if (laterality or "").strip() else next(iter(in_view), laterality)
 
 
-def mentioned(pattern: str, text: str) -> bool:
-    """Return whether words stand in a text, and no word before them denies them."""
-    return _names(pattern, folded(text[:MAX_LENGTH]))
+def is_mentioned(pattern: str, text: str) -> bool:
+    """Return whether a text has words of a pattern, without a word before them that denies them."""
+    return _is_named(pattern, folded(text[:MAX_LENGTH]))
 
 
-def _names(pattern: str, plain: str) -> bool:
-    """Return whether a term stands in a text, and no word before it denies it."""
-    return any(not NEGATED.search(plain[: match.start()]) for match in re.finditer(whole(pattern), plain))
+def _is_named(pattern: str, folded_text: str) -> bool:
+    """Return whether a folded text has a term, without a word before it that denies it."""
+    matches = re.finditer(whole_words(pattern), folded_text)
+    return any(not NEGATED.search(folded_text[: match.start()]) for match in matches)
 
 
-def _without_modifiers(plain: str) -> str:
+def _without_modifiers(folded_text: str) -> str:
     for term in MODIFIER_TERMS:
-        plain = re.sub(whole(term.spelled), " ", plain)
-    return plain
+        folded_text = re.sub(whole_words(term.spelled), " ", folded_text)
+    return folded_text
 
 
 def _is_of_view(token: str) -> bool:
@@ -145,10 +148,10 @@ def _view_word(token: str) -> re.Match[str] | None:
 
     M and S before CC, ML and others count behind a side only: SCC is a carcinoma.
     """
-    match = WORD.fullmatch(token)
+    match = VIEW_WORD.fullmatch(token)
     if not match or (match["prefixes"] and not match["side"] and match["view"] != "MLO"):
         return None
-    return None if match["side"] and match["hand"] else match
+    return None if match["side"] and match["side_behind"] else match
 
 
 def _side(token: str, *, beside_view: bool) -> str:
@@ -158,12 +161,12 @@ def _side(token: str, *, beside_view: bool) -> str:
 
 
 def _side_of_view_word(word: re.Match[str]) -> str:
-    return SIDE_LETTERS.get(word["side"] or "", "") or HANDS.get(word["hand"] or "", "")
+    return SIDE_LETTERS.get(word["side"] or "", "") or SIDES_BEHIND_VIEW.get(word["side_behind"] or "", "")
 
 
 def _modifiers_of(word: re.Match[str]) -> Iterator[str]:
     yield from (PREFIXES[letter] for letter in word["prefixes"])
-    yield from (JOINED[suffix] for suffix in re.findall("|".join(JOINED), word["suffixes"]))
+    yield from (JOINED_SUFFIXES[suffix] for suffix in re.findall("|".join(JOINED_SUFFIXES), word["suffixes"]))
     if word["view"] in EXAGGERATED:
         yield "exaggerated"
 
