@@ -71,8 +71,11 @@ def plate_mask(picture: Picture) -> Mask | None:
     for label in _candidates(np.asarray(stats), picture.shape):
         left, top, width, height = stats[label, :4].tolist()
         near = slice(max(0, top - MARGIN), top + height + MARGIN), slice(max(0, left - MARGIN), left + width + MARGIN)
-        region = _filled(labels[near] == label)
-        if _is_plate(region, smooth[near], _sides(near, picture.shape)):
+        region = (labels[near] == label).astype(np.uint8)
+        if not _is_brighter(region, smooth[near]):  # most regions of a breast end here, and the rest costs more
+            continue
+        region = _filled(region)
+        if _is_brighter(region, smooth[near]) and _has_straight_edges(region, _sides(near, picture.shape)):
             plates[near] |= cv2.dilate(region, square(RIM)) > 0
     return plates if plates.any() and not plates.all() else None
 
@@ -99,9 +102,9 @@ def _sides(near: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.floa
     return np.stack([-first, np.array([shape[1] - 1, shape[0] - 1]) - first])
 
 
-def _filled(region: Mask) -> Region:
+def _filled(region: Region) -> Region:
     """Return a region without its gaps and small holes; what lies beside the picture belongs to it."""
-    padded = cv2.copyMakeBorder(region.astype(np.uint8), TEXT, TEXT, TEXT, TEXT, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(region, TEXT, TEXT, TEXT, TEXT, cv2.BORDER_REPLICATE)
     closed = np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(TEXT // 2)), np.uint8)[TEXT:-TEXT, TEXT:-TEXT]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < HOLE * region.size
@@ -109,12 +112,15 @@ def _filled(region: Mask) -> Region:
     return small[np.asarray(labels, np.intp)].astype(np.uint8)
 
 
-def _is_plate(region: Region, smooth: NDArray[np.uint8], sides: NDArray[np.float64]) -> bool:
-    """Whether a region is brighter than what lies around it, and enough of its edge straight along rows or columns."""
+def _is_brighter(region: Region, smooth: NDArray[np.uint8]) -> bool:
+    """Say whether a region is brighter than most of what lies around it."""
     around = (cv2.dilate(region, square(2 * RIM)) > 0) & (cv2.dilate(region, square(RIM + 1)) == 0)
     level = np.median(smooth[region > 0])
-    if not around.any() or level - np.percentile(smooth[around], DARKER_PARTS) < STEP:
-        return False
+    return bool(around.any() and level - np.percentile(smooth[around], DARKER_PARTS) >= STEP)
+
+
+def _has_straight_edges(region: Region, sides: NDArray[np.float64]) -> bool:
+    """Say whether enough of a region's edge is straight along rows or columns, or it is a frame with round corners."""
     contours, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     edge, across, along = np.sum([_edge_lengths(np.asarray(contour), sides) for contour in contours], axis=0).tolist()
     if edge and across + along >= STRAIGHT * edge:
