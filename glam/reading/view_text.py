@@ -6,6 +6,7 @@ The side stands before them, or behind them as some countries write it.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from glam.findings import input_error
@@ -52,6 +53,13 @@ ID_NUMBER = re.compile(
     r"ID[\s_-]*(?:(?:NO|NR)(?![^\W_])|\w*\d{3}\w*))"
 )
 """An identifier, where ID is no displaced implant: Patient ID, ID: A1, ID 12345."""
+INITIALS = re.compile(r"(?<![\w.])(?:[^\W\d_]\.[\s-]*)+(?=(?P<name>[^\W\d_]{2,}))")
+"""Letters with a full stop before a name: R. Smith, J. L. Brown."""
+OF_IMAGE = re.compile(
+    r"BREASTS?|MAM\w*|BRUST|SEIN|SENO|BORST|MG|FFDM|HD|DIGITAL\w*|\w*\d\w*|TOMO\w*|C|CVIEWS?|INTELLIGENT|SYNTH\w*|COMBO|"
+    r"VIEWS?|PROJ\w*|IMAGES?|SCANS?|FILMS?|RAW|PROC\w*|SCREEN\w*|DIAG\w*|STANDARD|ROUTINE|BILAT\w*|UNILAT\w*"
+)
+"""Words about the image that may stand between a view and the letter of its side, and any with a digit; C is that of C-View."""
 VOLUME = re.compile(r"(?<!\w)(?:\d+(?:[.,]\d+)?\s*(?:cc|ml|mL)|\d{2,}(?:[.,]\d+)?\s+(?:CC|ML))(?!\w)")
 """An amount of contrast agent: 100 ml, 1.5 cc."""
 
@@ -79,8 +87,8 @@ def without_volumes(text: str) -> str:
 def view_text_of(text: str) -> ViewText:
     """Return the views, the sides and the modifiers that a text names.
 
-    A lone letter, which may be an initial, counts as a side beside a view only; so does the abbreviation of a
-    modifier beside view or side.
+    A lone letter, which may be an initial, counts as a side beside a view only, and not before a name with a full stop;
+    the abbreviation of a modifier counts beside view or side.
     """
     folded_text = ID_NUMBER.sub(" ", folded(text[:MAX_LENGTH]))
     written_out = [term.name for term in MODIFIER_TERMS if _is_named(term.spelled, folded_text)]
@@ -88,7 +96,7 @@ def view_text_of(text: str) -> ViewText:
         folded_text = re.sub(whole_words(term.spelled), f" {term.name.upper()} ", folded_text)
     tokens: list[str] = TOKEN.findall(folded_text)
     words = [match for token in tokens if (match := _view_word(token))]
-    sides = {side for token in tokens if (side := _side(token, beside_view=bool(words)))}
+    sides = {side for token in tokens if (side := _side(token, beside_view=False))} | set(_letters_beside(folded_text))
     sides |= {side for word in words if (side := _side_of_view_word(word))}
     abbreviated = [name for word in words for name in _modifiers_of(word)]
     modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(tokens)])
@@ -158,6 +166,21 @@ def _side(token: str, *, beside_view: bool) -> str:
     if token in SIDE_LETTERS:
         return SIDE_LETTERS[token] if beside_view or len(token) > 1 else ""
     return next((term.name for term in SIDE_TERMS[:-1] if re.fullmatch(term.spelled, token)), "")
+
+
+def _letters_beside(folded_text: str) -> Iterator[str]:
+    """Yield the sides of lone letters beside a view, with nothing between them but what belongs to it."""
+    without_initials = INITIALS.sub(lambda match: match[0] if _belongs_to_view(match["name"]) else " ", folded_text)
+    for term in MODIFIER_TERMS[:-1]:  # the last one takes views with it
+        without_initials = re.sub(whole_words(term.spelled), " ", without_initials)
+    for belongs, group in groupby(TOKEN.findall(without_initials), _belongs_to_view):
+        tokens = list(group)
+        if belongs and any(map(_view_word, tokens)):
+            yield from (SIDE_LETTERS[token] for token in tokens if token in SIDE_LETTERS)
+
+
+def _belongs_to_view(token: str) -> bool:
+    return _is_of_view(token) or OF_IMAGE.fullmatch(token) is not None
 
 
 def _side_of_view_word(word: re.Match[str]) -> str:
