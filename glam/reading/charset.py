@@ -79,6 +79,8 @@ NO_LETTERS = re.compile("[\u3300-\u33ff\u2100-\u218f]")
 such as the litre, Roman numerals."""
 UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 """Soft hyphens and characters without a width: they part no word."""
+DASHES = re.compile("[\u2010-\u2015\u2043\u2212]")
+"""Hyphens, dashes and minus signs of typography. Compatibility makes them of some others."""
 SHIFTED = re.compile(rb"(\x0e[^\x0f\x1b]*\x0f?)")
 """Bytes after a shift out: the upper half in seven bits, which the standard forbids. PS3.5 6.1.1."""
 MOST_CUT = 3
@@ -144,7 +146,7 @@ def folded(text: str) -> str:
     Accents are dropped from words of five letters and more: a short one is a code, and its letters count as they are.
     """
     usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", UNSEEN.sub("", text))).upper()
-    return re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), usual)
+    return re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), DASHES.sub("-", usual))
 
 
 def _without_accents(word: str) -> str:

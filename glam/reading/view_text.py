@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 from glam.findings import input_error
 from glam.reading.charset import folded
-from glam.reading.codes import MODIFIER_TERMS, SIDE_TERMS, VIEW_TERMS, whole_words
+from glam.reading.codes import (
+    GAP,
+    LATEROMEDIAL,
+    MEDIOLATERAL,
+    MODIFIER_TERMS,
+    OBLIQUE,
+    SIDE_TERMS,
+    VIEW_TERMS,
+    whole_words,
+)
 
 SUFFIXES = {
     "ID": "implant displaced",
@@ -36,6 +45,13 @@ EXAGGERATED = ("XCC", "XCCL", "XCCM")
 SIDE_LETTERS = {"L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R"}
 SIDES_BEHIND_VIEW = {"L": "L", "E": "L", "I": "L", "G": "L", "R": "R", "D": "R"}
 """Letters of a side behind CC or MLO: esquerda, izquierda, gauche; direita, derecha, droite."""
+LATERAL = rf"{MEDIOLATERAL}|{LATEROMEDIAL}"
+SIDE_WORD = "|".join([*SIDE_LETTERS, *(term.spelled for term in SIDE_TERMS[:-1])])
+SIDE_WITHIN_VIEW = re.compile(
+    rf"(?P<first>{whole_words(f'{LATERAL}|ML|LM|{OBLIQUE}')}){GAP}(?P<side>{whole_words(SIDE_WORD)}){GAP}"
+    rf"(?={whole_words(f'{LATERAL}|{OBLIQUE}')})"
+)
+"""A side between the words of an oblique view: mediolateral left oblique."""
 VIEW_WORD = re.compile(
     r"(?P<side>LEFT|LT|L|RIGHT|RT|R)?(?P<prefixes>[MS]{0,2})"
     r"(?P<view>CC|MLO|ML|LMO|LM|XCCL|XCCM|XCC|SIO|FB)"
@@ -59,7 +75,7 @@ OF_IMAGE = re.compile(
     r"BREASTS?|MAM\w*|BRUST|SEIN|SENO|BORST|MG|FFDM|HD|DIGITAL\w*|\w*\d\w*|TOMO\w*|C|CVIEWS?|INTELLIGENT|SYNTH\w*|COMBO|"
     r"VIEWS?|PROJ\w*|IMAGES?|SCANS?|FILMS?|RAW|PROC\w*|SCREEN\w*|DIAG\w*|STANDARD|ROUTINE|BILAT\w*|UNILAT\w*"
 )
-"""Words about the image that may stand between a view and the letter of its side, and any with a digit; C is that of C-View."""
+"""Words about the image, or with a digit, that may stand between a view and a side's letter; C is that of C-View."""
 VOLUME = re.compile(r"(?<!\w)(?:\d+(?:[.,]\d+)?\s*(?:cc|ml|mL)|\d{2,}(?:[.,]\d+)?\s+(?:CC|ML))(?!\w)")
 """An amount of contrast agent: 100 ml, 1.5 cc."""
 
@@ -92,6 +108,7 @@ def view_text_of(text: str) -> ViewText:
     """
     folded_text = ID_NUMBER.sub(" ", folded(text[:MAX_LENGTH]))
     written_out = [term.name for term in MODIFIER_TERMS if _is_named(term.spelled, folded_text)]
+    folded_text = SIDE_WITHIN_VIEW.sub(r"\g<side> \g<first> ", folded_text)
     for term in VIEW_TERMS:
         folded_text = re.sub(whole_words(term.spelled), f" {term.name.upper()} ", folded_text)
     tokens: list[str] = TOKEN.findall(folded_text)
@@ -102,7 +119,7 @@ def view_text_of(text: str) -> ViewText:
     modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(tokens)])
     rest = TOKEN.findall(_without_modifiers(folded_text))
     return ViewText(
-        views=frozenset(word["view"] for word in words),
+        views=frozenset(word["view"] for word in words) | _oblique_views(words, folded_text),
         sides=frozenset(sides),
         modifiers=tuple(name for name in modifiers if name != "rolled" or ROLLED.isdisjoint(modifiers)),
         is_view_alone=bool(words) and all(map(_is_of_view, rest)),
@@ -185,6 +202,12 @@ def _belongs_to_view(token: str) -> bool:
 
 def _side_of_view_word(word: re.Match[str]) -> str:
     return SIDE_LETTERS.get(word["side"] or "", "") or SIDES_BEHIND_VIEW.get(word["side_behind"] or "", "")
+
+
+def _oblique_views(words: Sequence[re.Match[str]], folded_text: str) -> frozenset[str]:
+    """Return the oblique views that lateral ones may be, where the word oblique stands apart from them."""
+    lateral = {word["view"] for word in words} & {"ML", "LM"}
+    return frozenset(f"{view}O" for view in lateral) if re.search(whole_words(OBLIQUE), folded_text) else frozenset()
 
 
 def _modifiers_of(word: re.Match[str]) -> Iterator[str]:

@@ -37,6 +37,19 @@ VIEWS = (
     ("\uff2c\uff23\uff23", "CC", "L"),
     ("MLO\u00b2", "MLO", ""),
     ("LCC\u2122", "CC", "L"),
+    ("mediolateral\u2013oblique left", "MLO", "L"),
+    ("cranio\u2014caudal R", "CC", "R"),
+    ("L medio\u2011lateral oblique", "MLO", "L"),
+    ("R\u2212MLO", "MLO", "R"),
+    ("caudo\u2015cranial R", "FB", "R"),
+    ("mediolateral schraeg links", "MLO", "L"),
+    ("mediolateral schr\ue0e4\ue067 links", "MLO", "L"),
+    ("mediolateral obl\ue0ed\ue071ua direita", "MLO", "R"),
+    ("mediolateral: oblique", "MLO", ""),
+    ("mediolateral left oblique", "MLO", "L"),
+    ("oblique (R) medio-lateral", "MLO", "R"),
+    ("ML oblique R", "MLO", "R"),
+    ("LM left oblique", "LMO", "L"),
     ("ML", "ML", ""),
     ("LML", "ML", "L"),
     ("left medio lateral", "ML", "L"),
@@ -178,6 +191,7 @@ def test_a_lone_letter_is_a_side_beside_a_view_and_else_an_initial(text: str, si
 
 def test_two_views_or_two_sides_are_both_kept() -> None:
     assert view_text_of("LCC/LMLO").views == {"CC", "MLO"}
+    assert view_text_of("mediolateral view, oblique").views == {"ML", "MLO"}
     assert view_text_of("\u5de6\u53f3 CC, left and right").sides == {"L", "R"}
 
 
