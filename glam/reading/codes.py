@@ -18,14 +18,14 @@ CODE_SCHEMES = ("SCT", "SRT", "SNM3", "99SDM", "")
 SNOMED_URN = re.compile(r"SNOMED|2\.16\.840\.1\.113883\.6\.96")
 """Name or object identifier of the coding system, as a URN contains it."""
 UNKNOWN = "unknown"
-GAP = r"[\s_.,()/-]*"
-"""Pattern of what may stand between the words of a term."""
+GAP = r"(?:[^\w\\\ue000-\ue0ff]|_)*"
+"""What may stand between the words of a term: no letter, no digit, no backslash, no byte without a meaning."""
 CRANIO, CAUDO = "[CK]RAN(?:IO|EO|IALE?)", "[CK]AUD(?:O|ALE?)"
 CRANIOCAUDAL = rf"{CRANIO}{GAP}[CK]AUD\w*"
 MEDIOLATERAL = rf"MEDI(?:O|ALE?){GAP}LATERA\w*"
 LATEROMEDIAL = rf"LATER(?:O|ALE?){GAP}MEDIA\w*"
-OBLIQUE = r"(?:OBL\w*|SCHRAG\w*)"
-"""English, French, Spanish, Portuguese, Italian, Dutch; German."""
+OBLIQUE = r"(?:OBL[\w\ue000-\ue0ff]*|SCHR\S{1,4}?[G\ue047\ue067][\w\ue000-\ue0ff]*)"
+"""English, French, Spanish, Portuguese, Italian, Dutch; German. Letters with accents may be bytes without a meaning."""
 
 
 class Term(NamedTuple):
@@ -55,8 +55,8 @@ VIEW_TERMS = (
     Term("XCC", ("R-102CF",), _exaggerated("")),
     Term("SIO", ("399188001", "R-102D0"), rf"SUPEROLATERAL{GAP}TO{GAP}INFEROMEDIAL{GAP}OBLIQUE"),
     Term("ISO", ("441555000", "R-40AAA"), rf"INFEROMEDIAL{GAP}TO{GAP}SUPEROLATERAL{GAP}OBLIQUE"),
-    Term("MLO", ("399368009", "R-10226"), _oblique(MEDIOLATERAL)),
-    Term("LMO", ("399099002", "R-10230"), _oblique(LATEROMEDIAL)),
+    Term("MLO", ("399368009", "R-10226"), _oblique(rf"(?:{MEDIOLATERAL}|ML)")),
+    Term("LMO", ("399099002", "R-10230"), _oblique(rf"(?:{LATEROMEDIAL}|LM)")),
     Term("ML", ("399260004", "R-10224"), MEDIOLATERAL),
     Term("LM", ("399352003", "R-10228"), LATEROMEDIAL),
     Term("CC", ("399162004", "R-10242"), CRANIOCAUDAL),

@@ -6,11 +6,21 @@ The side stands before them, or behind them as some countries write it.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from glam.findings import input_error
 from glam.reading.charset import folded
-from glam.reading.codes import MODIFIER_TERMS, SIDE_TERMS, VIEW_TERMS, whole_words
+from glam.reading.codes import (
+    GAP,
+    LATEROMEDIAL,
+    MEDIOLATERAL,
+    MODIFIER_TERMS,
+    OBLIQUE,
+    SIDE_TERMS,
+    VIEW_TERMS,
+    whole_words,
+)
 
 SUFFIXES = {
     "ID": "implant displaced",
@@ -35,6 +45,13 @@ EXAGGERATED = ("XCC", "XCCL", "XCCM")
 SIDE_LETTERS = {"L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R"}
 SIDES_BEHIND_VIEW = {"L": "L", "E": "L", "I": "L", "G": "L", "R": "R", "D": "R"}
 """Letters of a side behind CC or MLO: esquerda, izquierda, gauche; direita, derecha, droite."""
+LATERAL = rf"{MEDIOLATERAL}|{LATEROMEDIAL}"
+SIDE_WORD = "|".join([*SIDE_LETTERS, *(term.spelled for term in SIDE_TERMS[:-1])])
+SIDE_WITHIN_VIEW = re.compile(
+    rf"(?P<first>{whole_words(f'{LATERAL}|ML|LM|{OBLIQUE}')}){GAP}(?P<side>{whole_words(SIDE_WORD)}){GAP}"
+    rf"(?={whole_words(f'{LATERAL}|{OBLIQUE}')})"
+)
+"""A side between the words of an oblique view: mediolateral left oblique."""
 VIEW_WORD = re.compile(
     r"(?P<side>LEFT|LT|L|RIGHT|RT|R)?(?P<prefixes>[MS]{0,2})"
     r"(?P<view>CC|MLO|ML|LMO|LM|XCCL|XCCM|XCC|SIO|FB)"
@@ -52,6 +69,13 @@ ID_NUMBER = re.compile(
     r"ID[\s_-]*(?:(?:NO|NR)(?![^\W_])|\w*\d{3}\w*))"
 )
 """An identifier, where ID is no displaced implant: Patient ID, ID: A1, ID 12345."""
+INITIALS = re.compile(r"(?<![\w.])(?:[^\W\d_]\.[\s-]*)+(?=(?P<name>[^\W\d_]{2,}))")
+"""Letters with a full stop before a name: R. Smith, J. L. Brown."""
+OF_IMAGE = re.compile(
+    r"BREASTS?|MAM\w*|BRUST|SEIN|SENO|BORST|MG|FFDM|HD|DIGITAL\w*|\w*\d\w*|TOMO\w*|C|CVIEWS?|INTELLIGENT|SYNTH\w*|COMBO|"
+    r"VIEWS?|PROJ\w*|IMAGES?|SCANS?|FILMS?|RAW|PROC\w*|SCREEN\w*|DIAG\w*|STANDARD|ROUTINE|BILAT\w*|UNILAT\w*"
+)
+"""Words about the image, or with a digit, that may stand between a view and a side's letter; C is that of C-View."""
 VOLUME = re.compile(r"(?<!\w)(?:\d+(?:[.,]\d+)?\s*(?:cc|ml|mL)|\d{2,}(?:[.,]\d+)?\s+(?:CC|ML))(?!\w)")
 """An amount of contrast agent: 100 ml, 1.5 cc."""
 
@@ -79,22 +103,23 @@ def without_volumes(text: str) -> str:
 def view_text_of(text: str) -> ViewText:
     """Return the views, the sides and the modifiers that a text names.
 
-    A lone letter, which may be an initial, counts as a side beside a view only; so does the abbreviation of a
-    modifier beside view or side.
+    A lone letter, which may be an initial, counts as a side beside a view only, and not before a name with a full stop;
+    the abbreviation of a modifier counts beside view or side.
     """
     folded_text = ID_NUMBER.sub(" ", folded(text[:MAX_LENGTH]))
     written_out = [term.name for term in MODIFIER_TERMS if _is_named(term.spelled, folded_text)]
+    folded_text = SIDE_WITHIN_VIEW.sub(r"\g<side> \g<first> ", folded_text)
     for term in VIEW_TERMS:
         folded_text = re.sub(whole_words(term.spelled), f" {term.name.upper()} ", folded_text)
     tokens: list[str] = TOKEN.findall(folded_text)
     words = [match for token in tokens if (match := _view_word(token))]
-    sides = {side for token in tokens if (side := _side(token, beside_view=bool(words)))}
+    sides = {side for token in tokens if (side := _side(token, beside_view=False))} | set(_letters_beside(folded_text))
     sides |= {side for word in words if (side := _side_of_view_word(word))}
     abbreviated = [name for word in words for name in _modifiers_of(word)]
     modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(tokens)])
     rest = TOKEN.findall(_without_modifiers(folded_text))
     return ViewText(
-        views=frozenset(word["view"] for word in words),
+        views=frozenset(word["view"] for word in words) | _oblique_views(words, folded_text),
         sides=frozenset(sides),
         modifiers=tuple(name for name in modifiers if name != "rolled" or ROLLED.isdisjoint(modifiers)),
         is_view_alone=bool(words) and all(map(_is_of_view, rest)),
@@ -160,8 +185,29 @@ def _side(token: str, *, beside_view: bool) -> str:
     return next((term.name for term in SIDE_TERMS[:-1] if re.fullmatch(term.spelled, token)), "")
 
 
+def _letters_beside(folded_text: str) -> Iterator[str]:
+    """Yield the sides of lone letters beside a view, with nothing between them but what belongs to it."""
+    without_initials = INITIALS.sub(lambda match: match[0] if _belongs_to_view(match["name"]) else " ", folded_text)
+    for term in MODIFIER_TERMS[:-1]:  # the last one takes views with it
+        without_initials = re.sub(whole_words(term.spelled), " ", without_initials)
+    for belongs, group in groupby(TOKEN.findall(without_initials), _belongs_to_view):
+        tokens = list(group)
+        if belongs and any(map(_view_word, tokens)):
+            yield from (SIDE_LETTERS[token] for token in tokens if token in SIDE_LETTERS)
+
+
+def _belongs_to_view(token: str) -> bool:
+    return _is_of_view(token) or OF_IMAGE.fullmatch(token) is not None
+
+
 def _side_of_view_word(word: re.Match[str]) -> str:
     return SIDE_LETTERS.get(word["side"] or "", "") or SIDES_BEHIND_VIEW.get(word["side_behind"] or "", "")
+
+
+def _oblique_views(words: Sequence[re.Match[str]], folded_text: str) -> frozenset[str]:
+    """Return the oblique views that lateral ones may be, where the word oblique stands apart from them."""
+    lateral = {word["view"] for word in words} & {"ML", "LM"}
+    return frozenset(f"{view}O" for view in lateral) if re.search(whole_words(OBLIQUE), folded_text) else frozenset()
 
 
 def _modifiers_of(word: re.Match[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.reading.codestream import (
     DELIMITER,
+    ITEM,
     PROCESSES,
     Attempt,
     check_run_lengths,
@@ -154,6 +155,39 @@ def test_an_offset_table_may_be_missing_and_a_fragment_may_have_an_odd_length() 
     for table in (bytes(4), struct.pack("<I", 77), struct.pack("<III", 0, 100, 200)):  # right, wrong, of each fragment
         assert joined_fragments(item(table) + item(b"\1\2\3") + item(b"\4")).data == b"\1\2\3\4"
     assert joined_fragments(TABLE + item(b"\1\2\3", b"\0") + item(b"\4", b"\0")).data == b"\1\2\3\4"
+
+
+def test_a_fragment_that_reaches_into_what_follows_it_ends_there() -> None:
+    """Bytes of it are lost, and its length is as it was."""
+    for behind in (item(b"\5\6"), DELIMITER + bytes(4), DELIMITER):
+        rest = b"\5\6" if behind.startswith(ITEM) else b""
+        for lost in range(1, 4):
+            data = TABLE + item(b"\1\2\3\4")[:-lost] + behind
+            assert joined_fragments(data).data == b"\1\2\3\4"[: 4 - lost] + rest, (behind, lost)
+            assert joined_fragments(data).is_closed == behind.startswith(DELIMITER)
+    within = b"\1\2" + DELIMITER + bytes(4)
+    assert joined_fragments(TABLE + item(within) + DELIMITER) == (within, True)
+    assert joined_fragments(TABLE + item(within + b"\3")) == (within + b"\3", False)
+
+
+@pytest.mark.parametrize("syntax", COMPRESSED)
+@pytest.mark.parametrize("lost", range(1, 13))
+def test_bytes_lost_before_the_delimiter_are_no_part_of_it(syntax: str, lost: int) -> None:
+    data = file_of(noisy_values(syntax), syntax)
+    padding = len(data[:-DELIMITER_BYTES]) - len(data[:-DELIMITER_BYTES].rstrip(b"\0"))
+    damaged = data[: -DELIMITER_BYTES - lost] + data[-DELIMITER_BYTES:]
+    is_whole = lost <= padding + (0 if syntax == uid.RLELossless else 2)  # padding and the end marker
+    if is_whole:
+        np.testing.assert_array_equal(pixels_of(damaged), pixels_of(data))
+    else:
+        assert code_of(damaged) == "truncated"
+
+
+def test_the_last_byte_of_a_small_image_in_run_lengths_is_missed() -> None:
+    pixels = np.random.default_rng(0).integers(1, 4096, (24, 20)).astype(np.uint16)
+    data = file_of(pixels, uid.RLELossless)
+    for lost in range(1, 9):
+        assert code_of(data[: -DELIMITER_BYTES - lost] + data[-DELIMITER_BYTES:]) == "truncated", lost
 
 
 def test_zeros_at_the_end_are_dropped_where_the_file_broke_off() -> None:

@@ -37,6 +37,19 @@ VIEWS = (
     ("\uff2c\uff23\uff23", "CC", "L"),
     ("MLO\u00b2", "MLO", ""),
     ("LCC\u2122", "CC", "L"),
+    ("mediolateral\u2013oblique left", "MLO", "L"),
+    ("cranio\u2014caudal R", "CC", "R"),
+    ("L medio\u2011lateral oblique", "MLO", "L"),
+    ("R\u2212MLO", "MLO", "R"),
+    ("caudo\u2015cranial R", "FB", "R"),
+    ("mediolateral schraeg links", "MLO", "L"),
+    ("mediolateral schr\ue0e4\ue067 links", "MLO", "L"),
+    ("mediolateral obl\ue0ed\ue071ua direita", "MLO", "R"),
+    ("mediolateral: oblique", "MLO", ""),
+    ("mediolateral left oblique", "MLO", "L"),
+    ("oblique (R) medio-lateral", "MLO", "R"),
+    ("ML oblique R", "MLO", "R"),
+    ("LM left oblique", "LMO", "L"),
     ("ML", "ML", ""),
     ("LML", "ML", "L"),
     ("left medio lateral", "ML", "L"),
@@ -150,8 +163,35 @@ def test_a_modifier_is_told_where_it_is_one(text: str, modifiers: tuple[str, ...
     assert view_text_of(text).modifiers == modifiers
 
 
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        *((text, "R") for text in ("R MLO", "MLO R", "R-MLO", "MLO (R)", "MLO_R_1", "R. MLO", "MLO.R.png", "MLO, R.")),
+        *(
+            (text, "L")
+            for text in (
+                "CC SPOT L",
+                "L magnification CC",
+                "CC C-View L",
+                "L 2 CC",
+                "MAMMO L DIGITAL CC",
+                "L_scan12a_CC",
+            )
+        ),
+        *((text, "R") for text in ("Dr. L. Smith R MLO", "MLO R L. Brown", "R XCCL", "R CC exaggerated laterally")),
+        *((text, "LR") for text in ("L/R CC", "CC R L", "L CC, R MLO")),
+        *((text, "") for text in ("MLO-Serie Dr. R. Meyer", "CC technologist L. Brown", "Dr. R. Smith CC")),
+        *((text, "") for text in ("MLO R. Meyer", "CC L.Brown", "MLO R. L. Meyer", "CC J. R. Ewing", "CC by R")),
+        *((text, "") for text in ("Dr R Smith CC", "CC, read by L B", "L. Brown: MLO", "MLO tech R")),
+    ],
+)
+def test_a_lone_letter_is_a_side_beside_a_view_and_else_an_initial(text: str, side: str) -> None:
+    assert view_text_of(text).sides == set(side)
+
+
 def test_two_views_or_two_sides_are_both_kept() -> None:
     assert view_text_of("LCC/LMLO").views == {"CC", "MLO"}
+    assert view_text_of("mediolateral view, oblique").views == {"ML", "MLO"}
     assert view_text_of("\u5de6\u53f3 CC, left and right").sides == {"L", "R"}
 
 
