@@ -4,7 +4,8 @@ A plate is an even region that touches a side and ends abruptly at straight edge
 a breast, which is even too, ends at the skin, and that is curved.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Grey = NDArray[np.uint8]
 Region = NDArray[np.uint8]
 """1 inside, 0 outside."""
 
@@ -43,10 +45,30 @@ SLANT = 0.1
 """Largest inclination of a straight piece of the edge."""
 DARK = 2
 """Percentile of the pixels outside plates that is the grey value of the air."""
-MARGIN = 2 * RIM + 1
-"""Pixels around an even region that are looked at with it."""
 MIN_SIDE = 32
 """Rows and columns of a picture in which a plate is looked for."""
+
+
+class Scale(NamedTuple):
+    """Sizes in the pixels of a picture, and how much brighter and how large a plate is at least."""
+
+    rim: int
+    blur: int
+    step: float
+    smallest: float
+
+
+FINE = Scale(rim=RIM, blur=5, step=STEP, smallest=SMALLEST)
+COARSE = Scale(rim=RIM // 2, blur=3, step=0.6 * STEP, smallest=SMALLEST / 2)
+"""Of the picture at half its size, where whatever may be a plate is kept."""
+
+
+class BrightRegion(NamedTuple):
+    """A region in a part of a picture, and the smoothed grey values there."""
+
+    near: tuple[slice, slice]
+    region: Region
+    smooth: Grey
 
 
 def without_plates(picture: Picture) -> Picture:
@@ -63,21 +85,32 @@ def plate_mask(picture: Picture) -> Mask | None:
     if min(picture.shape) < MIN_SIDE or high - low < 1e-6:
         return None
     grey = ((picture - low) * (255 / (high - low))).astype(np.uint8)
-    smooth = np.asarray(cv2.medianBlur(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, square(LETTER)), 5), np.uint8)
-    bright = smooth >= np.percentile(smooth[::4, ::4], DARK) + STEP
+    half = np.asarray(
+        cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA), np.uint8
+    )
+    if not any(_bright_regions(half, COARSE)):  # so it is with nearly every picture
+        return None
+    plates = np.zeros(picture.shape, bool)
+    for near, region, smooth in _bright_regions(grey, FINE):
+        filled = _filled(region)
+        if _is_brighter(filled, smooth, FINE) and _has_straight_edges(filled, _sides(near, picture.shape)):
+            plates[near] |= cv2.dilate(filled, square(RIM)) > 0
+    return plates if plates.any() and not plates.all() else None
+
+
+def _bright_regions(grey: Grey, scale: Scale) -> Iterator[BrightRegion]:
+    """Yield the even regions that touch a side, are of a plate's size, and brighter than what lies around them."""
+    smooth = np.asarray(cv2.medianBlur(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, square(LETTER)), scale.blur), np.uint8)
+    bright = smooth >= np.percentile(smooth[::4, ::4], DARK) + scale.step
     even = bright & (cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square(1)) <= EVEN)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8), connectivity=4)
-    plates = np.zeros(picture.shape, bool)
-    for label in _candidates(np.asarray(stats), picture.shape):
+    margin = 2 * scale.rim + 1
+    for label in _candidates(np.asarray(stats), grey.shape, scale):
         left, top, width, height = stats[label, :4].tolist()
-        near = slice(max(0, top - MARGIN), top + height + MARGIN), slice(max(0, left - MARGIN), left + width + MARGIN)
+        near = slice(max(0, top - margin), top + height + margin), slice(max(0, left - margin), left + width + margin)
         region = (labels[near] == label).astype(np.uint8)
-        if not _is_brighter(region, smooth[near]):  # most regions of a breast end here, and the rest costs more
-            continue
-        region = _filled(region)
-        if _is_brighter(region, smooth[near]) and _has_straight_edges(region, _sides(near, picture.shape)):
-            plates[near] |= cv2.dilate(region, square(RIM)) > 0
-    return plates if plates.any() and not plates.all() else None
+        if _is_brighter(region, smooth[near], scale):
+            yield BrightRegion(near, region, smooth[near])
 
 
 def square(reach: int) -> NDArray[np.uint8]:
@@ -85,12 +118,13 @@ def square(reach: int) -> NDArray[np.uint8]:
     return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
 
 
-def _candidates(stats: NDArray[Any], shape: tuple[int, ...]) -> list[int]:
+def _candidates(stats: NDArray[Any], shape: tuple[int, ...], scale: Scale) -> list[int]:
     """Return the labels of the even regions that touch a side and are neither too small nor too large."""
     left, top, width, height, area = stats.T
     rows, cols = shape
-    touches = (left <= RIM) | (top <= RIM) | (left + width >= cols - RIM) | (top + height >= rows - RIM)
-    fits = touches & (area >= SMALLEST * rows * cols) & (area <= LARGEST * rows * cols)
+    rim = scale.rim
+    touches = (left <= rim) | (top <= rim) | (left + width >= cols - rim) | (top + height >= rows - rim)
+    fits = touches & (area >= scale.smallest * rows * cols) & (area <= LARGEST * rows * cols)
     fits[0] = False  # what is not even
     return np.flatnonzero(fits).tolist()
 
@@ -112,11 +146,11 @@ def _filled(region: Region) -> Region:
     return small[np.asarray(labels, np.intp)].astype(np.uint8)
 
 
-def _is_brighter(region: Region, smooth: NDArray[np.uint8]) -> bool:
+def _is_brighter(region: Region, smooth: Grey, scale: Scale) -> bool:
     """Say whether a region is brighter than most of what lies around it."""
-    around = (cv2.dilate(region, square(2 * RIM)) > 0) & (cv2.dilate(region, square(RIM + 1)) == 0)
+    around = (cv2.dilate(region, square(2 * scale.rim)) > 0) & (cv2.dilate(region, square(scale.rim + 1)) == 0)
     level = np.median(smooth[region > 0])
-    return bool(around.any() and level - np.percentile(smooth[around], DARKER_PARTS) >= STEP)
+    return bool(around.any() and level - np.percentile(smooth[around], DARKER_PARTS) >= scale.step)
 
 
 def _has_straight_edges(region: Region, sides: NDArray[np.float64]) -> bool:
