@@ -102,15 +102,19 @@ def decode_frame(frame: Codestream | Bytes, layout: "Layout", syntax: str, decod
         if samples is None or (attempt.refused is not None and _tried(decode, attempt.refused) is not None):
             continue
         repeated = samples if attempt.same is None else _tried(decode, attempt.same)
-        if repeated is not None and np.array_equal(samples, repeated) and not _has_wrapped(samples, frame, layout):
+        if repeated is not None and np.array_equal(samples, repeated) and not _has_left_range(samples, frame, layout):
             return samples
     raise ValueError("the codestream is damaged, or ends before its image does")
 
 
-def _has_wrapped(samples: NDArray[Any], frame: Codestream | Bytes, layout: "Layout") -> bool:
-    """Return whether differences of lossless JPEG have led below zero: some of them are lost, or not in their order."""
-    is_narrow = isinstance(frame, Codestream) and frame.syntax == uid.JPEGLosslessSV1 and frame.bits < 15
-    return is_narrow and not layout.signed and samples.itemsize == 2 and bool((samples.view(np.int16) < 0).any())
+def _has_left_range(samples: NDArray[Any], frame: Codestream | Bytes, layout: "Layout") -> bool:
+    """Return whether differences of lossless JPEG have led out of the values of its precision, below zero or above.
+
+    Some of them are lost then, or not in their order: every value of a stream has its precision. ISO 10918-1 H.1.2.1.
+    """
+    if not isinstance(frame, Codestream) or frame.syntax != uid.JPEGLosslessSV1 or layout.signed:
+        return False
+    return samples.itemsize == 2 and int(samples.view(np.uint16).max()) >= 2**frame.bits
 
 
 def _tried(decode: Callable[[Bytes], NDArray[Any]], stream: Bytes) -> NDArray[Any] | None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from glam.reading.pixels import Layout
 
+MIN_CODESTREAM_BYTES = 64
+"""Less than any compressed image has; run lengths alone have a header as long."""
+
 
 class ImageData(NamedTuple):
     """The pixel data of one image."""
@@ -59,6 +62,8 @@ def image_data(dataset: "Dataset", layout: "Layout") -> ImageData:
     if in_fragments and (label == uid.RLELossless or is_run_lengths(frame.data)):
         return ImageData(uid.RLELossless, frame.compressed, label not in ("", uid.RLELossless))
     if label != ENCAPSULATED_NATIVE and len(frame.data) > num_bytes + 1:  # one byte may fill up an odd length
+        if len(frame.data.rstrip(b"\0")) < MIN_CODESTREAM_BYTES:  # a copy that broke off there, filled up
+            raise input_error("truncated")
         raise HeaderError("TransferSyntaxUID", "the pixels are neither uncompressed nor compressed as it says")
     if len(frame.data) < num_bytes:
         raise input_error("truncated")
