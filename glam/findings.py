@@ -37,7 +37,7 @@ CODES: Mapping[str, Code] = {
     ),
     "truncated": _error("the pixel data is cut short or damaged: send the file again"),
     "no_pixel_data": _error("the file has no image in it: send the mammogram, not its report or presentation state"),
-    "unsupported_syntax": _error("no decoder here for the transfer syntax {syntax}: {way_out}", 415),
+    "unsupported_syntax": _error("no decoder here for {image}: {way_out}", 415),
     "unsupported_picture": _error(
         "pictures with {kind} are not read here: save it as a grey-scale PNG of 8 or 16 bits", 415
     ),

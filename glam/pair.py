@@ -26,8 +26,23 @@ rule, which one breast in five breaks (docs/alignment.md)."""
 CandidatePair = tuple[View | None, View | None]
 
 
+class Shortcomings(NamedTuple):
+    """What the better one of two pairs has less of; the first field that differs decides."""
+
+    special_modifiers: int
+    """Modifiers that an ordinary screening view does not have."""
+    partial_views: int
+    num_kinds: int
+    """2 for a synthetic 2-D image beside a plain mammogram."""
+    synthetic_views: int
+    num_implant_states: int
+    """2 for a view with the implant displaced beside one without."""
+    views_with_implant: int
+    """Views without the implant displaced, if there is one."""
+
+
 class ChosenViews(NamedTuple):
-    """The views that were chosen; None: there is none of it."""
+    """The views that were chosen; None: no file shows the view."""
 
     cc: View | None
     mlo: View | None
@@ -76,8 +91,10 @@ def read_breast(
     """Return the views of one breast from its files, each read as the view of its key; a View is taken as it is.
 
     `laterality` and `spacing_mm` fill what the headers lack. The `where` of an InputError is the key of the file that
-    cannot be used.
+    cannot be used. ValueError: `laterality` or `spacing_mm` beside a View, which has its own.
     """
+    if (laterality, spacing_mm) != (None, None) and any(isinstance(source, View) for source in sources.values()):
+        raise ValueError("laterality and spacing_mm belong to files: a View has its own, give them where it is read")
     views: dict[ViewKey, View] = {}
     for key, source in sources.items():
         if isinstance(source, View):
@@ -91,15 +108,15 @@ def read_breast(
 
 
 def choose_views(views: Sequence[View]) -> ChosenViews:
-    """Return the pair to ask about, in the order of `_rank`, and which views had others beside them.
+    """Return the pair to ask about, the one with the least Shortcomings, and which views had others beside them.
 
     Raises InputError: no view at all, or views of different breasts, patients or studies. Films may carry made-up
     identifiers: among them, the differences of the chosen pair are findings.
     """
     refuse_mixture(views)
-    latest = sorted(views, key=lambda view: view.acquired, reverse=True)  # of equal ranks the first one is taken
+    latest = sorted(views, key=lambda view: view.acquired, reverse=True)  # of equal pairs the first one is taken
     named = {name: [view for view in latest if view.view == name] for name in ("CC", "MLO")}
-    cc, mlo = min(product(named["CC"] or [None], named["MLO"] or [None]), key=_rank)
+    cc, mlo = min(product(named["CC"] or [None], named["MLO"] or [None]), key=_shortcomings)
     of_pair = check_pair(cc, mlo)
     return ChosenViews(cc, mlo, (*_repeats(views, (cc, mlo)), *of_pair))
 
@@ -145,7 +162,12 @@ def prepare_breast(
 
 
 def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
-    """Return the prompts without surrounding blanks and repeats; InputError for an empty or an endless one."""
+    """Return the prompts without surrounding blanks and repeats; InputError for an empty or an endless one.
+
+    TypeError for a text in place of a list of texts, whose letters would be taken for prompts.
+    """
+    if isinstance(prompts, str):
+        raise TypeError(f"prompts is a list of sentences: [{prompts!r}]")
     texts = tuple(dict.fromkeys(text.strip() for text in prompts))
     if not all(texts):
         raise input_error("bad_prompt", "prompts", what="a prompt is empty")
@@ -177,17 +199,16 @@ def _lengths_differ(cc_mm: float | None, mlo_mm: float | None) -> tuple[Finding,
     return (finding("views_differ", cc=f"{cc_mm:.0f}", mlo=f"{mlo_mm:.0f}", limit=f"{DIFFERENT_LENGTH_MM:.0f}"),)
 
 
-def _rank(pair: CandidatePair) -> tuple[int, ...]:
-    """Return what the better pair has less of: odd modifiers, parts, mixture, synthesis, implants in the way."""
+def _shortcomings(pair: CandidatePair) -> Shortcomings:
     views = [view for view in pair if view]
     displaced = ["implant displaced" in view.modifiers for view in views]
-    return (
-        sum(len(set(view.modifiers) - USUAL_MODIFIERS) for view in views),
-        sum(view.partial for view in views),
-        len({view.synthetic for view in views}),
-        sum(view.synthetic for view in views),
-        len(set(displaced)),
-        displaced.count(False),
+    return Shortcomings(
+        special_modifiers=sum(len(set(view.modifiers) - USUAL_MODIFIERS) for view in views),
+        partial_views=sum(view.partial for view in views),
+        num_kinds=len({view.synthetic for view in views}),
+        synthetic_views=sum(view.synthetic for view in views),
+        num_implant_states=len(set(displaced)),
+        views_with_implant=displaced.count(False),
     )
 
 

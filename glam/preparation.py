@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from glam.anatomy.landmarks import AxisSource
-from glam.anatomy.upright import Border
+from glam.anatomy.upright import ImageSide
 from glam.config import FrameKind
 
 
@@ -12,7 +12,7 @@ from glam.config import FrameKind
 class Preparation:
     """The record of one preparation; lengths are in pixels of the small picture that the breast was found in."""
 
-    chest_wall: Border
+    chest_wall: ImageSide
     """At which border of the stored image the chest wall lies."""
     upside_down: bool
     """Whether top and bottom were exchanged."""

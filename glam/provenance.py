@@ -20,15 +20,22 @@ RECORDED = frozenset({"data", "synthetic", "start_from"})
 """Fields that only the record beside the weights can vouch for: what an exporter states in them permits nothing."""
 PHANTOMS = "phantoms"
 """`data.kind` of the synthetic breasts of this repository, the only data that need no licence."""
+OF_PHANTOMS = frozenset(
+    {*FIELDS, "objective", "correspondence", "updates", "pairs_per_update", "seed", "commit", "metrics"}
+)
+OF_PHANTOM_DATA = frozenset(
+    {"kind", "seed", "conspicuous_share", "conspicuous", "natural", "pairs", "records_sha256", "places"}
+)
+"""What glam-train writes of a training on phantoms. As such a record permits without a licence, it may hold no more."""
 NO_LICENCE_NEEDED = "none needed: synthetic phantoms, no patient"
 NOTHING_SAID = re.compile(
-    r"[\W\d_]*|n\W?a|(none|no|nil|null|nan|unknown|unlicen[sc]ed|unclear|pending|undecided|missing|tb[acd]|todo)\b.*|"
-    r"(to be|not) \w+.*|un(specified|defined|stated)\b.*|true|false"
+    r"[\W\d_]*|n\W?a|(none|no|nil|null|nan|missing)\b.*|(to be|not) \w+.*|true|false|"
+    r".*\b(unknown|unlicen[sc]ed|unclear|pending|undecided|tb[acd]|todo|un(specified|defined|stated))\b.*"
 )
 """What people write where they know nothing, of a licence or of data."""
 FORBIDDEN = re.compile(
-    r"\b(do not|don\W?t|must not|may not|not to be|not for|never|no)\s+(be\s+)?"
-    r"(shar|serv|pass|publi|(re)?distribut|releas)"
+    r"(\bnot|n\Wt|\bcannot|\bnever|\bno)\b.*\b(shar|serv|pass|publi|re\W?distribut|distribut|releas|leav|transfer)|"
+    r"\b(prohibit|forbid|confidential|internal\b.*\bonly|only\b.*\binternal)"
 )
 """A licence that is described by what it forbids."""
 
@@ -128,6 +135,10 @@ def _synthetic_fault(generation: JsonDict) -> str | None:
     for name in _names_within(generation):
         if name == "kind" or _field_meant(name) is not None:
             return f"synthetic is said of data that hold {name!r} of other data: leave synthetic out"
+    if strange := sorted({*generation} - OF_PHANTOMS) + sorted({*data} - OF_PHANTOM_DATA):
+        return (
+            f"synthetic is said of a record with {strange[0]!r}, which no record of phantoms has: leave synthetic out"
+        )
     return None
 
 

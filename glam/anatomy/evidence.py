@@ -1,4 +1,4 @@
-"""What tells a breast from noise, text and plain shapes: the grey values of body and air, and the edge between them."""
+"""Evidence for a breast against noise, text and plain shapes: the grey values of body and air, and their edge."""
 
 from typing import Any, NamedTuple
 
@@ -7,35 +7,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_STRUCTURE = 0.5
-"""Share of a picture's variance that is left after averaging over squares of 8 pixels; of fine noise little is."""
+"""Least share of a picture's variance that is left after averaging over squares of 8 pixels; fine noise has less."""
 LEAST_SOLID = 0.8
-"""Share of its convex hull that a breast fills."""
+"""Least share of its convex hull that a breast fills."""
 MOST_OF_BOX = 0.95
-"""Share of its upright box that a breast fills at most; a rectangle fills it."""
+"""Largest share of its upright box that a breast fills; a rectangle fills all of it."""
 LEAST_CONTRAST = 0.1
-"""How much brighter than the air a breast is, as a share of the picture's range."""
+"""Least contrast of breast and air, as a share of the picture's range."""
 MOST_AIR_SPREAD = 0.3
-"""Interquartile range of the air, as a share of that contrast."""
+"""Largest interquartile range of the air, as a share of the contrast."""
 BRIGHT_AIR = 0.3
-"""Air is no brighter than this share of the contrast above its own median: labels and noise are."""
+"""Share of the contrast above the air's median from which its pixels are bright, as labels and noise are."""
 MOST_BRIGHT_AIR = 0.1
-"""Share of the air that may be."""
+"""Largest share of the air that is bright."""
 SECOND_BREAST = 0.5
-"""A bright piece of the air that is at least so large, as a share of the breast, is a body of its own."""
+"""Share of the breast's area from which a bright piece of the air is a body of its own."""
 LEAST_RISE = 0.12
-"""From just outside to just inside the skin the grey value rises by this share of the contrast."""
+"""Least rise of the grey value from just outside to just inside the skin, as a share of the contrast."""
 ROUND = 0.85
-"""An even body that stands free is a breast only where it is so round: 1 is a disc, 0.79 a square."""
+"""Least roundness of an even body that touches no side: 1 is a disc, 0.79 a square."""
 LEAST_TEXTURE = 0.02
-"""Range of the grey values inside a body that stands free, as a share of the contrast; an even shape has none."""
+"""Least range of the grey values inside a body that touches no side, as a share of the contrast."""
 SIDE = 256
-"""Rows or columns, about so many, of the picture that is looked at; distances are in pixels of one just so large."""
+"""About how many rows or columns the picture has; distances are in pixels of a picture of exactly this size."""
 INSIDE, OUTSIDE, CORE = (4.0, 6.5), (1.0, 2.5), 2.0
-"""How far from the skin the rise is measured, and where the texture begins."""
+"""Distances from the skin at which the rise is measured, and from which the texture is."""
 
 
 class _Greys(NamedTuple):
-    """What is measured at."""
+    """Grey values of body and air, and the distance of each pixel from the skin."""
 
     contrast: float
     air: float

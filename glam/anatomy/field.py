@@ -15,17 +15,17 @@ from glam.anatomy.plates import without_plates
 from glam.view import Field
 
 BLOCKS = 32
-"""A line is judged by the means of so many parts."""
+"""Number of parts of a line by whose means it is judged."""
 EVEN = 0.06
-"""How far the parts of an even line lie from one straight ramp, as a share of the picture's range."""
+"""Distance of the parts of an even line from one straight ramp, as a share of the picture's range."""
 EVEN_PARTS = 0.75
-"""Share of a line's parts that must be so near: a label or the border of another side may take the others."""
+"""Least share of a line's parts within that distance; a label or the border of another side may take the others."""
 EVEN_LINES = 0.9
-"""Share of a border's lines that are even."""
+"""Least share of a border's lines that are even."""
 STEP = 0.08
-"""A part of a line changes where its grey value does by more than this share of the picture's range, in two lines."""
+"""Change of a part's grey value over two lines that counts as an edge, as a share of the picture's range."""
 EDGE_PARTS = 0.65
-"""Share of the parts of all lines that change along one straight edge."""
+"""Least share of the parts that change along one straight edge."""
 BRIGHT_EDGE_PARTS = 0.4
 """The same where all of them darken from the border inward; the flat front of a breast brightens."""
 FAINT_STEP, FAINT_EDGE_PARTS, FLAT = 0.03, 0.6, 0.015
@@ -33,25 +33,25 @@ FAINT_STEP, FAINT_EDGE_PARTS, FLAT = 0.03, 0.6, 0.015
 THIN, THIN_EDGE_PARTS = 0.03, 0.75
 """Up to this share of the picture a border is thin, and needs so many parts: the glow of a film ends in fewer."""
 MOST_GROWTH = 0.12
-"""Share of the parts that may change further inside only: what a skin line leaves out when it begins, it takes in."""
+"""Largest share of the parts that change further inside only, as they do behind a skin line and not behind an edge."""
 GROWN = 0.2
-"""By how much they do."""
+"""Least change of such a part, as a share of the picture's range."""
 GROWTH_DEPTHS = (0.012, 0.1)
-"""Just behind an edge and further inside, as shares of all lines."""
+"""Distances just behind an edge and further inside, as shares of all lines."""
 EDGE_WIDTH = 1 / 128
-"""Share of all lines within which they do, or one line."""
+"""Width of an edge, as a share of all lines; at least one line."""
 SOFT_EDGE = 0.25
-"""An edge ends where rows change by less than this share of the steepest change."""
+"""Share of the steepest change below which rows lie behind the edge."""
 LONG_SIDE = 256
-"""Rows or columns, about so many, of the picture that borders are looked for in."""
+"""About how many rows or columns the picture has in which borders are looked for."""
 SLOPES = np.linspace(-0.04, 0.04, 9)
-"""How the edge may be inclined, in lines a line."""
+"""Inclinations of an edge, in lines a line."""
 DEEPEST = 0.4
-"""Share of the picture that a border may take."""
+"""Largest share of the picture that a border takes."""
 ROUNDS = 12
-"""Borders that are taken off one after the other: four sides, and borders within borders."""
+"""Largest number of borders taken off one after the other: four sides, and borders within borders."""
 MIN_SIDE = 32
-"""Rows and columns of a picture in which a border is looked for."""
+"""Least rows and columns of a picture in which a border is looked for."""
 SIDES = ("top", "bottom", "left", "right")
 
 

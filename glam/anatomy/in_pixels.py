@@ -1,4 +1,4 @@
-"""What preparation saw of a breast, in stored pixels: for drawings and answers."""
+"""The anatomy of a breast in stored pixels, for drawings and answers."""
 
 from typing import Any, NamedTuple
 
@@ -42,7 +42,7 @@ class Anatomy(NamedTuple):
 
 
 def anatomy_in_pixels(upright: Upright, marks: Landmarks) -> Anatomy:
-    """Return what was found in an upright picture in the pixels of the stored image."""
+    """Return the outline and the landmarks of an upright picture in the pixels of the stored image."""
     back = np.linalg.inv(upright.matrix).astype(np.float64)
     foot, tip = (_xy(point) for point in transform(back, [marks.axis.foot, marks.axis.nipple]))
     return Anatomy(

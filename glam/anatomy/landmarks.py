@@ -15,14 +15,14 @@ from glam.view import ViewName
 AxisSource = Literal["muscle", "nipple", "usual", "chest wall"]
 
 FAR_FROM_USUAL_DEG = 25.0
-"""An axis that the skin around the nipple gives is not believed beyond this difference from the usual angle."""
+"""Largest difference from the usual angle at which an axis by the skin around the nipple is believed."""
 MIN_DEPTH = 0.12
-"""What lies in front of a pectoral line is at least this deep, as a share of the breast's height."""
+"""Least depth of the breast in front of a pectoral line, as a share of the breast's height."""
 SURE_MUSCLE = 0.3
-"""A muscle found in the picture turned over must be at least so clear; lines where none is reach 0.25 on the films of
+"""Least confidence of a muscle in the picture turned over; lines without a muscle reach 0.25 on the films of
 docs/alignment.md."""
 CLEARER = 1.5
-"""And so many times as clear as one found in the picture as it stands."""
+"""Ratio by which its confidence must exceed that of a muscle in the picture as it stands."""
 
 
 class Landmarks(NamedTuple):
@@ -43,32 +43,32 @@ class Landmarks(NamedTuple):
         return self.source == "muscle"
 
 
-class Found(NamedTuple):
-    """Landmarks, and the picture they are in: it may have been turned over for them."""
+class UprightLandmarks(NamedTuple):
+    """Landmarks, and the picture they lie in, which may have been turned over."""
 
     upright: Upright
     landmarks: Landmarks
     findings: tuple[Finding, ...]
 
 
-def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> Found:
+def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> UprightLandmarks:
     """Return the landmarks of a view; `aligned` False leaves an MLO view as it stands."""
     if view == "CC" or not aligned:
         line = breast.chest_wall(upright.mask)
-        return Found(upright, *_with_nipple(upright, line, "chest wall", find_nipple(upright.mask, 0.0)))
+        return UprightLandmarks(upright, *_with_nipple(upright, line, "chest wall", find_nipple(upright.mask, 0.0)))
     line = _believed(pectoral.pectoral_line(upright.picture, upright.mask), upright.mask)
-    odd: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
     if (over := _line_upside_down(upright, line)) is not None:
         upright, line = over
-        odd = (finding("upside_down"),)
+        findings = (finding("upside_down"),)
     nipple = find_nipple(upright.mask, USUAL_ANGLE_DEG if line is None else line.angle_deg)
     source: AxisSource = "muscle"
     if line is None:
         line, source = _line_without_muscle(upright.mask, nipple)
         code = "axis_from_nipple" if source == "nipple" else "no_pectoral_line"
-        odd = (*odd, finding(code, angle=f"{line.angle_deg:.0f}"))
-    landmarks, unseen = _with_nipple(upright, line, source, nipple)
-    return Found(upright, landmarks, (*odd, *unseen))
+        findings = (*findings, finding(code, angle=f"{line.angle_deg:.0f}"))
+    landmarks, nipple_findings = _with_nipple(upright, line, source, nipple)
+    return UprightLandmarks(upright, landmarks, (*findings, *nipple_findings))
 
 
 def _believed(line: Line | None, mask: Mask) -> Line | None:
@@ -83,12 +83,12 @@ def _with_nipple(
     upright: Upright, line: Line, source: AxisSource, nipple: Nipple
 ) -> tuple[Landmarks, tuple[Finding, ...]]:
     """Return the landmarks of a line; without a nipple in profile the axis ends at the skin furthest from the line."""
-    odd = () if nipple.confidence else (finding("no_nipple"),)
-    if odd:
+    findings = () if nipple.confidence else (finding("no_nipple"),)
+    if findings:
         nipple = Nipple(*breast.furthest(breast.skin_points(upright.mask), line), 0.0)
     confidence = {"muscle": line.confidence, "nipple": line.confidence, "usual": 0.0, "chest wall": nipple.confidence}
     axis = chest_nipple_axis(nipple, line)
-    return Landmarks(line, source, nipple, axis, float(confidence[source])), odd
+    return Landmarks(line, source, nipple, axis, float(confidence[source])), findings
 
 
 def _line_upside_down(upright: Upright, line: Line | None) -> tuple[Upright, Line] | None:
@@ -104,8 +104,8 @@ def _line_upside_down(upright: Upright, line: Line | None) -> tuple[Upright, Lin
 def _line_without_muscle(mask: Mask, nipple: Nipple) -> tuple[Line, AxisSource]:
     """Return a line of the angle halfway between what the skin around the nipple says and the usual one.
 
-    On films both are about as uncertain. Without a nipple in profile, or where the skin says something unheard of, it
-    is the usual angle.
+    On films both are about as uncertain. It is the usual angle without a nipple in profile, or where the skin gives an
+    angle too far from that.
     """
     length = (nipple.x - breast.chest_wall(mask).offset) / float(np.cos(np.deg2rad(USUAL_ANGLE_DEG)))
     seen = nipple_axis(mask, nipple, length) if nipple.confidence else None

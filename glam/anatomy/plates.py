@@ -4,7 +4,8 @@ A plate is an even region that touches a side and ends abruptly at straight edge
 a breast, which is even too, ends at the skin, and that is curved.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -12,25 +13,26 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Grey = NDArray[np.uint8]
 Region = NDArray[np.uint8]
 """1 inside, 0 outside."""
 
 EVEN = 8
-"""Grey values of 255 within which a plate's neighbouring pixels lie."""
+"""Largest difference of neighbouring pixels of a plate, of 255 grey values."""
 STEP = 24
-"""Grey values of 255 by which a plate is brighter than what lies behind its edge, at least."""
+"""Least step from a plate down to what lies around it, of 255 grey values."""
 LETTER = 1
-"""Dark strokes up to twice this width are letters."""
+"""Half the width, in pixels, up to which dark strokes are letters."""
 TEXT = 13
-"""Gaps of an even region that are closed: letters on a plate."""
+"""Width, in pixels, up to which gaps of an even region are closed: letters on a plate."""
 RIM = 4
-"""An even region ends so many pixels before its edge."""
+"""Distance, in pixels, at which an even region ends before its edge."""
 SMALLEST = 0.01
-"""Share of the picture that a plate takes at least."""
+"""Least share of the picture that a plate takes."""
 LARGEST = 0.6
-"""And at most."""
+"""Largest share of the picture that a plate takes."""
 STRAIGHT = 0.75
-"""Share of its edge, inside the picture, that runs along rows or columns."""
+"""Least share of a plate's edge, inside the picture, that runs along rows or columns."""
 SHORTEST_PIECE = 0.05
 """Share of the picture's shorter side from which a piece of that edge counts."""
 DARKER_PARTS = 50
@@ -40,13 +42,33 @@ HOLE = 0.01
 RING, ROUNDED = 0.98, 0.12
 """A frame with round corners takes such a share of all four sides, and of its edge so much is straight each way."""
 SLANT = 0.1
-"""How much such a piece may be inclined."""
+"""Largest inclination of a straight piece of the edge."""
 DARK = 2
-"""Percentile of what is no plate that stands for the air."""
-MARGIN = 2 * RIM + 1
-"""Pixels around an even region that are looked at with it."""
+"""Percentile of the pixels outside plates that is the grey value of the air."""
 MIN_SIDE = 32
 """Rows and columns of a picture in which a plate is looked for."""
+
+
+class Scale(NamedTuple):
+    """Sizes in the pixels of a picture, and how much brighter and how large a plate is at least."""
+
+    rim: int
+    blur: int
+    step: float
+    smallest: float
+
+
+FINE = Scale(rim=RIM, blur=5, step=STEP, smallest=SMALLEST)
+COARSE = Scale(rim=RIM // 2, blur=3, step=0.6 * STEP, smallest=SMALLEST / 2)
+"""Of the picture at half its size, where whatever may be a plate is kept."""
+
+
+class BrightRegion(NamedTuple):
+    """A region in a part of a picture, and the smoothed grey values there."""
+
+    near: tuple[slice, slice]
+    region: Region
+    smooth: Grey
 
 
 def without_plates(picture: Picture) -> Picture:
@@ -63,18 +85,32 @@ def plate_mask(picture: Picture) -> Mask | None:
     if min(picture.shape) < MIN_SIDE or high - low < 1e-6:
         return None
     grey = ((picture - low) * (255 / (high - low))).astype(np.uint8)
-    smooth = np.asarray(cv2.medianBlur(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, square(LETTER)), 5), np.uint8)
-    bright = smooth >= np.percentile(smooth[::4, ::4], DARK) + STEP
+    half = np.asarray(
+        cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA), np.uint8
+    )
+    if not any(_bright_regions(half, COARSE)):  # so it is with nearly every picture
+        return None
+    plates = np.zeros(picture.shape, bool)
+    for near, region, smooth in _bright_regions(grey, FINE):
+        filled = _filled(region)
+        if _is_brighter(filled, smooth, FINE) and _has_straight_edges(filled, _sides(near, picture.shape)):
+            plates[near] |= cv2.dilate(filled, square(RIM)) > 0
+    return plates if plates.any() and not plates.all() else None
+
+
+def _bright_regions(grey: Grey, scale: Scale) -> Iterator[BrightRegion]:
+    """Yield the even regions that touch a side, are of a plate's size, and brighter than what lies around them."""
+    smooth = np.asarray(cv2.medianBlur(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, square(LETTER)), scale.blur), np.uint8)
+    bright = smooth >= np.percentile(smooth[::4, ::4], DARK) + scale.step
     even = bright & (cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square(1)) <= EVEN)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8), connectivity=4)
-    plates = np.zeros(picture.shape, bool)
-    for label in _candidates(np.asarray(stats), picture.shape):
+    margin = 2 * scale.rim + 1
+    for label in _candidates(np.asarray(stats), grey.shape, scale):
         left, top, width, height = stats[label, :4].tolist()
-        near = slice(max(0, top - MARGIN), top + height + MARGIN), slice(max(0, left - MARGIN), left + width + MARGIN)
-        region = _filled(labels[near] == label)
-        if _is_plate(region, smooth[near], _sides(near, picture.shape)):
-            plates[near] |= cv2.dilate(region, square(RIM)) > 0
-    return plates if plates.any() and not plates.all() else None
+        near = slice(max(0, top - margin), top + height + margin), slice(max(0, left - margin), left + width + margin)
+        region = (labels[near] == label).astype(np.uint8)
+        if _is_brighter(region, smooth[near], scale):
+            yield BrightRegion(near, region, smooth[near])
 
 
 def square(reach: int) -> NDArray[np.uint8]:
@@ -82,12 +118,13 @@ def square(reach: int) -> NDArray[np.uint8]:
     return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
 
 
-def _candidates(stats: NDArray[Any], shape: tuple[int, ...]) -> list[int]:
+def _candidates(stats: NDArray[Any], shape: tuple[int, ...], scale: Scale) -> list[int]:
     """Return the labels of the even regions that touch a side and are neither too small nor too large."""
     left, top, width, height, area = stats.T
     rows, cols = shape
-    touches = (left <= RIM) | (top <= RIM) | (left + width >= cols - RIM) | (top + height >= rows - RIM)
-    fits = touches & (area >= SMALLEST * rows * cols) & (area <= LARGEST * rows * cols)
+    rim = scale.rim
+    touches = (left <= rim) | (top <= rim) | (left + width >= cols - rim) | (top + height >= rows - rim)
+    fits = touches & (area >= scale.smallest * rows * cols) & (area <= LARGEST * rows * cols)
     fits[0] = False  # what is not even
     return np.flatnonzero(fits).tolist()
 
@@ -99,9 +136,9 @@ def _sides(near: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.floa
     return np.stack([-first, np.array([shape[1] - 1, shape[0] - 1]) - first])
 
 
-def _filled(region: Mask) -> Region:
+def _filled(region: Region) -> Region:
     """Return a region without its gaps and small holes; what lies beside the picture belongs to it."""
-    padded = cv2.copyMakeBorder(region.astype(np.uint8), TEXT, TEXT, TEXT, TEXT, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(region, TEXT, TEXT, TEXT, TEXT, cv2.BORDER_REPLICATE)
     closed = np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(TEXT // 2)), np.uint8)[TEXT:-TEXT, TEXT:-TEXT]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < HOLE * region.size
@@ -109,12 +146,15 @@ def _filled(region: Mask) -> Region:
     return small[np.asarray(labels, np.intp)].astype(np.uint8)
 
 
-def _is_plate(region: Region, smooth: NDArray[np.uint8], sides: NDArray[np.float64]) -> bool:
-    """Whether a region is brighter than what lies around it, and enough of its edge straight along rows or columns."""
-    around = (cv2.dilate(region, square(2 * RIM)) > 0) & (cv2.dilate(region, square(RIM + 1)) == 0)
+def _is_brighter(region: Region, smooth: Grey, scale: Scale) -> bool:
+    """Say whether a region is brighter than most of what lies around it."""
+    around = (cv2.dilate(region, square(2 * scale.rim)) > 0) & (cv2.dilate(region, square(scale.rim + 1)) == 0)
     level = np.median(smooth[region > 0])
-    if not around.any() or level - np.percentile(smooth[around], DARKER_PARTS) < STEP:
-        return False
+    return bool(around.any() and level - np.percentile(smooth[around], DARKER_PARTS) >= scale.step)
+
+
+def _has_straight_edges(region: Region, sides: NDArray[np.float64]) -> bool:
+    """Say whether enough of a region's edge is straight along rows or columns, or it is a frame with round corners."""
     contours, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     edge, across, along = np.sum([_edge_lengths(np.asarray(contour), sides) for contour in contours], axis=0).tolist()
     if edge and across + along >= STRAIGHT * edge:

@@ -13,22 +13,22 @@ from glam.frame import Matrix, compose, crop, flip_columns, flip_rows, scale
 from glam.view import View
 
 SURE_SIDE = 0.3
-"""From this confidence on the pixels say where the chest wall is, and not the header."""
+"""Confidence from which the pixels decide where the chest wall is, and not the header."""
 SQUARE_PIXELS = 0.01
 """Rows and columns whose distances differ by less than this share are taken for equal."""
 RIVAL_SHARE = 0.5
-"""A second body of at least this share of the breast's area is told."""
+"""Share of the breast's area from which a second body is reported."""
 CUT_ROW_SHARE = 0.6
 """Share of the breast's depth at which its lower or upper end along a border is a cut."""
 CUT_SHARE = 0.25
 """A breast is cut when it runs along a border where it should not for this share of its own extent."""
 
 
-Border = Literal["left", "right"]
+ImageSide = Literal["left", "right"]
 
 
 class Upright(NamedTuple):
-    """The small picture, where the breast is in it, and what was done."""
+    """The small upright picture of a view, its breast, and how it was turned."""
 
     picture: Picture
     mask: Mask
@@ -37,7 +37,7 @@ class Upright(NamedTuple):
     mm: float | None
     """Width of its pixels; None: the header gives no spacing."""
     findings: tuple[Finding, ...]
-    chest_wall: Border
+    chest_wall: ImageSide
     """At which border of the stored image the chest wall lies."""
     upside_down: bool = False
     """Whether top and bottom were exchanged."""
@@ -52,19 +52,19 @@ def make_upright(view: View) -> Upright:
     if _aspect(height, width) != 1:
         picture = _with_square_pixels(picture, (height, width))
     down, across = np.divide(np.divide(picture.shape, averaged), factors).tolist()
-    found = breast.breast_mask(picture)
-    if not found.mask.any():
+    body = breast.breast_mask(picture)
+    if not body.mask.any():
         raise input_error("no_breast")
-    side, odd = _chest_side(view, found.mask)
+    side, findings = _chest_side(view, body.mask)
     rows, cols = picture.shape
-    if field.bright_border or found.inner != (slice(0, rows), slice(0, cols)):
-        odd = (*odd, finding("strips_removed"))
+    if field.bright_border or body.inner != (slice(0, rows), slice(0, cols)):
+        findings = (*findings, finding("strips_removed"))
     upright = Upright(
         picture=picture,
-        mask=found.mask,
+        mask=body.mask,
         matrix=compose(crop(field.cols.start, field.rows.start), scale(across, down)),
         mm=min(height, width) if view.spacing_mm else None,
-        findings=odd,
+        findings=findings,
         chest_wall=side,
     )
     if side == "right":
@@ -72,12 +72,12 @@ def make_upright(view: View) -> Upright:
     if _is_upside_down(view):
         upright = turned_over(upright)
     if _hangs_unusually(view):
-        odd = (*odd, finding("unusual_hanging"))
-    if _is_cut(upright.mask, found.inner, view, mirrored=side == "right"):
-        odd = (*odd, finding("clipped"))
-    if found.rival > RIVAL_SHARE:
-        odd = (*odd, finding("second_body"))
-    return upright._replace(findings=odd)
+        findings = (*findings, finding("unusual_hanging"))
+    if _is_cut(upright.mask, body.inner, view, mirrored=side == "right"):
+        findings = (*findings, finding("clipped"))
+    if body.rival > RIVAL_SHARE:
+        findings = (*findings, finding("second_body"))
+    return upright._replace(findings=findings)
 
 
 def turned_over(upright: Upright) -> Upright:
@@ -106,9 +106,9 @@ def _with_square_pixels(picture: Picture, spacing_mm: tuple[float, float]) -> Pi
     return np.asarray(cv2.resize(picture, (cols, rows), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _chest_side(view: View, mask: Mask) -> tuple[Border, tuple[Finding, ...]]:
+def _chest_side(view: View, mask: Mask) -> tuple[ImageSide, tuple[Finding, ...]]:
     """Return where the chest wall is in the stored image: as the pixels show, with a finding if the header differs."""
-    named: Border = "left" if view.laterality == "L" else "right"
+    named: ImageSide = "left" if view.laterality == "L" else "right"
     if view.orientation:
         named = "left" if view.orientation[0].startswith("A") else "right"
     seen, confidence = breast.chest_wall_side(mask)

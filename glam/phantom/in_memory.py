@@ -37,7 +37,7 @@ def view_of(projection: Projection, config: "FrameConfig", study: Study | None =
             "transfer_syntax": "memory",
             "decoder": "native",
         },
-        findings=tuple(map(finding, grey.odd)),
+        findings=tuple(map(finding, grey.codes)),
         patient_id=study.patient_id,
         study_uid=study.study_uid,
         voi=config.voi,

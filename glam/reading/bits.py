@@ -30,7 +30,7 @@ def packed(dataset: "Dataset", keyword: str) -> bytes:
 
     Words of a big endian file are turned round, save those of VR OB, which has no byte order (PS3.5 6.2).
     """
-    element = dataset.get_item(keyword) if keyword in dataset else None
+    element = header.raw_element(dataset, keyword)
     value = None if element is None else element.value
     if element is None or not isinstance(value, bytes) or element.VR in DIGITS:
         words = [int(number) % WORD for number in header.numbers(dataset, keyword)]

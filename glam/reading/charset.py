@@ -79,8 +79,14 @@ NO_LETTERS = re.compile("[\u3300-\u33ff\u2100-\u218f]")
 such as the litre, Roman numerals."""
 UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 """Soft hyphens and characters without a width: they part no word."""
+DASHES = re.compile("[\u2010-\u2015\u2043\u2212]")
+"""Hyphens, dashes and minus signs of typography. Compatibility makes them of some others."""
 SHIFTED = re.compile(rb"(\x0e[^\x0f\x1b]*\x0f?)")
 """Bytes after a shift out: the upper half in seven bits, which the standard forbids. PS3.5 6.1.1."""
+SIGN_BEFORE_LETTER = re.compile(rb"[\xa1-\xff][A-Za-z](?=[A-Za-z]{0,5}(?![A-Za-z]))")
+"""A byte of the upper half, and a letter behind it that may be the rest of its character: alone, or before a view."""
+ONE_BYTE_CODECS = re.compile(r"latin_1|iso8859_\d+|tis_620|koi8_r|cp125\d")
+"""Codecs of the upper half whose characters have one byte each."""
 MOST_CUT = 3
 """Bytes of a character of which the last ones are missing, at most."""
 
@@ -144,7 +150,7 @@ def folded(text: str) -> str:
     Accents are dropped from words of five letters and more: a short one is a code, and its letters count as they are.
     """
     usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", UNSEEN.sub("", text))).upper()
-    return re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), usual)
+    return re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), DASHES.sub("-", usual))
 
 
 def _without_accents(word: str) -> str:
@@ -162,7 +168,23 @@ def _one_byte(piece: bytes, codec: str) -> str:
     except UnicodeDecodeError as error:
         whole, cut = piece[: error.start], piece[error.start :]
         return _one_byte(whole, codec) + _private(cut) if _is_cut_character(error) else _guessed(piece)
-    return _guessed(piece) if re.search("[\x80-\x9f]", text) else text
+    if re.search("[\x80-\x9f]", text):
+        return _guessed(piece)
+    return _without_halves(piece, text) if ONE_BYTE_CODECS.fullmatch(codec) else text
+
+
+def _without_halves(piece: bytes, text: str) -> str:
+    """Return text of one byte a character, private where a sign stands directly before a letter of a short word.
+
+    The two may be one character of a set that is not declared. Letters, digits, spaces and a sign of quotation that is
+    closed behind the word are what they are.
+    """
+    for found in reversed(list(SIGN_BEFORE_LETTER.finditer(piece))):
+        start, end = found.span()
+        is_quoted = text[start] == "\u00ab" and "\u00bb" in text[end:]
+        if not is_quoted and unicodedata.category(text[start])[0] not in "LNZ":
+            text = text[:start] + _private(found[0]) + text[end:]
+    return text
 
 
 def _two_bytes(piece: bytes, escape: bytes) -> str:

@@ -16,25 +16,29 @@ if TYPE_CHECKING:
 CODE_SCHEMES = ("SCT", "SRT", "SNM3", "99SDM", "")
 """One coding system under four names: CID 4015, note 2. Codes without a name of their system count as its codes."""
 SNOMED_URN = re.compile(r"SNOMED|2\.16\.840\.1\.113883\.6\.96")
-"""What a URN of the coding system has in it: its name, or its object identifier."""
+"""Name or object identifier of the coding system, as a URN contains it."""
 UNKNOWN = "unknown"
-GAP = r"[\s_.,()/-]*"
-"""What may stand between the words of a term."""
+GAP = r"(?:[^\w\\\ue000-\ue0ff]|_)*"
+"""What may stand between the words of a term: no letter, no digit, no backslash, no byte without a meaning."""
 CRANIO, CAUDO = "[CK]RAN(?:IO|EO|IALE?)", "[CK]AUD(?:O|ALE?)"
 CRANIOCAUDAL = rf"{CRANIO}{GAP}[CK]AUD\w*"
 MEDIOLATERAL = rf"MEDI(?:O|ALE?){GAP}LATERA\w*"
 LATEROMEDIAL = rf"LATER(?:O|ALE?){GAP}MEDIA\w*"
-OBLIQUE = r"(?:OBL\w*|SCHRAG\w*)"
-"""English, French, Spanish, Portuguese, Italian, Dutch; German."""
+OBLIQUE = r"(?:OBL[\w\ue000-\ue0ff]*|SCHR\S{1,4}?[G\ue047\ue067][\w\ue000-\ue0ff]*)"
+"""English, French, Spanish, Portuguese, Italian, Dutch; German. Letters with accents may be bytes without a meaning."""
 
 
 class Term(NamedTuple):
-    """A name of ours for a concept."""
+    """A concept of the standard: our name for it, its codes, and how people write it."""
 
     name: str
     codes: tuple[str, ...]
     spelled: str
     """Pattern of how it is written out, over folded text."""
+
+    def is_in(self, folded_text: str) -> bool:
+        """Return whether a folded text has the term, written out."""
+        return bool(re.search(whole_words(self.spelled), folded_text))
 
 
 def _oblique(lateral: str) -> str:
@@ -51,8 +55,8 @@ VIEW_TERMS = (
     Term("XCC", ("R-102CF",), _exaggerated("")),
     Term("SIO", ("399188001", "R-102D0"), rf"SUPEROLATERAL{GAP}TO{GAP}INFEROMEDIAL{GAP}OBLIQUE"),
     Term("ISO", ("441555000", "R-40AAA"), rf"INFEROMEDIAL{GAP}TO{GAP}SUPEROLATERAL{GAP}OBLIQUE"),
-    Term("MLO", ("399368009", "R-10226"), _oblique(MEDIOLATERAL)),
-    Term("LMO", ("399099002", "R-10230"), _oblique(LATEROMEDIAL)),
+    Term("MLO", ("399368009", "R-10226"), _oblique(rf"(?:{MEDIOLATERAL}|ML)")),
+    Term("LMO", ("399099002", "R-10230"), _oblique(rf"(?:{LATEROMEDIAL}|LM)")),
     Term("ML", ("399260004", "R-10224"), MEDIOLATERAL),
     Term("LM", ("399352003", "R-10228"), LATEROMEDIAL),
     Term("CC", ("399162004", "R-10242"), CRANIOCAUDAL),
@@ -114,17 +118,17 @@ def term_names(dataset: "Dataset", sequence: str, terms: Sequence[Term]) -> tupl
 
 def _term_name(item: "Dataset", terms: Sequence[Term]) -> str:
     """Return the name of a coded item; "" for one without code and meaning."""
-    code, is_ours = _code(item)
-    if named := [term.name for term in terms if is_ours and code in term.codes]:
-        return named[0]
-    if is_ours and text(item, "CodingSchemeDesignator"):
+    code, is_snomed = _code(item)
+    if coded := [term.name for term in terms if is_snomed and code in term.codes]:
+        return coded[0]
+    if is_snomed and text(item, "CodingSchemeDesignator"):
         return UNKNOWN
     meaning = folded(text(item, "CodeMeaning")).strip()
-    spelled = (term.name for term in terms if meaning == term.name.upper() or re.search(whole(term.spelled), meaning))
-    return next(spelled, UNKNOWN) if code or meaning else ""
+    meant = [term.name for term in terms if meaning == term.name.upper() or term.is_in(meaning)]
+    return next(iter(meant), UNKNOWN) if code or meaning else ""
 
 
-def whole(pattern: str) -> str:
+def whole_words(pattern: str) -> str:
     """Return a pattern that finds whole words only; a byte without a meaning is part of its word."""
     return rf"(?<![^\W_])(?<![\ue000-\ue0ff])(?:{pattern})(?![^\W_])(?![\ue000-\ue0ff])"
 

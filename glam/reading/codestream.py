@@ -15,6 +15,8 @@ from glam.reading import jpeg, jpeg2000
 Bytes = bytes | memoryview
 
 ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+TAG_BYTES = 8
+"""Of an item's or the delimiter's tag and length."""
 RUN_LENGTHS_HEADER = struct.Struct("<16I")
 """Number of segments, then where each begins. PS3.5 G.5."""
 MAX_FINAL_ZEROS = 2
@@ -89,20 +91,31 @@ def joined_fragments(data: Bytes) -> JoinedFragments:
     The delimiter may be missing, and the last fragment cut: whether the image is whole is for its codestream to say.
     """
     view, place, fragments = memoryview(data), 0, list[memoryview]()
-    while True:
-        if view[place : place + 4] != ITEM and view[place + 1 : place + 5] == ITEM:
-            place += 1  # an odd length without the byte that fills it up
-        if view[place : place + 4] != ITEM or place + 8 > len(view):
-            break
+    while view[place : place + 4] == ITEM and place + 8 <= len(view):
         length = int.from_bytes(view[place + 4 : place + 8], "little")
-        fragments.append(view[place + 8 : place + 8 + length])
-        place += 8 + length
+        start, end = place + 8, min(place + 8 + length, len(view))
+        place = _next_tag(view, start, end)
+        fragments.append(view[start : min(place, end)])
     first = fragments[0] if fragments else b""
     has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # of one frame: its offset is 0
     frame = b"".join(fragments[has_table:])
     if not frame:
         raise ValueError("the encapsulated pixel data is empty")
-    return JoinedFragments(frame, DELIMITER in (view[place : place + 4], view[place + 1 : place + 5]))
+    return JoinedFragments(frame, is_closed=view[place : place + 4] == DELIMITER)
+
+
+def _next_tag(view: memoryview, start: int, end: int) -> int:
+    """Return where the next item or the delimiter begins behind a fragment from `start` to `end`; `end` if none does.
+
+    It begins a byte later behind an odd length without the byte that fills it up, and before the end of the fragment
+    where bytes of that are lost: its length then reaches into what follows it.
+    """
+    for place in (end, end + 1, *range(end - 1, max(start, end - TAG_BYTES) - 1, -1)):
+        tag = view[place : place + TAG_BYTES].tobytes()
+        is_item = tag[: len(ITEM)] == ITEM
+        if is_item or (tag[: len(DELIMITER)] == DELIMITER and (place >= end or not any(tag[len(DELIMITER) :]))):
+            return place
+    return end
 
 
 def codestream(data: bytes) -> Codestream | None:

@@ -1,8 +1,8 @@
-"""Which library decodes which transfer syntax, and the call.
+"""The decoder of each transfer syntax, and the call of it.
 
 imagecodecs is called directly: it gives arrays without copies and leaves other threads alone (docs/adr/0005-codecs.md).
-What stands behind it is asked only where it is not installed, never for what it refused: a damaged file stays
-damaged, and not every decoder survives one.
+The other decoders are used only where imagecodecs is not installed, never for a stream that it refused: not every
+decoder survives a damaged file.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 
+from glam.findings import InputError, input_error
 from glam.reading.codestream import Bytes, Codestream, check_run_lengths, run_lengths
 
 if TYPE_CHECKING:
@@ -75,6 +76,21 @@ def decoder_of(syntax: str) -> str | None:
     return next((name for name in codec.plugins if name in installed), None)
 
 
+def unsupported_syntax(syntax: str) -> InputError:
+    """Return the error of a transfer syntax without a decoder here; a syntax that is in no table is not repeated."""
+    name = uid.UID(syntax).name
+    image = "the transfer syntax that the file names" if name == syntax else f"the transfer syntax {name}"
+    way_out = (
+        'pip install "glam-mammo[codecs]", or send it uncompressed' if syntax in CODECS else "send it uncompressed"
+    )
+    return input_error("unsupported_syntax", image=image, way_out=way_out)
+
+
+def unsupported_jpeg() -> InputError:
+    """Return the error of a JPEG codestream whose compression no transfer syntax with a decoder here has."""
+    return input_error("unsupported_syntax", image="progressive or arithmetic JPEG", way_out="send it uncompressed")
+
+
 def decode_frame(frame: Codestream | Bytes, layout: "Layout", syntax: str, decoder: str) -> NDArray[Any]:
     """Return the samples of a compressed frame, flat, each in 8 or 16 bits; ValueError where it is damaged or cut.
 
@@ -85,16 +101,20 @@ def decode_frame(frame: Codestream | Bytes, layout: "Layout", syntax: str, decod
         samples = _tried(decode, attempt.stream)
         if samples is None or (attempt.refused is not None and _tried(decode, attempt.refused) is not None):
             continue
-        same = samples if attempt.same is None else _tried(decode, attempt.same)
-        if same is not None and np.array_equal(samples, same) and not _has_wrapped(samples, frame, layout):
+        repeated = samples if attempt.same is None else _tried(decode, attempt.same)
+        if repeated is not None and np.array_equal(samples, repeated) and not _has_left_range(samples, frame, layout):
             return samples
     raise ValueError("the codestream is damaged, or ends before its image does")
 
 
-def _has_wrapped(samples: NDArray[Any], frame: Codestream | Bytes, layout: "Layout") -> bool:
-    """Return whether differences of lossless JPEG have led below zero: some of them are lost, or not in their order."""
-    is_narrow = isinstance(frame, Codestream) and frame.syntax == uid.JPEGLosslessSV1 and frame.bits < 15
-    return is_narrow and not layout.signed and samples.itemsize == 2 and bool((samples.view(np.int16) < 0).any())
+def _has_left_range(samples: NDArray[Any], frame: Codestream | Bytes, layout: "Layout") -> bool:
+    """Return whether differences of lossless JPEG have led out of the values of its precision, below zero or above.
+
+    Some of them are lost then, or not in their order: every value of a stream has its precision. ISO 10918-1 H.1.2.1.
+    """
+    if not isinstance(frame, Codestream) or frame.syntax != uid.JPEGLosslessSV1 or layout.signed:
+        return False
+    return samples.itemsize == 2 and int(samples.view(np.uint16).max()) >= 2**frame.bits
 
 
 def _tried(decode: Callable[[Bytes], NDArray[Any]], stream: Bytes) -> NDArray[Any] | None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from glam.reading.charset import decoded
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from pydicom import DataElement, Dataset
+    from pydicom.dataelem import RawDataElement
 
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A decimal string; no infinity and nothing that is not a number."""
@@ -58,13 +59,21 @@ def orientation_unclear(dataset: "Dataset") -> bool:
     return bool(said) and said.upper() not in ("CC", "MLO") and orientation_of(dataset) is None
 
 
+def raw_element(dataset: "Dataset", keyword: str) -> "DataElement | RawDataElement | None":
+    """Return an attribute as it was read, not converted; None if it is absent. An empty one has the value None.
+
+    Without `keep_deferred` pydicom converts an empty one, and fails on a VR that it does not know.
+    """
+    return dataset.get_item(keyword, keep_deferred=True) if keyword in dataset else None
+
+
 def text(dataset: "Dataset", keyword: str) -> str:
     """Return an attribute as text, several values with backslashes between them; "" if it is absent or a sequence.
 
     Bytes are decoded by Specific Character Set, whatever the VR: only texts may use it (PS3.5 6.1.2.3), yet writers put
     their own characters into code strings as well.
     """
-    element = dataset.get_item(keyword) if keyword in dataset else None
+    element = raw_element(dataset, keyword)
     if element is None or element.VR == "SQ" or element.value is None:
         return ""
     raw = element.value
@@ -95,7 +104,7 @@ def numbers(dataset: "Dataset", keyword: str) -> list[float]:
 
 def number(dataset: "Dataset", keyword: str) -> float | None:
     """Return a single number of any representation; None if it is absent or no finite number."""
-    element = dataset.get_item(keyword) if keyword in dataset else None
+    element = raw_element(dataset, keyword)
     if element is None or (_vr(keyword) in ("DS", "IS") and element.VR not in BINARY_VRS):
         values = numbers(dataset, keyword)
         return values[0] if len(values) == 1 else None
@@ -119,7 +128,7 @@ def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
     if "SpecificCharacterSet" in dataset:
         for item in found:
             if "SpecificCharacterSet" not in item:
-                item["SpecificCharacterSet"] = dataset.get_item("SpecificCharacterSet")
+                item["SpecificCharacterSet"] = dataset.get_item("SpecificCharacterSet", keep_deferred=True)
     return found
 
 

@@ -12,22 +12,21 @@ from glam.findings import Finding, InputError, finding, input_error
 from glam.reading.charset import folded
 from glam.reading.codes import SIDE_TERMS, UNKNOWN, VIEW_TERMS, term_names
 from glam.reading.header import functional_groups, items, text
-from glam.reading.spoken import Spoken, side_of, spoken, without_volumes
+from glam.reading.view_text import BOTH, ViewText, sides_of, view_text_of, without_volumes
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 VIEWS = ("CC", "MLO")
 SIDES = ("L", "R")
-BOTH = "B"
 SPECIMEN = "specimen"
 VIEW_NAMES = frozenset({term.name for term in VIEW_TERMS} | {"AT", "CV", "TAN"}) - {SPECIMEN}
 """Views that may be named in a message; a specimen's radiograph has no view."""
-NOTHING = ("NONE", "UNKNOWN", "UNSPECIFIED", "N/A", "NA", "-")
-"""What is written instead of leaving an attribute empty."""
+EMPTY_WORDS = ("NONE", "UNKNOWN", "UNSPECIFIED", "N/A", "NA", "-")
+"""Words that are written where an attribute should be empty."""
 DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
-SPOKEN = {"request": "the request", "file name": "the file name"}
-"""How a message names a source that is no attribute."""
+SOURCE_NAMES = {"request": "the request", "file name": "the file name"}
+"""Source that is no attribute -> its name in a message."""
 
 
 class Claim(NamedTuple):
@@ -37,12 +36,12 @@ class Claim(NamedTuple):
     source: str
 
     def __str__(self) -> str:
-        return f"{self.speaker} says {self.value}"
+        return f"{self.source_name} says {self.value}"
 
     @property
-    def speaker(self) -> str:
-        """The source, as a sentence names it."""
-        return SPOKEN.get(self.source, self.source)
+    def source_name(self) -> str:
+        """The source's name in a message."""
+        return SOURCE_NAMES.get(self.source, self.source)
 
 
 @dataclass(frozen=True)
@@ -54,30 +53,30 @@ class Decision:
     findings: tuple[Finding, ...] = ()
 
 
-def decide_view(dataset: "Dataset", given: str | None, *, file_name: str = "") -> Decision:
+def decide_view(dataset: "Dataset", requested: str | None, *, file_name: str = "") -> Decision:
     """Return CC or MLO; any other view, ML included, is an InputError.
 
-    `given` is the caller's word, `file_name` the name without its folders. A picture without a header has an empty
-    data set.
+    `requested` is what the request says, `file_name` the name without its folders. A picture without a header has an
+    empty data set.
     """
     tags = [claim for claim in _claims(dataset, VIEW_TAGS) if claim.value != SPECIMEN]
     known, unclear = _known(tags)
-    asked = _asked(given, spoken(given or "").views)
-    _refuse_contradiction("view_mismatch", [*known, *asked] if known else [])
-    if unclear and not known and not asked:
+    by_request = _request_claims(requested, view_text_of(requested or "").views)
+    _refuse_contradiction("view_mismatch", [*known, *by_request] if known else [])
+    if unclear and not known and not by_request:
         raise _unknown_view("the header names a view that is not known here", "name the view in the request")
-    words = _word_claims(dataset, file_name, lambda said: said.views)
-    if not (claims := [*known, *asked, *words]):
+    words = _word_claims(dataset, file_name, lambda meaning: meaning.views)
+    if not (claims := [*known, *by_request, *words]):
         raise _unknown_view("neither header nor file name says which view this is", "name the view in the request")
     claim = claims[0]
     if claim.value not in VIEWS:
         way_out = "name the view in the request if it is one of them" if claim in words else "send one of them"
         raise _unknown_view(str(claim), way_out)
-    passed_over = [finding("view_tag_unclear", source=other.source, followed=claim.speaker) for other in unclear]
+    passed_over = [finding("view_tag_unclear", source=other.source, followed=claim.source_name) for other in unclear]
     return Decision(claim.value, claim.source, (*passed_over, *_differing("view_words_differ", claim, words)))
 
 
-def decide_side(dataset: "Dataset", given: str | None, *, file_name: str = "") -> Decision:
+def decide_side(dataset: "Dataset", requested: str | None, *, file_name: str = "") -> Decision:
     """Return L or R, as `decide_view` does; both breasts in one image are an InputError.
 
     Laterality belongs to the series, which may hold both breasts: where the image's own tags say otherwise, they win.
@@ -89,17 +88,17 @@ def decide_side(dataset: "Dataset", given: str | None, *, file_name: str = "") -
     of_series = [claim for claim in known if claim.value == BOTH]
     known = [claim for claim in known if claim.value != BOTH]
     followed = [claim for claim in known if claim in own] or known[:1]
-    asked = _asked(given, side_of(given or ""))
-    _refuse_contradiction("side_mismatch", [*followed, *asked] if followed else [])
-    words = _word_claims(dataset, file_name, lambda said: said.sides)
-    if not (claims := [*followed, *asked, *words]):
+    by_request = _request_claims(requested, sides_of(requested or ""))
+    _refuse_contradiction("side_mismatch", [*followed, *by_request] if followed else [])
+    words = _word_claims(dataset, file_name, lambda meaning: meaning.sides)
+    if not (claims := [*followed, *by_request, *words]):
         raise _unknown_side(_without_side(unclear, of_series), "name the side, L or R, in the request")
     claim = claims[0]
     if claim.value not in SIDES:
         raise _unknown_side(str(claim), "name the side, L or R, in the request")
     others = [other for other in known if other.value != claim.value]
     findings = (
-        *(finding("side_tag_unclear", source=other.source, followed=claim.speaker) for other in unclear),
+        *(finding("side_tag_unclear", source=other.source, followed=claim.source_name) for other in unclear),
         *(finding("side_tags_differ", followed=claim.source, other=other.source) for other in others),
         *_differing("side_words_differ", claim, words),
     )
@@ -132,10 +131,12 @@ def _known(claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
     return known, [claim for claim in claims if claim.value == UNKNOWN]
 
 
-def _asked(given: str | None, named: frozenset[str]) -> list[Claim]:
-    """Return the request's claim; what is no name, or two, is not repeated."""
+def _request_claims(requested: str | None, named: frozenset[str]) -> list[Claim]:
+    """Return the claim of the request, if it makes one; a text that names nothing or two things is not repeated."""
+    if not (requested or "").strip():
+        return []
     value = _single(named)
-    return [Claim("something else" if value in ("", UNKNOWN) else value, "request")] if (given or "").strip() else []
+    return [Claim("something else" if value in ("", UNKNOWN) else value, "request")]
 
 
 def _single(named: frozenset[str]) -> str:
@@ -151,7 +152,7 @@ def _refuse_contradiction(code: str, claims: Sequence[Claim]) -> None:
 
 def _differing(code: str, claim: Claim, words: Sequence[Claim]) -> list[Finding]:
     """Return a finding for each description or file name that says otherwise than what was followed."""
-    return [finding(code, said=str(other), followed=claim.speaker) for other in words if other.value != claim.value]
+    return [finding(code, said=str(other), followed=claim.source_name) for other in words if other.value != claim.value]
 
 
 def _view_code(dataset: "Dataset") -> str:
@@ -163,16 +164,16 @@ def _view_code(dataset: "Dataset") -> str:
 
 def _view_position(dataset: "Dataset") -> str:
     """Return the view that is named, alone or with a side and modifiers; UNKNOWN for two of them or any other text."""
-    said = text(dataset, "ViewPosition")
-    exact = folded(said).strip(" \\")
-    named = frozenset({exact}) & VIEW_NAMES or spoken(said).views
-    return "" if exact in ("", *NOTHING) else _single(named) or UNKNOWN
+    position = text(dataset, "ViewPosition")
+    exact = folded(position).strip(" \\")
+    named = frozenset({exact}) & VIEW_NAMES or view_text_of(position).views
+    return "" if exact in ("", *EMPTY_WORDS) else _single(named) or UNKNOWN
 
 
 def _view_as_orientation(dataset: "Dataset") -> str:
     """Return a view that stands where the orientation belongs, as CBIS-DDSM writes it."""
-    said = text(dataset, "PatientOrientation").upper()
-    return said if said in VIEW_NAMES else ""
+    orientation = text(dataset, "PatientOrientation").upper()
+    return orientation if orientation in VIEW_NAMES else ""
 
 
 def _frame_view(dataset: "Dataset") -> str:
@@ -181,8 +182,8 @@ def _frame_view(dataset: "Dataset") -> str:
 
 def _processed_view(dataset: "Dataset") -> str:
     """Return the view by which an image was processed, where the text names nothing else, as Fujifilm writes it."""
-    said = spoken(text(dataset, "AcquisitionDeviceProcessingDescription"))
-    return _single(said.views) if said.is_all else ""
+    processing = view_text_of(text(dataset, "AcquisitionDeviceProcessingDescription"))
+    return _single(processing.views) if processing.is_view_alone else ""
 
 
 def _image_side(dataset: "Dataset") -> str:
@@ -198,9 +199,9 @@ def _series_side(dataset: "Dataset") -> str:
     return _side(text(dataset, "Laterality"))
 
 
-def _side(said: str) -> str:
+def _side(side_text: str) -> str:
     """Return L, R or B for a text about the side alone, in a letter or a word; UNKNOWN for two sides or any other."""
-    return "" if folded(said).strip(" \\") in ("", *NOTHING) else _single(side_of(said)) or UNKNOWN
+    return "" if folded(side_text).strip(" \\") in ("", *EMPTY_WORDS) else _single(sides_of(side_text)) or UNKNOWN
 
 
 def _region_side(dataset: "Dataset") -> str:
@@ -212,7 +213,7 @@ def _region_side(dataset: "Dataset") -> str:
 
 
 def _position_side(dataset: "Dataset") -> str:
-    return _single(spoken(text(dataset, "ViewPosition")).sides)
+    return _single(view_text_of(text(dataset, "ViewPosition")).sides)
 
 
 def _frame_items(dataset: "Dataset") -> list["Dataset"]:
@@ -238,8 +239,8 @@ SIDE_TAGS: Mapping[str, Callable[["Dataset"], str]] = {
 }
 
 
-def _word_claims(dataset: "Dataset", file_name: str, meaning: Callable[[Spoken], frozenset[str]]) -> list[Claim]:
-    """Return what descriptions and the file name say; nothing for one that names several, or none."""
+def _word_claims(dataset: "Dataset", file_name: str, named: Callable[[ViewText], frozenset[str]]) -> list[Claim]:
+    """Return the claims of the descriptions and the file name, of each that names exactly one view or side."""
     texts = {name: without_volumes(text(dataset, name)) for name in DESCRIPTIONS} | {"file name": file_name}
-    claims = [Claim(_single(meaning(spoken(said))), source) for source, said in texts.items()]
+    claims = [Claim(_single(named(view_text_of(description))), source) for source, description in texts.items()]
     return [claim for claim in claims if claim.value not in ("", UNKNOWN)]

@@ -1,5 +1,6 @@
 """JPEG 2000 codestreams: out of the boxes of a file, their size, where their last tile ends. ISO 15444-1 A and I."""
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -15,6 +16,11 @@ TILE_PART_HEADER_BYTES = 12
 """Of the marker segment that a tile part begins with."""
 MIN_TILE_PART_BYTES = 14
 """Of a tile part without data."""
+MARKER = re.compile(rb"\xff[\x90\x93-\xff]")
+"""What compressed data cannot hold: markers, save those of a packet. ISO 15444-1 A.1.4, table A.2."""
+FILLED = re.compile(rb"([^\x80])\1{15}\Z", re.DOTALL)
+"""An end that a copy was filled up with; packets without data may be bytes of 0x80."""
+FILLED_BYTES = 16
 START_OF_TILE_PART, CODING_STYLE, CAPABILITIES = 0xFF90, 0xFF52, 0xFF50
 
 
@@ -82,9 +88,9 @@ def end_of_tiles(stream: bytes, header: Jpeg2000Header) -> int:
     """Return where the last tile of a codestream ends; ValueError where tiles are cut, missing or may be overwritten.
 
     Tile parts say how long they are, and usually how many make up a tile. Without an end marker behind them they have
-    to say it, and the last byte of a tile must not be zero: a copy that broke off may have been filled up with zeros.
+    to say it, and the last of them must not end in what a copy that broke off may have been filled up with.
     """
-    parts, wanted, place = dict[int, int](), dict[int, int](), header.data_start
+    parts, wanted, start, place = dict[int, int](), dict[int, int](), 0, header.data_start
     while stream[place : place + 2] == START_OF_TILE_PART.to_bytes(2, "big"):
         tile, length, _, num_parts = struct.unpack_from(">HIBB", stream, place + 4)
         end = place + length if length else _end_of_last_part(stream, place)
@@ -92,15 +98,26 @@ def end_of_tiles(stream: bytes, header: Jpeg2000Header) -> int:
             raise ValueError("a tile part is cut short")
         parts[tile] = parts.get(tile, 0) + 1
         wanted[tile] = max(wanted.get(tile, 0), num_parts)
-        place = end
+        start, place = place, end
     has_end = stream[place : place + len(END)] == END
     if not has_end and END in stream[place - len(END) : place + 1]:
         raise ValueError("the end marker stands within a tile part: bytes of it are lost")
     if len(parts) != header.num_tiles or any(0 < wanted[tile] != parts[tile] for tile in parts):
         raise ValueError("parts of tiles are missing")
-    if not has_end and (0 in wanted.values() or stream[place - 1] == 0):
+    if not has_end and (0 in wanted.values() or _may_be_overwritten(stream, start, place)):
         raise ValueError("there is no end marker, and the end of the last tile is in doubt")
     return place
+
+
+def _may_be_overwritten(stream: bytes, start: int, end: int) -> bool:
+    """Return whether a last tile part, or what stands behind it in place of an end marker, may be no part of the image.
+
+    Behind it there may be half of the marker, and zeros.
+    """
+    behind = stream[end:].removeprefix(END[:1])
+    data = stream[_start_of_data(stream, start) + len(START_OF_DATA) : end]
+    is_filled = data.endswith(b"\0") or FILLED.search(data[-FILLED_BYTES:]) is not None
+    return is_filled or bool(behind.strip(b"\0")) or MARKER.search(data) is not None
 
 
 def _end_of_last_part(stream: bytes, start: int) -> int:
@@ -108,13 +125,18 @@ def _end_of_last_part(stream: bytes, start: int) -> int:
 
     Its header may hold the bytes of an end marker, its compressed data cannot.
     """
+    end = stream.find(END, _start_of_data(stream, start))
+    if end < 0:
+        raise ValueError("the last tile part does not say how long it is, and the end marker is missing")
+    return end
+
+
+def _start_of_data(stream: bytes, start: int) -> int:
+    """Return where the compressed data of a tile part begins, with its marker; ValueError where there is none."""
     place = start + TILE_PART_HEADER_BYTES
     while (marker := stream[place : place + 2]) != START_OF_DATA:
         (length,) = struct.unpack_from(">H", stream, place + 2)
         if marker[0] != 0xFF or length < 2:
             raise ValueError("no marker where one must be")
         place += 2 + length
-    end = stream.find(END, place)
-    if end < 0:
-        raise ValueError("the last tile part does not say how long it is, and the end marker is missing")
-    return end
+    return place

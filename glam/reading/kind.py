@@ -1,4 +1,4 @@
-"""What kind of image a header describes: what is refused, and what is told because it is rare in the training data."""
+"""The kind of image that a header describes: refusals, and findings about kinds that are rare in the training data."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,27 +11,27 @@ from glam.reading.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS, term_names
 from glam.reading.header import items, number, orientation_unclear, text
 from glam.reading.identity import DESCRIPTIONS, SPECIMEN
 from glam.reading.spacing import MAGNIFIED, magnification_of
-from glam.reading.spoken import mentioned, spoken
+from glam.reading.view_text import is_mentioned, view_text_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Test = Callable[["Dataset"], bool]
+Predicate = Callable[["Dataset"], bool]
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
-"""What the UIDs of all storage classes begin with. PS3.4 B.5."""
+"""Beginning of the UIDs of all storage classes. PS3.4 B.5."""
 MG_FOR_PRESENTATION = f"{STORAGE}1.2"
 MG_FOR_PROCESSING = f"{STORAGE}1.2.1"
 DX_FOR_PROCESSING = f"{STORAGE}1.1.1"
 TOMOSYNTHESIS = f"{STORAGE}13.1.3"
-"""A volume of slices, or one 2-D image made of them."""
+"""SOP class of a volume of slices, or of a 2-D image computed from them."""
 PROJECTIONS = (f"{STORAGE}13.1.4", f"{STORAGE}13.1.5")
-"""What a volume is made from."""
+"""SOP classes of the projections that a volume is computed from."""
 CT = f"{STORAGE}2"
 SECONDARY_CAPTURE = f"{STORAGE}7"
 DOCUMENTS = f"{STORAGE}104."
 NO_IMAGES = (f"{STORAGE}11.", f"{STORAGE}88.")
-"""Presentation states; structured reports, key objects and CAD results among them."""
+"""Beginnings of SOP classes without an image: presentation states; structured reports, key objects, CAD results."""
 HOLOGIC_VOLUME = (0x7E01, 0x0010)
 """Creator of the private group in which older Hologic systems hide a tomosynthesis volume."""
 FILM_MODALITIES = ("MG", "CR", "RG")
@@ -51,13 +51,13 @@ MODIFIER_FINDINGS: Mapping[str, str] = {
     "axillary tissue": "tissue_included",
     UNKNOWN: "unknown_modifier",
 }
-"""Every other modifier, except a nipple in profile, makes a special view."""
+"""Modifier -> code of its finding; any other one, except a nipple in profile, is a `special_view`."""
 USUAL_MODIFIERS = frozenset({"nipple in profile", "infra-mammary fold", "axillary tissue", "implant displaced"})
 """Modifiers of an ordinary screening view."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class ImageKind:
     """What the header says of an image as a whole."""
 
     is_mg: bool
@@ -70,12 +70,12 @@ class Kind:
     """How the view departs from the plain one, by the names of MODIFIER_TERMS."""
 
 
-def kind_of(dataset: "Dataset") -> Kind:
+def kind_of(dataset: "Dataset") -> ImageKind:
     """Return the kind of an image that the model can be asked about; an InputError refuses every other one."""
     for code, holds in REFUSALS.items():
         if holds(dataset):
             raise input_error(code)
-    return Kind(
+    return ImageKind(
         is_mg=_is_digital(dataset),
         synthetic=_is_synthetic(dataset),
         partial=_says("PartialView", "YES")(dataset),
@@ -83,8 +83,8 @@ def kind_of(dataset: "Dataset") -> Kind:
     )
 
 
-def kind_findings(dataset: "Dataset", kind: Kind) -> Iterator[Finding]:
-    """Yield what the reader of an answer should know: the remarks that hold, then one finding a code of modifiers."""
+def kind_findings(dataset: "Dataset", kind: ImageKind) -> Iterator[Finding]:
+    """Yield the findings of REMARKS that hold, then one finding for each code of MODIFIER_FINDINGS."""
     yield from (finding(code) for code, holds in REMARKS.items() if holds(dataset))
     named: dict[str, list[str]] = {}
     for name in kind.modifiers:
@@ -97,9 +97,10 @@ def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
     """Return the modifiers of the view: in its item or, with some vendors, beside it (PS3.3 C.8.11.7), and in words."""
     holders = (*items(dataset, "ViewCodeSequence"), dataset)
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
-    names += [name for keyword in (*DESCRIPTIONS, "ViewPosition") for name in spoken(text(dataset, keyword)).modifiers]
-    enlarged = magnification_of(dataset)
-    if max((enlarged.factor, *enlarged.others)) >= MAGNIFIED:
+    for keyword in (*DESCRIPTIONS, "ViewPosition"):
+        names += view_text_of(text(dataset, keyword)).modifiers
+    magnification = magnification_of(dataset)
+    if max((magnification.factor, *magnification.contradicting)) >= MAGNIFIED:
         names.append("magnification")
     return tuple(dict.fromkeys(names))
 
@@ -108,12 +109,12 @@ def _image_type(dataset: "Dataset") -> tuple[str, ...]:
     return tuple(value.strip() for value in text(dataset, "ImageType").upper().split("\\"))
 
 
-def _says(keyword: str, *values: str) -> Test:
+def _says(keyword: str, *values: str) -> Predicate:
     """Return a test for an attribute with one of some values."""
     return lambda dataset: any(value.strip() in values for value in text(dataset, keyword).upper().split("\\"))
 
 
-def _mentions(pattern: str) -> Test:
+def _mentions(pattern: str) -> Predicate:
     """Return a test for a whole word in the descriptions or in ImageType."""
     words = re.compile(rf"(?<![A-Z0-9])({pattern})(?![A-Z0-9])")
     keywords = (*DESCRIPTIONS, "ImageType")
@@ -134,22 +135,22 @@ def _is_derived_from_slices(dataset: "Dataset") -> bool:
 def _is_synthetic(dataset: "Dataset") -> bool:
     names = folded(" ".join(text(dataset, name) for name in SYNTHETIC_PLACES))
     sources = {text(item, "ReferencedSOPClassUID") for item in items(dataset, "SourceImageSequence")}
-    made = _is_generated(dataset) or _is_derived_from_slices(dataset)
-    return made or bool(SYNTHETIC_NAMES.search(names)) or not sources.isdisjoint((TOMOSYNTHESIS, *PROJECTIONS))
+    is_named_so = _is_generated(dataset) or _is_derived_from_slices(dataset)
+    return is_named_so or bool(SYNTHETIC_NAMES.search(names)) or not sources.isdisjoint((TOMOSYNTHESIS, *PROJECTIONS))
 
 
 def _is_tomosynthesis(dataset: "Dataset") -> bool:
-    """Return whether this is a volume, its projections, or one of the two older disguises of a volume."""
+    """Return whether this is a volume, its projections, or a volume under one of two other, older classes."""
     sop_class = text(dataset, "SOPClassUID")
     if sop_class in PROJECTIONS:
         return True
     of_breast = _says("Modality", "MG")(dataset) or _says("BodyPartExamined", "BREAST")(dataset)
-    disguised = sop_class == CT or (sop_class.startswith(SECONDARY_CAPTURE) and HOLOGIC_VOLUME in dataset)
-    if of_breast and disguised:
+    is_other_class = sop_class == CT or (sop_class.startswith(SECONDARY_CAPTURE) and HOLOGIC_VOLUME in dataset)
+    if of_breast and is_other_class:
         return True
-    tomo = sop_class == TOMOSYNTHESIS or any(value.startswith("TOMO") for value in _image_type(dataset))
-    made = _is_generated(dataset) or (sop_class != TOMOSYNTHESIS and _is_derived_from_slices(dataset))
-    return tomo and (_has_frames(dataset) or not made)
+    is_named_so = sop_class == TOMOSYNTHESIS or any(value.startswith("TOMO") for value in _image_type(dataset))
+    is_2d = _is_generated(dataset) or (sop_class != TOMOSYNTHESIS and _is_derived_from_slices(dataset))
+    return is_named_so and (_has_frames(dataset) or not is_2d)
 
 
 def _has_frames(dataset: "Dataset") -> bool:
@@ -187,8 +188,8 @@ def _is_digital(dataset: "Dataset") -> bool:
 
 
 def _is_colour(dataset: "Dataset") -> bool:
-    said = text(dataset, "PhotometricInterpretation").upper()
-    return (number(dataset, "SamplesPerPixel") or 1) > 1 or said.startswith(("RGB", "YBR", "PALETTE"))
+    photometric = text(dataset, "PhotometricInterpretation").upper()
+    return (number(dataset, "SamplesPerPixel") or 1) > 1 or photometric.startswith(("RGB", "YBR", "PALETTE"))
 
 
 def _is_specimen(dataset: "Dataset") -> bool:
@@ -204,12 +205,12 @@ def _has_contrast(dataset: "Dataset") -> bool:
 
 def _has_bare_implant(dataset: "Dataset") -> bool:
     present = text(dataset, "BreastImplantPresent").strip().upper()
-    said = any(mentioned("IMPLANTS?", text(dataset, keyword)) for keyword in DESCRIPTIONS)
-    return (present == "YES" or (said and present != "NO")) and "implant displaced" not in _modifiers(dataset)
+    in_words = any(is_mentioned("IMPLANTS?", text(dataset, keyword)) for keyword in DESCRIPTIONS)
+    return (present == "YES" or (in_words and present != "NO")) and "implant displaced" not in _modifiers(dataset)
 
 
-def _is_magnified_otherwise(dataset: "Dataset") -> bool:
-    return bool(magnification_of(dataset).others)
+def _has_contradicting_magnification(dataset: "Dataset") -> bool:
+    return bool(magnification_of(dataset).contradicting)
 
 
 def _is_of_other_organ(dataset: "Dataset") -> bool:
@@ -217,7 +218,7 @@ def _is_of_other_organ(dataset: "Dataset") -> bool:
     return bool(organ) and organ != "BREAST"
 
 
-REFUSALS: Mapping[str, Test] = {
+REFUSALS: Mapping[str, Predicate] = {
     "encapsulated_document": _is_document,
     "no_pixel_data": _is_no_image,
     "tomosynthesis": _is_tomosynthesis,
@@ -226,8 +227,8 @@ REFUSALS: Mapping[str, Test] = {
     "not_a_mammogram": _is_no_mammogram,
     "not_monochrome": _is_colour,
 }
-"""Code of the refusal -> what it holds of; the first one is told."""
-REMARKS: Mapping[str, Test] = {
+"""Code of an error -> the images it is raised for, the first that holds."""
+REMARKS: Mapping[str, Predicate] = {
     "film": _is_film,
     "synthetic_2d": _is_synthetic,
     "quality_control": _says("QualityControlImage", "YES", "BOTH"),
@@ -241,7 +242,7 @@ REMARKS: Mapping[str, Test] = {
     "lossy": _says("LossyImageCompression", "01"),
     "implant": _has_bare_implant,
     "other_organ": _is_of_other_organ,
-    "magnification_differs": _is_magnified_otherwise,
+    "magnification_differs": _has_contradicting_magnification,
     "male_breast": _says("PatientSex", "M"),
 }
-"""Code of the finding -> what it holds of."""
+"""Code of a finding -> the images it is reported for."""

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 Values = NDArray[np.floating[Any]]
 
 MAX_ENTRIES = 2**16
-"""What an entry count of 0 stands for."""
+"""Number of entries that a count of 0 stands for."""
 DARK_BITS = 4
-"""A table that leaves so many of the bits in its descriptor unused would show everything nearly black."""
+"""Number of unused bits of the descriptor from which a table would show everything nearly black."""
 FULL = 0.995
-"""Share of the largest value of so many bits from which the highest entry of a table says that it fills them."""
+"""Share of the largest value of some bits from which the highest entry of a table fills those bits."""
 CLEARLY_SMOOTHER = 1.5
-"""How many times less the entries of a table go up and down in the byte order that is taken for the right one."""
+"""Ratio of the ups and downs of a table in its two byte orders from which the smoother one is the right one."""
 
 
 class Table(NamedTuple):
@@ -40,8 +40,8 @@ class Modality(NamedTuple):
     """The modality value of each stored value."""
 
     values: Values
-    findings: tuple[str, ...]
-    """Codes of what is odd about their source."""
+    codes: tuple[str, ...]
+    """Codes of findings about their source."""
 
 
 def modality_values(dataset: "Dataset", stored: NDArray[np.int64]) -> Modality:

@@ -104,10 +104,13 @@ def content(source: Source) -> bytes:
             stream.seek(start)
             if num_bytes > MAX_BYTES:
                 raise _too_large()
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
+        chunks, num_read = [], 0
+        while num_read <= MAX_BYTES and (chunk := stream.read(MAX_BYTES + 1 - num_read)):  # a raw stream reads in parts
+            chunks.append(chunk)
+            num_read += len(chunk)
+    if num_read > MAX_BYTES:
         raise _too_large()
-    return data
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def opened(source: Source) -> AbstractContextManager[BinaryIO]:

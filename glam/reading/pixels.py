@@ -1,4 +1,4 @@
-"""The stored pixels of a data set: limits, layout, decoding; what is refused is refused before it is decoded."""
+"""The stored pixels of a data set: limits, layout, decoding. An image that is refused is refused before decoding."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from glam.reading.codestream import Bytes, Codestream
 
 MAX_PIXELS = 64_000_000
-"""Largest image that is decoded; mammograms have up to about 30 million pixels."""
+"""Pixels of the largest image that is decoded; mammograms have up to about 30 million."""
 MAX_SIDE = 65_535
 """Largest value of Rows and Columns that the standard can write."""
 PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -42,14 +42,15 @@ class StoredPixels(NamedTuple):
     """(rows, cols) bit patterns."""
     layout: Layout
     syntax: str
+    """Name of its transfer syntax."""
     decoder: str
-    """What decoded it."""
-    odd: tuple[str, ...] = ()
-    """Codes of what is odd about the pixel data."""
+    """Name of its decoder."""
+    codes: tuple[str, ...] = ()
+    """Codes of findings about the pixel data."""
 
 
 def check_pixels_follow(dataset: "Dataset") -> None:
-    """Refuse an image without pixel data as `truncated`, and what ends before it says what it is.
+    """Refuse an image without pixel data, and a file that ends before its SOP class, as `truncated`.
 
     Every object names its SOP class. A file that ends between two elements is told from one that never had pixel data
     by what it says of an image; reports and presentation states say nothing of the kind.
@@ -69,25 +70,28 @@ def check_pixels_follow(dataset: "Dataset") -> None:
 
 def stored_pixels(dataset: "Dataset") -> StoredPixels:
     """Decode; an InputError where there are no pixels, where nothing here decodes them, and where they are damaged."""
-    from pydicom.uid import ExplicitVRBigEndian
+    from pydicom.uid import UID, ExplicitVRBigEndian
 
     from glam.reading.codestream import Codestream
-    from glam.reading.decoders import CODECS, NATIVE
+    from glam.reading.decoders import CODECS, NATIVE, decoder_of, unsupported_syntax
     from glam.reading.syntax import image_data, label_of
 
     layout, label = layout_of(dataset), label_of(dataset)
-    if label not in NATIVE and label not in CODECS and label:
-        _decoder_of(label)  # names it
+    if label and label not in (*NATIVE, *CODECS):
+        raise unsupported_syntax(label)
     image = image_data(dataset, layout)
-    decoder = _decoder_of(image.syntax)
-    odd = ["syntax_differs"] if image.differs else []
+    decoder = decoder_of(image.syntax)
+    if decoder is None:
+        raise unsupported_syntax(image.syntax)
+    codes = ["syntax_differs"] if image.differs else []
     if decoder == "native" and not isinstance(image.data, Codestream):
         swapped = image.syntax == ExplicitVRBigEndian and (layout.allocated == 16 or dataset["PixelData"].VR == "OW")
-        return StoredPixels(_native(image.data, layout, swapped=swapped), layout, image.syntax, decoder, tuple(odd))
-    values, layout = _decoded(image.data, layout, image.syntax, decoder)
+        values = _native(image.data, layout, swapped=swapped)
+    else:
+        values, layout = _decoded(image.data, layout, image.syntax, decoder)
     if isinstance(image.data, Codestream) and image.data.is_lossy:
-        odd.append("lossy")
-    return StoredPixels(values, layout, image.syntax, decoder, tuple(odd))
+        codes.append("lossy")
+    return StoredPixels(values, layout, UID(image.syntax).name, decoder, tuple(codes))
 
 
 def layout_of(dataset: "Dataset") -> Layout:
@@ -112,35 +116,13 @@ def layout_of(dataset: "Dataset") -> Layout:
 
 
 def _whole(dataset: "Dataset", keyword: str, allowed: range, *, absent: int | None = None) -> int:
-    """Return a whole number of the header."""
-    found = header.number(dataset, keyword)
-    if found is None and absent is not None and not header.text(dataset, keyword):
+    """Return a whole number of the header; `absent` stands for one that is missing or empty, if it may be."""
+    number = header.number(dataset, keyword)
+    if number is None and absent is not None and not header.text(dataset, keyword):
         return absent
-    if found is None or found not in allowed:
+    if number is None or number not in allowed:
         raise HeaderError(keyword, f"it is not a whole number from {allowed[0]} to {allowed[-1]}")
-    return int(found)
-
-
-def syntax_name(syntax: str) -> str:
-    """Return the name of a transfer syntax; one that is in no table may say anything and is not repeated."""
-    from pydicom.uid import UID
-
-    name = UID(syntax).name
-    return "that the file names" if name == syntax else name
-
-
-def _decoder_of(syntax: str) -> str:
-    from glam.reading.decoders import CODECS, decoder_of
-
-    decoder = decoder_of(syntax)
-    if decoder is None:
-        way_out = 'pip install "glam-mammo[codecs]", or send it uncompressed'
-        raise input_error(
-            "unsupported_syntax",
-            syntax=syntax_name(syntax),
-            way_out=way_out if syntax in CODECS else "send it uncompressed",
-        )
-    return decoder
+    return int(number)
 
 
 def _native(data: "Bytes", layout: Layout, *, swapped: bool) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""read_view: bytes, file or stream to View, with the source of every decision; nothing is silently guessed."""
+"""read_view: bytes, file or stream to View, with the source of every decision."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -7,24 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.config import FrameConfig, VoiPolicy
-from glam.findings import Finding, finding, input_error
+from glam.findings import finding, input_error
 from glam.reading import header
 from glam.reading.header import quiet_pydicom
 from glam.reading.identity import decide_side, decide_view
 from glam.reading.image_file import picture_format, stored_picture
 from glam.reading.kind import kind_findings, kind_of
 from glam.reading.parse import Source, content, has_preamble, parse
-from glam.reading.pixels import Layout, check_pixels_follow, stored_pixels, syntax_name
-from glam.reading.spacing import spacing_of
-from glam.reading.spoken import asked_side
+from glam.reading.pixels import Layout, check_pixels_follow, stored_pixels
+from glam.reading.spacing import decide_spacing
 from glam.reading.tone import tone
+from glam.reading.view_text import side_of_request
 from glam.view import SPACING_MM, Field, Side, View, ViewName, is_plausible_spacing
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-SAME_SPACING = 0.02
-"""Share by which the caller's pixel spacing may differ from the header's."""
 
 
 def read_view(
@@ -41,14 +38,14 @@ def read_view(
     An InputError says when the header names another view or side; only descriptions and the name of a path come after
     the caller (docs/intake.md). A path that cannot be opened is an OSError.
     """
-    asked = CallerFacts(view, asked_side(view, laterality), spacing_mm)
+    requested = CallerFacts(view, side_of_request(view, laterality), spacing_mm)
     file_name = Path(source).stem if isinstance(source, str | Path) else ""
     with quiet_pydicom():
-        return _read(source, asked, file_name=file_name, voi=config.voi)
+        return _read(source, requested, file_name=file_name, voi=config.voi)
 
 
 class CallerFacts(NamedTuple):
-    """What the caller says of a file; None: nothing is said."""
+    """What a request says of a file; None: it says nothing."""
 
     view: str | None = None
     laterality: str | None = None
@@ -56,48 +53,45 @@ class CallerFacts(NamedTuple):
     """Of square pixels."""
 
 
-class Spacing(NamedTuple):
-    """The distance of rows and of columns, and which source gave it."""
-
-    mm: tuple[float, float] | None
-    source: str
-    findings: tuple[Finding, ...]
-
-
-def _read(source: Source, asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
-    _check_spacing(asked.spacing_mm)
+def _read(source: Source, requested: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
+    _check_spacing(requested.spacing_mm)
     data = content(source)  # once: a stream may not be read twice
     if picture_format(data):
-        return _view_of_picture(data, asked, file_name=file_name, voi=voi)
-    return _view(parse(data), asked, file_name=file_name, voi=voi)
+        return _view_of_picture(data, requested, file_name=file_name, voi=voi)
+    return _view(parse(data), requested, file_name=file_name, voi=voi)
 
 
-def _view(dataset: "Dataset", asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
+def _view(dataset: "Dataset", requested: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     check_pixels_follow(dataset)
     kind = kind_of(dataset)
     if "PixelData" not in dataset:
         raise input_error("no_pixel_data")
-    view_decision = decide_view(dataset, asked.view, file_name=file_name)
-    side_decision = decide_side(dataset, asked.laterality, file_name=file_name)
-    shown = _shown_pixels(dataset, voi)
-    spacing = _spacing(*spacing_of(dataset), asked.spacing_mm)
+    view_decision = decide_view(dataset, requested.view, file_name=file_name)
+    side_decision = decide_side(dataset, requested.laterality, file_name=file_name)
+    display = _display_pixels(dataset, voi)
+    spacing = decide_spacing(dataset, requested.spacing_mm)
     provenance = {
         "view": view_decision.source,
         "laterality": side_decision.source,
         "spacing_mm": spacing.source,
-        **shown.provenance,
+        **display.provenance,
     }
     preamble = () if has_preamble(dataset) else (finding("no_preamble"),)
     decided = (*kind_findings(dataset, kind), *view_decision.findings, *side_decision.findings)
-    told = {found.code for found in decided}
+    codes = {each.code for each in decided}
     return View(
-        pixels=shown.pixels,
+        pixels=display.pixels,
         view=cast(ViewName, view_decision.value),
         laterality=cast(Side, side_decision.value),
         spacing_mm=spacing.mm,
         orientation=header.orientation_of(dataset),
         provenance=provenance,
-        findings=(*decided, *preamble, *spacing.findings, *(finding(code) for code in shown.codes if code not in told)),
+        findings=(
+            *decided,
+            *preamble,
+            *spacing.findings,
+            *(finding(code) for code in display.codes if code not in codes),
+        ),
         is_mg=kind.is_mg,
         synthetic=kind.synthetic,
         partial=kind.partial,
@@ -105,36 +99,36 @@ def _view(dataset: "Dataset", asked: CallerFacts, *, file_name: str, voi: VoiPol
         patient_id=header.text(dataset, "PatientID"),
         study_uid=header.text(dataset, "StudyInstanceUID"),
         voi=voi,
-        exposed=shown.exposed,
+        exposed=display.exposed,
         acquired=header.acquired_of(dataset),
     )
 
 
-def _view_of_picture(source: Source, asked: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
+def _view_of_picture(source: Source, requested: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     """Return the View of a file without a header: view and side from the caller or the file's name."""
     from pydicom import Dataset
 
-    nothing = Dataset()
-    view_decision = decide_view(nothing, asked.view, file_name=file_name)
-    side_decision = decide_side(nothing, asked.laterality, file_name=file_name)
-    shown = _shown_picture(source, voi)
-    spacing = _spacing(None, "none", asked.spacing_mm)
+    no_header = Dataset()
+    view_decision = decide_view(no_header, requested.view, file_name=file_name)
+    side_decision = decide_side(no_header, requested.laterality, file_name=file_name)
+    display = _display_values_of_picture(source, voi)
+    spacing = decide_spacing(no_header, requested.spacing_mm)
     provenance = {"view": view_decision.source, "laterality": side_decision.source, "spacing_mm": spacing.source}
     decided = (*view_decision.findings, *side_decision.findings, finding("not_dicom_picture"))
     return View(
-        pixels=shown.pixels,
+        pixels=display.pixels,
         view=cast(ViewName, view_decision.value),
         laterality=cast(Side, side_decision.value),
         spacing_mm=spacing.mm,
-        provenance=provenance | shown.provenance,
-        findings=(*decided, *spacing.findings, *map(finding, shown.codes)),
+        provenance=provenance | display.provenance,
+        findings=(*decided, *spacing.findings, *map(finding, display.codes)),
         is_mg=False,
         voi=voi,
-        exposed=shown.exposed,
+        exposed=display.exposed,
     )
 
 
-class ShownPixels(NamedTuple):
+class DisplayPixels(NamedTuple):
     """An image as display values."""
 
     pixels: NDArray[np.uint16]
@@ -142,24 +136,24 @@ class ShownPixels(NamedTuple):
     provenance: dict[str, str]
     """Transfer syntax, decoder and how the grey values were windowed."""
     codes: tuple[str, ...]
-    """Of findings about the pixels."""
+    """Codes of findings about the pixels."""
     exposed: Field | None
-    """What lies inside its borders; None: it has none."""
+    """The part inside its borders; None: it has none."""
 
 
-def _shown_pixels(dataset: "Dataset", voi: VoiPolicy) -> ShownPixels:
-    """Return the display values of a data set, whose PixelData is let go; an InputError where there are none."""
+def _display_pixels(dataset: "Dataset", voi: VoiPolicy) -> DisplayPixels:
+    """Return the display values of a data set, whose PixelData is deleted; an InputError where there are none."""
     stored = stored_pixels(dataset)
-    del dataset.PixelData  # an array over it keeps it as long as it is needed
+    del dataset.PixelData  # an array over its bytes keeps them as long as they are needed
     grey = tone(dataset, stored.values, stored.layout, voi)
-    provenance = {"voi": grey.voi, "transfer_syntax": syntax_name(stored.syntax), "decoder": stored.decoder}
-    return ShownPixels(grey.pixels, provenance, (*stored.odd, *grey.odd), grey.exposed)
+    provenance = {"voi": grey.voi, "transfer_syntax": stored.syntax, "decoder": stored.decoder}
+    return DisplayPixels(grey.pixels, provenance, (*stored.codes, *grey.codes), grey.exposed)
 
 
-def _shown_picture(source: Source, voi: VoiPolicy) -> ShownPixels:
+def _display_values_of_picture(source: Source, voi: VoiPolicy) -> DisplayPixels:
     """Return a picture's display values, tissue bright; an InputError where there is nothing to show.
 
-    It has no window: what is black and white follows from the breast, whatever the policy.
+    It has no window: black and white follow from the breast, whatever the policy.
     """
     from pydicom import Dataset
 
@@ -173,7 +167,7 @@ def _shown_picture(source: Source, voi: VoiPolicy) -> ShownPixels:
     provenance = {"voi": grey.voi, "transfer_syntax": stored.format, "decoder": stored.decoder}
     if stored.orientation != 1:
         provenance["upright"] = f"EXIF orientation {stored.orientation}"
-    return ShownPixels(grey.pixels, provenance, grey.odd, grey.exposed)
+    return DisplayPixels(grey.pixels, provenance, grey.codes, grey.exposed)
 
 
 def _check_spacing(spacing_mm: float | None) -> None:
@@ -181,14 +175,3 @@ def _check_spacing(spacing_mm: float | None) -> None:
     if spacing_mm is not None and not is_plausible_spacing((spacing_mm, spacing_mm)):
         low, high = SPACING_MM
         raise input_error("bad_field", what=f"spacing_mm {spacing_mm:g} is not within {low:g} and {high:g} mm")
-
-
-def _spacing(in_header: tuple[float, float] | None, source: str, asked_mm: float | None) -> Spacing:
-    """Return the header's spacing, else the caller's; a finding where they differ, and where there is none."""
-    if in_header is None and asked_mm is not None:
-        return Spacing((asked_mm, asked_mm), "request", ())
-    if in_header is None:
-        return Spacing(None, source, (finding("no_spacing" if source == "none" else "odd_spacing"),))
-    if asked_mm is not None and max(abs(mm / asked_mm - 1) for mm in in_header) > SAME_SPACING:
-        return Spacing(in_header, source, (finding("spacing_differs", followed=source),))
-    return Spacing(in_header, source, ())

@@ -1,6 +1,6 @@
-"""What the pixel data of a file is: values, run lengths or a codestream. It says so itself, the label need not be true.
+"""The true encoding of a file's pixel data: values, run lengths or a codestream, by the bytes and not by the label.
 
-Archives compress or decompress and leave the transfer syntax as it was. What the bytes are can nearly always be seen.
+Archives compress or decompress and leave the transfer syntax as it was; the bytes nearly always show what they are.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,19 +19,22 @@ from glam.reading.codestream import (
     is_run_lengths,
     joined_fragments,
 )
-from glam.reading.decoders import ENCAPSULATED_NATIVE, NATIVE
+from glam.reading.decoders import ENCAPSULATED_NATIVE, NATIVE, unsupported_jpeg
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
     from glam.reading.pixels import Layout
 
+MIN_CODESTREAM_BYTES = 64
+"""Less than any compressed image has; run lengths alone have a header as long."""
+
 
 class ImageData(NamedTuple):
     """The pixel data of one image."""
 
     syntax: str
-    """The transfer syntax that it has."""
+    """Its true transfer syntax."""
     data: Bytes | Codestream
     """Values, run lengths, or a codestream; values may be followed by more bytes."""
     differs: bool
@@ -39,7 +42,7 @@ class ImageData(NamedTuple):
 
 
 def image_data(dataset: "Dataset", layout: "Layout") -> ImageData:
-    """Return what the pixel data is; an InputError where it is damaged, or can be nothing that the file says."""
+    """Return the pixel data and its true syntax; an InputError where it is damaged, or in no encoding that is known."""
     label, written = label_of(dataset), _written_syntax(dataset)
     element = dataset["PixelData"]
     data, num_bytes = memoryview(element.value or b""), layout.rows * layout.cols * layout.allocated // 8
@@ -55,10 +58,12 @@ def image_data(dataset: "Dataset", layout: "Layout") -> ImageData:
     except ValueError:
         raise input_error("truncated") from None
     if stream is not None:
-        return _named(label, stream)
+        return _codestream_data(label, stream)
     if in_fragments and (label == uid.RLELossless or is_run_lengths(frame.data)):
         return ImageData(uid.RLELossless, frame.compressed, label not in ("", uid.RLELossless))
     if label != ENCAPSULATED_NATIVE and len(frame.data) > num_bytes + 1:  # one byte may fill up an odd length
+        if len(frame.data.rstrip(b"\0")) < MIN_CODESTREAM_BYTES:  # a copy that broke off there, filled up
+            raise input_error("truncated")
         raise HeaderError("TransferSyntaxUID", "the pixels are neither uncompressed nor compressed as it says")
     if len(frame.data) < num_bytes:
         raise input_error("truncated")
@@ -81,10 +86,9 @@ def _written_syntax(dataset: "Dataset") -> str:
     return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
 
 
-def _named(label: str, stream: Codestream) -> ImageData:
-    """Return a codestream under the label, where that fits it, else under the transfer syntax that it has."""
+def _codestream_data(label: str, stream: Codestream) -> ImageData:
+    """Return a codestream under the label, where that fits it, else under its true transfer syntax."""
     if not stream.syntax:
-        what = "of progressive or arithmetic JPEG, which the pixels are"
-        raise input_error("unsupported_syntax", syntax=what, way_out="send it uncompressed")
+        raise unsupported_jpeg()
     fits = PROCESSES.get(label) == PROCESSES[stream.syntax]
     return ImageData(label if fits else stream.syntax, stream, not fits and bool(label))

@@ -1,4 +1,4 @@
-"""What an image's tissue says about its grey values: where it lies, whether it is dark, and which range shows it."""
+"""An image's tissue as evidence for its grey values: the exposed field, whether tissue is dark, the breast's range."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from glam.anatomy.plates import without_plates
 from glam.view import Field
 
 FLAT_SHARE = 0.05
-"""Grey values so near to the darkest or the brightest one, as a share of the range, are told apart no further."""
+"""Share of the range within which grey values count as the darkest or the brightest one."""
 
 
 def exposed_field(stored: NDArray[Any], table: NDArray[np.uint16], step: int) -> Field:
-    """Return what lies inside the borders of (rows, cols) bit patterns.
+    """Return the field of (rows, cols) bit patterns inside their borders.
 
-    They are looked for before the breast's range clips border and tissue alike, and in every so many rows and columns:
-    only an image that has some is looked at as a whole.
+    Borders are looked for before the breast's range clips border and tissue alike, and in every `step`-th row and
+    column; only an image that has some is searched as a whole.
     """
     if not has_border(table[stored[::step, ::step]]):
         return whole_field(stored)
@@ -60,8 +60,8 @@ def breast_range(picture: NDArray[Any]) -> tuple[float, float] | None:
 
     Black is the darkest percentile inside any border, white the breast's 99.9th. None: no breast.
     """
-    shown = small_field(picture).picture
-    breast = breast_mask(shown)
+    small_picture = small_field(picture).picture
+    breast = breast_mask(small_picture)
     if not breast.mask.any():
         return None
-    return float(np.percentile(shown[breast.inner], 1)), float(np.percentile(shown[breast.mask], 99.9))
+    return float(np.percentile(small_picture[breast.inner], 1)), float(np.percentile(small_picture[breast.mask], 99.9))

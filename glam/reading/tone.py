@@ -29,7 +29,7 @@ Table = NDArray[np.uint16]
 SATURATED_SHARE = 0.05
 """Share of the tissue at its largest value from which an image is called saturated."""
 SAMPLES_A_SIDE = 200
-"""What polarity and saturation are judged by: every so many rows and columns."""
+"""About how many rows and columns polarity and saturation are judged by."""
 
 
 class Tone(NamedTuple):
@@ -37,11 +37,11 @@ class Tone(NamedTuple):
 
     pixels: NDArray[np.uint16]
     voi: str
-    """How the grey values were windowed."""
-    odd: tuple[str, ...]
-    """Codes of what is odd about them."""
+    """Source of the display range."""
+    codes: tuple[str, ...]
+    """Codes of findings about them."""
     exposed: Field | None
-    """What lies inside its borders; None: it has none."""
+    """The part inside its borders; None: it has none."""
 
 
 def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: VoiPolicy) -> Tone:
@@ -54,29 +54,29 @@ def tone(dataset: "Dataset", stored: NDArray[Any], layout: "Layout", policy: Voi
     padding = is_padding(dataset, filled, stored.dtype.itemsize)
     modality = modality_values(dataset, stored_values(filled, stored.dtype.itemsize))
     voi = voi_of(dataset, modality.values, POLICIES[policy])
-    shown = _over_image(voi.shown, stored, padding) if POLICIES[policy].stretched else voi.shown
-    if shown is None:
+    display = _over_image(voi.display, stored, padding) if POLICIES[policy].stretched else voi.display
+    if display is None:
         raise input_error("no_breast")
-    inverted, odd = polarity(dataset)
-    odd = (*(["bits_differ"] if filled != layout else []), *odd, *modality.findings, *voi.findings)
-    grey = tone_of_table(stored, _table(shown, inverted=inverted), padding, voi=voi.name)
-    return grey._replace(odd=(*odd, *grey.odd))
+    layout_codes = ("bits_differ",) if filled != layout else ()
+    inverted, polarity_codes = polarity(dataset)
+    grey = tone_of_table(stored, _table(display, inverted=inverted), padding, voi=voi.name)
+    return grey._replace(codes=(*layout_codes, *polarity_codes, *modality.codes, *voi.codes, *grey.codes))
 
 
 def tone_of_table(stored: NDArray[Any], table: Table, padding: NDArray[np.bool_], *, voi: str) -> Tone:
     """Return the display values of (rows, cols) bit patterns by a table over them; both may be overwritten.
 
-    Tissue is bright in the table, unless the pixels say otherwise (`inverted_tag`); `padding` are the patterns of
-    background, and `voi` is how the table was windowed. InputError `no_breast` where the breast's range is asked for
-    and no breast is seen.
+    Tissue is bright in the table, unless the pixels show otherwise (`inverted_tag`); `padding` are the patterns of
+    background, and `voi` is the source of the table's display range. InputError `no_breast` where that is the breast's
+    range and no breast is seen.
     """
     table[padding] = 0
-    odd: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
     step = max(1, min(stored.shape) // SAMPLES_A_SIDE)
     exposed = exposed_field(stored, table, step)
     sample = exposed.crop(stored)[::step, ::step]
     if is_inverted(table[sample]):
-        table, odd, exposed = WHITE - table, ("inverted_tag",), exposed.inverted()
+        table, codes, exposed = WHITE - table, ("inverted_tag",), exposed.inverted()
         table[padding] = 0
     # What was decoded is looked up in place: new memory for 14 Mpx costs as much as the look-up itself.
     into = {"dst": stored} if stored.flags.writeable and stored.dtype == np.uint16 else {}
@@ -88,12 +88,12 @@ def tone_of_table(stored: NDArray[Any], table: Table, padding: NDArray[np.bool_]
         stretched = (np.arange(WHITE + 1) - limits[0]) / max(limits[1] - limits[0], 1.0)
         pixels = np.asarray(cv2.LUT(pixels, _table(stretched), dst=pixels), np.uint16)
     if is_saturated(exposed.crop(pixels)[::step, ::step]):
-        odd = (*odd, "saturated")
-    return Tone(pixels, voi, odd, exposed if exposed.is_part else None)
+        codes = (*codes, "saturated")
+    return Tone(pixels, voi, codes, exposed if exposed.is_part else None)
 
 
 def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:
-    """Return whether large values are dark, and what is odd about it: PresentationLUTShape says it too, C.11.6.1.2."""
+    """Return whether large values are dark, and the codes of findings: PresentationLUTShape may differ, C.11.6.1.2."""
     inverted = header.text(dataset, "PhotometricInterpretation").strip().upper() == "MONOCHROME1"
     shape = header.text(dataset, "PresentationLUTShape").strip().upper()
     conflict = shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted
@@ -108,18 +108,18 @@ def is_saturated(sample: NDArray[Any]) -> bool:
     return bool(len(tissue) and (tissue == tissue.max()).mean() > SATURATED_SHARE)
 
 
-def _table(shown: Values, *, inverted: bool = False) -> Table:
-    clipped = np.clip(shown, 0, 1)
+def _table(display: Values, *, inverted: bool = False) -> Table:
+    clipped = np.clip(display, 0, 1)
     return np.rint((1 - clipped if inverted else clipped) * WHITE).astype(np.uint16)
 
 
-def _over_image(shown: Values, stored: NDArray[Any], padding: NDArray[np.bool_]) -> Values | None:
+def _over_image(display: Values, stored: NDArray[Any], padding: NDArray[np.bool_]) -> Values | None:
     """Return display values of bit patterns spread from the image's darkest pixel to its brightest; None: all alike.
 
     Padding is neither.
     """
     size = len(padding)
     present = cv2.calcHist([stored], [0], None, [size], [0, size]).ravel() > 0
-    clipped = np.clip(shown, 0, 1)
+    clipped = np.clip(display, 0, 1)
     seen = clipped[present & ~padding]
     return (clipped - seen.min()) / np.ptp(seen) if len(seen) and np.ptp(seen) else None

@@ -18,52 +18,57 @@ BREAST_RANGE = "breast range"
 IMAGE_RANGE = "image range"
 """The grey values are spread from the darkest to the brightest pixel."""
 LEAST_CONTRAST = 1 / 256
-"""Share of the grey scale between the darkest and the brightest value below which a source shows nothing."""
+"""Share of the grey scale between darkest and brightest value below which a source cannot be used."""
 TOO_WIDE = 0.5
-"""Share of the grey scale below which a source is told to leave most of it unused."""
+"""Share of the grey scale below which a source is reported to leave most of it unused (`window_too_wide`)."""
 
 
 class Voi(NamedTuple):
     """A display value for each modality value, 0 black and 1 white, before any inversion."""
 
-    shown: Values
+    display: Values
     name: str
-    """Which source it came from."""
-    findings: tuple[str, ...] = ()
-    """Codes of what is odd about the source."""
+    """Name of the source."""
+    codes: tuple[str, ...] = ()
+    """Codes of findings about the source."""
 
 
-Source = Callable[["Dataset", Values], Iterator[Voi | None]]
-"""What a header offers, the best first; None for an offer that says nothing."""
+VoiSource = Callable[["Dataset", Values], Iterator[Voi | None]]
+"""The windows or VOI LUTs of a header, the best first; None for one that cannot be used."""
 
 
 class Policy(NamedTuple):
-    """Where grey values come from."""
+    """Order of the sources of a display range."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[VoiSource, ...]
     fallback: str
-    """The range to spread the values over where no source says anything."""
+    """Range to spread the values over where no source can be used."""
     stretched: bool = False
-    """What a source shows is spread over the image's range, too."""
+    """The display values of a source are spread over the image's range, too."""
 
 
 def voi_of(dataset: "Dataset", modality: Values, policy: Policy) -> Voi:
-    """Return what the first source of a policy that says something makes of modality values.
+    """Return the display values of modality values by the first source of a policy that can be used.
 
-    A source that says nothing is passed over: a table without entries, a window without a number or a width, an
-    unknown function, no contrast at all. Where all do, the values are spread evenly, named after the fallback.
+    These cannot: a table without entries, a window without a number or a width, an unknown function, a source without
+    contrast. Where no source can be used, the values are spread evenly, named after the fallback.
     """
-    passed: tuple[str, ...] = ()
-    with np.errstate(all="ignore"):  # what comes of it is checked
-        for voi in (offer for source in policy.sources for offer in source(dataset, modality)):
-            contrast = 0.0 if voi is None or not np.isfinite(voi.shown).all() else np.ptp(np.clip(voi.shown, 0, 1))
+    passed_over: tuple[str, ...] = ()
+    with np.errstate(all="ignore"):  # values that are not finite are checked for
+        for voi in (candidate for source in policy.sources for candidate in source(dataset, modality)):
+            contrast = 0.0 if voi is None else _contrast(voi.display)
             if voi is not None and contrast >= LEAST_CONTRAST:
-                dim = ("window_too_wide",) if contrast < TOO_WIDE else ()
+                too_wide = ("window_too_wide",) if contrast < TOO_WIDE else ()
                 name = f"{voi.name}, {policy.fallback}" if policy.stretched else voi.name
-                return Voi(voi.shown, name, (*voi.findings, *passed, *dim))
-            passed = ("voi_passed_over",)
+                return Voi(voi.display, name, (*voi.codes, *passed_over, *too_wide))
+            passed_over = ("voi_passed_over",)
     evenly = (modality - modality.min()) / np.ptp(modality)
-    return Voi(evenly, policy.fallback, (*passed, "no_window") if policy.sources else ())
+    return Voi(evenly, policy.fallback, (*passed_over, "no_window") if policy.sources else ())
+
+
+def _contrast(display: Values) -> float:
+    """Return the share of the grey scale between the darkest and the brightest value; 0 for values not finite."""
+    return float(np.ptp(np.clip(display, 0, 1))) if np.isfinite(display).all() else 0.0
 
 
 def _luts(dataset: "Dataset", modality: Values) -> Iterator[Voi | None]:
@@ -86,12 +91,12 @@ def _windows(dataset: "Dataset", modality: Values) -> Iterator[Voi | None]:
     function = header.text(dataset, "VOILUTFunction").strip(" \0").upper() or "LINEAR"
     for index, name in _in_order("window", (names + [""] * len(centres))[: len(centres)]):
         centre, width = centres[index], widths[index] if index < len(widths) else math.nan
-        shown = _window(modality, centre, width, function)
-        yield None if shown is None else Voi(shown, f"{name}{', ' if len(centres) > 1 else ' '}{function}")
+        display = _window(modality, centre, width, function)
+        yield None if display is None else Voi(display, f"{name}{', ' if len(centres) > 1 else ' '}{function}")
 
 
 def _in_order(kind: str, explanations: list[str]) -> list[tuple[int, str]]:
-    """Return the places of several offers, one explained as NORMAL first, and how to name each."""
+    """Return index and name of each of several windows or tables, those explained as NORMAL first."""
     if len(explanations) == 1:
         return [(0, kind)]
     normal = [explanation.strip(" \0").upper() == "NORMAL" for explanation in explanations]
@@ -103,26 +108,26 @@ def _in_order(kind: str, explanations: list[str]) -> list[tuple[int, str]]:
 
 def _decimals(dataset: "Dataset", keyword: str) -> list[float]:
     """Return the values of a decimal string, each in its place; not a number: one that cannot be read."""
-    said = header.text(dataset, keyword).strip(" \0")
-    return [_decimal(part.strip(" \0")) for part in said.split("\\")] if said else []
+    decimals = header.text(dataset, keyword).strip(" \0")
+    return [_decimal(part.strip(" \0")) for part in decimals.split("\\")] if decimals else []
 
 
-def _decimal(said: str) -> float:
+def _decimal(part: str) -> float:
     """Return a number; a comma can only be the decimal point of another country."""
     try:
-        return float(said.replace(",", "."))
+        return float(part.replace(",", "."))
     except ValueError:
         return math.nan
 
 
 def _window(modality: Values, centre: float, width: float, function: str) -> Values | None:
-    """Return what a window shows; None where it says nothing."""
+    """Return the display values of a window; None where it cannot be used."""
     formula = WINDOWS.get(function)
     if formula is None or not math.isfinite(centre) or not math.isfinite(width) or width <= 0:
         return None
     if function == "LINEAR" and width < 1:  # less than LINEAR allows; written where the slope is small
-        shown = _linear_exact(modality, centre, width)
-        return shown if len(np.unique(np.clip(shown, 0, 1))) > 3 else None
+        display = _linear_exact(modality, centre, width)
+        return display if len(np.unique(np.clip(display, 0, 1))) > 3 else None
     return formula(modality, centre, width)
 
 

@@ -16,7 +16,7 @@ from glam.reading import header
 from glam.reading.charset import codec_of, decoded, folded
 from glam.reading.identity import decide_side, decide_view
 from glam.reading.read import read_view
-from glam.reading.spoken import side_of, spoken
+from glam.reading.view_text import sides_of, view_text_of
 
 FileOf = Callable[..., bytes]
 LEFT, RIGHT = "\u5de6", "\u53f3"
@@ -102,7 +102,25 @@ def test_bytes_are_decoded_by_the_set_that_is_declared_or_switched_to(value: byt
 def test_half_a_character_is_never_a_letter_of_a_view_or_a_side(value: bytes, declared: str) -> None:
     text = decoded(value, declared)
     for part in text.split("\\"):
-        assert (spoken(part).views, side_of(part)) == (frozenset(), frozenset())
+        assert (view_text_of(part).views, sides_of(part)) == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("value", "declared", "side"),
+    [
+        *((b"\xd7R MLO", term, "") for term in ("ISO_IR 100", "ISO_IR 101", "\\ISO 2022 IR 87\\ISO 2022 IR 100")),
+        *(
+            (value, "ISO_IR 100", "")
+            for value in (b"\xa5L CC", b"\xa5LCC", b"CC \xb4L", b"\xadR MLO", b"MLO \xa4\xf7r")
+        ),
+        *((b"\xd1L CC", "ISO_IR 166", ""), (b"\xbfR MLO", "windows-1252", ""), (b"\x1b-A\xd7R MLO", "", "")),
+        *((value, "ISO_IR 100", "L") for value in (b"\xabL\xbb CC", b"\xa0L CC", b"\xa9 L CC", b"LCC \xa9Siemens")),
+        *((value, "ISO_IR 192", "R") for value in (b"\xc3\x97R MLO", b"\xc2\xb7R MLO")),
+    ],
+)
+def test_a_letter_behind_a_sign_may_be_half_of_a_character(value: bytes, declared: str, side: str) -> None:
+    """A set of one byte is declared, and the text is in one of two: 0xD7 0x52 is a Chinese character."""
+    assert view_text_of(decoded(value, declared)).sides == set(side)
 
 
 def test_bytes_without_a_meaning_stay_distinct() -> None:

@@ -9,7 +9,6 @@ from pydicom.encaps import encapsulate
 from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.reading import decoders
-from glam.reading.codestream import DELIMITER, PROCESSES, codestream, joined_fragments
 from glam.reading.read import read_view
 from glam.view import WHITE
 from tests.samples.mammograms import ENCODERS, NATIVE, SECRET, breast_values, file_of
@@ -110,18 +109,11 @@ def test_a_colour_codestream_is_not_monochrome() -> None:
     assert code_of(with_stream(uid.JPEGBaseline8Bit, imagecodecs.jpeg8_encode(colour))) == "not_monochrome"
 
 
-def test_a_frame_in_several_fragments_is_one_frame() -> None:
-    pixels = breast_values()
-    stream = ENCODERS[uid.JPEG2000Lossless](pixels, 12)
-    split = file_of(pixels, uid.JPEG2000Lossless, PixelData=encapsulate([stream], fragments_per_frame=3))
-    np.testing.assert_array_equal(
-        read_view(split, FrameConfig()).pixels, read_view(file_of(pixels), FrameConfig()).pixels
-    )
-
-
 def test_a_progressive_jpeg_is_named_and_not_read() -> None:
     stream = ENCODERS[uid.JPEGBaseline8Bit](pixels_for(uid.JPEGBaseline8Bit), 8)
-    with pytest.raises(InputError, match=r"progressive or arithmetic JPEG.*send it uncompressed") as caught:
+    with pytest.raises(
+        InputError, match="no decoder here for progressive or arithmetic JPEG: send it uncompressed"
+    ) as caught:
         read_view(with_stream(uid.JPEGBaseline8Bit, stream.replace(b"\xff\xc0", b"\xff\xc2")), FrameConfig())
     assert caught.value.code == "unsupported_syntax"
 
@@ -146,45 +138,6 @@ def test_pydicom_decodes_run_lengths_where_imagecodecs_is_missing(monkeypatch: p
     assert decoders.decoder_of(uid.RLELossless) == "pydicom"
     assert decoders.decoder_of(uid.JPEG2000Lossless) == "pylibjpeg"
     assert decoders.decoder_of(uid.JPEGLosslessSV1) == "gdcm"
-
-
-def item(data: bytes, fill: bytes = b"") -> bytes:
-    return b"\xfe\xff\x00\xe0" + struct.pack("<I", len(data)) + data + fill
-
-
-def test_fragments_are_joined_as_far_as_they_are_there() -> None:
-    whole = encapsulate([b"\1\2\3\4"]) + DELIMITER + bytes(4)
-    assert joined_fragments(whole) == (b"\1\2\3\4", True)
-    assert joined_fragments(whole[:-8]) == joined_fragments(whole[:-8] + bytes(100)) == (b"\1\2\3\4", False)
-    assert joined_fragments(whole[:-10]) == (b"\1\2", False)
-    with pytest.raises(ValueError, match="empty"):
-        joined_fragments(b"")
-
-
-def test_an_offset_table_may_be_missing_and_a_fragment_may_have_an_odd_length() -> None:
-    assert joined_fragments(item(b"\1\2\3\4\5\6") + item(b"\7")).data == b"\1\2\3\4\5\6\7"
-    for table in (bytes(4), struct.pack("<I", 77), struct.pack("<III", 0, 100, 200)):  # right, wrong, of each fragment
-        assert joined_fragments(item(table) + item(b"\1\2\3") + item(b"\4")).data == b"\1\2\3\4"
-    assert joined_fragments(TABLE + item(b"\1\2\3", b"\0") + item(b"\4", b"\0")).data == b"\1\2\3\4"
-
-
-def test_zeros_at_the_end_are_dropped_where_the_file_broke_off() -> None:
-    assert joined_fragments(TABLE + item(b"\1" + bytes(9)) + DELIMITER).compressed == b"\1" + bytes(9)
-    assert joined_fragments(TABLE + item(b"\1" + bytes(9)) + bytes(8)).compressed == b"\1\0\0"
-
-
-def test_a_codestream_says_its_size_and_its_syntax() -> None:
-    for syntax, encode in ENCODERS.items():
-        bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
-        stream = codestream(encode(pixels_for(syntax), bits))
-        if syntax == uid.RLELossless:
-            assert stream is None
-            continue
-        assert stream is not None
-        assert PROCESSES[stream.syntax] == PROCESSES[syntax]
-        assert (stream.rows, stream.cols, stream.samples) == (64, 48, 1)
-        assert bits <= stream.bits <= 16
-        assert stream.is_lossy == (syntax in LOSSY)
 
 
 def run_lengths(first: bytes, second: bytes, *, offsets: tuple[int, int] | None = None, count: int = 2) -> bytes:

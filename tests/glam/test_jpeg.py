@@ -2,9 +2,11 @@
 
 import itertools
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
+from imagecodecs import jpeg8_decode
 from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
@@ -69,6 +71,26 @@ def test_swapped_fragments_of_a_lossless_image_are_noticed(syntax: str) -> None:
     third = len(stream) // 3 & ~1
     head, *rest = stream[:third], stream[third : 2 * third], stream[2 * third : -2]
     assert code_of(syntax, head, *reversed(rest), END) == "truncated"
+
+
+def test_a_lost_byte_that_leads_beyond_the_precision_of_a_lossless_stream_is_noticed() -> None:
+    stream = stream_of(uid.JPEGLossless)
+    start = jpeg.read_header(stream).data_start
+    damaged = [stream[:place] + stream[place + 1 :] for place in range(start + 5, len(stream) - 20, 53)]
+    peaks = [int(jpeg8_decode(data).max()) for data in damaged]
+    beyond = [data for data, peak in zip(damaged, peaks, strict=True) if 2**12 <= peak < 2**15]
+    assert len(beyond) >= 2  # as many as never lead below zero, which would show as more
+    assert {code_of(uid.JPEGLossless, data) for data in beyond} == {"truncated"}
+
+
+@pytest.mark.parametrize("bits", [10, 12, 15])
+def test_the_largest_value_of_its_precision_belongs_to_a_lossless_stream(bits: int) -> None:
+    values = np.linspace(0, 2**bits - 1, 64 * 48).astype(np.uint16).reshape(64, 48)
+    header: dict[str, Any] = {"BitsStored": bits, "HighBit": bits - 1}
+    stream = ENCODERS[uid.JPEGLosslessSV1](values, bits)
+    data = file_of(values, uid.JPEGLosslessSV1, PixelData=encapsulate([stream]), **header)
+    expected = read_view(file_of(values, **header), FrameConfig(voi="minmax")).pixels
+    np.testing.assert_array_equal(read_view(data, FrameConfig(voi="minmax")).pixels, expected)
 
 
 @pytest.mark.parametrize("syntax", FILLED_IN)

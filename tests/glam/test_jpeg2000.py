@@ -73,6 +73,40 @@ def test_zeros_in_place_of_the_end_marker_alone_are_read() -> None:
         np.testing.assert_array_equal(pixels_of(STREAM[:-2] + tail), pixels_of(STREAM))
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.5, 0.9, 0.99])
+def test_what_a_broken_copy_was_filled_up_with_is_no_data(kept: float) -> None:
+    """The filling reaches to the end of the tile part, or over the end marker and the delimiter."""
+    start = int(kept * len(STREAM))
+    for fill in (b"\xff", b" ", b"\xcc", b"\x55"):
+        assert code_of(STREAM[:start] + fill * (len(STREAM) - 2 - start)) == "truncated", fill
+        assert code_of(STREAM[:start] + fill * (len(STREAM) - start)) == "truncated", fill
+        data = file_of(noisy(), uid.JPEG2000Lossless, PixelData=encapsulate([STREAM]))
+        with pytest.raises(InputError, match="cut short"):
+            read_view(data[: start - len(STREAM)] + fill * (len(STREAM) - start), FrameConfig())
+
+
+def test_other_data_over_the_end_of_a_stream_is_noticed() -> None:
+    junk = np.random.default_rng(1).bytes(len(STREAM))
+    for start in range(300, len(STREAM), 400):
+        assert code_of(STREAM[:start] + junk[start:]) == "truncated", start
+    for behind in (b"\x07\x01", b"\xfe\xff", b"\xff\xff", b"\xff\x01", b"\0\0\0\x09"):
+        assert code_of(STREAM[:-2] + behind) == "truncated", behind
+
+
+def test_a_marker_within_compressed_data_shows_that_it_is_none() -> None:
+    middle = len(STREAM) // 2
+    assert code_of(STREAM[:middle] + b"\xff\xc5" + STREAM[middle + 2 : -2]) == "truncated"
+
+
+def test_packets_without_data_may_end_a_stream() -> None:
+    """An image of one grey ends in them: bytes of 0x80."""
+    flat = np.full((64, 48), 7, np.uint16)
+    stream = ENCODERS[uid.JPEG2000Lossless](flat, 12)
+    header = jpeg2000.read_header(stream)
+    assert stream[-4:-2] == b"\x80\x80"
+    assert jpeg2000.end_of_tiles(stream[:-2], header) == len(stream) - 2
+
+
 def test_an_end_marker_within_the_length_of_a_tile_part_shows_lost_bytes() -> None:
     for lost in range(1, 9):
         assert code_of(STREAM[: -2 - lost] + STREAM[-2:]) == "truncated", lost

@@ -107,6 +107,22 @@ def test_the_strictest_of_all_generations_decides(provenance: dict, permitted: t
         (OPEN | {"permits": ["share", "share"]}, "names an action twice"),
         (OPEN | {"licence": "CC BY, do not share the weights"}, "forbids in words"),
         (OPEN | {"licence": "EMBED: must not be redistributed"}, "forbids in words"),
+        *(
+            (OPEN | {"licence": words}, "forbids in words")
+            for words in (
+                "EMBED; sharing prohibited",
+                "cannot be shared",
+                "do  not share",
+                "do not re-distribute",
+                "can't share",
+                "must not leave the hospital",
+                "internal use only",
+                "forbidden to pass on",
+            )
+        ),
+        (OPEN | {"licence": "licence unknown"}, "rests on a licence"),
+        (PHANTOMS | {"derived_from": "EMBED"}, "'derived_from', which no record of phantoms has"),
+        (PHANTOMS | {"data": {"kind": "phantoms", "sources": ["EMBED"]}}, "'sources', which no record of phantoms"),
         (OPEN | {"licence": "none needed: synthetic phantoms, no patient"}, "are not synthetic: name their licence"),
         (PHANTOMS | {"synthetic": None}, "true or false"),
         (PHANTOMS | {"data": {"kind": "Phantoms"}}, 'not "phantoms"'),

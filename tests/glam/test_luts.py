@@ -254,3 +254,11 @@ def test_a_rescale_that_leaves_nothing_is_refused_by_name(changes: dict[str, Any
 def test_an_empty_rescale_changes_nothing() -> None:
     empty = view_of([], RescaleSlope="", RescaleIntercept="", WindowCenter="2048", WindowWidth="4096")
     np.testing.assert_allclose(empty.pixels / WHITE, breast_values() / 4095, atol=1 / WHITE)
+
+
+def test_an_empty_table_of_an_unknown_vr_is_passed_over() -> None:
+    plain = mammogram(VOILUTSequence=[item([4096, 0, 16], None, data_vr="US")], **NO_WINDOW)
+    whole = encoded(plain)
+    assert whole.count(b"\x28\x00\x06\x30US") == 1
+    view = read_view(whole.replace(b"\x28\x00\x06\x30US", b"\x28\x00\x06\x30O\xa5"), FrameConfig())
+    np.testing.assert_array_equal(view.pixels, read_view(whole, FrameConfig()).pixels)

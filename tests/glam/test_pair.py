@@ -6,7 +6,7 @@ import pytest
 
 from glam.config import FrameConfig
 from glam.findings import InputError
-from glam.pair import ChosenViews, check_pair, choose_views, length_mm, prepare_breast, read_breast
+from glam.pair import ChosenViews, check_pair, check_prompts, choose_views, length_mm, prepare_breast, read_breast
 from glam.view import View
 
 
@@ -180,3 +180,14 @@ def test_lengths_are_not_compared_without_millimetres_or_without_a_muscle() -> N
     prepared = prepare_breast(FrameConfig(size=126), breast_image("CC", depth_px=250), plain)
     assert length_mm(plain, prepared.views["mlo"].input) is None
     assert "views_differ" not in [finding.code for finding in prepared.findings]
+
+
+@pytest.mark.parametrize("said", [{"laterality": "R"}, {"spacing_mm": 0.1}])
+def test_what_is_said_of_a_file_is_not_dropped_beside_a_view(said: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a View has its own"):
+        read_breast({"cc": shot()}, FrameConfig(), **said)
+
+
+def test_a_text_in_place_of_prompts_is_refused() -> None:
+    with pytest.raises(TypeError, match="a list of sentences"):
+        check_prompts("A mass is present")

@@ -133,3 +133,23 @@ def test_the_size_is_checked_before_anything_is_decoded() -> None:
     tracemalloc.stop()
     assert code == "too_large"
     assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1"])
+def test_a_whole_report_or_presentation_state_has_no_pixel_data(sop_class: str) -> None:
+    no_image = {"Rows": None, "Columns": None, "BitsAllocated": None, "PixelData": None}
+    assert error_of(file_of(None, SOPClassUID=sop_class, Modality="SR", **no_image)).code == "no_pixel_data"
+
+
+def test_an_image_without_pixel_data_names_both_reasons() -> None:
+    with pytest.raises(InputError, match="cut short, or was written without an image") as caught:
+        read_view(file_of(None, PixelData=None), FrameConfig())
+    assert caught.value.code == "truncated"
+
+
+def test_the_pad_byte_of_an_odd_number_of_pixels_may_be_missing() -> None:
+    pixels = (breast_values(63, 47) >> 4).astype(np.uint8)
+    data = file_of(pixels)
+    assert len(pixels.tobytes()) % 2
+    np.testing.assert_array_equal(read_view(data[:-1], FrameConfig()).pixels, read_view(data, FrameConfig()).pixels)
+    assert error_of(data[:-2]).code == "truncated"

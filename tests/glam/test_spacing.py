@@ -1,11 +1,11 @@
-"""How large the breast appears on the detector, by whichever attribute says so."""
+"""The pixel spacing in the breast, and the magnification by the header."""
 
 from typing import Any
 
 import pytest
 from pydicom import Dataset
 
-from glam.reading.spacing import Magnification, magnification_of
+from glam.reading.spacing import NO_SPACING, Magnification, Spacing, decide_spacing, magnification_of, spacing_of
 
 BY_DISTANCES = "(DistanceSourceToDetector / DistanceSourceToPatient)"
 BY_FACTOR = "EstimatedRadiographicMagnificationFactor"
@@ -52,10 +52,68 @@ def test_the_factor_goes_before_plausible_distances(
 
 
 def test_distances_of_a_magnification_stand_go_before_a_factor_of_one() -> None:
-    found = magnification_of(header_of("1.0", "650", "325"))
-    assert found == Magnification(2.0, BY_DISTANCES, others=(1.0,))
+    magnification = magnification_of(header_of("1.0", "650", "325"))
+    assert magnification == Magnification(2.0, BY_DISTANCES, contradicting=(1.0,))
 
 
 def test_a_factor_that_is_no_placeholder_is_followed_and_the_contradiction_kept() -> None:
-    found = magnification_of(header_of("1.2", "650", "325"))
-    assert found == Magnification(1.2, BY_FACTOR, others=(2.0,))
+    magnification = magnification_of(header_of("1.2", "650", "325"))
+    assert magnification == Magnification(1.2, BY_FACTOR, contradicting=(2.0,))
+
+
+def with_spacing(*rows_and_cols: str, **others: str) -> Dataset:
+    """A header with ImagerPixelSpacing and other attributes."""
+    dataset = Dataset()
+    if rows_and_cols:
+        dataset.ImagerPixelSpacing = list(rows_and_cols)
+    for keyword, value in others.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        (with_spacing(), NO_SPACING),
+        (with_spacing("0.07", "0.08"), Spacing((0.07, 0.08), "ImagerPixelSpacing")),
+        (
+            with_spacing("0.1", "0.1", EstimatedRadiographicMagnificationFactor="2"),
+            Spacing((0.05, 0.05), f"ImagerPixelSpacing / {BY_FACTOR}"),
+        ),
+        (with_spacing("0.001", "50"), Spacing(None, "ImagerPixelSpacing")),
+        (with_spacing("0.07"), NO_SPACING),
+        (with_spacing("0", "0.07"), NO_SPACING),
+    ],
+)
+def test_the_header_gives_the_spacing_in_the_breast(dataset: Dataset, expected: Spacing) -> None:
+    assert spacing_of(dataset) == expected
+
+
+def test_a_calibrated_spacing_takes_the_place_of_an_impossible_one() -> None:
+    dataset = with_spacing("0.001", "50")
+    dataset.PixelSpacing = ["0.06", "0.06"]
+    assert spacing_of(dataset) == Spacing((0.06, 0.06), "PixelSpacing")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "requested_mm", "mm", "source", "codes"),
+    [
+        (with_spacing(), None, None, "none", ["no_spacing"]),
+        (with_spacing(), 0.1, (0.1, 0.1), "request", []),
+        (with_spacing("0.001", "50"), None, None, "ImagerPixelSpacing", ["odd_spacing"]),
+        (with_spacing("0.001", "50"), 0.1, (0.1, 0.1), "request", []),
+        (with_spacing("0.07", "0.07"), None, (0.07, 0.07), "ImagerPixelSpacing", []),
+        (with_spacing("0.07", "0.07"), 0.071, (0.07, 0.07), "ImagerPixelSpacing", []),
+        (with_spacing("0.07", "0.07"), 0.1, (0.07, 0.07), "ImagerPixelSpacing", ["spacing_differs"]),
+    ],
+)
+def test_the_header_goes_before_the_request(
+    dataset: Dataset,
+    requested_mm: float | None,
+    mm: tuple[float, float] | None,
+    source: str,
+    codes: list[str],
+) -> None:
+    spacing = decide_spacing(dataset, requested_mm)
+    assert (spacing.mm, spacing.source) == (mm, source)
+    assert [finding.code for finding in spacing.findings] == codes

@@ -89,6 +89,15 @@ def test_uncompressed_pixels_under_another_label_are_truncated_where_cut_and_ref
     assert (error.code, "TransferSyntaxUID" in error.message) == ("bad_value", True)
 
 
+@pytest.mark.parametrize("syntax", STREAMS)
+def test_zeros_from_the_head_of_compressed_pixels_on_are_truncated(syntax: str) -> None:
+    pixels, data = sample(syntax)
+    head = data.rindex(b"\xe0\x7f\x10\x00OB")
+    for end in range(head + 12, head + 40):
+        for num_bytes in (len(data) - end, pixels.nbytes + 4096):
+            assert error_of(data[:end] + bytes(num_bytes)).code == "truncated", (end - head, num_bytes)
+
+
 def test_uncompressed_values_in_fragments_are_read() -> None:
     pixels = breast_values()
     fragments = file_of(pixels, uid.RLELossless, PixelData=encapsulate([pixels.tobytes()], fragments_per_frame=2))

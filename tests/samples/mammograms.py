@@ -170,3 +170,10 @@ def encoded(dataset: Dataset, syntax: str = uid.ExplicitVRLittleEndian) -> bytes
 def file_of(pixels: NDArray[Any] | None = None, syntax: str = uid.ExplicitVRLittleEndian, **changes: Any) -> bytes:
     """The bytes of `mammogram` in a transfer syntax."""
     return encoded(mammogram(pixels, syntax, **changes), syntax)
+
+
+def noisy_values(syntax: str) -> np.ndarray:
+    """A breast with noise in and around it, as a transfer syntax stores it: none of its last bytes can be guessed."""
+    values = breast_values().astype(int) + np.random.default_rng(0).integers(0, 60, (64, 48))
+    pixels = np.clip(values, 0, 4095).astype(np.uint16)
+    return (pixels >> 4).astype(np.uint8) if syntax == uid.JPEGBaseline8Bit else pixels

@@ -1,8 +1,8 @@
-"""What people write of a view is understood, and what only looks like it is not."""
+"""Free text about a view is understood, and text that only looks like it is not."""
 
 import pytest
 
-from glam.reading.spoken import MAX_LENGTH, mentioned, side_of, spoken, without_volumes
+from glam.reading.view_text import MAX_LENGTH, is_mentioned, sides_of, view_text_of, without_volumes
 
 VIEWS = (
     ("LCC", "CC", "L"),
@@ -37,6 +37,19 @@ VIEWS = (
     ("\uff2c\uff23\uff23", "CC", "L"),
     ("MLO\u00b2", "MLO", ""),
     ("LCC\u2122", "CC", "L"),
+    ("mediolateral\u2013oblique left", "MLO", "L"),
+    ("cranio\u2014caudal R", "CC", "R"),
+    ("L medio\u2011lateral oblique", "MLO", "L"),
+    ("R\u2212MLO", "MLO", "R"),
+    ("caudo\u2015cranial R", "FB", "R"),
+    ("mediolateral schraeg links", "MLO", "L"),
+    ("mediolateral schr\ue0e4\ue067 links", "MLO", "L"),
+    ("mediolateral obl\ue0ed\ue071ua direita", "MLO", "R"),
+    ("mediolateral: oblique", "MLO", ""),
+    ("mediolateral left oblique", "MLO", "L"),
+    ("oblique (R) medio-lateral", "MLO", "R"),
+    ("ML oblique R", "MLO", "R"),
+    ("LM left oblique", "LMO", "L"),
     ("ML", "ML", ""),
     ("LML", "ML", "L"),
     ("left medio lateral", "ML", "L"),
@@ -51,8 +64,8 @@ VIEWS = (
 
 @pytest.mark.parametrize(("text", "view", "side"), VIEWS)
 def test_a_view_and_its_side_are_understood(text: str, view: str, side: str) -> None:
-    said = spoken(text)
-    assert (said.views, said.sides) == ({view}, set(side))
+    meaning = view_text_of(text)
+    assert (meaning.views, meaning.sides) == ({view}, set(side))
 
 
 @pytest.mark.parametrize(
@@ -93,8 +106,8 @@ def test_a_view_and_its_side_are_understood(text: str, view: str, side: str) -> 
     ],
 )
 def test_what_only_looks_like_a_view_or_a_side_is_none(text: str) -> None:
-    said = spoken(without_volumes(text))
-    assert (said.views, said.sides) == (set(), set())
+    meaning = view_text_of(without_volumes(text))
+    assert (meaning.views, meaning.sides) == (set(), set())
 
 
 @pytest.mark.parametrize(
@@ -147,12 +160,39 @@ def test_what_only_looks_like_a_view_or_a_side_is_none(text: str) -> None:
     ],
 )
 def test_a_modifier_is_told_where_it_is_one(text: str, modifiers: tuple[str, ...]) -> None:
-    assert spoken(text).modifiers == modifiers
+    assert view_text_of(text).modifiers == modifiers
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        *((text, "R") for text in ("R MLO", "MLO R", "R-MLO", "MLO (R)", "MLO_R_1", "R. MLO", "MLO.R.png", "MLO, R.")),
+        *(
+            (text, "L")
+            for text in (
+                "CC SPOT L",
+                "L magnification CC",
+                "CC C-View L",
+                "L 2 CC",
+                "MAMMO L DIGITAL CC",
+                "L_scan12a_CC",
+            )
+        ),
+        *((text, "R") for text in ("Dr. L. Smith R MLO", "MLO R L. Brown", "R XCCL", "R CC exaggerated laterally")),
+        *((text, "LR") for text in ("L/R CC", "CC R L", "L CC, R MLO")),
+        *((text, "") for text in ("MLO-Serie Dr. R. Meyer", "CC technologist L. Brown", "Dr. R. Smith CC")),
+        *((text, "") for text in ("MLO R. Meyer", "CC L.Brown", "MLO R. L. Meyer", "CC J. R. Ewing", "CC by R")),
+        *((text, "") for text in ("Dr R Smith CC", "CC, read by L B", "L. Brown: MLO", "MLO tech R")),
+    ],
+)
+def test_a_lone_letter_is_a_side_beside_a_view_and_else_an_initial(text: str, side: str) -> None:
+    assert view_text_of(text).sides == set(side)
 
 
 def test_two_views_or_two_sides_are_both_kept() -> None:
-    assert spoken("LCC/LMLO").views == {"CC", "MLO"}
-    assert spoken("\u5de6\u53f3 CC, left and right").sides == {"L", "R"}
+    assert view_text_of("LCC/LMLO").views == {"CC", "MLO"}
+    assert view_text_of("mediolateral view, oblique").views == {"ML", "MLO"}
+    assert view_text_of("\u5de6\u53f3 CC, left and right").sides == {"L", "R"}
 
 
 @pytest.mark.parametrize(
@@ -172,19 +212,19 @@ def test_two_views_or_two_sides_are_both_kept() -> None:
     ],
 )
 def test_a_text_about_the_side_alone_may_be_a_letter(text: str, sides: str) -> None:
-    assert side_of(text) == set(sides)
+    assert sides_of(text) == set(sides)
 
 
 def test_a_text_that_names_nothing_but_a_view_is_told_from_one_that_mentions_it() -> None:
-    assert [spoken(text).is_all for text in ("CC", "R MLO", "L CC spot", "MLO 2")] == [True] * 4
-    assert [spoken(text).is_all for text in ("", "PREMIUM VIEW", "CC algorithm", "L")] == [False] * 4
+    assert [view_text_of(text).is_view_alone for text in ("CC", "R MLO", "L CC spot", "MLO 2")] == [True] * 4
+    assert [view_text_of(text).is_view_alone for text in ("", "PREMIUM VIEW", "CC algorithm", "L")] == [False] * 4
 
 
 def test_a_denied_word_is_not_mentioned() -> None:
-    assert mentioned("IMPLANTS?", "LCC (implant)")
-    assert not mentioned("IMPLANTS?", "LCC no implants")
-    assert not mentioned("IMPLANTS?", "IMPLANTOLOGY")
+    assert is_mentioned("IMPLANTS?", "LCC (implant)")
+    assert not is_mentioned("IMPLANTS?", "LCC no implants")
+    assert not is_mentioned("IMPLANTS?", "IMPLANTOLOGY")
 
 
 def test_what_lies_beyond_a_description_is_not_read() -> None:
-    assert spoken(" " * MAX_LENGTH + "LCC") == spoken("")
+    assert view_text_of(" " * MAX_LENGTH + "LCC") == view_text_of("")
