@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -49,9 +50,9 @@ class DispatchServer(litserve.LitServer):
 
     # In the supervisor
 
-    def start_hub(self) -> HubManager:
-        """Start the process that holds the queues."""
-        manager, self._hub = start_hub(self.vitals)
+    def start_hub(self, listener: socket.socket | None = None) -> HubManager:
+        """Start the process that holds the queues; `listener` is not kept open in it."""
+        manager, self._hub = start_hub(self.vitals, listener)
         self.workers_setup_status = {}
         return manager
 

@@ -216,7 +216,7 @@ def test_the_model_says_what_it_is(client: TestClient, random_bundle: Bundle):
 
 def test_the_published_schema_has_the_form_the_answer_and_the_one_error(client: TestClient):
     schema = client.get("/openapi.json").json()
-    assert sorted(schema["paths"]) == ["/livez", "/predict", "/readyz", "/v1/model"]
+    assert {"/livez", "/predict", "/readyz", "/v1/model"} <= schema["paths"].keys()
     predict = schema["paths"]["/predict"]["post"]
     form = schema["components"]["schemas"][
         predict["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"].rsplit("/")[-1]
