@@ -127,7 +127,11 @@ class DispatchServer(litserve.LitServer):
     def _put(self, uid: str, pending: Pending, payload: Any) -> None:
         """Pickle and queue a request: in a thread, it may be megabytes."""
         body = pickle.dumps(payload)
-        self.hub.put(Envelope(api=self.api_index, uid=uid, place=pending.place, ticket=pending.ticket, body=body))
+        envelope = Envelope(api=self.api_index, uid=uid, place=pending.place, ticket=pending.ticket, body=body)
+        try:
+            self.hub.put(envelope)
+        except (EOFError, OSError):  # the hub has ended, and this process is about to be replaced
+            raise WorkerLostError from None
 
     async def _beat(self) -> None:
         while True:
