@@ -128,6 +128,11 @@ class RealServer:
         pages = {pid: of_proc(pid, "statm").split() for pid in pids}
         return {pid: int(words[1]) * os.sysconf("SC_PAGESIZE") for pid, words in pages.items() if len(words) > 1}
 
+    def cpu_s(self) -> dict[Kind, float]:
+        """CPU seconds that its processes have taken, by kind; those of processes that ended are forgotten."""
+        kinds: tuple[Kind, ...] = ("hub", "api", "worker")
+        return {kind: sum(_cpu_s(pid) for pid in self.pids(kind)) for kind in kinds}
+
     def _own(self, name: str) -> str:
         return of_proc(self.process.pid, name.format(self.process.pid)).decode()
 
@@ -138,6 +143,12 @@ def of_proc(pid: int, name: str) -> bytes:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of a process, proc(5)."""
+    words = of_proc(pid, "stat").rpartition(b")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK") if words else 0.0
 
 
 def _open_files(pid: int) -> set[str]:
