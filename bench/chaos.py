@@ -1,4 +1,4 @@
-"""Random kills of workers, API processes and the hub of a server under load: does every request end in time?
+"""Random kills of workers, API processes and the hub of a server under load, and how every request then ends.
 
 python -m bench.chaos [--kills 30] [--quick] [--seed 0]
 

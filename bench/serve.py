@@ -5,8 +5,8 @@ python -m bench.serve [--quick] [--real]
 Ratios in one run: the CPU time of decoding, preparing and running the model on a pair; the pairs a second of processes
 that do nothing else; and the server under closed loops of 1, 8 and 32 clients and an open loop, asked by a process of
 its own. The same for plain LitServe (decoding in the worker) and plain FastAPI (a lock around the model).
-A machine with other work lowers every rate: `busy_elsewhere` says how much of it was taken, and `of_the_cpu_it_used`, the
-work's CPU time over that of all processes of the server, is what remains comparable then.
+A machine with other work lowers every rate: `busy_elsewhere` says how much of it was taken, and `of_the_cpu_it_used`,
+the work's CPU time over that of all processes of the server, is what remains comparable then.
 """
 
 import argparse

@@ -3,8 +3,8 @@
 python -m bench.soak [--minutes 60] [--quick] [--seed 0]
 
 No 5xx but the 503, 504 and 507 that the server promises; every good request is answered or refused with one of these
-or 429, and every bad one refused with a 4xx or answered with a finding. Memory: of each process, the growth from the end
-of the first quarter, when caches and arenas are filled, to the end.
+or 429, and every bad one refused with a 4xx. Memory: of each process, the growth from the end of the first quarter,
+when caches and arenas are filled, to the end.
 """
 
 import argparse

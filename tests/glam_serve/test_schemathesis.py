@@ -15,8 +15,6 @@ MAX_EXAMPLES = 40
 @pytest.mark.slow
 def test_no_request_of_the_schema_is_a_fault_of_the_server(random_bundle: Bundle, tmp_path: Path):
     program = Path(sys.executable).with_name("schemathesis")
-    if not program.exists():
-        pytest.skip("schemathesis is not installed")
     options = ("--threads", "1", "--limits.body-idle-s", "2", "--limits.deadline-s", "30")
     with running(random_bundle.folder, tmp_path / "log", *options) as server:
         url = f"http://127.0.0.1:{server.port}"

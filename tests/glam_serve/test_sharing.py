@@ -122,9 +122,7 @@ def test_the_server_withholds_embeddings_unless_the_answer_stays_here(
     assert answer["pooling"]
 
 
-def test_an_exam_withholds_its_embeddings_too(
-    kept_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
-):
+def test_an_exam_withholds_its_embeddings_too(kept_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]):
     answer = answered(kept_bundle, predictor, mammograms, exam=True)
     assert embeddings(answer) == [None, None, None, None]
     assert "embedding_withheld" in [finding["code"] for finding in answer["breasts"]["L"]["findings"]]

@@ -153,7 +153,7 @@ def _cpu_s(pid: int) -> float:
 
 def _open_files(pid: int) -> set[str]:
     try:
-        return {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+        return {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
     except OSError:
         return set()
 
