@@ -99,10 +99,7 @@ class GlamAPI(litserve.LitAPI):
         self.runtime = open_runtime(bundle, threads=self.workers.threads, provider=self.workers.provider)
         self.runtime.warm_up()
 
-    def batch(self, inputs: Sequence[ModelRequest]) -> list[ModelRequest]:
-        """Keep requests as they are: their views run together in `predict`."""
-        return list(inputs)
-
+    # LitServe's own `batch` keeps a list of requests as it is: their views run together in `predict`.
     def unbatch(self, output: list[Any]) -> list[Any]:
         """Return the answers, one a request."""
         return output

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -49,9 +50,9 @@ class DispatchServer(litserve.LitServer):
 
     # In the supervisor
 
-    def start_hub(self) -> HubManager:
-        """Start the process that holds the queues."""
-        manager, self._hub = start_hub(self.vitals)
+    def start_hub(self, listener: socket.socket | None = None) -> HubManager:
+        """Start the process that holds the queues; `listener` is not kept open in it."""
+        manager, self._hub = start_hub(self.vitals, listener)
         self.workers_setup_status = {}
         return manager
 
@@ -126,7 +127,11 @@ class DispatchServer(litserve.LitServer):
     def _put(self, uid: str, pending: Pending, payload: Any) -> None:
         """Pickle and queue a request: in a thread, it may be megabytes."""
         body = pickle.dumps(payload)
-        self.hub.put(Envelope(api=self.api_index, uid=uid, place=pending.place, ticket=pending.ticket, body=body))
+        envelope = Envelope(api=self.api_index, uid=uid, place=pending.place, ticket=pending.ticket, body=body)
+        try:
+            self.hub.put(envelope)
+        except (EOFError, OSError):  # the hub has ended, and this process is about to be replaced
+            raise WorkerLostError from None
 
     async def _beat(self) -> None:
         while True:

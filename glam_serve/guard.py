@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glam_serve.errors import Refusal
@@ -96,6 +97,8 @@ class Guard:
             log.warning("%s %s", exchange.request_id, refusal.code)
             if not exchange.status:
                 await refusal.response()(scope, receive, note)
+        except ClientDisconnect:
+            log.info("%s the caller left before the request was whole", exchange.request_id)
         except Exception as error:
             log.error("%s %s", exchange.request_id, where_raised(error))
             if not exchange.status:

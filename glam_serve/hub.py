@@ -8,12 +8,15 @@ again.
 import asyncio
 import os
 import pickle
+import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
+from multiprocessing.process import BaseProcess
 from queue import Empty
 from typing import Any
 
@@ -120,15 +123,39 @@ class HubManager(BaseManager):
 
     Hub: Callable[[int, int], Hub]
 
+    @property
+    def process(self) -> BaseProcess:
+        """The hub's process."""
+        return self._process  # pyright: ignore[reportAttributeAccessIssue]  # BaseManager publishes its address alone
+
 
 HubManager.register("Hub", Hub)
 
 
-def start_hub(vitals: Vitals) -> tuple[HubManager, Hub]:
-    """Start the hub's process, which dies with this one, and return its manager and a proxy of the hub."""
+def start_hub(vitals: Vitals, listener: socket.socket | None = None) -> tuple[HubManager, Hub]:
+    """Start the hub's process, which dies with this one, and return its manager and a proxy of the hub.
+
+    `listener`: a socket of this process that the hub's must not keep open.
+    """
     manager = HubManager()
-    manager.start(die_with_parent, (os.getpid(),))
+    manager.start(_begin, (os.getpid(), listener))
     return manager, manager.Hub(vitals.num_apis, vitals.num_workers)
+
+
+def _begin(parent: int, listener: socket.socket | None) -> None:
+    """Prepare the hub's process."""
+    die_with_parent(parent)
+    if listener is not None:
+        listener.close()
+
+
+@contextmanager
+def _exit_without_hub() -> Iterator[None]:
+    """End this worker quietly when the hub has ended: the supervisor starts both anew."""
+    try:
+        yield
+    except (EOFError, OSError):
+        os._exit(1)
 
 
 class WorkerQueue:
@@ -144,13 +171,16 @@ class WorkerQueue:
         """Return the next request that somebody still waits for, as LitServe's tuple; queue.Empty for none."""
         deadline = time.monotonic() + (POLL_S if timeout is None else timeout)
         while True:
-            envelope = self.hub.take(self.worker, self.start, max(0.0, deadline - time.monotonic()) if block else 0)
+            left_s = max(0.0, deadline - time.monotonic()) if block else 0.0
+            with _exit_without_hub():
+                envelope = self.hub.take(self.worker, self.start, left_s)
             if envelope is None:
                 raise Empty
             self.vitals.begun[envelope.place] = envelope.ticket
             if self.vitals.is_wanted(envelope.place, envelope.ticket):
                 return envelope.api, envelope.uid, time.monotonic(), pickle.loads(envelope.body)
-            self.hub.answer(self.worker, envelope.api, envelope.uid, b"")
+            with _exit_without_hub():
+                self.hub.answer(self.worker, envelope.api, envelope.uid, b"")
 
     def get_nowait(self) -> tuple[int, str, float, Any]:
         """`get` that does not wait."""
@@ -169,7 +199,9 @@ class HubTransport(MessageTransport):
     def send(self, item: Any, consumer_id: int) -> None:
         """Send an answer from a worker."""
         assert self.worker is not None
-        self.hub.answer(self.worker, consumer_id, item[0], pickle.dumps(item))
+        answer = pickle.dumps(item)
+        with _exit_without_hub():
+            self.hub.answer(self.worker, consumer_id, item[0], answer)
 
     async def areceive(  # pyright: ignore[reportIncompatibleMethodOverride]  # LitServe's own have this order
         self, consumer_id: int, timeout: float | None = None, block: bool = True

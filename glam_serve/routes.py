@@ -33,9 +33,12 @@ class Answers:
 
     async def predict(self, request: Request) -> Response:
         """Answer for one breast, or for an exam where `images` were sent."""
-        fields = await read_form(request)
-        include = parse_include(fields.include)
-        prediction = await (self._exam(fields) if fields.images else self._breast(fields))
+        try:
+            fields = await read_form(request)
+            include = parse_include(fields.include)
+            prediction = await (self._exam(fields) if fields.images else self._breast(fields))
+        finally:
+            await request.close()  # the uploads in the temporary folder
         withheld = self.withheld(request)
         return await anyio.to_thread.run_sync(_json_response, prediction, include, withheld)
 

@@ -79,6 +79,7 @@ class Supervisor:
         self.listener = listener
         self.grace_s = grace_s
         self.vitals = server.vitals
+        self.hub: Member | None = None
         self.apis: dict[int, Member] = {}
         self.workers: dict[int, Member] = {}
         self.stopping = False
@@ -87,23 +88,27 @@ class Supervisor:
         """Serve until SIGTERM, SIGINT or SIGHUP, then answer what is under way; StartError when no worker comes up."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
-        manager = self.server.start_hub()
         try:
-            for index in range(self.vitals.num_workers):
-                self._start_worker(index)
-            for index in range(self.vitals.num_apis):
-                self._start_api(index)
+            self._start_all()
             while not self.stopping:
                 self._watch()
             log.info("stopping: what is under way is answered, for at most %g s", self.grace_s)
             self._drain()
         finally:
             self._kill_all()
-            manager.shutdown()
             self.listener.close()
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
+
+    def _start_all(self) -> None:
+        """Start the hub, and the processes that stand on it."""
+        self._manager = self.server.start_hub(self.listener)  # kept: the hub ends with it
+        self.hub = Member(process=self._manager.process, started=time.monotonic())
+        for index in range(self.vitals.num_workers):
+            self._start_worker(index)
+        for index in range(self.vitals.num_apis):
+            self._start_api(index)
 
     def _start_worker(self, index: int) -> None:
         process = self.server.start_worker(index)
@@ -119,14 +124,26 @@ class Supervisor:
 
     def _watch(self) -> None:
         """Wait for a death or a quarter of a second, then replace what is dead, stopped or silent."""
-        members = [*self.apis.values(), *self.workers.values()]
+        assert self.hub is not None
+        members = [self.hub, *self.apis.values(), *self.workers.values()]
         multiprocessing.connection.wait([member.process.sentinel for member in members], timeout=BEAT_S)
+        if not self.stopping and self._is_lost(self.hub, time.monotonic(), "the hub"):
+            self._restart_all()
+        if self.hub.stopped_since is not None:
+            return  # to ask it for anything would be to wait for it
         for index, member in list(self.apis.items()):
             if not self.stopping and self._is_lost(member, self.vitals.api_beats[index], f"API process {index}"):
                 self._start_api(index)
         for index, member in list(self.workers.items()):
             if not self.stopping and self._is_lost(member, self.vitals.worker_beats[index], f"worker {index}"):
                 self._restart_worker(index)
+
+    def _restart_all(self) -> None:
+        """Start again from nothing: requests and answers went with the hub, and their clients are told at once."""
+        age = 0.0 if self.hub is None else time.monotonic() - self.hub.started
+        self._kill_all()
+        time.sleep(max(0.0, RESTART_PAUSE_S - age))
+        self._start_all()
 
     def _restart_worker(self, index: int) -> None:
         if self.workers[index].process.exitcode == CANNOT_LOAD:
@@ -162,7 +179,8 @@ class Supervisor:
             member.process.join(max(0.0, deadline - time.monotonic()))
 
     def _kill_all(self) -> None:
-        for member in (*self.apis.values(), *self.workers.values()):
+        hub = [self.hub] if self.hub else []
+        for member in (*self.apis.values(), *self.workers.values(), *hub):
             member.process.kill()
             member.process.join()
 

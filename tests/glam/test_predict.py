@@ -75,13 +75,34 @@ def test_embeddings_have_length_one_and_the_breasts_is_their_mean(prediction: Pr
     np.testing.assert_allclose(prediction.embedding, mean / np.linalg.norm(mean), atol=1e-6)
 
 
-def test_probabilities_are_the_zero_shot_rule_on_the_bundles_vectors(prediction: Prediction, random_bundle: Bundle):
-    for task, shares in (("birads", prediction.birads), ("density", prediction.density)):
+def test_probabilities_are_the_mean_of_the_views_by_the_zero_shot_rule_on_the_bundles_vectors(
+    prediction: Prediction, random_bundle: Bundle
+):
+    assert prediction.aggregation == "probabilities"
+    for task in ("birads", "density"):
+        of_views = []
+        for view in prediction.views.values():
+            of_view = class_probabilities(view.embedding[None], random_bundle.class_vectors(task), random_bundle.scale)
+            np.testing.assert_allclose(list(getattr(view, task).values()), of_view[0], atol=1e-9)
+            of_views.append(of_view[0])
+        shares = getattr(prediction, task)
         assert tuple(shares) == random_bundle.classes[task]
-        vectors = random_bundle.class_vectors(task)
-        expected = class_probabilities(prediction.embedding[None], vectors, random_bundle.scale)[0]
-        np.testing.assert_allclose(list(shares.values()), expected, atol=1e-9)
+        np.testing.assert_allclose(list(shares.values()), np.mean(of_views, axis=0), atol=1e-9)
     assert not prediction.calibrated
+
+
+def test_by_option_probabilities_are_those_of_the_mean_embedding(
+    predictor: Predictor, views: dict[str, View], prediction: Prediction, random_bundle: Bundle
+):
+    averaged = predictor.predict(views["L_CC"], views["L_MLO"], aggregation="embeddings")
+    assert averaged.aggregation == averaged.as_json()["aggregation"] == "embeddings"
+    for task in ("birads", "density"):
+        vectors = random_bundle.class_vectors(task)
+        expected = class_probabilities(averaged.embedding[None], vectors, random_bundle.scale)[0]
+        np.testing.assert_allclose(list(getattr(averaged, task).values()), expected, atol=1e-9)
+    np.testing.assert_allclose(averaged.embedding, prediction.embedding, atol=1e-6)
+    with pytest.raises(ValueError, match="aggregation 'median' is neither of probabilities, embeddings"):
+        predictor.predict(views["L_CC"], None, aggregation="median")
 
 
 def test_a_calibrated_bundle_says_so_and_keeps_the_order(random_bundle: Bundle, predictor: Predictor, views):
@@ -140,7 +161,12 @@ def test_an_answer_is_json_and_always_says_where_it_comes_from(prediction: Predi
     bare = prediction.as_json(())
     assert {"bundle", "prepare_sha", "notice", "birads", "density", "missing"} <= bare.keys()
     assert not {"embedding", "findings", "attention", "pooling"} & bare.keys()
-    assert bare["views"]["cc"] == {"view": "CC", "laterality": "L"}
+    assert bare["views"]["cc"].keys() == {"view", "laterality", "birads", "density"}
+    assert (bare["views"]["cc"]["view"], bare["views"]["cc"]["laterality"]) == ("CC", "L")
+    for task in ("birads", "density"):
+        of_views = [view[task] for view in bare["views"].values()]
+        for name, share in bare[task].items():
+            assert share == pytest.approx(np.mean([shares[name] for shares in of_views]), abs=2e-6)
 
 
 def test_attention_is_sent_with_four_decimals(prediction: Prediction):

@@ -3,24 +3,32 @@
 import json
 import logging
 import pickle
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.config import FrameConfig
 from glam.findings import InputError
-from glam.pair import prepare_breast
-from glam.predict import Predictor
+from glam.pair import PreparedBreast, prepare_breast
+from glam.predict import Interpreter, Predictor
 from glam.prediction import DEFAULT_INCLUDE
 from glam.reading.read import read_view
-from glam_serve.api import GlamAPI, PredictRequest, parse_include
+from glam.runtime import Runtime
+from glam_serve.api import GlamAPI, ModelAnswer, ModelRequest
+from glam_serve.limits import Limits, Workers
 from glam_serve.log import PlainFormatter, where_raised
+from glam_serve.routes import parse_include
 from glam_serve.server import check_permission, make_server
+from glam_serve.vitals import Vitals
 from tests.samples.mammograms import file_of
 
 SECRET = "DOE^JANE"
@@ -29,8 +37,21 @@ SECRET = "DOE^JANE"
 @pytest.fixture(scope="module")
 def client(random_bundle: Bundle) -> TestClient:
     """The app without its worker: whatever reaches the queue fails, and nothing here does."""
-    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=1)
+    server = make_server(random_bundle, limits=Limits(max_upload_mb=1))
     return TestClient(server.app, raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def answering(random_bundle: Bundle, predictor: Predictor) -> TestClient:
+    """The app with a worker in its own process: what a request puts in the queue is pickled, and answered at once."""
+    server = make_server(random_bundle, limits=Limits(max_upload_mb=64))
+    api = worker(random_bundle, predictor)
+
+    async def ask(payload: Any, *, timeout_s: float) -> Any:
+        return pickle.loads(pickle.dumps(api.predict(pickle.loads(pickle.dumps(payload)))))
+
+    server.ask = ask
+    return TestClient(server.app)
 
 
 def error_of(answer) -> tuple[int, str, str]:
@@ -82,9 +103,41 @@ def test_a_fault_of_ours_in_the_grey_values_is_not_the_callers(client: TestClien
     assert SECRET not in answer.text
 
 
-def test_whole_exams_are_refused_clearly(client: TestClient):
-    answer = client.post("/predict", files=[("images", ("a", b"x"))])
-    assert error_of(answer) == (422, "images_not_served", "images")
+def test_a_whole_exam_is_answered_as_the_predictor_answers_it_in_any_order(
+    answering: TestClient, predictor: Predictor, mammograms: dict[str, Path]
+):
+    paths = [mammograms[name] for name in ("R_MLO", "L_CC", "R_CC", "L_MLO")]
+    answer = answering.post("/predict", files=[("images", dcm(path)) for path in paths])
+    assert answer.status_code == 200
+    assert answer.json() == json.loads(json.dumps(predictor.predict_exam(paths).as_json(DEFAULT_INCLUDE)))
+    backward = answering.post("/predict", files=[("images", dcm(path)) for path in reversed(paths)]).json()
+    assert backward["breasts"] == answer.json()["breasts"]
+    assert SECRET not in answer.text
+
+
+def test_an_exam_tells_what_it_left_out_and_why(answering: TestClient, mammograms: dict[str, Path]):
+    files = [("images", dcm(mammograms["L_CC"])), ("images", (f"{SECRET}.txt", b"hello"))]
+    answer = answering.post("/predict", files=files).json()
+    assert [(entry["image"], entry["code"]) for entry in answer["left_out"]] == [(2, "not_dicom")]
+    assert answer["used"] == [{"image": 1, "laterality": "L", "view": "CC"}]
+    assert answer["missing"] == ["L_MLO", "R_CC", "R_MLO"]
+    assert "lone_breast" in [finding["code"] for finding in answer["findings"]]
+
+
+def test_an_exam_of_which_nothing_can_be_used_is_the_callers_fault(client: TestClient):
+    answer = client.post("/predict", files=[("images", (SECRET, b"x"))])
+    assert error_of(answer) == (422, "no_usable_image", "images")
+    assert answer.json()["message"].startswith("none of the images can be used; image 1: this is not a DICOM file")
+    many = [("images", ("a", b"x"))] * 9
+    assert error_of(client.post("/predict", files=many)) == (422, "bad_images", "images")
+
+
+@pytest.mark.parametrize("field", ["cc", "mlo", "laterality"])
+def test_what_belongs_to_one_breast_does_not_go_with_an_exam(client: TestClient, field: str):
+    value = (None, "L") if field == "laterality" else ("a", b"x")
+    answer = client.post("/predict", files=[("images", ("a", b"x")), (field, value)])
+    assert error_of(answer) == (422, "bad_field", field)
+    assert answer.json()["message"].startswith(f"{field} and images exclude each other")
 
 
 def test_a_view_given_twice_is_refused(client: TestClient):
@@ -115,7 +168,7 @@ def test_a_form_that_is_cut_short_is_refused(client: TestClient, mammograms: dic
 
 
 def test_the_side_of_a_lone_view_is_contradicted_in_fitting_words(random_bundle: Bundle, mammograms: dict[str, Path]):
-    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=64)
+    server = make_server(random_bundle, limits=Limits(max_upload_mb=64))
     files = {"cc": dcm(mammograms["L_CC"])}
     answer = TestClient(server.app).post("/predict", files=files, data={"laterality": "R"})
     assert error_of(answer) == (422, "side_mismatch", "cc")
@@ -123,7 +176,7 @@ def test_the_side_of_a_lone_view_is_contradicted_in_fitting_words(random_bundle:
 
 
 def test_a_view_in_the_others_place_is_refused(random_bundle: Bundle, mammograms: dict[str, Path]):
-    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=64)
+    server = make_server(random_bundle, limits=Limits(max_upload_mb=64))
     client = TestClient(server.app)
     files = {"cc": dcm(mammograms["L_MLO"]), "mlo": dcm(mammograms["L_CC"])}
     assert error_of(client.post("/predict", files=files)) == (422, "view_mismatch", "cc")
@@ -163,7 +216,7 @@ def test_the_model_says_what_it_is(client: TestClient, random_bundle: Bundle):
 
 def test_the_published_schema_has_the_form_the_answer_and_the_one_error(client: TestClient):
     schema = client.get("/openapi.json").json()
-    assert sorted(schema["paths"]) == ["/livez", "/predict", "/readyz", "/v1/model"]
+    assert {"/livez", "/predict", "/readyz", "/v1/model"} <= schema["paths"].keys()
     predict = schema["paths"]["/predict"]["post"]
     form = schema["components"]["schemas"][
         predict["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"].rsplit("/")[-1]
@@ -175,16 +228,32 @@ def test_the_published_schema_has_the_form_the_answer_and_the_one_error(client: 
     assert "ValidationError" not in str(schema)
 
 
-def test_the_log_has_no_file_name_and_no_path_of_the_callers(client: TestClient, caplog: pytest.LogCaptureFixture):
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the server's own logger writes."""
     logger = logging.getLogger("glam_serve")
     logger.addHandler(caplog.handler)
     caplog.set_level(logging.INFO, "glam_serve")
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def test_the_log_has_no_file_name_and_no_path_of_the_callers(client: TestClient, log: pytest.LogCaptureFixture):
     client.post("/predict", files={"cc": (f"{SECRET}.dcm", SECRET.encode())})
     client.get(f"/{SECRET}?name={SECRET}")
-    logger.removeHandler(caplog.handler)
-    assert "POST /predict 415" in caplog.text
-    assert "GET (no route) 404" in caplog.text
-    assert SECRET not in caplog.text
+    assert "POST /predict 415" in log.text
+    assert "GET (no route) 404" in log.text
+    assert SECRET not in log.text
+
+
+def test_a_line_of_the_log_and_the_answer_bear_the_same_request_id(client: TestClient, log: pytest.LogCaptureFixture):
+    mine = "0F3C2B1A-0000-4000-8000-00000000000a"
+    answer = client.post("/predict", files={"cc": ("a", b"hello")}, headers={"x-request-id": mine})
+    assert answer.headers["x-request-id"] == mine.lower()
+    assert mine.lower() in log.text
+    other = client.post("/predict", files={"cc": ("a", b"hello")}, headers={"x-request-id": SECRET})
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", other.headers["x-request-id"])
+    assert other.headers["x-request-id"] in log.text
 
 
 def test_a_log_line_has_no_trace():
@@ -208,47 +277,98 @@ def test_includes_may_be_repeated_or_separated_by_commas():
 
 def worker(bundle: Bundle, predictor: Predictor) -> GlamAPI:
     """A worker past its setup."""
-    api = GlamAPI(bundle, threads=1, provider="CPUExecutionProvider")
-    api.predictor = predictor
+    api = GlamAPI(bundle, Vitals(num_apis=1, num_workers=1), Workers(threads=1))
+    api.runtime = predictor.runtime
     return api
 
 
-def question(bundle: Bundle, path: Path) -> PredictRequest:
-    view = read_view(path, FrameConfig())
-    breast = prepare_breast(bundle.model.frame, view, None)
-    return PredictRequest(breast=breast, include=frozenset(DEFAULT_INCLUDE))
+def breast_of(bundle: Bundle, path: Path, *prompts: str) -> PreparedBreast:
+    return prepare_breast(bundle.model.frame, read_view(path, FrameConfig()), None, prompts=prompts)
+
+
+def question(bundle: Bundle, path: Path) -> ModelRequest:
+    return ModelRequest(breasts=(breast_of(bundle, path).squares,))
 
 
 def test_what_crosses_to_the_worker_is_small_and_says_nothing_of_the_patient(
     random_bundle: Bundle, mammograms: dict[str, Path]
 ):
     sent = pickle.dumps(question(random_bundle, mammograms["L_CC"]))
-    assert len(sent) < 4 * 126**2 + 20_000
-    assert read_view(mammograms["L_CC"], FrameConfig()).patient_id.encode() not in sent
+    assert len(sent) < 4 * 126**2 + 1000
+    view = read_view(mammograms["L_CC"], FrameConfig())
+    assert view.patient_id.encode() not in sent
+    assert view.study_uid.encode() not in sent
 
 
 def test_the_worker_answers_what_the_predictor_answers(
     random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
 ):
-    api = worker(random_bundle, predictor)
-    asked = pickle.loads(pickle.dumps(question(random_bundle, mammograms["L_CC"])))
-    response = api.encode_response(api.predict(api.decode_request(asked)))
-    expected = predictor.predict(read_view(mammograms["L_CC"], FrameConfig()), None).as_json()
-    assert pickle.loads(pickle.dumps(response)).body == json.dumps(expected).encode()
+    interpreter = Interpreter(random_bundle)
+    breast = breast_of(random_bundle, mammograms["L_CC"], "a zebra", "dense")
+    tokens = interpreter.tokens(breast.prompts)
+    asked = pickle.loads(pickle.dumps(ModelRequest(breasts=(breast.squares,), tokens=tokens)))
+    answer = pickle.loads(pickle.dumps(worker(random_bundle, predictor).predict(asked)))
+    assert (answer.batch_views, answer.model_s > 0) == (1, True)
+    texts = dict(zip(breast.prompts, answer.texts, strict=True))
+    expected = predictor.predict(mammograms["L_CC"], prompts=breast.prompts).as_json()
+    assert interpreter.prediction(breast, answer.breasts[0], texts).as_json() == expected
 
 
-def test_a_model_that_fails_answers_500_and_hurts_nobody(
+def test_requests_that_run_together_answer_as_alone(
     random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
 ):
-    class Broken:
-        def answer(self, breast: object) -> None:
-            raise RuntimeError(SECRET)
-
     api = worker(random_bundle, predictor)
-    api.predictor = Broken()
-    response = api.predict(question(random_bundle, mammograms["L_CC"]))
-    assert response.status_code == 500
-    assert SECRET.encode() not in response.body
+    requests = [question(random_bundle, mammograms[name]) for name in ("L_CC", "R_CC")]
+    together = api.predict(api.batch(requests))
+    for answer, request in zip(api.unbatch(together), requests, strict=True):
+        assert answer.batch_views == 2
+        alone = api.predict(request).breasts[0].embeddings["cc"]
+        np.testing.assert_allclose(answer.breasts[0].embeddings["cc"], alone, atol=1e-5)
+
+
+class Broken:
+    """A runtime that fails for the squares it is told to fail for."""
+
+    def __init__(self, runtime: Runtime, poison: float) -> None:
+        self.runtime = runtime
+        self.poison = poison
+
+    def vision(self, images: np.ndarray) -> Any:
+        if images.max() >= self.poison:
+            raise RuntimeError(SECRET)
+        return self.runtime.vision(images)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.runtime, name)
+
+
+def test_a_model_that_fails_answers_nothing_says_no_secret_and_hurts_nobody(
+    random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path], log: pytest.LogCaptureFixture
+):
+    api = worker(random_bundle, predictor)
+    api.runtime = Broken(predictor.runtime, poison=2.0)
+    good = question(random_bundle, mammograms["L_CC"])
+    poisoned = ModelRequest(breasts=({"cc": np.full((126, 126), 2, np.float32)},))
+    assert api.predict(poisoned) is None
+    first, second, third = api.predict([good, poisoned, good])
+    assert second is None
+    assert isinstance(first, ModelAnswer)
+    np.testing.assert_array_equal(first.breasts[0].embeddings["cc"], third.breasts[0].embeddings["cc"])
+    assert "the model failed: RuntimeError at" in log.text
+    assert SECRET not in log.text
+
+
+def test_a_model_that_failed_is_a_500_of_the_one_shape(
+    random_bundle: Bundle, mammograms: dict[str, Path], log: pytest.LogCaptureFixture
+):
+    server = make_server(random_bundle, limits=Limits(max_upload_mb=64))
+
+    async def ask(payload: Any, *, timeout_s: float) -> None:
+        return None
+
+    server.ask = ask
+    answer = TestClient(server.app).post("/predict", files={"cc": dcm(mammograms["L_CC"])})
+    assert error_of(answer) == (500, "internal_error", "")
 
 
 def test_what_may_not_be_served_stays_on_this_machine(random_bundle: Bundle):
@@ -259,12 +379,11 @@ def test_what_may_not_be_served_stays_on_this_machine(random_bundle: Bundle):
         check_permission(own, "0.0.0.0")
 
 
-def test_a_prompt_that_only_the_worker_finds_too_long_is_the_callers_error(
-    random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
+def test_a_prompt_that_is_too_long_for_the_model_is_the_callers_error(
+    client: TestClient, random_bundle: Bundle, predictor: Predictor
 ):
-    breast = prepare_breast(
-        random_bundle.model.frame, read_view(mammograms["L_CC"], FrameConfig()), None, prompts=["a mass " * 60]
-    )
-    answer = worker(random_bundle, predictor).predict(PredictRequest(breast=breast, include=frozenset(DEFAULT_INCLUDE)))
-    assert answer.status_code == 422
-    assert json.loads(answer.body)["code"] == "bad_prompt"
+    long = "a mass " * 60
+    answer = client.post("/predict", files={"cc": ("cc.dcm", file_of())}, data={"prompts": long})
+    assert error_of(answer) == (422, "bad_prompt", "prompts")
+    with pytest.raises(InputError, match="tokens, the model takes 64"):
+        predictor.predict(file_of(), prompts=[long])

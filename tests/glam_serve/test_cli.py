@@ -3,10 +3,11 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from glam_serve.cli import check_port_is_free
+from glam_serve.supervisor import listening_socket
 
 
 def glam_serve(*words: object, prelude: str = "") -> subprocess.CompletedProcess[str]:
@@ -25,11 +26,45 @@ def test_a_port_that_is_taken_ends_with_one_sentence():
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_a_free_port_is_left_free(host: str):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    check_port_is_free(host, port)
-    check_port_is_free(host, port)
+def test_a_port_is_taken_by_one_server_alone_and_free_again_at_once(host: str):
+    with listening_socket(host, 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on {host} port {port}.*choose another --port"):
+            listening_socket(host, port)
+        with socket.create_connection(("127.0.0.1", port)):
+            first.accept()[0].close()
+    with listening_socket(host, port) as second:
+        assert second.getsockname()[1] == port
+
+
+@pytest.mark.parametrize("port", [0, 80, 65536])
+def test_a_port_that_no_server_may_have_ends_with_one_sentence(port: int):
+    outcome = glam_serve("run", "--port", port)
+    assert (outcome.returncode, outcome.stderr) == (1, f"glam-serve: port {port} is not between 1024 and 65535\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--limits.max-spool-mb", 8), "max_spool_mb 8 is below max_upload_mb 256"),
+        (("--limits.deadline-s", 0), "deadline_s 0 is not above 0"),
+        (("--workers", 0), "num_workers 0 is not between 1 and 64"),
+        (("--api-keys", "/nowhere/keys"), "No such file"),
+    ],
+)
+def test_an_option_that_cannot_be_ends_without_a_trace(words: tuple[object, ...], sentence: str):
+    outcome = glam_serve("run", *words)
+    assert outcome.returncode in {1, 2}
+    assert sentence in " ".join(outcome.stderr.replace("│", " ").split())
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_file_without_a_key_is_refused_with_what_to_write(tmp_path: Path):
+    keys = tmp_path / "keys"
+    keys.write_text("# none yet\n")
+    outcome = glam_serve("run", "--api-keys", keys)
+    assert outcome.returncode == 1
+    assert outcome.stderr == f"glam-serve: {keys} holds no key: write one a line, or leave out --api-keys\n"
 
 
 def test_the_server_without_its_extra_names_it():

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.client import Client
+from glam_serve.limits import Limits
 from glam_serve.local import free_port, local_server
 from glam_serve.server import make_server
 from tests.samples.mammograms import file_of
@@ -27,7 +28,7 @@ SPACING_RULE = "spacing_mm must be one number of mm from 0.01 to 2, with a point
 @pytest.fixture(scope="module")
 def client(random_bundle: Bundle) -> TestClient:
     """The app without its worker: whatever is asked of the model fails with 500."""
-    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=4)
+    server = make_server(random_bundle, limits=Limits(max_upload_mb=4))
     return TestClient(server.app, raise_server_exceptions=False, follow_redirects=False)
 
 
@@ -58,10 +59,12 @@ def test_another_method_is_refused_in_the_one_shape(client: TestClient, log: pyt
     assert SECRET not in log.text
 
 
-def test_a_path_with_a_slash_behind_it_is_no_redirect(client: TestClient):
-    answer = client.post("/predict/", files={"cc": ("a", b"x")}, headers={"host": "elsewhere.example"})
-    assert error_of(answer) == (404, "not_found", "")
+@pytest.mark.parametrize("path", ["/predict/", "/v1/predict", "/v1/predict/"])
+def test_every_spelling_of_the_path_answers_alike_and_none_redirects(client: TestClient, path: str):
+    answer = client.post(path, files={"cc": ("a", b"x")}, headers={"host": "elsewhere.example"})
+    assert error_of(answer) == (415, "not_dicom", "cc")
     assert "location" not in answer.headers
+    assert error_of(client.post(f"{path}//", files={"cc": ("a", b"x")})) == (404, "not_found", "")
 
 
 @pytest.mark.parametrize("field", ["CC", "cc[]", " cc", "cc ", "", "file", "view", "_charset_", SECRET, "c\u0441"])
@@ -173,7 +176,8 @@ def port(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield number
     text = log.read_text()
     assert "POST /predict 499" in text
-    for word in (SECRET, "DOE", "Traceback", "ERROR", ".dcm"):
+    assert "the caller left before the request was whole" in text
+    for word in (SECRET, "DOE", "Traceback", "ERROR", ".dcm", "POST /predict 500"):
         assert word not in text
 
 

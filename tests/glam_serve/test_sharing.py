@@ -1,6 +1,5 @@
 """Embeddings of a model that may not share them: to this machine only, on every way that a request may take."""
 
-import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,10 @@ from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.client import Client
-from glam.config import FrameConfig
-from glam.pair import prepare_breast
 from glam.predict import Predictor
-from glam.reading.read import read_view
-from glam_serve.api import GlamAPI, PredictRequest
-from glam_serve.local import free_port
+from glam_serve.api import ModelAnswer, ModelRequest, answer_together
+from glam_serve.limits import Limits
+from glam_serve.local import free_port, local_server
 from glam_serve.schema import PredictionBody
 from glam_serve.server import make_server, model_body
 from glam_serve.sharing import stays_here
@@ -44,7 +41,7 @@ HEADERS = [
 
 
 def request(bundle: Bundle, host: str | None, headers: dict[str, str], *, peer: str = "127.0.0.1") -> Request:
-    server = make_server(bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=1, host=host)
+    server = make_server(bundle, limits=Limits(max_upload_mb=1), host=host)
     sent = {"Host": "127.0.0.1:8000"} | headers
     raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
     return Request({"type": "http", "headers": raw, "app": server.app, "client": (peer, 40_000)})
@@ -88,24 +85,36 @@ def test_a_request_through_a_proxy_does_not_stay_here(random_bundle: Bundle, hea
     assert not stays_here(request(random_bundle, "127.0.0.1", {header: value}))
 
 
-@pytest.fixture(scope="module")
-def question(random_bundle: Bundle, mammograms: dict[str, Path]) -> PredictRequest:
-    views = [read_view(mammograms[name], FrameConfig()) for name in ("L_CC", "L_MLO")]
-    return PredictRequest(breast=prepare_breast(random_bundle.model.frame, *views), include=EVERYTHING)
+def answered(bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path], **form: object) -> dict:
+    """What a server that does not know where it listens answers for a pair, its model in this process."""
+    server = make_server(bundle, limits=Limits(max_upload_mb=64))
+
+    async def ask(request: ModelRequest, *, timeout_s: float) -> ModelAnswer:
+        return answer_together(predictor.runtime, [request])[0]
+
+    server.ask = ask
+    fields = {key: mammograms[f"L_{key.upper()}"] for key in ("cc", "mlo")}
+    files = [(key, ("a", path.read_bytes())) for key, path in fields.items()]
+    if form.pop("exam", False):
+        files = [("images", file) for _, file in files]
+    answer = TestClient(server.app).post("/predict", files=files, data={"include": sorted(EVERYTHING)} | form)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
-def answered(bundle: Bundle, predictor: Predictor, question: PredictRequest) -> dict:
-    api = GlamAPI(bundle, threads=1, provider="CPUExecutionProvider")
-    api.predictor = Predictor(bundle, predictor.runtime, withholds=True)
-    return json.loads(api.predict(question).body)
+def embeddings(answer: dict) -> list[object]:
+    """Every value under a key named embedding, however deep."""
+    own = [answer["embedding"]] if "embedding" in answer else []
+    parts = [part for key in ("views", "breasts") for part in answer.get(key, {}).values()]
+    return own + [value for part in parts for value in embeddings(part)]
 
 
-def test_the_worker_withholds_embeddings_unless_it_is_told_that_they_stay_here(
-    kept_bundle: Bundle, predictor: Predictor, question: PredictRequest
+def test_the_server_withholds_embeddings_unless_the_answer_stays_here(
+    kept_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
 ):
-    answer = answered(kept_bundle, predictor, question)
+    answer = answered(kept_bundle, predictor, mammograms)
     PredictionBody.model_validate(answer)
-    assert [answer["embedding"], *(view["embedding"] for view in answer["views"].values())] == [None, None, None]
+    assert embeddings(answer) == [None, None, None]
     told = answer["findings"][-1]
     assert (told["code"], told["severity"]) == ("embedding_withheld", "warning")
     assert "127.0.0.1" in told["message"]
@@ -113,18 +122,25 @@ def test_the_worker_withholds_embeddings_unless_it_is_told_that_they_stay_here(
     assert answer["pooling"]
 
 
+def test_an_exam_withholds_its_embeddings_too(kept_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]):
+    answer = answered(kept_bundle, predictor, mammograms, exam=True)
+    assert embeddings(answer) == [None, None, None, None]
+    assert "embedding_withheld" in [finding["code"] for finding in answer["breasts"]["L"]["findings"]]
+
+
 def test_a_caller_that_asks_for_the_embedding_alone_is_told_why_there_is_none(
-    kept_bundle: Bundle, predictor: Predictor, question: PredictRequest
+    kept_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
 ):
-    asked = PredictRequest(breast=question.breast, include=frozenset({"embedding"}))
-    answer = answered(kept_bundle, predictor, asked)
+    answer = answered(kept_bundle, predictor, mammograms, include="embedding")
     assert answer["embedding"] is None
     assert [finding["code"] for finding in answer["findings"]] == ["embedding_withheld"]
 
 
-def test_what_may_be_shared_is_sent_to_everybody(random_bundle: Bundle, predictor: Predictor, question: PredictRequest):
-    answer = answered(random_bundle, predictor, question)
-    assert len(answer["embedding"]) == 16
+def test_what_may_be_shared_is_sent_to_everybody(
+    random_bundle: Bundle, predictor: Predictor, mammograms: dict[str, Path]
+):
+    answer = answered(random_bundle, predictor, mammograms)
+    assert [len(embedding) for embedding in embeddings(answer)] == [16, 16, 16]
     assert [finding["code"] for finding in answer["findings"]] == []
 
 
@@ -135,7 +151,7 @@ def test_the_model_tells_what_becomes_of_its_embeddings(random_bundle: Bundle, k
 
 
 def test_the_published_schema_tells_when_an_embedding_is_withheld(random_bundle: Bundle):
-    server = make_server(random_bundle, threads=1, provider="CPUExecutionProvider", max_upload_mb=1)
+    server = make_server(random_bundle, limits=Limits(max_upload_mb=1))
     schemas = TestClient(server.app).get("/openapi.json").json()["components"]["schemas"]
     for body in ("PredictionBody", "ViewBody"):
         assert "embedding_withheld" in schemas[body]["properties"]["embedding"]["description"]
@@ -144,8 +160,6 @@ def test_the_published_schema_tells_when_an_embedding_is_withheld(random_bundle:
 @pytest.fixture(scope="module")
 def url(kept_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real server of that bundle, on the loopback interface."""
-    from glam_serve.local import local_server
-
     port = free_port(0)
     with local_server(port, log=tmp_path_factory.mktemp("kept") / "log", bundle=kept_bundle.folder):
         yield f"http://127.0.0.1:{port}"

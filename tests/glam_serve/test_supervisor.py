@@ -3,218 +3,140 @@
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from glam.bundle import Bundle
-from glam.client import Client, ServerError
-from glam_serve.local import free_port, group_lives
+from glam_serve.local import group_lives
+from tests.samples.serving import Form, Outcome, RealServer, ask, end, form, of_proc, start_server, wait_until
 
 pytestmark = pytest.mark.slow
 
-START_S = 120.0
 DEADLINE_S = 20.0
 """Of a request at these servers; far above what an answer takes, so that a 504 means a loss."""
+IN_TIME_S = DEADLINE_S + 10
+"""No request may last longer, its upload included."""
+LIMITS = ("--threads", "1", "--limits.deadline-s", str(DEADLINE_S), "--limits.grace-s", "10")
+STALLING = ("--limits.body-idle-s", "1")
+TWO_OF_EACH = ("--workers", "2", "--apis", "2")
+Serve = Callable[..., RealServer]
 
 
-@dataclass(kw_only=True)
-class Server:
-    """A running `glam-serve`, its children, and ways to ask it."""
+@pytest.fixture(scope="module")
+def serve(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Servers by their options: one that still runs serves the next test too, and at the end none lives."""
+    started: dict[tuple[str, ...], RealServer] = {}
+    every: list[RealServer] = []
 
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def client(self) -> Client:
-        return Client(url=f"http://127.0.0.1:{self.port}", timeout_s=DEADLINE_S + 10)
-
-    def wait_until_ready(self) -> float:
-        """Seconds until it takes requests."""
-        start = time.monotonic()
-        while not self.client.is_ready():
-            assert time.monotonic() - start < START_S, self.log.read_text()
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.05)
-        return time.monotonic() - start
-
-    def children(self, kind: str) -> list[int]:
-        """Pids of its `worker`s (spawned) or `api` processes (forked after the hub, the first one)."""
-        listing = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        lines = [line.split(None, 1) for line in listing.stdout.splitlines()]
-        spawned = sorted(int(pid) for pid, args in lines if "spawn_main" in args)
-        forked = sorted(int(pid) for pid, args in lines if "glam_serve.cli" in args)
-        return spawned if kind == "worker" else forked[1:]
-
-    def outcome(self, source: Path) -> int:
-        """Status of a prediction, 0 when the connection was closed."""
-        try:
-            self.client.predict(cc=source, include=["findings"])
-        except ServerError as error:
-            return error.status
-        return 200
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
-
-
-@pytest.fixture
-def serve(random_bundle: Bundle, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start servers; at the end none of their processes lives."""
-    started: list[Server] = []
-
-    def start(*options: str, before: Callable[[], None] | None = None) -> Server:
-        port, log = free_port(0), tmp_path / f"log-{len(started)}"
-        command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
-        limits = ["--limits.deadline-s", str(DEADLINE_S), "--limits.grace-s", "10"]
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [*command, "--port", str(port), "--threads", "1", *limits, *options],
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-                preexec_fn=before,
-            )
-        server = Server(process=process, port=port, log=log)
-        started.append(server)
+    def of_options(*options: str, before: Callable[[], None] | None = None) -> RealServer:
+        server = started.get(options)
+        if server is None or server.process.poll() is not None:
+            log = tmp_path_factory.mktemp("server") / "log"
+            server = start_server(random_bundle.folder, log, *LIMITS, *options, preexec_fn=before)
+            started[options] = server
+            every.append(server)
         server.wait_until_ready()
         return server
 
-    yield start
-    for server in started:
-        if group_lives(server.process.pid):
-            os.killpg(server.process.pid, signal.SIGKILL)
-        server.process.wait()
+    yield of_options
+    for server in every:
+        end(server)
+    for server in every:
+        assert "Traceback" not in server.log.read_text()
 
 
-def ask_beside(server: Server, source: Path, pool: ThreadPoolExecutor, count: int = 4) -> list[Future[int]]:
+@pytest.fixture(scope="module")
+def question(mammograms: dict[str, Path]) -> Form:
+    return form({"cc": mammograms["L_CC"].read_bytes()}, {"include": "findings"})
+
+
+def ask_beside(server: RealServer, question: Form, pool: ThreadPoolExecutor, count: int) -> list[Future[Outcome]]:
     """Ask several times at once and return as soon as the requests are under way."""
-    futures = [pool.submit(server.outcome, source) for _ in range(count)]
+    futures = [pool.submit(ask, server.port, question, timeout_s=IN_TIME_S) for _ in range(count)]
     time.sleep(0.3)
     return futures
 
 
-def wait_for_the_end_of(server: Server, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while group_lives(server.process.pid):
-        assert time.monotonic() < deadline, "a process of the server lives on"
-        if server.process.poll() is None:
-            server.process.poll()
-        time.sleep(0.05)
+def statuses(futures: list[Future[Outcome]]) -> list[int]:
+    """How requests ended; none may have lasted beyond its deadline."""
+    outcomes = [future.result() for future in futures]
+    assert max(outcome.seconds for outcome in outcomes) < IN_TIME_S
+    return [outcome.status for outcome in outcomes]
+
+
+def assert_answers(server: RealServer, question: Form) -> None:
+    outcome = ask(server.port, question, timeout_s=IN_TIME_S)
+    assert outcome.status == 200, outcome.body
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_lost_worker_is_replaced_and_every_request_ends(
-    serve: Callable[..., Server], mammograms: dict[str, Path], number: signal.Signals
-):
-    server = serve()
+def test_a_lost_worker_is_replaced_and_every_request_ends(serve: Serve, question: Form, number: signal.Signals):
+    server = serve(*STALLING)
+    (lost,) = server.pids("worker")
     with ThreadPoolExecutor(8) as pool:
-        futures = ask_beside(server, mammograms["L_CC"], pool)
-        os.kill(server.children("worker")[0], number)
-        futures += ask_beside(server, mammograms["L_CC"], pool)
-        statuses = [future.result() for future in futures]
-    assert set(statuses) <= {200, 503}, statuses  # 503: the model was at work on it
-    assert statuses.count(200) >= len(statuses) - 1
-    assert "Traceback" not in server.log.read_text()
+        futures = ask_beside(server, question, pool, 4)
+        os.kill(lost, number)
+        futures += ask_beside(server, question, pool, 4)
+        ends = statuses(futures)
+    assert set(ends) <= {200, 503}, ends  # 503: the model was at work on it
+    assert ends.count(200) >= len(ends) - 1
     server.wait_until_ready()
-    assert server.outcome(mammograms["L_CC"]) == 200
+    assert lost not in server.pids("worker")
+    assert_answers(server, question)
 
 
-def test_readyz_is_honest_while_the_only_worker_is_away(serve: Callable[..., Server]):
-    server = serve()
-    os.kill(server.children("worker")[0], signal.SIGKILL)
-    time.sleep(0.6)
-    assert not server.client.is_ready()
+def test_readyz_is_honest_while_the_only_worker_is_away(serve: Serve):
+    server = serve(*STALLING)
+    os.kill(server.pids("worker")[0], signal.SIGKILL)
+    wait_until(lambda: server.status("/readyz") == 503, "not ready", 2)
+    assert server.status("/livez") == 200
     server.wait_until_ready()
 
 
-def test_a_killed_api_process_closes_its_connections_and_is_replaced(
-    serve: Callable[..., Server], mammograms: dict[str, Path]
-):
-    server = serve()
+def test_a_killed_api_process_closes_its_connections_and_is_replaced(serve: Serve, question: Form):
+    server = serve(*STALLING)
     with server.connect() as connection:
         connection.sendall(form_head(length=60_000_000))
         time.sleep(0.3)
-        os.kill(server.children("api")[0], signal.SIGKILL)
+        os.kill(server.pids("api")[0], signal.SIGKILL)
         killed = time.monotonic()
         assert connection.recv(1) == b""
         assert time.monotonic() - killed < 1
-    assert server.outcome(mammograms["L_CC"]) == 200
-    assert "ended with -9" in server.log.read_text()
+    assert_answers(server, question)
+    assert "API process 0 ended with -9" in server.log.read_text()
 
 
-def test_a_stopped_api_process_is_replaced(serve: Callable[..., Server], mammograms: dict[str, Path]):
-    server = serve()
-    os.kill(server.children("api")[0], signal.SIGSTOP)
-    assert server.outcome(mammograms["L_CC"]) == 200
+def test_a_stopped_api_process_is_replaced(serve: Serve, question: Form):
+    server = serve(*STALLING)
+    (stopped,) = server.pids("api")
+    os.kill(stopped, signal.SIGSTOP)
+    assert_answers(server, question)
+    assert stopped not in server.pids("api")
 
 
-def test_one_of_two_api_processes_dies_without_the_others_answers(
-    serve: Callable[..., Server], mammograms: dict[str, Path]
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_its_hub_a_server_begins_anew_and_every_request_ends(
+    serve: Serve, question: Form, number: signal.Signals
 ):
-    server = serve("--apis", "2")
-    with ThreadPoolExecutor(12) as pool:
-        futures = ask_beside(server, mammograms["L_CC"], pool, count=12)
-        os.kill(server.children("api")[0], signal.SIGKILL)
-        statuses = [future.result() for future in futures]
-    assert set(statuses) <= {200, 0}, statuses
-    assert 200 in statuses
-    assert server.outcome(mammograms["L_CC"]) == 200
-
-
-def test_nothing_outlives_a_parent_that_was_killed(serve: Callable[..., Server]):
-    server = serve("--workers", "2", "--apis", "2")
-    os.kill(server.process.pid, signal.SIGKILL)
-    server.process.wait()
-    wait_for_the_end_of(server, 5)
-    with pytest.raises(ConnectionRefusedError):
-        server.connect()
-
-
-@pytest.mark.parametrize(
-    "numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT)]
-)
-def test_a_stop_answers_what_is_under_way(
-    serve: Callable[..., Server], mammograms: dict[str, Path], numbers: tuple[signal.Signals, ...]
-):
-    server = serve()
+    server = serve(*STALLING)
+    (lost,) = server.pids("hub")
     with ThreadPoolExecutor(4) as pool:
-        futures = ask_beside(server, mammograms["L_CC"], pool, count=3)
-        for number in numbers:
-            os.killpg(server.process.pid, number) if number == signal.SIGINT else os.kill(server.process.pid, number)
-            time.sleep(0.1)
-        assert [future.result() for future in futures] == [200, 200, 200]
-    assert server.process.wait(30) == 0
-    wait_for_the_end_of(server, 5)
-    assert "Traceback" not in server.log.read_text()
+        futures = ask_beside(server, question, pool, 4)
+        os.kill(lost, number)
+        assert set(statuses(futures)) <= {200, 0}
+    wait_until(lambda: server.pids("hub") not in ([], [lost]), "another hub", 10)
+    server.wait_until_ready()
+    assert_answers(server, question)
 
 
-def test_a_stalled_upload_does_not_hold_up_the_stop(serve: Callable[..., Server]):
-    server = serve("--limits.grace-s", "2")
-    with server.connect() as connection:
-        connection.sendall(form_head(length=60_000_000))
-        time.sleep(0.3)
-        start = time.monotonic()
-        server.process.terminate()
-        assert server.process.wait(30) == 0
-        assert time.monotonic() - start < 8
-
-
-def test_a_second_server_on_the_port_is_refused(serve: Callable[..., Server], random_bundle: Bundle):
-    server = serve()
+def test_a_second_server_on_the_port_is_refused(serve: Serve, random_bundle: Bundle):
+    server = serve(*STALLING)
     command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
     second = subprocess.run([*command, "--port", str(server.port)], capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
@@ -223,57 +145,122 @@ def test_a_second_server_on_the_port_is_refused(serve: Callable[..., Server], ra
     )
 
 
-def test_a_full_disk_is_507_and_logged(serve: Callable[..., Server]):
-    def no_file_above_1_mb() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-
-    server = serve(before=no_file_above_1_mb)
-    with pytest.raises(ServerError) as error:
-        server.client.predict(cc=b"0" * (3 << 20))
-    assert (error.value.status, error.value.code) == (507, "no_space")
-    assert "no_space" in server.log.read_text()
-
-
-def test_uploads_and_connections_that_stall_are_ended(serve: Callable[..., Server]):
-    server = serve("--limits.body-idle-s", "1")
-    with server.connect() as connection:
-        connection.sendall(form_head(length=60_000_000))
-        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
-    for head in (b"", b"GET /livez HT"):
-        with server.connect() as connection:
-            connection.sendall(head)
+def test_uploads_and_connections_that_stall_are_ended(serve: Serve):
+    server = serve(*STALLING)
+    heads = (form_head(length=60_000_000), b"", b"GET /livez HT")
+    connections = [server.connect() for _ in heads]
+    for connection, head in zip(connections, heads, strict=True):
+        connection.sendall(head)
+    for connection in connections:
+        with connection:
             assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def test_what_is_not_http_gets_an_error_of_the_one_shape(serve: Callable[..., Server]):
-    server = serve()
-    with server.connect() as connection:
+def test_what_is_not_http_gets_an_error_of_the_one_shape(serve: Serve):
+    with serve(*STALLING).connect() as connection:
         connection.sendall(b"garbage\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.endswith(b'{"code": "not_http", "message": "this is not an HTTP/1.1 request", "where": ""}')
 
 
-def test_uploads_beyond_the_limits_are_refused_before_they_are_read(serve: Callable[..., Server], tmp_path: Path):
+def test_one_of_two_api_processes_dies_without_the_others_answers(serve: Serve, question: Form):
+    server = serve(*TWO_OF_EACH)
+    with ThreadPoolExecutor(12) as pool:
+        futures = ask_beside(server, question, pool, 12)
+        os.kill(server.pids("api")[0], signal.SIGKILL)
+        ends = statuses(futures)
+    assert set(ends) <= {200, 0}, ends
+    assert 200 in ends
+    assert_answers(server, question)
+
+
+def test_with_one_of_two_workers_lost_the_other_answers(serve: Serve, question: Form):
+    server = serve(*TWO_OF_EACH)
+    wait_until(lambda: both_loaded(server), "both workers have loaded the model", 60)
+    os.kill(server.pids("worker")[0], signal.SIGKILL)
+    assert server.status("/readyz") == 200
+    assert_answers(server, question)
+
+
+def both_loaded(server: RealServer) -> bool:
+    """Whether both workers have opened the engine, long after they bound themselves to their parent."""
+    return [b"onnxruntime" in of_proc(pid, "maps") for pid in server.pids("worker")] == [True, True]
+
+
+def test_nothing_outlives_a_parent_that_was_killed(serve: Serve):
+    server = serve(*TWO_OF_EACH)
+    wait_until(lambda: both_loaded(server), "both workers have loaded the model", 60)
+    server.process.kill()
+    server.process.wait()
+    wait_until(lambda: not group_lives(server.process.pid), "every process ends", 5)
+    with pytest.raises(ConnectionRefusedError):
+        server.connect()
+
+
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT)]
+)
+def test_a_stop_answers_what_is_under_way(serve: Serve, question: Form, numbers: tuple[signal.Signals, ...]):
+    server = serve(*STALLING)
+    with ThreadPoolExecutor(4) as pool:
+        futures = ask_beside(server, question, pool, 3)
+        for number in numbers:
+            os.killpg(server.process.pid, number) if number == signal.SIGINT else os.kill(server.process.pid, number)
+            time.sleep(0.1)
+        assert statuses(futures) == [200, 200, 200]
+    assert server.process.wait(30) == 0
+    wait_until(lambda: not group_lives(server.process.pid), "every process ends", 5)
+
+
+def test_a_stalled_upload_does_not_hold_up_the_stop_and_new_connections_are_refused(serve: Serve):
+    server = serve("--limits.grace-s", "2")
+    with server.connect() as connection:
+        connection.sendall(form_head(length=60_000_000))
+        time.sleep(0.3)
+        start = time.monotonic()
+        server.process.terminate()
+        time.sleep(0.8)
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+        assert server.process.wait(30) == 0
+        assert time.monotonic() - start < 8
+
+
+def test_a_full_disk_is_507_and_logged(serve: Serve):
+    def no_file_above_1_mb() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    server = serve(before=no_file_above_1_mb)
+    outcome = ask(server.port, form({"cc": b"0" * (3 << 20)}))
+    assert outcome.status == 507
+    assert b'"no_space"' in outcome.body
+    assert "no_space" in server.log.read_text()
+
+
+def test_uploads_beyond_the_limits_are_refused_before_they_are_read(serve: Serve, tmp_path: Path):
     keys = tmp_path / "keys"
     keys.write_text("# the first\nkey-of-sixteen-characters\n")
-    server = serve("--limits.max-upload-mb", "8", "--limits.max-spool-mb", "8", "--api-keys", str(keys))
+    caps = ("--limits.max-upload-mb", "8", "--limits.max-spool-mb", "8", "--limits.max-waiting", "2")
+    server = serve(*caps, "--api-keys", str(keys))
     key = b"X-API-Key: key-of-sixteen-characters\r\n"
-    with server.connect() as first, server.connect() as second, server.connect() as third, server.connect() as fourth:
-        first.sendall(form_head(length=6 << 20, headers=key) + b"0" * (5 << 20))
-        second.sendall(form_head(length=9 << 20, headers=key))
-        assert second.recv(100).startswith(b"HTTP/1.1 413 ")
-        third.sendall(form_head(length=6 << 20, headers=key))
-        assert third.recv(100).startswith(b"HTTP/1.1 503 ")
-        fourth.sendall(form_head(length=6 << 20))
-        assert fourth.recv(100).startswith(b"HTTP/1.1 401 ")
-
-
-def test_requests_beyond_the_queue_are_429(serve: Callable[..., Server], mammograms: dict[str, Path]):
-    server = serve("--limits.max-waiting", "2")
-    with ThreadPoolExecutor(12) as pool:
-        statuses = [future.result() for future in [pool.submit(server.outcome, mammograms["L_CC"]) for _ in range(12)]]
-    assert set(statuses) == {200, 429}
+    held = form_head(length=6 << 20, headers=key) + b"0" * (5 << 20)
+    with server.connect() as first:
+        first.sendall(held)
+        time.sleep(0.2)
+        for head, status in (
+            (form_head(length=9 << 20, headers=key), 413),
+            (form_head(length=6 << 20, headers=key), 503),
+            (form_head(length=6 << 20), 401),
+        ):
+            with server.connect() as connection:
+                connection.sendall(head)
+                assert connection.recv(100).startswith(b"HTTP/1.1 %d " % status)
+        with server.connect() as second, server.connect() as third:
+            for connection in (second, third):
+                connection.sendall(form_head(length=1 << 20, headers=key))
+                time.sleep(0.2)
+            assert third.recv(100).startswith(b"HTTP/1.1 429 ")
 
 
 def form_head(*, length: int, headers: bytes = b"") -> bytes:

@@ -1,0 +1,1 @@
+"""The smallest servers that one would write without this project's own: what `bench.serve` compares with."""

@@ -1,0 +1,208 @@
+"""A real server in processes of its own, asked over plain sockets: what its tests and its benchmarks share."""
+
+import http.client
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from glam_serve.local import free_port, group_lives
+
+START_S = 120.0
+Kind = Literal["hub", "worker", "api"]
+
+
+class Outcome(NamedTuple):
+    """How a request ended."""
+
+    status: int
+    """0: the connection was refused, or closed before an answer; -1: nothing came in time."""
+    seconds: float
+    body: bytes = b""
+
+
+class Form(NamedTuple):
+    """A multipart body, encoded once."""
+
+    content_type: str
+    body: bytes
+
+
+def form(files: Mapping[str, bytes], texts: Mapping[str, str] | None = None) -> Form:
+    """Encode files and texts as multipart/form-data."""
+    edge = secrets.token_hex(16)
+    parts = []
+    for name, content in files.items():
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}.dcm"\r\n\r\n'
+        parts += [head.encode(), content, b"\r\n"]
+    for name, text in (texts or {}).items():
+        parts.append(f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode())
+    return Form(f"multipart/form-data; boundary={edge}", b"".join([*parts, f"--{edge}--\r\n".encode()]))
+
+
+def ask(port: int, sent: Form, *, timeout_s: float = 60.0, path: str = "/predict") -> Outcome:
+    """Send a form on a connection of its own."""
+    start = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("POST", path, sent.body, {"Content-Type": sent.content_type})
+        answer = connection.getresponse()
+        outcome = Outcome(answer.status, 0, answer.read())
+    except TimeoutError:
+        outcome = Outcome(-1, 0)
+    except (OSError, http.client.HTTPException):
+        outcome = early_answer(connection)
+    finally:
+        connection.close()
+    return outcome._replace(seconds=time.perf_counter() - start)
+
+
+def early_answer(connection: http.client.HTTPConnection) -> Outcome:
+    """What a server said that did not read the whole request; status 0 when it said nothing."""
+    if connection.sock is None:
+        return Outcome(0, 0)
+    try:
+        words = connection.sock.recv(4096).split()
+    except OSError:
+        return Outcome(0, 0)
+    return Outcome(int(words[1]) if len(words) > 1 and words[1].isdigit() else 0, 0)
+
+
+@dataclass(kw_only=True)
+class RealServer:
+    """A running `glam-serve`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    options: tuple[str, ...] = field(default=())
+
+    def status(self, path: str) -> int:
+        """Status of a GET; 0: no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            connection.close()
+
+    def wait_until_ready(self, timeout_s: float = START_S) -> float:
+        """Seconds until it takes requests."""
+        start = time.monotonic()
+        while self.status("/readyz") != 200:
+            assert time.monotonic() - start < timeout_s, self.log.read_text()
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        return time.monotonic() - start
+
+    def pids(self, kind: Kind) -> list[int]:
+        """Pids of its workers (spawned), API processes (forked), or hub (the first one that was forked, again too).
+
+        The hub is the forked process that does not listen at the port.
+        """
+        children = [int(pid) for pid in self._own("task/{0}/children").split()]
+        spawned = [pid for pid in children if b"spawn_main" in of_proc(pid, "cmdline")]
+        forked = [pid for pid in children if b"glam_serve.cli" in of_proc(pid, "cmdline")]
+        if kind == "worker":
+            return sorted(spawned)
+        listening = f"socket:[{_inode(self.port)}]"
+        return sorted(pid for pid in forked if (listening in _open_files(pid)) == (kind == "api"))
+
+    def connect(self) -> socket.socket:
+        """A connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def rss(self) -> dict[int, int]:
+        """Resident bytes of every process of the server."""
+        pids = [self.process.pid, *self.pids("hub"), *self.pids("api"), *self.pids("worker")]
+        pages = {pid: of_proc(pid, "statm").split() for pid in pids}
+        return {pid: int(words[1]) * os.sysconf("SC_PAGESIZE") for pid, words in pages.items() if len(words) > 1}
+
+    def cpu_s(self) -> dict[Kind, float]:
+        """CPU seconds that its processes have taken, by kind; those of processes that ended are forgotten."""
+        kinds: tuple[Kind, ...] = ("hub", "api", "worker")
+        return {kind: sum(_cpu_s(pid) for pid in self.pids(kind)) for kind in kinds}
+
+    def _own(self, name: str) -> str:
+        return of_proc(self.process.pid, name.format(self.process.pid)).decode()
+
+
+def of_proc(pid: int, name: str) -> bytes:
+    """What proc(5) has of a process; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of a process, proc(5)."""
+    words = of_proc(pid, "stat").rpartition(b")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK") if words else 0.0
+
+
+def _open_files(pid: int) -> set[str]:
+    try:
+        return {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:
+        return set()
+
+
+def _inode(port: int) -> str:
+    """Inode of the socket that listens at a port."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
+            return words[9]
+    return ""
+
+
+def start_server(bundle: Path, log: Path, *options: str, **popen: object) -> RealServer:
+    """`glam-serve run` in a session of its own, ready."""
+    port = free_port(0)
+    command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(bundle), "--port", str(port), *options]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True, **popen)
+    server = RealServer(process=process, port=port, log=log, options=options)
+    try:
+        server.wait_until_ready()
+    except BaseException:
+        end(server)
+        raise
+    return server
+
+
+def end(server: RealServer) -> None:
+    """Make sure that no process of a server lives."""
+    if group_lives(server.process.pid):
+        os.killpg(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+
+
+@contextmanager
+def running(bundle: Path, log: Path, *options: str) -> Iterator[RealServer]:
+    """A server for as long as a block lasts."""
+    server = start_server(bundle, log, *options)
+    try:
+        yield server
+    finally:
+        end(server)
+
+
+def wait_until(is_so: Callable[[], bool], what: str, timeout_s: float) -> float:
+    """Seconds until `is_so()` holds; AssertionError when that does not come."""
+    start = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - start < timeout_s, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.02)
+    return time.monotonic() - start

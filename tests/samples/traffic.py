@@ -1,0 +1,95 @@
+"""What clients send: good mammograms of several kinds, and files and forms that are wrong in known ways."""
+
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+from pydicom import uid
+
+from tests.samples.mammograms import file_of, picture_files
+from tests.samples.serving import Form, form
+
+BAD_SHARE = 0.1
+
+
+class Sample(NamedTuple):
+    """A request, and the statuses that are right for it."""
+
+    name: str
+    form: Form
+    is_good: bool
+
+
+def phantom_files(folder: Path) -> dict[str, Path]:
+    """Write the four phantom mammograms of an exam: "L_CC", "L_MLO", "R_CC", "R_MLO"."""
+    from glam.phantom.exam import write_exams
+
+    write_exams(folder, num_exams=1, seed=11)
+    return {path.stem: path for path in folder.rglob("*.dcm")}
+
+
+def good_samples(files: dict[str, Path]) -> list[Sample]:
+    """Requests that are answered: one view, pairs, prompts, small files in several transfer syntaxes."""
+    data = {name: path.read_bytes() for name, path in files.items()}
+    forms = {
+        "cc": form({"cc": data["L_CC"]}),
+        "mlo": form({"mlo": data["R_MLO"]}),
+        "pair": form({"cc": data["L_CC"], "mlo": data["L_MLO"]}),
+        "prompts": form({"cc": data["R_CC"]}, {"prompts": "A mass is present", "include": "findings"}),
+    }
+    return [Sample(name, sent, True) for name, sent in forms.items()]
+
+
+def bad_samples(files: dict[str, Path]) -> list[Sample]:
+    """Requests that are refused with a 4xx."""
+    whole = files["L_CC"].read_bytes()
+    small = file_of()
+    contents = {
+        "empty": b"",
+        "text": b"hello",
+        "zip": b"PK\x03\x04" + bytes(500),
+        "cut head": whole[:300],
+        "cut 500": whole[:500],
+        "cut half": whole[: len(whole) // 2],
+        "document": file_of(SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1"),
+        "ct": file_of(Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2"),
+        "for processing": file_of(PresentationIntentType="FOR PROCESSING"),
+        "frames": file_of(NumberOfFrames=2),
+        "other view": file_of(ViewPosition="MLO"),
+        "no pixels": file_of(PixelData=None),
+        "broken jpeg 2000": file_of(syntax=uid.JPEG2000Lossless).replace(b"\xff\x4f\xff\x51", b"\xff\x4f\xff\x00"),
+        "picture": picture_files()[0],
+    }
+    broken = bytearray(small)
+    broken[200:260] = random.Random(0).randbytes(60)
+    contents["noise in the header"] = bytes(broken)
+    samples = [Sample(name, form({"cc": content}), False) for name, content in contents.items()]
+    texts = {
+        "spacing": {"spacing_mm": "wide"},
+        "side": {"laterality": "left"},
+        "field": {"patient": "x"},
+        "include": {"include": "pixels"},
+        "prompt": {"prompts": "a mass " * 200},
+    }
+    samples += [Sample(name, form({"cc": small}, fields), False) for name, fields in texts.items()]
+    samples.append(Sample("not a form", Form("application/json", b"{}"), False))
+    samples.append(Sample("cut form", Form("multipart/form-data; boundary=b", b"--b\r\nContent-Disp"), False))
+    return samples
+
+
+def mixture(files: dict[str, Path], *, seed: int) -> "Mixture":
+    """An endless mixture of good and bad requests."""
+    return Mixture(good_samples(files), bad_samples(files), random.Random(seed))
+
+
+class Mixture:
+    """Requests at random, BAD_SHARE of them bad."""
+
+    def __init__(self, good: list[Sample], bad: list[Sample], chance: random.Random) -> None:
+        self.good = good
+        self.bad = bad
+        self.chance = chance
+
+    def next(self) -> Sample:
+        """The next request."""
+        return self.chance.choice(self.bad if self.chance.random() < BAD_SHARE else self.good)
