@@ -1,4 +1,4 @@
-"""Around the app: who may ask, how much is taken at a time, how long anything may last, and one log line a request."""
+"""Around the app: who may ask, how much is taken at a time, how long anything may last, and what is written down."""
 
 import asyncio
 import logging
@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from python_multipart.multipart import parse_options_header
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from glam_serve.account import add_seconds, current_account, open_account
 from glam_serve.errors import Refusal
 from glam_serve.keys import ApiKeys
 from glam_serve.limits import Limits
 from glam_serve.log import where_raised
+from glam_serve.records import AuditFailedError, Done, Records
 
 log = logging.getLogger("glam_serve")
 
@@ -54,6 +57,8 @@ class Exchange:
     """One request and how far its answer has come."""
 
     request_id: str
+    route: str
+    """The app's path that it asks for."""
     start: float = field(default_factory=time.perf_counter)
     received: int = 0
     """Bytes of the body so far."""
@@ -67,42 +72,67 @@ class Exchange:
 class Guard:
     """ASGI middleware that keeps a server answering whatever its callers do."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, keys: ApiKeys, load: Callable[[], Load]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, limits: Limits, keys: ApiKeys, load: Callable[[], Load], records: Records
+    ) -> None:
         self.app = app
         self.limits = limits
         self.keys = keys
         self.load = load
+        self.records = records
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it; write one line of log."""
+        """Answer a request, or refuse it; write down what became of it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = Exchange(request_id=request_id(scope))
+        exchange = Exchange(request_id=request_id(scope), route=_route(scope))
         scope.setdefault("state", {})["request_id"] = exchange.request_id
+        account = open_account()
+        await self._answer_or_refuse(scope, receive, self._noted(send, exchange), exchange)
+        done = Done(
+            request_id=exchange.request_id,
+            method=_method(scope),
+            route=exchange.route,
+            status=exchange.status or CLOSED,
+            seconds=time.perf_counter() - exchange.start,
+        )
+        self.records.after_answer(done, account)
 
-        async def note(message: Message) -> None:
+    def _noted(self, send: Send, exchange: Exchange) -> Send:
+        """Return `send` that audits an answer before it begins, and gives it the headers of every answer."""
+
+        async def send_noted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", exchange.request_id.encode())]
+                status, identity = message["status"], exchange.request_id
+                await self.records.before_answer(request_id=identity, route=exchange.route, status=status)
+                exchange.status = status
+                headers = [*message.get("headers", ()), (b"x-request-id", identity.encode())]
+                if timing := current_account().server_timing():
+                    headers.append((b"server-timing", timing.encode()))
+                message["headers"] = headers
             await send(message)
 
+        return send_noted
+
+    async def _answer_or_refuse(self, scope: Scope, receive: Receive, note: Send, exchange: Exchange) -> None:
+        fields = {"request_id": exchange.request_id}
         try:
             if scope["path"] in OPEN_PATHS:
                 await self.app(scope, receive, note)
             else:
                 await self._admit(scope, receive, note, exchange)
         except Refusal as refusal:
-            log.warning("%s %s", exchange.request_id, refusal.code)
+            log.warning("%s %s", exchange.request_id, refusal.code, extra={"fields": fields | {"code": refusal.code}})
             if not exchange.status:
                 await refusal.response()(scope, receive, note)
+        except AuditFailedError as error:
+            log.error("%s audit_failed: %s", exchange.request_id, error, extra={"fields": fields})
+            await Refusal("audit_failed").response()(scope, receive, note)
         except Exception as error:
-            log.error("%s %s", exchange.request_id, where_raised(error))
+            log.error("%s %s", exchange.request_id, where_raised(error), extra={"fields": fields})
             if not exchange.status:
                 await Refusal("internal_error").response()(scope, receive, note)
-        took_s = time.perf_counter() - exchange.start
-        status = exchange.status or CLOSED
-        log.info("%s %s %s %d %.3f s", exchange.request_id, _method(scope), _route(scope), status, took_s)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Pass a request on if it may ask and there is room for it."""
@@ -179,6 +209,7 @@ class Guard:
                 if end not in tail:
                     raise Refusal("malformed_request")  # the parser would take half a file for a whole one
                 exchange.uploaded.set()
+                add_seconds("upload", time.perf_counter() - exchange.start)
             return message
 
         return receive_counted
@@ -209,6 +240,6 @@ def _method(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """Return the path if the app has it: what else a caller typed may hold anything."""
-    path = scope["path"]
-    return path if any(path == getattr(route, "path", None) for route in scope["app"].routes) else "(no route)"
+    """Return the app's path that the request's matches: what else a caller typed may hold anything."""
+    matching = (route for route in scope["app"].routes if route.matches(scope)[0] is not Match.NONE)
+    return getattr(next(matching, None), "path", "(no route)")

@@ -79,6 +79,7 @@ class Supervisor:
         self.listener = listener
         self.grace_s = grace_s
         self.vitals = server.vitals
+        self.metrics = server.metrics
         self.apis: dict[int, Member] = {}
         self.workers: dict[int, Member] = {}
         self.stopping = False
@@ -123,6 +124,7 @@ class Supervisor:
         multiprocessing.connection.wait([member.process.sentinel for member in members], timeout=BEAT_S)
         for index, member in list(self.apis.items()):
             if not self.stopping and self._is_lost(member, self.vitals.api_beats[index], f"API process {index}"):
+                self.metrics.restarts.labels("api").inc()
                 self._start_api(index)
         for index, member in list(self.workers.items()):
             if not self.stopping and self._is_lost(member, self.vitals.worker_beats[index], f"worker {index}"):
@@ -131,6 +133,7 @@ class Supervisor:
     def _restart_worker(self, index: int) -> None:
         if self.workers[index].process.exitcode == CANNOT_LOAD:
             raise StartError("a worker could not load the model: its lines above say why")
+        self.metrics.restarts.labels("worker").inc()
         age = time.monotonic() - self.workers[index].started
         time.sleep(max(0.0, RESTART_PAUSE_S - age))
         self._start_worker(index)
