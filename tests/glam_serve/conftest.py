@@ -19,9 +19,9 @@ def serve(random_bundle: Bundle, tmp_path: Path) -> Iterator[Callable[..., Serve
     """Start servers; at the end none of their processes lives."""
     started: list[Server] = []
 
-    def start(*options: str, before: Callable[[], None] | None = None) -> Server:
+    def start(*options: str, bundle: Bundle = random_bundle, before: Callable[[], None] | None = None) -> Server:
         port, log = free_port(0), tmp_path / f"log-{len(started)}"
-        command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
+        command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(bundle.folder)]
         limits = ["--limits.deadline-s", str(DEADLINE_S), "--limits.grace-s", "10"]
         with log.open("wb") as stream:
             process = subprocess.Popen(

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,5 +56,18 @@ class Server:
             return error.status
         return 200
 
+    def metrics(self, **headers: str) -> dict[str, float]:
+        """What /metrics says, by sample with its labels."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/metrics", headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        samples = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
+        return {name: float(value) for name, _, value in samples}
+
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+
+def given_options(words: list[str]) -> dict[str, str]:
+    """Options of a command line written as --name=value."""
+    return dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)

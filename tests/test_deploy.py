@@ -1,0 +1,138 @@
+"""The files of deploy/ and docs/operate.md: what they name is there."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from glam_serve.cli import Run
+from glam_serve.limits import Limits
+from glam_serve.metrics import make_metrics
+from tests.samples.servers import given_options
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+OPERATE = (ROOT / "docs" / "operate.md").read_text()
+LIVE = {"glam_waiting", "glam_spooled_bytes", "glam_workers_ready", "glam_bundle_info"}
+METRIC = re.compile(r"\bglam_(?!serve\b|keys\b)[a-z_]+")
+
+
+def samples() -> set[str]:
+    """Names of all samples that /metrics gives."""
+    collected = {sample.name for metric in make_metrics().registry.collect() for sample in metric.samples}
+    families = {metric.name for metric in make_metrics().registry.collect()}
+    histograms = {f"{name}_{part}" for name in families for part in ("bucket", "sum", "count")}
+    return collected | {f"{name}_total" for name in families} | histograms | LIVE
+
+
+def flags() -> set[str]:
+    """The flags of `glam-serve run`."""
+    own = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Run) if field.name != "limits"}
+    return own | {f"--limits.{field.name.replace('_', '-')}" for field in dataclasses.fields(Limits)}
+
+
+def used_flags(words: list[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words if word.startswith("--")}
+
+
+def expressions() -> list[str]:
+    board = json.loads((DEPLOY / "grafana.json").read_text())
+    return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+
+def test_every_query_of_the_board_names_metrics_that_there_are():
+    named = {name for expression in expressions() for name in METRIC.findall(expression)}
+    assert named <= samples()
+
+
+def test_the_board_shows_every_metric():
+    shown = " ".join(expressions())
+    families = {metric.name for metric in make_metrics().registry.collect()} | LIVE
+    assert [name for name in families if name not in shown] == []
+
+
+def test_the_labels_of_the_board_are_those_of_the_metrics():
+    known = {"le", "route", "status", "stage", "kind", "code", "outcome", "name", "version", "bundle"}
+    for expression in expressions():
+        for group in re.findall(r"by \(([^)]*)\)", expression):
+            assert {label.strip() for label in group.split(",")} <= known
+        assert expression.count("(") == expression.count(")")
+
+
+def test_the_panels_of_the_board_do_not_overlap():
+    board = json.loads((DEPLOY / "grafana.json").read_text())
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    assert len(set(places)) == len({panel["id"] for panel in board["panels"]}) == len(places)
+
+
+def test_the_page_tells_every_metric_and_every_flag():
+    families = {metric.name for metric in make_metrics().registry.collect()} | LIVE
+    assert [name for name in families if name not in OPERATE] == []
+    assert set(METRIC.findall(OPERATE)) <= samples() | families
+    assert [flag for flag in flags() if f"`{flag}`" not in OPERATE] == []
+    named = set(re.findall(r"`(--[a-z.-]+)`", OPERATE)) - {"--build-arg"}
+    assert named <= flags()
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Limits), ids=lambda field: field.name)
+def test_the_page_gives_the_defaults_of_the_limits(field: dataclasses.Field):
+    cell = f"| `--limits.{field.name.replace('_', '-')}` |"
+    (row,) = [line for line in OPERATE.splitlines() if line.startswith(cell)]
+    assert row.split("|")[2].strip() == f"{field.default:g}"
+
+
+def test_the_compose_file_starts_the_server_with_flags_that_there_are_and_less_than_everything():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    server = compose["services"]["glam"]
+    assert used_flags(server["command"]) <= flags()
+    assert (server["read_only"], server["cap_drop"]) == (True, ["ALL"])
+    (tmpfs,) = server["tmpfs"]
+    assert int(tmpfs.partition("size=")[2].partition("g")[0]) * 1024 > Limits().max_spool_mb
+    assert int(server["stop_grace_period"].removesuffix("s")) > Limits().grace_s
+    for service in compose["services"].values():
+        assert set(service.get("secrets", ())) <= set(compose["secrets"])
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_prometheus_asks_the_server_of_the_compose_file_with_a_key():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    (target,) = job["static_configs"][0]["targets"]
+    assert target.split(":") == ["glam", given_options(compose["services"]["glam"]["command"])["--port"]]
+    assert job["authorization"]["credentials_file"].removeprefix("/run/secrets/") in compose["secrets"]
+
+
+def unit() -> dict[str, str]:
+    lines = (DEPLOY / "glam-serve.service").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_the_unit_starts_the_server_with_flags_that_there_are_and_waits_for_its_end():
+    words = unit()["ExecStart"].split()
+    assert words[:2] == ["/opt/glam/bin/glam-serve", "run"]
+    assert used_flags(words) <= flags()
+    assert int(unit()["TimeoutStopSec"]) > Limits().grace_s
+    assert unit()["KillMode"] == "mixed"  # the supervisor drains; its children get no signal before
+
+
+def test_systemd_understands_the_unit_and_calls_it_safe():
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze: apt-get install systemd")
+    file = DEPLOY / "glam-serve.service"
+    verified = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, check=False)
+    complaints = [line for line in verified.stderr.splitlines() if "is not executable" not in line]
+    assert complaints == []  # that the program is not installed here is no fault of the unit
+    rated = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", file],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rating = re.search(r"Overall exposure level .*: ([0-9.]+)", rated.stdout)
+    assert rating is not None
+    assert float(rating[1]) < 2
