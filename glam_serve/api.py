@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -70,7 +71,8 @@ class GlamAPI(litserve.LitAPI):
     """One worker: a bundle and its runtime."""
 
     def __init__(self, bundle: Bundle, vitals: Vitals, workers: Workers, log_format: LogFormat = "text") -> None:
-        super().__init__(api_path="/predict", max_batch_size=workers.max_batch, batch_timeout=workers.batch_wait_s)
+        with warnings.catch_warnings(action="ignore"):  # `batch` is there, used or not
+            super().__init__(api_path="/predict", max_batch_size=workers.max_batch, batch_timeout=workers.batch_wait_s)
         self.folder: Path = bundle.folder
         self.sha256 = bundle.sha256
         self.workers = workers

@@ -55,6 +55,7 @@ class Run:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)  # each worker verifies what it loads
         check_permission(bundle, self.host)
+        log_to_stderr(self.log_format)
         with metrics_folder():
             server = make_server(
                 bundle,
@@ -65,7 +66,6 @@ class Run:
                 records=RecordOptions(audit=self.audit, log_format=self.log_format, cache_mb=self.cache_mb),
             )
             listener = listening_socket(self.host, self.port)
-            log_to_stderr(self.log_format)
             Supervisor(server, listener, grace_s=self.limits.grace_s).run()
 
     def _workers(self) -> Workers:
