@@ -2,16 +2,22 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from glam.bundle import Bundle
+from glam.client import Client
 from glam_serve.cli import Run
 from glam_serve.limits import Limits
+from glam_serve.local import free_port, group_lives, wait_until_ready
 from glam_serve.metrics import make_metrics
 from tests.samples.servers import given_options
 
@@ -136,3 +142,54 @@ def test_systemd_understands_the_unit_and_calls_it_safe():
     rating = re.search(r"Overall exposure level .*: ([0-9.]+)", rated.stdout)
     assert rating is not None
     assert float(rating[1]) < 2
+
+
+def allowed_calls() -> set[str]:
+    """System calls that the unit allows: its groups less those it takes away."""
+    listing = subprocess.run(
+        ["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True, check=True
+    )
+    groups: dict[str, set[str]] = {}
+    for block in listing.stdout.split("\n\n"):
+        name, *lines = block.strip().splitlines() or [""]
+        groups[name.strip()] = {line.strip() for line in lines if line.strip() and not line.strip().startswith("#")}
+
+    def calls(group: str) -> set[str]:
+        members = groups[group]
+        return {call for member in members for call in (calls(member) if member.startswith("@") else {member})}
+
+    lines = (DEPLOY / "glam-serve.service").read_text().splitlines()
+    filters = [line.partition("=")[2] for line in lines if line.startswith("SystemCallFilter=")]
+    allowed = calls("@default")
+    for words in filters:
+        for group in words.removeprefix("~").split():
+            allowed = allowed - (calls(group) - calls("@default")) if words[0] == "~" else allowed | calls(group)
+    return allowed
+
+
+@pytest.mark.slow
+def test_the_unit_allows_every_system_call_of_the_server(
+    tmp_path: Path, random_bundle: Bundle, mammograms: dict[str, Path]
+):
+    for program in ("systemd-analyze", "strace"):
+        if not shutil.which(program):
+            pytest.skip(f"no {program}: apt-get install systemd strace")
+    port, trace, log = free_port(0), tmp_path / "trace", tmp_path / "log"
+    command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
+    options = ["--port", str(port), "--audit", str(tmp_path / "audit"), "--threads", "2"]
+    with log.open("wb") as stream:
+        traced = ["strace", "-f", "-c", "-qq", "-o", str(trace), *command, *options]
+        process = subprocess.Popen(traced, stderr=stream, start_new_session=True)
+    try:
+        wait_until_ready(process, port, log=log)
+        Client(url=f"http://127.0.0.1:{port}", timeout_s=120).predict(cc=mammograms["L_CC"], prompts=["a mass"])
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        if group_lives(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    rows = [line.split() for line in trace.read_text().splitlines()[2:-2]]
+    made = {row[-1] for row in rows if row}
+    assert {"openat", "fdatasync", "flock"} <= made
+    assert made - allowed_calls() - {"restart_syscall"} == set()
