@@ -125,7 +125,8 @@ class GlamAPI(litserve.LitAPI):
         except Exception as error:
             log.error("the model failed: %s", where_raised(error))
         else:
-            self.metrics.batch_size.observe(answers[0].batch_views)
+            if answers[0].batch_views:  # 0: they were texts alone
+                self.metrics.batch_size.observe(answers[0].batch_views)
             return list(answers)
         if len(requests) == 1:
             return [None]

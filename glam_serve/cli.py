@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from glam_serve.limits import Limits, RecordOptions, Workers
+from glam_serve.limits import Limits, ServerOptions, Workers
 from glam_serve.log import LogFormat
 
 
@@ -63,7 +63,7 @@ class Run:
                 keys=None if self.api_keys is None else ApiKeys.from_file(self.api_keys),
                 workers=self._workers(),
                 host=self.host,
-                records=RecordOptions(audit=self.audit, log_format=self.log_format, cache_mb=self.cache_mb),
+                options=ServerOptions(audit=self.audit, log_format=self.log_format, cache_mb=self.cache_mb),
             )
             listener = listening_socket(self.host, self.port)
             Supervisor(server, listener, grace_s=self.limits.grace_s).run()

@@ -70,8 +70,8 @@ class Workers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordOptions:
-    """What a server writes down and keeps of its requests."""
+class ServerOptions:
+    """What a server writes down of its requests, and keeps of its answers."""
 
     audit: Path | None = None
     """File of the audit log; None: there is none."""

@@ -16,7 +16,7 @@ from glam_serve.dispatch import DispatchServer
 from glam_serve.errors import install_error_handlers
 from glam_serve.guard import Guard
 from glam_serve.keys import ApiKeys
-from glam_serve.limits import Limits, RecordOptions, Workers
+from glam_serve.limits import Limits, ServerOptions, Workers
 from glam_serve.metrics import make_metrics
 from glam_serve.records import Records
 from glam_serve.routes import Answers, add_routes
@@ -40,12 +40,12 @@ def make_server(
     keys: ApiKeys | None = None,
     workers: Workers | None = None,
     host: Host | None = None,
-    records: RecordOptions | None = None,
+    options: ServerOptions | None = None,
 ) -> DispatchServer:
     """Return a server of a bundle, not yet running. `host`: where it will listen; None: unknown, perhaps a network."""
-    workers, records = workers or Workers(), records or RecordOptions()
+    workers, options = workers or Workers(), options or ServerOptions()
     vitals = Vitals(num_apis=workers.num_apis, num_workers=workers.num_workers)
-    api = GlamAPI(bundle, vitals, workers, records.log_format)
+    api = GlamAPI(bundle, vitals, workers, options.log_format)
     server = DispatchServer(
         api, vitals, make_metrics(), accelerator="cpu"
     )  # "auto" would import torch to look for a GPU
@@ -54,11 +54,10 @@ def make_server(
     app.title, app.version, app.description = "GLAM", bundle.version, f"{NOTICE[0].upper()}{NOTICE[1:]}."
     app.router.redirect_slashes = False  # a redirect would be no answer in the one shape, and to a name of the caller's
     app.router.routes[:] = []  # LitServe's own, and FastAPI's /docs, which loads scripts from a public network
-    app.user_middleware[:] = [
-        _guard(server, bundle, limits, keys, records)
-    ]  # not LitServe's gzip, which holds the event loop for longer than a model may take
+    # Not LitServe's gzip, which holds the event loop for longer than a model may take.
+    app.user_middleware[:] = [_guard(server, bundle, limits, keys, options)]
     install_error_handlers(app)
-    cache = ResultCache(bundle.sha256, max_bytes=records.cache_mb << 20)
+    cache = ResultCache(bundle.sha256, max_bytes=options.cache_mb << 20)
     answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s, cache=cache)
     add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
     _publish_schema(app)
@@ -66,7 +65,7 @@ def make_server(
 
 
 def _guard(
-    server: DispatchServer, bundle: Bundle, limits: Limits, keys: ApiKeys | None, options: RecordOptions
+    server: DispatchServer, bundle: Bundle, limits: Limits, keys: ApiKeys | None, options: ServerOptions
 ) -> Middleware:
     """Return the middleware around the app."""
     audit = None if options.audit is None else AuditLog(options.audit)

@@ -1,6 +1,6 @@
 import pytest
 
-from glam_serve.limits import Limits, RecordOptions, Workers
+from glam_serve.limits import Limits, ServerOptions, Workers
 
 
 @pytest.mark.parametrize("name", list(vars(Limits())))
@@ -27,4 +27,4 @@ def test_there_are_1_to_64_processes_of_a_kind(name: str, value: int):
 @pytest.mark.parametrize("megabytes", [-1, (1 << 20) + 1])
 def test_the_cache_is_bounded(megabytes: int):
     with pytest.raises(ValueError, match=f"^cache_mb {megabytes} "):
-        RecordOptions(cache_mb=megabytes)
+        ServerOptions(cache_mb=megabytes)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 import urllib.error
 from collections.abc import Callable
@@ -178,3 +179,28 @@ def test_what_was_replaced_is_counted(serve: Callable[..., Server]):
     time.sleep(1)
     server.wait_until_ready()
     assert server.metrics()['glam_restarts_total{kind="worker"}'] == 1
+
+
+def test_an_upgrade_beside_the_old_server_loses_no_request(serve: Callable[..., Server], mammograms: dict[str, Path]):
+    old, new = serve(), serve()  # docs/operate.md, "Upgrade without losing a request"
+    in_service = [old]
+    is_over = threading.Event()
+
+    def ask_until_the_end() -> list[int]:
+        statuses = []
+        while not is_over.is_set():
+            statuses.append(in_service[0].outcome(mammograms["L_CC"]))
+        return statuses
+
+    with ThreadPoolExecutor(3) as pool:
+        callers = [pool.submit(ask_until_the_end) for _ in range(3)]
+        time.sleep(1)
+        in_service[0] = new
+        time.sleep(0.5)
+        old.process.terminate()
+        assert old.process.wait(60) == 0
+        time.sleep(1)
+        is_over.set()
+        statuses = [status for caller in callers for status in caller.result()]
+    assert set(statuses) == {200}
+    assert new.metrics()['glam_requests_total{route="/predict",status="200"}'] > 0
