@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -85,6 +86,8 @@ class Guard:
             log.warning("%s %s", exchange.request_id, refusal.code, extra={"fields": fields | {"code": refusal.code}})
             if not exchange.status:
                 await refusal.response()(scope, receive, note)
+        except ClientDisconnect:
+            log.info("%s the caller left before the request was whole", exchange.request_id, extra={"fields": fields})
         except AuditFailedError as error:
             log.error("%s audit_failed: %s", exchange.request_id, error, extra={"fields": fields})
             await Refusal("audit_failed").response()(scope, receive, note)

@@ -3,21 +3,101 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from glam.bundle import Bundle
-from glam.client import ServerError
-from glam_serve.local import group_lives
-from tests.samples.servers import Server
+from glam.client import Client, ServerError
+from glam_serve.local import free_port, group_lives
 
 pytestmark = pytest.mark.slow
+
+START_S = 120.0
+DEADLINE_S = 20.0
+"""Of a request at these servers; far above what an answer takes, so that a 504 means a loss."""
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A running `glam-serve`, its children, and ways to ask it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def client(self) -> Client:
+        return Client(url=f"http://127.0.0.1:{self.port}", timeout_s=DEADLINE_S + 10)
+
+    def wait_until_ready(self) -> float:
+        """Seconds until it takes requests."""
+        start = time.monotonic()
+        while not self.client.is_ready():
+            assert time.monotonic() - start < START_S, self.log.read_text()
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        return time.monotonic() - start
+
+    def children(self, kind: str) -> list[int]:
+        """Pids of its `worker`s (spawned) or `api` processes (forked after the hub, the first one)."""
+        listing = subprocess.run(
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines = [line.split(None, 1) for line in listing.stdout.splitlines()]
+        spawned = sorted(int(pid) for pid, args in lines if "spawn_main" in args)
+        forked = sorted(int(pid) for pid, args in lines if "glam_serve.cli" in args)
+        return spawned if kind == "worker" else forked[1:]
+
+    def outcome(self, source: Path) -> int:
+        """Status of a prediction, 0 when the connection was closed."""
+        try:
+            self.client.predict(cc=source, include=["findings"])
+        except ServerError as error:
+            return error.status
+        return 200
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+
+@pytest.fixture
+def serve(random_bundle: Bundle, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers; at the end none of their processes lives."""
+    started: list[Server] = []
+
+    def start(*options: str, before: Callable[[], None] | None = None) -> Server:
+        port, log = free_port(0), tmp_path / f"log-{len(started)}"
+        command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
+        limits = ["--limits.deadline-s", str(DEADLINE_S), "--limits.grace-s", "10"]
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [*command, "--port", str(port), "--threads", "1", *limits, *options],
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                preexec_fn=before,
+            )
+        server = Server(process=process, port=port, log=log)
+        started.append(server)
+        server.wait_until_ready()
+        return server
+
+    yield start
+    for server in started:
+        if group_lives(server.process.pid):
+            os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()
 
 
 def ask_beside(server: Server, source: Path, pool: ThreadPoolExecutor, count: int = 4) -> list[Future[int]]:
