@@ -29,7 +29,7 @@ ENV GLAM_PROVIDER=CUDAExecutionProvider \
 # hadolint ignore=DL3006
 FROM serve-${ACCELERATOR}
 COPY --from=build /opt/glam /opt/glam
-ENV PATH=/opt/glam/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/glam/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 RUN groupadd --gid 10001 glam && useradd --uid 10001 --gid glam --no-create-home --shell /usr/sbin/nologin glam
 USER 10001:10001
 WORKDIR /tmp

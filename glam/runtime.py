@@ -1,5 +1,6 @@
 """Inference engines for an exported bundle, behind one Runtime protocol."""
 
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,11 +116,12 @@ def onnx_session(
     path: Path, *, threads: int | None = None, provider: str = "CPUExecutionProvider"
 ) -> "onnxruntime.InferenceSession":
     """Load a graph; a ValueError when the provider asked for is not the one that will run it."""
-    import onnxruntime
-
     if not path.is_file():
         raise ValueError(f"no graph at {path}: make a bundle with glam-export onnx")
-    onnxruntime.disable_telemetry_events()
+    switch_telemetry_off()
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # where the caller had imported it before
     onnxruntime.set_default_logger_severity(3)  # errors only
     available = onnxruntime.get_available_providers()
     if provider not in available:
@@ -135,6 +137,14 @@ def onnx_session(
     if session.get_providers()[0] != provider:  # a provider that does not start is dropped without an error
         raise ValueError(f"{provider} did not start, and {session.get_providers()[0]} took its place: {_WAY_TO_A_GPU}")
     return session
+
+
+def switch_telemetry_off() -> None:
+    """Keep ONNX Runtime from sending telemetry and from writing a device id below the home folder.
+
+    It reads the variable once, when it is first imported: whatever of ours imports it calls this first.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 _WAY_TO_A_GPU = (

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +21,8 @@ from glam.loading import open_runtime
 from glam.runtime import Runtime
 from glam.words.tokens import Tokens
 from glam_serve.limits import Workers
-from glam_serve.log import log_to_stderr, where_raised
+from glam_serve.log import LogFormat, log_to_stderr, where_raised
+from glam_serve.metrics import make_metrics
 from glam_serve.vitals import CANNOT_LOAD, Vitals, beat_in_thread, die_with_parent
 
 log = logging.getLogger(__name__)
@@ -68,12 +70,14 @@ def answer_together(runtime: Runtime, requests: Sequence[ModelRequest]) -> list[
 class GlamAPI(litserve.LitAPI):
     """One worker: a bundle and its runtime."""
 
-    def __init__(self, bundle: Bundle, vitals: Vitals, workers: Workers) -> None:
-        super().__init__(api_path="/predict", max_batch_size=workers.max_batch, batch_timeout=workers.batch_wait_s)
+    def __init__(self, bundle: Bundle, vitals: Vitals, workers: Workers, log_format: LogFormat = "text") -> None:
+        with warnings.catch_warnings(action="ignore"):  # `batch` is there, used or not
+            super().__init__(api_path="/predict", max_batch_size=workers.max_batch, batch_timeout=workers.batch_wait_s)
         self.folder: Path = bundle.folder
         self.sha256 = bundle.sha256
         self.workers = workers
         self.vitals = vitals
+        self.log_format: LogFormat = log_format
         self.supervisor_pid = os.getpid()
 
     def setup(self, device: str) -> None:
@@ -81,7 +85,7 @@ class GlamAPI(litserve.LitAPI):
         die_with_parent(self.supervisor_pid)
         for number in (signal.SIGINT, signal.SIGHUP):  # they reach every process: the supervisor ends this one
             signal.signal(number, signal.SIG_IGN)
-        log_to_stderr()
+        log_to_stderr(self.log_format)
         worker = int(os.environ["LITSERVE_WORKER_ID"])
         beat_in_thread(self.vitals, worker)
         try:
@@ -98,6 +102,7 @@ class GlamAPI(litserve.LitAPI):
             raise BundleError("bundle_changed", f"{self.folder} changed while the server ran: start it again")
         self.runtime = open_runtime(bundle, threads=self.workers.threads, provider=self.workers.provider)
         self.runtime.warm_up()
+        self.metrics = make_metrics()
 
     # LitServe's own `batch` keeps a list of requests as it is: their views run together in `predict`.
     def unbatch(self, output: list[Any]) -> list[Any]:
@@ -113,9 +118,13 @@ class GlamAPI(litserve.LitAPI):
     def _answer_all(self, requests: Sequence[ModelRequest]) -> list[ModelAnswer | None]:
         """Run the views of all requests together; when that fails, each request by itself."""
         try:
-            return list(answer_together(self.runtime, requests))
+            answers = answer_together(self.runtime, requests)
         except Exception as error:
             log.error("the model failed: %s", where_raised(error))
+        else:
+            if answers[0].batch_views:  # 0: they were texts alone
+                self.metrics.batch_size.observe(answers[0].batch_views)
+            return list(answers)
         if len(requests) == 1:
             return [None]
         return [self._answer_all([request])[0] for request in requests]

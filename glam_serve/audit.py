@@ -4,10 +4,13 @@ A line that is changed, moved or taken out breaks the chain, and `verify` names 
 the file can also write all of it anew: keep the last hash, which `verify` returns, in another place.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,35 +33,60 @@ class AuditLog:
     def __init__(self, path: Path) -> None:
         """Open the log, or make it, readable by its owner alone; ValueError when the end of it is no whole line."""
         self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self._last_hash()
+        with self._locked(os.O_CREAT) as file:
+            self._last_hash(file)
 
     def append(self, *, request_id: str, bundle: str, route: str, status: int) -> None:
-        """Write what answered a request, to the disk, before this returns; OSError where it cannot be written."""
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            entry = {
-                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "request_id": request_id,
-                "bundle": bundle,
-                "route": route,
-                "status": status,
-                "previous": self._last_hash(),
-            }
-            line = json.dumps(entry | {"hash": _hash(entry)}) + "\n"
-            os.write(self._file, line.encode())
-            os.fdatasync(self._file)
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+        """Write what answered a request, to the disk, before this returns.
 
-    def _last_hash(self) -> str:
-        size = os.fstat(self._file).st_size
+        OSError where it cannot be written, or the file is gone; ValueError where its end is no whole line.
+        """
+        entry = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": request_id,
+            "bundle": bundle,
+            "route": route,
+            "status": status,
+        }
+        with self._locked() as file:
+            entry["previous"] = self._last_hash(file)
+            _write(file, (json.dumps(entry | {"hash": _hash(entry)}) + "\n").encode())
+
+    @contextmanager
+    def _locked(self, flags: int = 0) -> Iterator[int]:
+        """Open the file, which is this block's alone.
+
+        It is opened each time: a lock belongs to an opening (flock(2)), and threads and forked processes share one.
+        """
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        finally:
+            os.close(file)
+
+    def _last_hash(self, file: int) -> str:
+        size = os.fstat(file).st_size
         if not size:
             return FIRST
-        tail = os.pread(self._file, _LONGEST_LINE, max(0, size - _LONGEST_LINE))
+        tail = os.pread(file, _LONGEST_LINE, max(0, size - _LONGEST_LINE))
         if not tail.endswith(b"\n"):
             raise ValueError(f"{self.path} ends in half a line: keep it, and start another --audit file")
         return str(_entry(tail.splitlines()[-1], f"the last line of {self.path}")["hash"])
+
+
+def _write(file: int, line: bytes) -> None:
+    """Write a whole line to the disk, or nothing: OSError."""
+    size = os.fstat(file).st_size
+    written = 0
+    try:
+        written = os.write(file, line)
+        os.fdatasync(file)
+    finally:
+        if written < len(line):  # the disk is full
+            os.ftruncate(file, size)
+    if written < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def verify(path: Path) -> Chain:

@@ -1,12 +1,14 @@
-"""`glam-serve run`."""
+"""`glam-serve run | audit verify`."""
 
+import json
 import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from glam_serve.limits import Limits, Workers
+from glam_serve.limits import Limits, ServerOptions, Workers
+from glam_serve.log import LogFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,16 @@ class Run:
     """Processes that read and prepare files and answer."""
     api_keys: Path | None = None
     """File of keys, one a line, of which every request must bear one (/livez and /readyz need none). None: no keys."""
+    max_batch: int = 1
+    """Requests whose views run through the model together. On a CPU more than one gains nothing; on a GPU it does."""
+    batch_wait_s: float = 0.005
+    """Longest time that a request waits for others to join its batch."""
+    cache_mb: int = 0
+    """Most memory for answers kept by the content of their requests, of each API process; 0: none is kept."""
+    log_format: LogFormat = "text"
+    """Of the log, on stderr: lines to read, or a JSON object a line."""
+    audit: Path | None = None
+    """File to which every answer of the model is written before it is sent, chained by hashes. None: there is none."""
     limits: Limits = field(default_factory=Limits)
 
     def run(self) -> None:
@@ -35,6 +47,7 @@ class Run:
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam_serve.keys import ApiKeys
         from glam_serve.log import log_to_stderr
+        from glam_serve.metrics import metrics_folder
         from glam_serve.server import check_permission, make_server
         from glam_serve.supervisor import Supervisor, listening_socket
 
@@ -42,16 +55,45 @@ class Run:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)  # each worker verifies what it loads
         check_permission(bundle, self.host)
-        server = make_server(
-            bundle,
-            limits=self.limits,
-            keys=None if self.api_keys is None else ApiKeys.from_file(self.api_keys),
-            workers=Workers(num_workers=self.workers, num_apis=self.apis, threads=self.threads, provider=self.provider),
-            host=self.host,
+        log_to_stderr(self.log_format)
+        with metrics_folder():
+            server = make_server(
+                bundle,
+                limits=self.limits,
+                keys=None if self.api_keys is None else ApiKeys.from_file(self.api_keys),
+                workers=self._workers(),
+                host=self.host,
+                options=ServerOptions(audit=self.audit, log_format=self.log_format, cache_mb=self.cache_mb),
+            )
+            listener = listening_socket(self.host, self.port)
+            Supervisor(server, listener, grace_s=self.limits.grace_s).run()
+
+    def _workers(self) -> Workers:
+        return Workers(
+            num_workers=self.workers,
+            num_apis=self.apis,
+            threads=self.threads,
+            provider=self.provider,
+            max_batch=self.max_batch,
+            batch_wait_s=self.batch_wait_s,
         )
-        listener = listening_socket(self.host, self.port)
-        log_to_stderr()
-        Supervisor(server, listener, grace_s=self.limits.grace_s).run()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """Check that every line of an audit log follows from the one before; print how many there are and the last hash."""
+
+    action: Literal["verify"]
+    """What to do with the log."""
+    file: Path
+    """What `glam-serve run --audit` wrote."""
+
+    def run(self) -> None:
+        """Verify a log, from its beginning."""
+        from glam_serve.audit import verify
+
+        chain = verify(self.file)
+        sys.stdout.write(json.dumps({"lines": chain.num_lines, "last_hash": chain.last_hash}) + "\n")
 
 
 def main() -> None:
@@ -66,11 +108,13 @@ def main() -> None:
         sys.exit(f"glam-serve: {missing_module(error, 'serve')}")
 
 
-def parse_command() -> Run:
+def parse_command() -> Run | Audit:
     """Return the command of sys.argv."""
     import tyro
 
-    return tyro.extras.subcommand_cli_from_dict({"run": Run}, prog="glam-serve", description=__doc__)
+    config = (tyro.conf.PositionalRequiredArgs,)
+    commands = {"run": Run, "audit": Audit}
+    return tyro.extras.subcommand_cli_from_dict(commands, prog="glam-serve", description=__doc__, config=config)
 
 
 if __name__ == "__main__":

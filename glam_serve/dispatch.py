@@ -16,10 +16,8 @@ from fastapi import FastAPI
 from litserve.utils import LitAPIStatus, ResponseBufferItem
 
 from glam_serve.hub import Envelope, Hub, HubManager, HubTransport, WorkerQueue, start_hub
+from glam_serve.metrics import Metrics
 from glam_serve.vitals import BEAT_S, Places, Vitals
-
-SILENT_S = 1.5
-"""A worker that gave no sign of life for this long is not counted on."""
 
 
 class WorkerLostError(Exception):
@@ -40,10 +38,11 @@ class DispatchServer(litserve.LitServer):
     It stands on names that LitServe does not publish, so the tests hold them (`litserve>=0.2.19,<0.3`).
     """
 
-    def __init__(self, api: litserve.LitAPI, vitals: Vitals, **options: Any) -> None:
+    def __init__(self, api: litserve.LitAPI, vitals: Vitals, metrics: Metrics, **options: Any) -> None:
         super().__init__(api, workers_per_device=vitals.num_workers, **options)
         self.api = api
         self.vitals = vitals
+        self.metrics = metrics
         self.api_index = 0
         self._hub: Hub | None = None
         self._places: Places | None = None
@@ -90,8 +89,7 @@ class DispatchServer(litserve.LitServer):
     @property
     def is_ready(self) -> bool:
         """Whether a worker that has loaded the model gives signs of life."""
-        beats = zip(self.vitals.worker_ready, self.vitals.worker_beats, strict=True)
-        return any(ready and time.monotonic() - beat < SILENT_S for ready, beat in beats)
+        return self.vitals.num_ready() > 0
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

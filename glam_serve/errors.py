@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from glam.findings import InputError
+from glam_serve.account import note_codes
 
 
 class Fault(NamedTuple):
@@ -33,6 +34,7 @@ FAULTS: Mapping[str, Fault] = {
     "not_multipart": Fault(415, "send multipart/form-data, as in: curl -F cc=@CC.dcm -F mlo=@MLO.dcm"),
     "too_many_requests": Fault(429, "as many requests as this server takes are under way: try again later"),
     "internal_error": Fault(500, "the server failed on this request; its log says where"),
+    "audit_failed": Fault(500, "the server could not write its audit log, without which it gives no answer"),
     "not_ready": Fault(503, "the model is not loaded: try again later"),
     "worker_lost": Fault(503, "the process that ran the model ended before it answered: send the request again"),
     "busy": Fault(503, "the server holds as many uploads as it may: try again later"),
@@ -75,7 +77,8 @@ def error_body(code: str, message: str, where: str = "") -> dict[str, str]:
 def error_response(
     status: int, code: str, message: str, *, where: str = "", headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """Return an error in the one shape."""
+    """Return an error in the one shape; its code counts in the metrics."""
+    note_codes([code])
     return JSONResponse(error_body(code, message, where), status, headers)
 
 

@@ -1,6 +1,9 @@
 """What a server takes at a time, and how long it waits."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from glam_serve.log import LogFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +67,19 @@ class Workers:
         for name in ("num_workers", "num_apis"):
             if not 1 <= getattr(self, name) <= 64:
                 raise ValueError(f"{name} {getattr(self, name)} is not between 1 and 64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """What a server writes down of its requests, and keeps of its answers."""
+
+    audit: Path | None = None
+    """File of the audit log; None: there is none."""
+    log_format: LogFormat = "text"
+    """Of the log, on stderr."""
+    cache_mb: int = 0
+    """Most memory of the result cache of each API process; 0: there is none."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cache_mb <= 1 << 20:
+            raise ValueError(f"cache_mb {self.cache_mb} is not between 0 and {1 << 20}")

@@ -1,12 +1,16 @@
 """The server's log: one handler, no stack traces, no message of an exception, which may hold a value of a patient."""
 
+import json
 import logging
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
+
+LogFormat = Literal["text", "json"]
 
 
 def where_raised(error: BaseException) -> str:
@@ -28,10 +32,31 @@ class PlainFormatter(logging.Formatter):
         return _where(ei[0], ei[2])
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
+class JsonFormatter(PlainFormatter):
+    """One JSON object a line: time, level, message, and the fields of a request where the line is about one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a stack trace is type and place only."""
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry | getattr(record, "fields", {}))
+
+
+FORMATTERS: dict[LogFormat, logging.Formatter] = {
+    "text": PlainFormatter("%(asctime)s %(levelname)s %(message)s"),
+    "json": JsonFormatter(),
+}
+
+
+def log_to_stderr(log_format: LogFormat = "text", level: int = logging.INFO) -> None:
     """Point this server's log and LitServe's to stderr, and silence every library: they may quote what they read."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(FORMATTERS[log_format])
     for name, limit in (("glam_serve", level), ("litserve", max(level, logging.WARNING))):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -1,87 +1,120 @@
 """What /metrics tells Prometheus: counts and times over all processes of the server, never a value of a request.
 
 The processes write into files of one folder (prometheus_client's multiprocess mode), which has to be named before the
-library is imported: `use_folder` comes first, in the supervisor, and the others inherit it.
+library is imported: `metrics_folder` comes first, in the supervisor, and the others inherit it.
 """
 
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from glam_serve.vitals import Vitals
+
 if TYPE_CHECKING:
-    from prometheus_client import Counter, Gauge, Histogram
+    from prometheus_client import CollectorRegistry, Counter, Histogram
+    from prometheus_client.metrics_core import Metric
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+SHARED_MEMORY = Path("/dev/shm")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 BATCH = (1, 2, 4, 8, 16, 32)
 
 
-def use_folder(folder: str) -> None:
-    """Have this process and those it starts keep their metrics in `folder`, an empty one."""
-    os.environ[FOLDER_VARIABLE] = folder
+@contextmanager
+def metrics_folder() -> Iterator[Path]:
+    """Have this process and those it starts keep their metrics in an empty folder, which is removed at the end.
+
+    It lies in shared memory where there is some: the files are mapped, and a process that writes to a mapped file on a
+    full disk is killed, whereas uploads fill the temporary folder and not this one.
+    """
+    has_memory = SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK)
+    folder = Path(tempfile.mkdtemp(prefix="glam-metrics-", dir=SHARED_MEMORY if has_memory else None))
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    try:
+        yield folder
+    finally:
+        del os.environ[FOLDER_VARIABLE]
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Metrics(NamedTuple):
-    """The metrics of a server."""
+    """The metrics of a server that its processes add to."""
 
+    registry: "CollectorRegistry"
     requests: "Counter"
     """By route and status."""
     request_seconds: "Histogram"
     """From the head of a request to its answer, by route."""
     stage_seconds: "Histogram"
-    """Parts of that time: upload, read, wait, model."""
+    """Parts of that time, by stage."""
     batch_size: "Histogram"
     """Views that ran through the model together."""
     restarts: "Counter"
     """Processes that were replaced, by kind."""
     findings: "Counter"
-    """Findings told, by code."""
-    waiting: "Gauge"
-    """Requests taken and not yet answered."""
-    spooled: "Gauge"
-    """Bytes of uploads held."""
+    """Findings and errors told, by code."""
+    cache_lookups: "Counter"
+    """Of the result cache, by outcome."""
 
 
 def make_metrics() -> Metrics:
-    """Return the metrics of this process; `use_folder` has been called before, here or in a parent."""
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    """Return the metrics of this process, and of those forked from it; `metrics_folder` comes before."""
+    from prometheus_client import CollectorRegistry, Counter, Histogram
 
     registry = CollectorRegistry()  # its own: a process that makes them twice, as tests do, must not clash
+
+    def counter(name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, registry=registry)
+
+    def seconds(name: str, what: str, *labels: str) -> Histogram:
+        return Histogram(name, what, labels, buckets=SECONDS, registry=registry)
+
     return Metrics(
-        requests=Counter("glam_requests", "Requests answered.", ["route", "status"], registry=registry),
-        request_seconds=Histogram(
-            "glam_request_seconds", "Head of a request to its answer.", ["route"], buckets=SECONDS, registry=registry
-        ),
-        stage_seconds=Histogram(
-            "glam_stage_seconds", "Parts of a request's time.", ["stage"], buckets=SECONDS, registry=registry
-        ),
+        registry=registry,
+        requests=counter("glam_requests", "Requests answered.", "route", "status"),
+        request_seconds=seconds("glam_request_seconds", "Head of a request to the end of its answer.", "route"),
+        stage_seconds=seconds("glam_stage_seconds", "Parts of a request's time.", "stage"),
         batch_size=Histogram(
             "glam_batch_size", "Views that ran through the model together.", buckets=BATCH, registry=registry
         ),
-        restarts=Counter("glam_restarts", "Processes that were replaced.", ["kind"], registry=registry),
-        findings=Counter("glam_findings", "Findings told.", ["code"], registry=registry),
-        waiting=Gauge("glam_waiting", "Requests not yet answered.", registry=registry, multiprocess_mode="livesum"),
-        spooled=Gauge("glam_spooled_bytes", "Bytes of uploads held.", registry=registry, multiprocess_mode="livesum"),
+        restarts=counter("glam_restarts", "Processes that were replaced.", "kind"),
+        findings=counter("glam_findings", "Findings and errors told.", "code"),
+        cache_lookups=counter("glam_cache_lookups", "Look-ups in the result cache.", "outcome"),
     )
 
 
-def exposition() -> tuple[bytes, str]:
-    """Return the metrics of all processes in Prometheus' text format, and its media type."""
+class _Live:
+    """What the server holds at this moment, as a collector of prometheus_client."""
+
+    def __init__(self, vitals: Vitals, version: dict[str, str]) -> None:
+        self.vitals = vitals
+        self.version = version
+
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+
+        yield GaugeMetricFamily("glam_waiting", "Requests not yet answered.", value=sum(self.vitals.waiting))
+        yield GaugeMetricFamily("glam_spooled_bytes", "Bytes of uploads held.", value=sum(self.vitals.spooled))
+        yield GaugeMetricFamily("glam_workers_ready", "Workers that can answer.", value=self.vitals.num_ready())
+        yield InfoMetricFamily("glam_bundle", "What answers here.", value=self.version)
+
+
+def exposition(metrics: Metrics, vitals: Vitals, *, version: dict[str, str]) -> tuple[bytes, str]:
+    """Return the metrics of all processes in Prometheus' text format, and its media type.
+
+    `version`: labels of `glam_bundle_info`.
+    """
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)
-    return generate_latest(registry), CONTENT_TYPE_LATEST
-
-
-def process_ended(pid: int) -> None:
-    """Take the gauges of a process that ended out of the sums."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(pid)
-
-
-def stages(seconds: Mapping[str, float]) -> str:
-    """Return the parts of a request's time as a Server-Timing header (W3C): milliseconds."""
-    return ", ".join(f"{name};dur={1000 * value:.1f}" for name, value in seconds.items())
+    added = metrics.registry
+    if FOLDER_VARIABLE in os.environ:
+        added = CollectorRegistry()
+        MultiProcessCollector(added)
+    live = CollectorRegistry()
+    live.register(_Live(vitals, version))  # pyright: ignore[reportArgumentType]  # it asks for a subclass, needs none
+    return generate_latest(added) + generate_latest(live), CONTENT_TYPE_LATEST

@@ -10,11 +10,15 @@ from glam.bundle import Bundle
 from glam.predict import Interpreter
 from glam.prediction import NOTICE
 from glam_serve.api import GlamAPI
+from glam_serve.audit import AuditLog
+from glam_serve.cache import ResultCache
 from glam_serve.dispatch import DispatchServer
 from glam_serve.errors import install_error_handlers
 from glam_serve.guard import Guard
 from glam_serve.keys import ApiKeys
-from glam_serve.limits import Limits, Workers
+from glam_serve.limits import Limits, ServerOptions, Workers
+from glam_serve.metrics import make_metrics
+from glam_serve.records import Records
 from glam_serve.routes import Answers, add_routes
 from glam_serve.schema import ErrorBody, ModelBody
 from glam_serve.vitals import SharedLoad, Vitals
@@ -36,24 +40,41 @@ def make_server(
     keys: ApiKeys | None = None,
     workers: Workers | None = None,
     host: Host | None = None,
+    options: ServerOptions | None = None,
 ) -> DispatchServer:
     """Return a server of a bundle, not yet running. `host`: where it will listen; None: unknown, perhaps a network."""
-    workers = workers or Workers()
+    workers, options = workers or Workers(), options or ServerOptions()
     vitals = Vitals(num_apis=workers.num_apis, num_workers=workers.num_workers)
-    api = GlamAPI(bundle, vitals, workers)
-    server = DispatchServer(api, vitals, accelerator="cpu")  # "auto" would import torch to look for a GPU
+    api = GlamAPI(bundle, vitals, workers, options.log_format)
+    server = DispatchServer(
+        api, vitals, make_metrics(), accelerator="cpu"
+    )  # "auto" would import torch to look for a GPU
     app = server.app
     app.state.on_loopback = host == LOOPBACK
     app.title, app.version, app.description = "GLAM", bundle.version, f"{NOTICE[0].upper()}{NOTICE[1:]}."
     app.router.redirect_slashes = False  # a redirect would be no answer in the one shape, and to a name of the caller's
     app.router.routes[:] = []  # LitServe's own, and FastAPI's /docs, which loads scripts from a public network
-    guard = Middleware(Guard, limits=limits, keys=keys or ApiKeys(), load=lambda: SharedLoad(vitals, server.api_index))
-    app.user_middleware[:] = [guard]  # not LitServe's gzip, which holds the event loop for longer than a model may take
+    # Not LitServe's gzip, which holds the event loop for longer than a model may take.
+    app.user_middleware[:] = [_guard(server, bundle, limits, keys, options)]
     install_error_handlers(app)
-    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s)
+    cache = ResultCache(bundle.sha256, max_bytes=options.cache_mb << 20)
+    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s, cache=cache)
     add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
     _publish_schema(app)
     return server
+
+
+def _guard(
+    server: DispatchServer, bundle: Bundle, limits: Limits, keys: ApiKeys | None, options: ServerOptions
+) -> Middleware:
+    """Return the middleware around the app."""
+    audit = None if options.audit is None else AuditLog(options.audit)
+    records = Records(metrics=server.metrics, audit=audit, bundle=bundle.sha256)
+
+    def load() -> SharedLoad:
+        return SharedLoad(server.vitals, server.api_index)
+
+    return Middleware(Guard, limits=limits, keys=keys or ApiKeys(), load=load, records=records)
 
 
 def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:

@@ -80,6 +80,7 @@ class Supervisor:
         self.grace_s = grace_s
         self.vitals = server.vitals
         self.hub: Member | None = None
+        self.metrics = server.metrics
         self.apis: dict[int, Member] = {}
         self.workers: dict[int, Member] = {}
         self.stopping = False
@@ -128,11 +129,13 @@ class Supervisor:
         members = [self.hub, *self.apis.values(), *self.workers.values()]
         multiprocessing.connection.wait([member.process.sentinel for member in members], timeout=BEAT_S)
         if not self.stopping and self._is_lost(self.hub, time.monotonic(), "the hub"):
+            self.metrics.restarts.labels("hub").inc()
             self._restart_all()
         if self.hub.stopped_since is not None:
             return  # to ask it for anything would be to wait for it
         for index, member in list(self.apis.items()):
             if not self.stopping and self._is_lost(member, self.vitals.api_beats[index], f"API process {index}"):
+                self.metrics.restarts.labels("api").inc()
                 self._start_api(index)
         for index, member in list(self.workers.items()):
             if not self.stopping and self._is_lost(member, self.vitals.worker_beats[index], f"worker {index}"):
@@ -148,6 +151,7 @@ class Supervisor:
     def _restart_worker(self, index: int) -> None:
         if self.workers[index].process.exitcode == CANNOT_LOAD:
             raise StartError("a worker could not load the model: its lines above say why")
+        self.metrics.restarts.labels("worker").inc()
         age = time.monotonic() - self.workers[index].started
         time.sleep(max(0.0, RESTART_PAUSE_S - age))
         self._start_worker(index)

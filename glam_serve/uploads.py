@@ -18,6 +18,7 @@ from glam.exam import PreparedExam, prepare_exam
 from glam.findings import InputError, input_error
 from glam.pair import PreparedBreast, prepare_breast, read_breast
 from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
+from glam_serve.account import timed
 from glam_serve.errors import Refusal, is_multipart
 
 log = logging.getLogger(__name__)
@@ -135,11 +136,13 @@ class UploadReader:
 
     async def breast(self, fields: FormFields) -> PreparedBreast:
         """Read and prepare one breast; InputError says what cannot be used."""
-        return await anyio.to_thread.run_sync(self._breast, fields, limiter=self.limiter, abandon_on_cancel=True)
+        with timed("read"):
+            return await anyio.to_thread.run_sync(self._breast, fields, limiter=self.limiter, abandon_on_cancel=True)
 
     async def exam(self, fields: FormFields) -> PreparedExam:
         """Read, choose and prepare the images of an exam; InputError where they are of several, or none can be used."""
-        return await anyio.to_thread.run_sync(self._exam, fields, limiter=self.limiter, abandon_on_cancel=True)
+        with timed("read"):
+            return await anyio.to_thread.run_sync(self._exam, fields, limiter=self.limiter, abandon_on_cancel=True)
 
     def _breast(self, fields: FormFields) -> PreparedBreast:
         sources: dict[ViewKey, BinaryIO | None] = {

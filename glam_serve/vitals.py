@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 BEAT_S = 0.25
+SILENT_S = 1.5
+"""A worker that gave no sign of life for this long is not counted on."""
 CANNOT_LOAD = 3
 """Exit status of a worker that cannot load the model: to start it again would not help."""
 REQUESTS_AN_API = 4096
@@ -46,6 +48,11 @@ class Vitals:
     def is_wanted(self, place: int, ticket: int) -> bool:
         """Say whether somebody still waits for the request with this ticket."""
         return self.wanted[place] == ticket
+
+    def num_ready(self) -> int:
+        """Return how many workers have loaded the model and give signs of life."""
+        beats = zip(self.worker_ready, self.worker_beats, strict=True)
+        return sum(1 for ready, beat in beats if ready and time.monotonic() - beat < SILENT_S)
 
     def forget_api(self, index: int) -> None:
         """Clear what an API process that died had taken; its clients are gone with it."""

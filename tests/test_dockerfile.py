@@ -1,13 +1,20 @@
-"""The serving image, as far as it can be judged without an engine: linted, and parsed for both accelerators."""
+"""The serving image, as far as it can be judged without an engine: linted, parsed, and its steps replayed."""
 
 import json
+import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
+import time
 from pathlib import Path
 
 import pytest
 from dockerfile_parse import DockerfileParser
+
+from glam_serve.local import free_port, group_lives
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,3 +89,85 @@ def test_the_builder_is_sent_every_package_and_little_else():
     assert sent == {
         "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "glam", "glam_train", "glam_serve", "export", "ui"
     }  # fmt: skip
+
+
+def sent_to_the_builder(folder: Path) -> Path:
+    """A copy of what .dockerignore lets through."""
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line.startswith("!"):
+            source = ROOT / line[1:]
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            if source.is_dir():
+                shutil.copytree(source, folder / source.name, ignore=ignored)
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, folder)
+    return folder
+
+
+def installed(image: DockerfileParser, folder: Path) -> Path:
+    """The image's environment: its own pip command, run from what the builder is sent into an empty environment.
+
+    Without a network, what it depends on is this environment's; the project itself is not.
+    """
+    (command,) = [value for value in values(image, "RUN") if "python -m venv /opt/glam" in value]
+    _, _, install = command.partition("/opt/glam/bin/pip ")
+    environment = folder / "opt"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "--disable-pip-version-check"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--quiet"]
+    site = next((environment / "lib").glob("python*")) / "site-packages"
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    subprocess.run([*pip, *shlex.split(install), *offline], cwd=sent_to_the_builder(folder / "src"), check=True)
+    return environment
+
+
+READ_ONLY = """
+mount -t tmpfs tmpfs "$TMPDIR"
+mountpoint -q /dev/shm || mount -t tmpfs tmpfs /dev/shm
+mount -o remount,bind,ro /
+cd "$TMPDIR"
+exec "$@"
+"""
+
+
+def may_remount() -> bool:
+    probe = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-o", "remount,bind,ro", "/"]
+    return bool(shutil.which("unshare")) and subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_what_the_image_installs_answers_on_a_read_only_root(image: DockerfileParser, tmp_path: Path):
+    if not may_remount():
+        pytest.skip("no user namespaces here: unshare --map-root-user --mount is not permitted")
+    environment = installed(image, tmp_path)
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    port = str(free_port(0))
+    words = json.loads(values(image, "ENTRYPOINT")[-1]) + json.loads(values(image, "CMD")[-1])
+    words = [str(environment / "bin" / words[0]), *(port if word == "8000" else word for word in words[1:])]
+    settings = {"PATH": f"{environment / 'bin'}:/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch)}
+    settings |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}
+    isolated = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", READ_ONLY, "sh"]
+    server = subprocess.Popen([*isolated, *words], env=settings, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        check = [word.replace(":8000/", f":{port}/") for word in shlex.split(health_check(image))]
+        python = [str(environment / "bin" / check[0]), *check[1:]]
+        deadline = time.monotonic() + 120
+        while subprocess.run(python, env=settings, capture_output=True, check=False).returncode:
+            assert server.poll() is None, server.stderr and server.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        server.terminate()
+        assert server.wait(60) == 0
+    finally:
+        if group_lives(server.pid):
+            os.killpg(server.pid, signal.SIGKILL)
+        _, errors = server.communicate()
+    assert b"Traceback" not in errors
+
+
+def health_check(image: DockerfileParser) -> str:
+    """The command of HEALTHCHECK as a shell's words."""
+    (check,) = values(image, "HEALTHCHECK")
+    return shlex.join(json.loads(check.partition("CMD ")[2]))

@@ -1,9 +1,9 @@
 """The middleware around the app: long bodies, cut bodies, callers who hang up, and faults that nobody caught."""
 
-import asyncio
+import json
 import logging
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import anyio
 import pytest
@@ -11,43 +11,88 @@ from fastapi import FastAPI, Request
 from starlette.testclient import TestClient
 from starlette.types import Message
 
+from glam_serve.account import add_seconds, note_codes
+from glam_serve.audit import AuditLog, verify
 from glam_serve.errors import install_error_handlers
 from glam_serve.guard import Guard
 from glam_serve.keys import ApiKeys
 from glam_serve.limits import Limits
-from glam_serve.vitals import SharedLoad, Vitals
+from glam_serve.metrics import Metrics, make_metrics
+from glam_serve.records import Records
 
 SECRET = "DOE^JANE"
-KEY = "a-key-of-more-than-sixteen"
-MB = 1 << 20
+KEY = "key-of-sixteen-characters"
+MEGABYTE = 1 << 20
+UUID = "6f1ab6a0-6a0e-4c6e-9d0c-3d2a1e9f7b11"
 
 
-def guarded(limits: Limits | None = None, *, keys: ApiKeys | None = None, load: SharedLoad | None = None) -> FastAPI:
-    """An app that counts the bytes it gets, behind a limit of 1 MiB."""
-    app = FastAPI()
-    install_error_handlers(app)
-    load = load or fresh_load()
-    app.add_middleware(Guard, limits=limits or Limits(max_upload_mb=1), keys=keys or ApiKeys(), load=lambda: load)
+class Load:
+    """What the server holds, as a test sets it."""
 
-    @app.post("/count")
-    async def count(request: Request) -> int:
-        return len(await request.body())
+    def __init__(self) -> None:
+        self.num_waiting = 0
+        self.num_bytes = 0
 
-    @app.post("/slow")
-    async def slow(request: Request) -> str:
-        await request.body()
-        await asyncio.sleep(60)
-        return "late"
+    def waiting(self) -> int:
+        return self.num_waiting
 
-    @app.get("/livez")
-    async def livez() -> str:
-        return "alive"
+    def spooled(self) -> int:
+        return self.num_bytes
 
-    return app
+    def add(self, *, waiting: int = 0, spooled: int = 0) -> None:
+        self.num_waiting += waiting
+        self.num_bytes += spooled
 
 
-def fresh_load() -> SharedLoad:
-    return SharedLoad(Vitals(num_apis=1, num_workers=1), 0)
+class House:
+    """An app behind a guard, and what the guard keeps."""
+
+    def __init__(self, *, limits: Limits | None = None, keys: tuple[str, ...] = (), audit: Path | None = None) -> None:
+        self.load = Load()
+        self.metrics: Metrics = make_metrics()
+        log = None if audit is None else AuditLog(audit)
+        self.app = FastAPI()
+        install_error_handlers(self.app)
+        self.app.add_middleware(
+            Guard,
+            limits=limits or Limits(max_upload_mb=1, max_spool_mb=2),
+            keys=ApiKeys(keys),
+            load=lambda: self.load,
+            records=Records(metrics=self.metrics, audit=log, bundle="b" * 64),
+        )
+        self.client = TestClient(self.app, raise_server_exceptions=False)
+        self.app.add_api_route("/count", count, methods=["POST"])
+        self.app.add_api_route("/predict/{identity}", predict, methods=["GET"])
+        self.app.add_api_route("/readyz", ready, methods=["GET"])
+        self.app.add_api_route("/boom", boom, methods=["GET"])
+        self.app.add_api_route("/slow", slow, methods=["GET"])
+
+    def counted(self, route: str, status: int) -> float:
+        """How many requests of a route were counted with a status."""
+        labels = {"route": route, "status": str(status)}
+        return self.metrics.registry.get_sample_value("glam_requests_total", labels) or 0.0
+
+
+async def count(request: Request) -> int:
+    return len(await request.body())
+
+
+async def predict(identity: str) -> str:
+    add_seconds("model", 0.25)
+    note_codes(["film", "film"])
+    return "answer"
+
+
+async def ready() -> str:
+    return "ready"
+
+
+def boom() -> None:
+    raise RuntimeError(SECRET)
+
+
+async def slow() -> None:
+    await anyio.sleep(60)
 
 
 @pytest.fixture
@@ -59,25 +104,66 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     logger.removeHandler(caplog.handler)
 
 
+def code_of(answer) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
 def test_a_body_up_to_the_limit_passes_and_a_longer_one_does_not():
-    client = TestClient(guarded())
-    assert client.post("/count", content=b"0" * MB).json() == MB
-    assert client.post("/count", content=iter([b"0" * (MB // 2)] * 2)).json() == MB
-    for content in (b"0" * (MB + 1), iter([b"0" * (MB // 2), b"0" * (MB // 2 + 1)])):
-        answer = client.post("/count", content=content)
-        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    client = House().client
+    assert client.post("/count", content=b"0" * MEGABYTE).json() == MEGABYTE
+    assert client.post("/count", content=iter([b"0" * (MEGABYTE // 2)] * 2)).json() == MEGABYTE
+    for content in (b"0" * (MEGABYTE + 1), iter([b"0" * MEGABYTE, b"0"])):
+        assert code_of(client.post("/count", content=content)) == (413, "body_too_large")
 
 
-@pytest.mark.parametrize("length", [str(MB + 1), "9" * 18, "9" * 19, "9" * 5000])
+@pytest.mark.parametrize("length", [str(MEGABYTE + 1), "9" * 18, "9" * 19, "9" * 5000])
 def test_a_declared_length_beyond_the_limit_is_refused_unread(length: str):
-    answer = TestClient(guarded()).post("/count", content=b"", headers={"content-length": length})
+    answer = House().client.post("/count", content=b"", headers={"content-length": length})
     assert (answer.status_code, answer.headers["connection"]) == (413, "close")
 
 
 def test_a_form_without_its_end_is_cut_short():
-    client, form = TestClient(guarded()), {"content-type": "multipart/form-data; boundary=b"}
+    client, form = House().client, {"content-type": "multipart/form-data; boundary=b"}
     for content, status in ((b"--b\r\n\r\nx\r\n--b--", 200), (b"--b\r\n\r\nx\r\n--b-", 400), (b"", 400)):
         assert client.post("/count", content=content, headers=form).status_code == status
+
+
+def test_a_caller_without_a_key_is_refused_and_a_probe_needs_none():
+    house = House(keys=(KEY,))
+    answer = house.client.post("/count", content=b"0")
+    assert code_of(answer) == (401, "no_key")
+    assert (answer.headers["www-authenticate"], answer.headers["connection"]) == ("Bearer", "close")
+    assert house.client.post("/count", content=b"0", headers={"x-api-key": KEY}).status_code == 200
+    assert house.client.get("/readyz").status_code == 200
+
+
+def test_what_the_server_holds_bounds_what_it_takes_and_everything_is_let_go():
+    house = House(limits=Limits(max_upload_mb=1, max_spool_mb=1, max_waiting=3))
+    house.load.num_waiting = 3
+    answer = house.client.post("/count", content=b"0")
+    assert code_of(answer) == (429, "too_many_requests")
+    assert answer.headers["retry-after"] == "1"
+    assert house.client.get("/readyz").status_code == 200  # a probe is answered whatever the load
+    house.load.num_waiting, house.load.num_bytes = 0, MEGABYTE
+    answer = house.client.post("/count", content=b"0")
+    assert code_of(answer) == (503, "busy")
+    house.load.num_bytes = 0
+    for content in (b"0" * 1000, iter([b"0" * 600] * 2), iter([b"0" * MEGABYTE] * 2)):
+        house.client.post("/count", content=content)
+    assert (house.load.num_waiting, house.load.num_bytes) == (0, 0)
+
+
+def test_a_late_answer_is_504():
+    house = House(limits=Limits(deadline_s=0.1))
+    assert code_of(house.client.get("/slow")) == (504, "timed_out")
+    assert house.load.num_waiting == 0
+
+
+def test_a_request_keeps_its_uuid_and_nothing_else_that_the_caller_calls_it():
+    client = House().client
+    assert client.get("/readyz", headers={"x-request-id": UUID}).headers["x-request-id"] == UUID
+    for sent in (SECRET, UUID + "0", "", f"{UUID}, {UUID}"):
+        assert client.get("/readyz", headers={"x-request-id": sent}).headers["x-request-id"] not in (sent, UUID)
 
 
 def test_a_caller_who_hangs_up_early_is_no_failure_in_the_log(log: pytest.LogCaptureFixture):
@@ -94,131 +180,85 @@ def test_a_caller_who_hangs_up_early_is_no_failure_in_the_log(log: pytest.LogCap
         while (await receive())["type"] == "http.request":
             pass
 
-    app = FastAPI()
-    scope = {"type": "http", "method": SECRET, "path": "/" + SECRET, "headers": [], "app": app}
-    guard = Guard(read_all, limits=Limits(), keys=ApiKeys(), load=fresh_load)
+    house = House()
+    scope = {"type": "http", "method": SECRET, "path": "/" + SECRET, "headers": [], "app": house.app}
+    records = Records(metrics=house.metrics, audit=None, bundle="")
+    guard = Guard(read_all, limits=Limits(), keys=ApiKeys(), load=lambda: house.load, records=records)
     anyio.run(guard, scope, receive, send)
     assert "(other) (no route) 499" in log.text
     assert SECRET not in log.text
+    assert house.counted("(no route)", 499) == 1
 
 
 def test_what_nobody_caught_is_a_500_without_a_trace(log: pytest.LogCaptureFixture):
-    app = guarded()
-
-    @app.get("/boom")
-    def boom() -> None:
-        raise RuntimeError(SECRET)
-
-    answer = TestClient(app).get("/boom")
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    answer = House().client.get("/boom")
+    assert code_of(answer) == (500, "internal_error")
     assert "RuntimeError at" in log.text
     assert "test_guard.py" in log.text
     assert SECRET not in log.text + answer.text
 
 
-def test_a_request_without_a_key_is_refused_unread_and_probes_need_none():
-    client = TestClient(guarded(keys=ApiKeys([KEY, KEY[::-1]])))
-    for headers in ({}, {"x-api-key": KEY[:-1]}, {"authorization": f"Basic {KEY}"}, {"authorization": "Bearer"}):
-        answer = client.post("/count", content=b"0", headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (401, "no_key")
-        assert (answer.headers["connection"], answer.headers["www-authenticate"]) == ("close", "Bearer")
-        assert KEY[:-1] not in answer.text
-    for headers in ({"x-api-key": KEY}, {"authorization": f"bearer {KEY[::-1]}"}):
-        assert client.post("/count", content=b"0", headers=headers).json() == 1
-    assert client.get("/livez").json() == "alive"
+def test_a_request_is_counted_by_the_apps_path_and_not_by_the_callers(log: pytest.LogCaptureFixture):
+    house = House()
+    answer = house.client.get(f"/predict/{SECRET}")
+    house.client.get(f"/{SECRET}")
+    assert answer.headers["server-timing"] == "model;dur=250.0"
+    assert house.counted("/predict/{identity}", 200) == 1
+    assert house.counted("(no route)", 404) == 1
+    sample = house.metrics.registry.get_sample_value
+    assert sample("glam_stage_seconds_sum", {"stage": "model"}) == 0.25
+    assert sample("glam_findings_total", {"code": "film"}) == 2
+    assert sample("glam_findings_total", {"code": "not_found"}) == 1
+    assert sample("glam_request_seconds_count", {"route": "/predict/{identity}"}) == 1
+    values = [str(labels) for metric in house.metrics.registry.collect() for _, labels, *_ in metric.samples]
+    assert SECRET not in log.text + "".join(values)
 
 
-def test_beyond_the_queue_a_request_is_429_with_a_time_to_wait_and_probes_answer():
-    load = fresh_load()
-    client = TestClient(guarded(Limits(max_upload_mb=1, max_waiting=2), load=load))
-    load.add(waiting=2)
-    answer = client.post("/count", content=b"0")
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "too_many_requests", "1")
-    assert client.get("/livez").status_code == 200
-    load.add(waiting=-1)
-    assert client.post("/count", content=b"0").status_code == 200
-    assert load.waiting() == 1
+def test_the_times_of_one_request_are_not_those_of_another():
+    house = House()
+    for _ in range(2):
+        assert house.client.get("/predict/1").headers["server-timing"] == "model;dur=250.0"
+    assert "server-timing" not in house.client.get("/readyz").headers
 
 
-def test_beyond_the_spool_an_upload_is_busy_before_it_is_read_and_what_was_held_is_let_go():
-    load = fresh_load()
-    client = TestClient(guarded(Limits(max_upload_mb=1, max_spool_mb=1), load=load))
-    load.add(spooled=MB - 10)
-    answer = client.post("/count", content=b"0" * 11)
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "5")
-    assert client.post("/count", content=b"0" * 10).json() == 10
-    assert load.spooled() == MB - 10
+def test_probes_that_are_answered_leave_no_line(log: pytest.LogCaptureFixture):
+    client = House().client
+    client.get("/readyz")
+    assert log.text == ""
+    client.post("/readyz")
+    assert "POST /readyz 405" in log.text
 
 
-def test_what_is_late_is_504_and_counts_no_more():
-    load = fresh_load()
-    client = TestClient(guarded(Limits(max_upload_mb=1, deadline_s=0.2), load=load))
-    answer = client.post("/slow", content=b"0")
-    assert (answer.status_code, answer.json()["code"]) == (504, "timed_out")
-    assert (load.waiting(), load.spooled()) == (0, 0)
+def test_answers_of_the_model_are_audited_before_they_are_sent(tmp_path: Path):
+    house = House(audit=tmp_path / "audit")
+    house.client.get("/predict/1", headers={"x-request-id": UUID})
+    for path in ("/readyz", "/boom", "/nowhere"):
+        house.client.get(path)
+    (line,) = (tmp_path / "audit").read_text().splitlines()
+    written = json.loads(line)
+    assert [written[key] for key in ("request_id", "bundle", "route", "status")] == [
+        UUID, "b" * 64, "/predict/{identity}", 200
+    ]  # fmt: skip
+    assert verify(tmp_path / "audit").num_lines == 1
 
 
-@pytest.mark.parametrize(("limits", "pause_s"), [({"body_idle_s": 0.2}, 5.0), ({"upload_s": 0.3}, 0.1)])
-def test_an_upload_that_stalls_is_408(limits: dict[str, float], pause_s: float):
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        await asyncio.sleep(pause_s)
-        return {"type": "http.request", "body": b"0", "more_body": True}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    app = guarded(Limits(max_upload_mb=1, **limits))
-    scope = {"type": "http", "method": "POST", "path": "/count", "raw_path": b"/count", "headers": []}
-    scope |= {"query_string": b"", "http_version": "1.1", "scheme": "http"}
-    asyncio.run(asyncio.wait_for(app(scope, receive, send), 4))
-    assert sent[0]["status"] == 408
-    assert (b"connection", b"close") in sent[0]["headers"]
-    assert b'"upload_stalled"' in sent[1]["body"]
+def removed(audit: Path) -> None:
+    audit.unlink()
 
 
-def test_a_caller_who_leaves_after_the_upload_ends_the_work(log: pytest.LogCaptureFixture):
-    ended = asyncio.Event()
-
-    async def endless(scope: object, receive, send) -> None:
-        await receive()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
-    async def call() -> None:
-        gone = asyncio.Event()
-        messages: list[Message] = [{"type": "http.request", "body": b"0"}]
-
-        async def receive() -> Message:
-            if messages:
-                return messages.pop()
-            await gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Message) -> None:
-            raise AssertionError("nobody is there")
-
-        scope = {"type": "http", "method": "POST", "path": "/x", "headers": [], "app": FastAPI()}
-        load = fresh_load()
-        guard = Guard(endless, limits=Limits(), keys=ApiKeys(), load=lambda: load)
-        asyncio.get_running_loop().call_later(0.2, gone.set)
-        await asyncio.wait_for(guard(scope, receive, send), 5)
-        assert (load.waiting(), load.spooled()) == (0, 0)
-
-    asyncio.run(call())
-    assert ended.is_set()
-    assert "POST (no route) 499" in log.text
+def cut(audit: Path) -> None:
+    audit.write_text("half a line")
 
 
-def test_every_answer_bears_a_request_id_of_its_own_or_the_callers_uuid(log: pytest.LogCaptureFixture):
-    client = TestClient(guarded())
-    mine = "0f3c2b1a-0000-4000-8000-00000000000a"
-    for path in ("/count", "/nothing"):
-        assert client.post(path, headers={"x-request-id": mine.upper()}).headers["x-request-id"] == mine
-        other = client.post(path, headers={"x-request-id": SECRET}).headers["x-request-id"]
-        assert re.fullmatch(r"[0-9a-f-]{36}", other)
-        assert other in log.text
-    assert SECRET not in log.text
+@pytest.mark.parametrize("damage", [removed, cut])
+def test_what_cannot_be_audited_is_not_answered(
+    tmp_path: Path, log: pytest.LogCaptureFixture, damage: Callable[[Path], None]
+):
+    house = House(audit=tmp_path / "audit")
+    damage(tmp_path / "audit")
+    answer = house.client.get("/predict/1")
+    assert code_of(answer) == (500, "audit_failed")
+    assert "answer" not in answer.text.replace(answer.json()["message"], "")
+    assert "audit_failed" in log.text
+    assert house.counted("/predict/{identity}", 500) == 1
+    assert house.client.get("/readyz").status_code == 200

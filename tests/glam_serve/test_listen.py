@@ -1,0 +1,113 @@
+"""Connections below the app: what is refused before it is a request, asked of a real uvicorn in a thread."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from glam_serve import listen
+from glam_serve.listen import Connection
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+IDLE_S = 0.4
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("answer")(scope, receive, send)
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A server whose connections may idle for IDLE_S, two at a time."""
+    monkeypatch.setattr(listen, "HEAD_TIMEOUT_S", IDLE_S)
+    monkeypatch.setattr(listen, "MAX_CONNECTIONS", 2)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+@pytest.fixture
+def connection(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        yield connection
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+def refusal(answer: bytes) -> tuple[int, str]:
+    """Status and code of an error in the one shape, after which the connection is closed."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    assert list(json.loads(body)) == ["code", "message", "where"]
+    return int(head.split()[1]), json.loads(body)["code"]
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_a_head_that_does_not_come_is_408(connection: socket.socket, sent: bytes):
+    start = time.monotonic()
+    connection.sendall(sent)
+    assert refusal(rest_of(connection)) == (408, "upload_stalled")
+    assert time.monotonic() - start >= IDLE_S * 0.9
+
+
+def trickle(connection: socket.socket) -> None:
+    """Send headers without an end, one every 30 ms."""
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    for _ in range(300):
+        connection.sendall(b"X-Header: 1\r\n")
+        time.sleep(0.03)
+
+
+def test_a_head_that_trickles_in_is_408_all_the_same(connection: socket.socket):
+    start = time.monotonic()
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        trickle(connection)
+    assert time.monotonic() - start < 5
+
+
+def test_a_connection_that_idles_after_its_answer_is_closed(connection: socket.socket):
+    connection.sendall(GET)
+    answer = rest_of(connection)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"answer" in answer
+
+
+def test_a_connection_is_used_again_within_its_time(connection: socket.socket):
+    for _ in range(4):
+        connection.sendall(GET)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        time.sleep(IDLE_S / 2)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"garbage\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /\x00 HTTP/1.1\r\nHost: x\r\n"]
+)
+def test_what_is_not_http_is_400_in_the_one_shape(connection: socket.socket, sent: bytes):
+    connection.sendall(sent + b"\r\n\r\n")
+    assert refusal(rest_of(connection)) == (400, "not_http")
+
+
+def test_a_connection_too_many_is_503_and_the_others_are_answered(connection: socket.socket, port: int):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as second:
+        for client in (connection, second):
+            client.sendall(GET)
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as third:
+            assert refusal(rest_of(third)) == (503, "too_many_connections")
+        second.sendall(GET)
+        assert second.recv(4096).startswith(b"HTTP/1.1 200 ")

@@ -1,0 +1,195 @@
+"""The files of deploy/ and docs/operate.md: what they name is there."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from glam.bundle import Bundle
+from glam.client import Client
+from glam_serve.cli import Run
+from glam_serve.limits import Limits
+from glam_serve.local import free_port, group_lives, wait_until_ready
+from glam_serve.metrics import make_metrics
+from tests.samples.servers import given_options
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+OPERATE = (ROOT / "docs" / "operate.md").read_text()
+LIVE = {"glam_waiting", "glam_spooled_bytes", "glam_workers_ready", "glam_bundle_info"}
+METRIC = re.compile(r"\bglam_(?!serve\b|keys\b)[a-z_]+")
+
+
+def samples() -> set[str]:
+    """Names of all samples that /metrics gives."""
+    collected = {sample.name for metric in make_metrics().registry.collect() for sample in metric.samples}
+    families = {metric.name for metric in make_metrics().registry.collect()}
+    histograms = {f"{name}_{part}" for name in families for part in ("bucket", "sum", "count")}
+    return collected | {f"{name}_total" for name in families} | histograms | LIVE
+
+
+def flags() -> set[str]:
+    """The flags of `glam-serve run`."""
+    own = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Run) if field.name != "limits"}
+    return own | {f"--limits.{field.name.replace('_', '-')}" for field in dataclasses.fields(Limits)}
+
+
+def used_flags(words: list[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words if word.startswith("--")}
+
+
+def expressions() -> list[str]:
+    board = json.loads((DEPLOY / "grafana.json").read_text())
+    return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+
+def test_every_query_of_the_board_names_metrics_that_there_are():
+    named = {name for expression in expressions() for name in METRIC.findall(expression)}
+    assert named <= samples()
+
+
+def test_the_board_shows_every_metric():
+    shown = " ".join(expressions())
+    families = {metric.name for metric in make_metrics().registry.collect()} | LIVE
+    assert [name for name in families if name not in shown] == []
+
+
+def test_the_labels_of_the_board_are_those_of_the_metrics():
+    known = {"le", "route", "status", "stage", "kind", "code", "outcome", "name", "version", "bundle"}
+    for expression in expressions():
+        for group in re.findall(r"by \(([^)]*)\)", expression):
+            assert {label.strip() for label in group.split(",")} <= known
+        assert expression.count("(") == expression.count(")")
+
+
+def test_the_panels_of_the_board_do_not_overlap():
+    board = json.loads((DEPLOY / "grafana.json").read_text())
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    assert len(set(places)) == len({panel["id"] for panel in board["panels"]}) == len(places)
+
+
+def test_the_page_tells_every_metric_and_every_flag():
+    families = {metric.name for metric in make_metrics().registry.collect()} | LIVE
+    assert [name for name in families if name not in OPERATE] == []
+    assert set(METRIC.findall(OPERATE)) <= samples() | families
+    assert [flag for flag in flags() if f"`{flag}`" not in OPERATE] == []
+    named = set(re.findall(r"`(--[a-z.-]+)`", OPERATE)) - {"--build-arg"}
+    assert named <= flags()
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Limits), ids=lambda field: field.name)
+def test_the_page_gives_the_defaults_of_the_limits(field: dataclasses.Field):
+    cell = f"| `--limits.{field.name.replace('_', '-')}` |"
+    (row,) = [line for line in OPERATE.splitlines() if line.startswith(cell)]
+    assert row.split("|")[2].strip() == f"{field.default:g}"
+
+
+def test_the_compose_file_starts_the_server_with_flags_that_there_are_and_less_than_everything():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    server = compose["services"]["glam"]
+    assert used_flags(server["command"]) <= flags()
+    assert (server["read_only"], server["cap_drop"]) == (True, ["ALL"])
+    (tmpfs,) = server["tmpfs"]
+    assert int(tmpfs.partition("size=")[2].partition("g")[0]) * 1024 > Limits().max_spool_mb
+    assert int(server["stop_grace_period"].removesuffix("s")) > Limits().grace_s
+    for service in compose["services"].values():
+        assert set(service.get("secrets", ())) <= set(compose["secrets"])
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_prometheus_asks_the_server_of_the_compose_file_with_a_key():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    (target,) = job["static_configs"][0]["targets"]
+    assert target.split(":") == ["glam", given_options(compose["services"]["glam"]["command"])["--port"]]
+    assert job["authorization"]["credentials_file"].removeprefix("/run/secrets/") in compose["secrets"]
+
+
+def unit() -> dict[str, str]:
+    lines = (DEPLOY / "glam-serve.service").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_the_unit_starts_the_server_with_flags_that_there_are_and_waits_for_its_end():
+    words = unit()["ExecStart"].split()
+    assert words[:2] == ["/opt/glam/bin/glam-serve", "run"]
+    assert used_flags(words) <= flags()
+    assert int(unit()["TimeoutStopSec"]) > Limits().grace_s
+    assert unit()["KillMode"] == "mixed"  # the supervisor drains; its children get no signal before
+
+
+def test_systemd_understands_the_unit_and_calls_it_safe():
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze: apt-get install systemd")
+    file = DEPLOY / "glam-serve.service"
+    verified = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, check=False)
+    complaints = [line for line in verified.stderr.splitlines() if "is not executable" not in line]
+    assert complaints == []  # that the program is not installed here is no fault of the unit
+    rated = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", file],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rating = re.search(r"Overall exposure level .*: ([0-9.]+)", rated.stdout)
+    assert rating is not None
+    assert float(rating[1]) < 2
+
+
+def allowed_calls() -> set[str]:
+    """System calls that the unit allows: its groups less those it takes away."""
+    listing = subprocess.run(
+        ["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True, check=True
+    )
+    groups: dict[str, set[str]] = {}
+    for block in listing.stdout.split("\n\n"):
+        name, *lines = block.strip().splitlines() or [""]
+        groups[name.strip()] = {line.strip() for line in lines if line.strip() and not line.strip().startswith("#")}
+
+    def calls(group: str) -> set[str]:
+        members = groups[group]
+        return {call for member in members for call in (calls(member) if member.startswith("@") else {member})}
+
+    lines = (DEPLOY / "glam-serve.service").read_text().splitlines()
+    filters = [line.partition("=")[2] for line in lines if line.startswith("SystemCallFilter=")]
+    allowed = calls("@default")
+    for words in filters:
+        for group in words.removeprefix("~").split():
+            allowed = allowed - (calls(group) - calls("@default")) if words[0] == "~" else allowed | calls(group)
+    return allowed
+
+
+@pytest.mark.slow
+def test_the_unit_allows_every_system_call_of_the_server(
+    tmp_path: Path, random_bundle: Bundle, mammograms: dict[str, Path]
+):
+    for program in ("systemd-analyze", "strace"):
+        if not shutil.which(program):
+            pytest.skip(f"no {program}: apt-get install systemd strace")
+    port, trace, log = free_port(0), tmp_path / "trace", tmp_path / "log"
+    command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
+    options = ["--port", str(port), "--audit", str(tmp_path / "audit"), "--threads", "2"]
+    with log.open("wb") as stream:
+        traced = ["strace", "-f", "-c", "-qq", "-o", str(trace), *command, *options]
+        process = subprocess.Popen(traced, stderr=stream, start_new_session=True)
+    try:
+        wait_until_ready(process, port, log=log)
+        Client(url=f"http://127.0.0.1:{port}", timeout_s=120).predict(cc=mammograms["L_CC"], prompts=["a mass"])
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        if group_lives(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    rows = [line.split() for line in trace.read_text().splitlines()[2:-2]]
+    made = {row[-1] for row in rows if row}
+    assert {"openat", "fdatasync", "flock"} <= made
+    assert made - allowed_calls() - {"restart_syscall"} == set()
