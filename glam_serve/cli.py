@@ -22,8 +22,12 @@ class Run:
     """Threads of one call of the model. None: all cores."""
     provider: str = field(default_factory=lambda: os.environ.get("GLAM_PROVIDER", "CPUExecutionProvider"))
     """ONNX Runtime's execution provider; GLAM_PROVIDER in the environment sets the default."""
+    runtime: Literal["onnx", "triton"] = "onnx"
+    """What runs the model: ONNX Runtime in each worker, or a Triton server that all workers ask."""
+    triton_url: str | None = None
+    """Of that Triton, which serves what `glam-export triton` wrote: grpc://HOST:8001 or http://HOST:8000."""
     workers: int = 1
-    """Processes that run the model, a copy of it each; weights are shared."""
+    """Processes that run the model, a copy of it each (weights are shared), or that ask Triton."""
     apis: int = 1
     """Processes that read and prepare files and answer."""
     api_keys: Path | None = None
@@ -46,7 +50,14 @@ class Run:
             bundle,
             limits=self.limits,
             keys=None if self.api_keys is None else ApiKeys.from_file(self.api_keys),
-            workers=Workers(num_workers=self.workers, num_apis=self.apis, threads=self.threads, provider=self.provider),
+            workers=Workers(
+                num_workers=self.workers,
+                num_apis=self.apis,
+                threads=self.threads,
+                provider=self.provider,
+                runtime=self.runtime,
+                triton_url=self.triton_url,
+            ),
             host=self.host,
         )
         listener = listening_socket(self.host, self.port)

@@ -14,7 +14,7 @@ from glam.pair import PreparedBreast
 from glam.predict import Interpreter
 from glam.prediction import DEFAULT_INCLUDE, INCLUDES, Prediction, check_include
 from glam.view import Side
-from glam_serve.api import ModelAnswer, ModelRequest
+from glam_serve.api import ModelAnswer, ModelRequest, Unanswered
 from glam_serve.dispatch import DispatchServer, WorkerLostError
 from glam_serve.errors import Refusal
 from glam_serve.schema import ModelBody, StatusBody
@@ -49,6 +49,8 @@ class Answers:
             raise Refusal("worker_lost", {"retry-after": "2"}) from None
         if answer is None:
             raise Refusal("internal_error")
+        if isinstance(answer, Unanswered):
+            raise Refusal(answer.code, {"retry-after": "2"})
         return answer
 
     def withheld(self, request: Request) -> Finding | None:
