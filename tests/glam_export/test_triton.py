@@ -92,14 +92,22 @@ def test_the_ensemble_asks_for_this_bundles_graphs_by_their_version(
 
 def test_weights_beside_a_graph_go_with_it_under_their_name(random_bundle: Bundle, tmp_path: Path):
     folder, out = shutil.copytree(random_bundle.folder, tmp_path / "bundle"), tmp_path / "out"
-    proto = onnx.load(folder / "vision.onnx")
-    onnx.save_model(proto, folder / "vision.onnx", save_as_external_data=True, location="vision.onnx.data")
+    onnx.save_model(
+        onnx.load(folder / "vision.onnx"),
+        folder / "vision.onnx",
+        save_as_external_data=True,
+        location="vision.onnx.data",
+    )
     names = ("vision.onnx", "vision.onnx.data")
     hashes = random_bundle.file_hashes | {name: file_sha256(folder / name) for name in names}
     write_model(replace(random_bundle, folder=folder, file_hashes=hashes), "vision", out)
     model = model_of(out, "vision", random_bundle)
     assert sorted(path.name for path in model.parent.iterdir()) == ["model.onnx", "vision.onnx.data"]
-    assert onnx.load(model) == proto
+    weights = [
+        {entry.name: onnx.numpy_helper.to_array(entry).tobytes() for entry in onnx.load(path).graph.initializer}
+        for path in (model, random_bundle.folder / "vision.onnx")
+    ]
+    assert weights[0] == weights[1]
 
 
 def test_a_bundle_without_an_alignment_module_gives_no_ensemble(random_bundle: Bundle, tmp_path: Path):
@@ -246,7 +254,6 @@ def batch_counts(client) -> dict[int, int]:
         ),
         ('name: "patches"', 'name: "patch"', "the graph has no output patch"),
         ('"patches" data_type: TYPE_FP32', '"patches" data_type: TYPE_FP16', "TYPE_FP16"),
-        ("max_batch_size: 8", "max_batch_size: 0", "max_batch_size"),
         ('backend: "onnxruntime"', 'backend: "tensorrt"', "unable to find backend library"),
         ('name: "glam_vision"', 'name: "vision"', "glam_vision"),
     ],
