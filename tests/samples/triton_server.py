@@ -85,13 +85,21 @@ def triton_server(
         if process.poll() is None:
             server.stop()
         _kill(process)
+        for block in Path("/dev/shm").glob(f"{_shared_memory(ports[0])}*"):
+            block.unlink(missing_ok=True)
 
 
 def _command(repository: Path, backends: Path, ports: list[int]) -> list[str]:
     options = {"model-repository": repository, "backend-directory": backends, "exit-timeout-secs": 5, "log-verbose": 0}
     for name, port in zip(("http", "grpc", "metrics"), ports, strict=True):
         options |= {f"{name}-port": port, f"{name}-address": HOST}
-    return [str(_home() / "bin" / "tritonserver"), *(f"--{name}={value}" for name, value in options.items())]
+    shared = f"--backend-config=python,shm-region-prefix-name={_shared_memory(ports[0])}"
+    return [str(_home() / "bin" / "tritonserver"), shared, *(f"--{name}={value}" for name, value in options.items())]
+
+
+def _shared_memory(http_port: int) -> str:
+    """How the names of a server's blocks of shared memory begin; one that is killed leaves them behind."""
+    return f"glam-triton-{http_port}-"
 
 
 def _site_packages() -> Path:
