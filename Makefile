@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .venv-demo/bin
+TRITON := .venv-triton/bin
 WHEEL := build/wheel-env/bin
 COMMANDS := glam glam-train glam-export glam-serve
 INSTALL := pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -16,7 +17,7 @@ EXPORT_DEMO = $(BIN)/glam-export onnx "$$(ls -d runs/demo/checkpoints/step-* | t
 # glibc gives large arrays back to the system at once, and training asks for them anew at every step: keep them.
 QUICK_MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 MALLOC_TOP_PAD_=268435456
 
-.PHONY: help demo check fix test wheel demo-bundle gates
+.PHONY: help demo check fix test triton-env wheel demo-bundle gates
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -34,12 +35,15 @@ fix: .venv/.installed ## Format, and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 test: gates ## The gates and every test, slow ones too; with CI=true an unexpected skip fails
+	@$(MAKE) --no-print-directory triton-env || echo "no Triton server can be had here: its tests are skipped" >&2
 	PYTHONPATH=tests/plugins $(BIN)/pytest -q -p skips
 
 gates: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+triton-env: .venv-triton/.installed ## A Triton server for the tests and bench/triton.py, in an environment of its own
 
 wheel: ## Build the wheel, install it into an empty environment, run every --help from /
 	rm -rf build dist
@@ -63,6 +67,12 @@ demo-bundle: .venv/.installed ## Train the demo model on phantoms and export it 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/$(INSTALL) --no-compile --editable '.[dev]'
+	@touch $@
+
+# NumPy below 2, which the server's Python backend was built against: no part of .venv.
+.venv-triton/.installed: tests/samples/triton_backend/requirements.txt
+	test -x $(TRITON)/python || $(PYTHON) -m venv .venv-triton
+	$(TRITON)/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml constraints.txt

@@ -87,8 +87,35 @@ class Card:
         sys.stdout.write(model_card(json.loads((folder / MANIFEST).read_text())))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Triton:
+    """Write a bundle as a model repository of the Triton Inference Server; prints the repository's folder."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle."""
+    out: Path
+    """Folder of the new repository, for tritonserver --model-repository."""
+    keep_local: FlagCreatePairsOff[bool] = False
+    """Write it though the bundle's licence keeps the model on this machine: Triton will listen on the loopback only."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the repository that is there."""
+
+    def run(self) -> None:
+        """Verify the bundle, and write the repository whole or not at all."""
+        from glam.bundle import read_bundle
+
+        from .triton import write_repository
+
+        bundle = read_bundle(self.bundle)
+        folder = write_repository(bundle, self.out, keep_local=self.keep_local, overwrite=self.overwrite)
+        sys.stdout.write(f"{folder}\n")
+
+
 Command = (
-    Annotated[Onnx, subcommand("onnx")] | Annotated[Verify, subcommand("verify")] | Annotated[Card, subcommand("card")]
+    Annotated[Onnx, subcommand("onnx")]
+    | Annotated[Verify, subcommand("verify")]
+    | Annotated[Card, subcommand("card")]
+    | Annotated[Triton, subcommand("triton")]
 )
 
 

@@ -7,8 +7,9 @@ from glam.bundle import DEMO_BUNDLE, Bundle, read_bundle
 from glam.files import file_sha256
 from glam.predict import Predictor
 from glam.runtime import OnnxRuntime, Runtime
+from glam.triton.runtime import TritonRuntime
 
-RuntimeKind = Literal["onnx", "torch"]
+RuntimeKind = Literal["onnx", "torch", "triton"]
 
 
 def load(
@@ -29,10 +30,21 @@ def open_runtime(
     threads: int | None = None,
     provider: str = "CPUExecutionProvider",
     checkpoint: Path | None = None,
+    url: str | None = None,
 ) -> Runtime:
-    """Open the engine of a kind. torch runs the `checkpoint` that the bundle was exported from."""
+    """Open the engine of a kind.
+
+    torch runs the `checkpoint` that the bundle was exported from; triton is the Triton server at `url`, which is first
+    asked when the runtime is used.
+    """
     if kind == "onnx":
         return OnnxRuntime(bundle.folder, threads=threads, provider=provider, file_hashes=bundle.file_hashes)
+    if kind == "triton":
+        if url is None:
+            raise ValueError(
+                "the triton runtime needs the url of a Triton server: grpc://HOST:8001 or http://HOST:8000"
+            )
+        return TritonRuntime(bundle, url)
     if checkpoint is None:
         raise ValueError("the torch runtime needs the checkpoint that the bundle was exported from")
     _check_checkpoint(bundle, checkpoint)

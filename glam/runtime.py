@@ -30,6 +30,12 @@ class AlignOut(NamedTuple):
     mlo_to_cc: np.ndarray  # (n, col, row of the MLO query, row in CC)
 
 
+class EngineUnavailableError(RuntimeError):
+    """The engine cannot be reached, or does not answer in time: the same question may be answered later."""
+
+    code = "engine_unavailable"
+
+
 class Runtime(Protocol):
     """float32 arrays in, float32 arrays out; safe to call from several threads."""
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from glam.bundle import Bundle, BundleError, read_bundle
 from glam.cli import said
 from glam.engine import BreastVectors, Squares, run_breasts
 from glam.loading import open_runtime
-from glam.runtime import Runtime
+from glam.runtime import EngineUnavailableError, Runtime
+from glam.triton.runtime import TritonRuntime
 from glam.words.tokens import Tokens
 from glam_serve.limits import Workers
 from glam_serve.log import LogFormat, log_to_stderr, where_raised
@@ -26,6 +28,9 @@ from glam_serve.metrics import make_metrics
 from glam_serve.vitals import CANNOT_LOAD, Vitals, beat_in_thread, die_with_parent
 
 log = logging.getLogger(__name__)
+
+ENGINE_WATCH_S = 0.5
+"""Pause between two questions whether an engine outside this process is ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,13 @@ class ModelAnswer:
     """Time of the model, of the whole batch that the request was part of."""
     batch_views: int = 0
     """Views in that batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unanswered:
+    """What a worker says in place of an answer that may come later: a code of `glam_serve.errors.FAULTS`."""
+
+    code: str
 
 
 def answer_together(runtime: Runtime, requests: Sequence[ModelRequest]) -> list[ModelAnswer]:
@@ -93,15 +105,24 @@ class GlamAPI(litserve.LitAPI):
         except (BundleError, ValueError, OSError, ImportError) as error:
             log.error("%s", said(error))
             os._exit(CANNOT_LOAD)
-        self.vitals.worker_ready[worker] = 1
+        if isinstance(self.runtime, TritonRuntime):
+            watch_in_thread(self.runtime, self.vitals, worker)
+        else:
+            self.vitals.worker_ready[worker] = 1
 
     def _load(self) -> None:
         """Verify the bundle, and open every graph that a request may need."""
         bundle = read_bundle(self.folder)
         if bundle.sha256 != self.sha256:
             raise BundleError("bundle_changed", f"{self.folder} changed while the server ran: start it again")
-        self.runtime = open_runtime(bundle, threads=self.workers.threads, provider=self.workers.provider)
-        self.runtime.warm_up()
+        workers = self.workers
+        self.runtime = open_runtime(
+            bundle, workers.runtime, threads=workers.threads, provider=workers.provider, url=workers.triton_url
+        )
+        try:
+            self.runtime.warm_up()
+        except EngineUnavailableError as error:  # it may start later than this server
+            log.error("%s", said(error))
         self.metrics = make_metrics()
 
     # LitServe's own `batch` keeps a list of requests as it is: their views run together in `predict`.
@@ -115,10 +136,13 @@ class GlamAPI(litserve.LitAPI):
             return self._answer_all([x])[0]
         return self._answer_all(x)
 
-    def _answer_all(self, requests: Sequence[ModelRequest]) -> list[ModelAnswer | None]:
+    def _answer_all(self, requests: Sequence[ModelRequest]) -> list[ModelAnswer | Unanswered | None]:
         """Run the views of all requests together; when that fails, each request by itself."""
         try:
             answers = answer_together(self.runtime, requests)
+        except EngineUnavailableError as error:
+            log.error("%s", said(error))
+            return [Unanswered(code=error.code) for _ in requests]
         except Exception as error:
             log.error("the model failed: %s", where_raised(error))
         else:
@@ -128,3 +152,14 @@ class GlamAPI(litserve.LitAPI):
         if len(requests) == 1:
             return [None]
         return [self._answer_all([request])[0] for request in requests]
+
+
+def watch_in_thread(runtime: TritonRuntime, vitals: Vitals, worker: int) -> None:
+    """Say of a worker that it is ready only while its Triton is, for as long as its interpreter runs."""
+
+    def watch() -> None:
+        while True:
+            vitals.worker_ready[worker] = runtime.is_ready()
+            time.sleep(ENGINE_WATCH_S)
+
+    threading.Thread(target=watch, daemon=True, name="engine watch").start()

@@ -24,8 +24,12 @@ class Run:
     """Threads of one call of the model. None: all cores."""
     provider: str = field(default_factory=lambda: os.environ.get("GLAM_PROVIDER", "CPUExecutionProvider"))
     """ONNX Runtime's execution provider; GLAM_PROVIDER in the environment sets the default."""
+    runtime: Literal["onnx", "triton"] = "onnx"
+    """What runs the model: ONNX Runtime in each worker, or a Triton server that all workers ask."""
+    triton_url: str | None = None
+    """Of that Triton, which serves what `glam-export triton` wrote: grpc://HOST:8001 or http://HOST:8000."""
     workers: int = 1
-    """Processes that run the model, a copy of it each; weights are shared."""
+    """Processes that run the model, a copy of it each (weights are shared), or that ask Triton."""
     apis: int = 1
     """Processes that read and prepare files and answer."""
     api_keys: Path | None = None
@@ -76,6 +80,8 @@ class Run:
             provider=self.provider,
             max_batch=self.max_batch,
             batch_wait_s=self.batch_wait_s,
+            runtime=self.runtime,
+            triton_url=self.triton_url,
         )
 
 

@@ -36,6 +36,7 @@ FAULTS: Mapping[str, Fault] = {
     "internal_error": Fault(500, "the server failed on this request; its log says where"),
     "audit_failed": Fault(500, "the server could not write its audit log, without which it gives no answer"),
     "not_ready": Fault(503, "the model is not loaded: try again later"),
+    "engine_unavailable": Fault(503, "the Triton server that runs the model does not answer: try again later"),
     "worker_lost": Fault(503, "the process that ran the model ended before it answered: send the request again"),
     "busy": Fault(503, "the server holds as many uploads as it may: try again later"),
     "too_many_connections": Fault(503, "the server holds as many connections as it may: try again later"),

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from glam.triton.endpoint import parse_endpoint
 from glam_serve.log import LogFormat
 
 
@@ -58,6 +60,10 @@ class Workers:
     """Threads of one call of the model. None: all cores."""
     provider: str = "CPUExecutionProvider"
     """ONNX Runtime's execution provider."""
+    runtime: Literal["onnx", "triton"] = "onnx"
+    """What runs the model: ONNX Runtime in each worker, or a Triton server that all workers ask."""
+    triton_url: str | None = None
+    """Where that Triton listens: grpc://HOST:8001 or http://HOST:8000."""
     max_batch: int = 1
     """Requests whose views run through the model together. On a CPU more than one gains nothing; on a GPU it does."""
     batch_wait_s: float = 0.005
@@ -67,6 +73,12 @@ class Workers:
         for name in ("num_workers", "num_apis"):
             if not 1 <= getattr(self, name) <= 64:
                 raise ValueError(f"{name} {getattr(self, name)} is not between 1 and 64")
+        if self.runtime == "triton":
+            if self.triton_url is None:
+                raise ValueError("runtime triton needs --triton-url: grpc://HOST:8001 or http://HOST:8000")
+            parse_endpoint(self.triton_url)
+        elif self.triton_url is not None:
+            raise ValueError("--triton-url goes with --runtime triton: give both")
 
 
 @dataclass(frozen=True, kw_only=True)

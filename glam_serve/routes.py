@@ -17,7 +17,7 @@ from glam.predict import Interpreter
 from glam.prediction import DEFAULT_INCLUDE, INCLUDES, Prediction, check_include
 from glam.view import Side
 from glam_serve.account import add_seconds, codes_of, current_account, note_codes, timed
-from glam_serve.api import ModelAnswer, ModelRequest
+from glam_serve.api import ModelAnswer, ModelRequest, Unanswered
 from glam_serve.cache import ResultCache
 from glam_serve.dispatch import DispatchServer, WorkerLostError
 from glam_serve.errors import Refusal
@@ -71,6 +71,8 @@ class Answers:
             raise Refusal("worker_lost", {"retry-after": "2"}) from None
         if answer is None:
             raise Refusal("internal_error")
+        if isinstance(answer, Unanswered):
+            raise Refusal(answer.code, {"retry-after": "2"})
         add_seconds("model", answer.model_s)
         add_seconds("wait", max(0.0, time.perf_counter() - start - answer.model_s))
         return answer

@@ -11,7 +11,10 @@ from glam.bundle import Bundle
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from glam.predict import Predictor
+    from tests.samples.triton_server import TritonServer
 
 ANSWERING = ModelConfig(
     vision=VisionConfig(image_size=126, embed_dim=32, depth=2, num_heads=2, num_registers=1, layer_scale=1.0),
@@ -85,3 +88,31 @@ def mammograms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("mammograms")
     write_exams(folder, num_exams=1, seed=11)
     return {path.stem: path for path in folder.rglob("*.dcm")}
+
+
+@pytest.fixture(scope="session")
+def triton_repository(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of random weights as a model repository."""
+    from glam_export.triton import write_repository
+
+    return write_repository(random_bundle, tmp_path_factory.mktemp("triton") / "repository")
+
+
+@pytest.fixture(scope="session")
+def triton_there() -> None:
+    """Skip where there is no Triton server."""
+    from tests.samples.triton_server import ABSENT, is_there
+
+    if not is_there():
+        pytest.skip(ABSENT)
+
+
+@pytest.fixture(scope="session")
+def triton(
+    triton_there: None, triton_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "Iterator[TritonServer]":
+    """A Triton server that serves that repository to every test: none may stop it."""
+    from tests.samples.triton_server import triton_server
+
+    with triton_server(triton_repository, tmp_path_factory.mktemp("triton_server")) as server:
+        yield server

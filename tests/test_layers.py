@@ -34,6 +34,7 @@ HEAVY = {
     "tokenizers",
     "torch",
     "transformers",
+    "tritonclient",
 }
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 CLI_MODULES = sorted(target.partition(":")[0] for target in SCRIPTS.values())
@@ -129,6 +130,11 @@ def test_torch_is_imported_only_in_the_room_of_the_model():
         and imported(file) & {"torch", "timm", "transformers"}
     ]
     assert strays == []
+
+
+def test_the_client_of_triton_is_imported_in_one_module():
+    places = {str(file.relative_to(ROOT)) for _, file in modules() if "tritonclient" in imported(file)}
+    assert places == {"glam/triton/client.py"}
 
 
 def test_importing_glam_imports_nothing_heavy():
