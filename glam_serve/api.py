@@ -16,7 +16,7 @@ import numpy as np
 from glam.bundle import Bundle, BundleError, read_bundle
 from glam.cli import said
 from glam.engine import BreastVectors, Squares, run_breasts
-from glam.loading import open_runtime
+from glam.loading import open_runtime, with_variant
 from glam.runtime import Runtime
 from glam.words.tokens import Tokens
 from glam_serve.limits import Workers
@@ -72,6 +72,7 @@ class GlamAPI(litserve.LitAPI):
         super().__init__(api_path="/predict", max_batch_size=workers.max_batch, batch_timeout=workers.batch_wait_s)
         self.folder: Path = bundle.folder
         self.sha256 = bundle.sha256
+        self.variant = bundle.variant
         self.workers = workers
         self.vitals = vitals
         self.supervisor_pid = os.getpid()
@@ -96,7 +97,9 @@ class GlamAPI(litserve.LitAPI):
         bundle = read_bundle(self.folder)
         if bundle.sha256 != self.sha256:
             raise BundleError("bundle_changed", f"{self.folder} changed while the server ran: start it again")
-        self.runtime = open_runtime(bundle, threads=self.workers.threads, provider=self.workers.provider)
+        provider = self.workers.provider
+        bundle = with_variant(bundle, self.variant, provider=provider)
+        self.runtime = open_runtime(bundle, threads=self.workers.threads, provider=provider)
         self.runtime.warm_up()
 
     def batch(self, inputs: Sequence[ModelRequest]) -> list[ModelRequest]:

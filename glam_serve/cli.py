@@ -22,6 +22,8 @@ class Run:
     """Threads of one call of the model. None: all cores."""
     provider: str = field(default_factory=lambda: os.environ.get("GLAM_PROVIDER", "CPUExecutionProvider"))
     """ONNX Runtime's execution provider; GLAM_PROVIDER in the environment sets the default."""
+    variant: str | None = None
+    """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused where there, else portable."""
     workers: int = 1
     """Processes that run the model, a copy of it each; weights are shared."""
     apis: int = 1
@@ -33,6 +35,7 @@ class Run:
     def run(self) -> None:
         """Serve a bundle."""
         from glam.bundle import DEMO_BUNDLE, read_bundle
+        from glam.loading import with_variant
         from glam_serve.keys import ApiKeys
         from glam_serve.log import log_to_stderr
         from glam_serve.server import check_permission, make_server
@@ -41,6 +44,7 @@ class Run:
         if not 1024 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)  # each worker verifies what it loads
+        bundle = with_variant(bundle, self.variant, provider=self.provider)
         check_permission(bundle, self.host)
         server = make_server(
             bundle,
