@@ -88,6 +88,37 @@ def package_films() -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tensorrt:
+    """Write the script that builds a bundle's TensorRT engines; prints what TensorRT-RTX built, where installed."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle."""
+    out: Path
+    """Folder of the script and the engines."""
+    variant: Literal["portable", "fp16", "bf16"] = "portable"
+    """Graphs to build engines of; portable is float32."""
+    batches: tuple[int, int, int] = (1, 2, 8)
+    """Images in a batch: at least, most often, at most."""
+    script_only: FlagCreatePairsOff[bool] = False
+    """Build nothing here."""
+
+    def run(self) -> None:
+        """Write the script, and build what can be built."""
+        from glam.bundle import read_bundle
+
+        from .tensorrt import Batches, build_all, engine_plans, has_builder, write_script
+
+        bundle = read_bundle(self.bundle)
+        plans = engine_plans(bundle, self.variant, Batches(*self.batches))
+        script = write_script(bundle, plans, self.out)
+        builds = has_builder() and not self.script_only
+        if not builds:
+            sys.stderr.write(f"{script} was not run: it takes trtexec and a GPU\n")
+        built = build_all(plans, self.out) if builds else "not run"
+        sys.stdout.write(f"{json.dumps({'script': str(script), 'tensorrt_rtx': built})}\n")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verify:
     """Check every file of a bundle, and that this machine prepares images as its exporter did; prints JSON."""
 
@@ -124,6 +155,7 @@ class Card:
 Command = (
     Annotated[Onnx, subcommand("onnx")]
     | Annotated[Quantise, subcommand("quantise")]
+    | Annotated[Tensorrt, subcommand("tensorrt")]
     | Annotated[Verify, subcommand("verify")]
     | Annotated[Card, subcommand("card")]
 )

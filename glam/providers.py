@@ -18,7 +18,7 @@ class Profile(NamedTuple):
 
 
 def shape_profile(
-    inputs: Mapping[str, Sequence[int | str | None]], *, batch: tuple[int, int, int], tokens: tuple[int, int, int]
+    inputs: Mapping[str, Sequence[object]], *, batch: tuple[int, int, int], tokens: tuple[int, int, int]
 ) -> Profile:
     """Return the profile of a graph from its inputs' shapes: the least, the usual and the greatest extents.
 
