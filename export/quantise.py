@@ -102,7 +102,7 @@ def _fill(folder: Path, bundle: Bundle, variant: VariantName, trial: Trial) -> J
         _write(folder, variant, recipe, Path(scratch))
         parity, accuracy = _measured(folder if variant != "bf16" else Path(scratch), bundle, variant, trial)
     sys.stderr.write(f"{variant}: {parity}\n{variant}: {accuracy}\n")
-    parity.check(recipe.tolerance, of="the bundle's own graphs")
+    parity.check(recipe.tolerance, of="the bundle")
     check_accuracy(accuracy, recipe, variant)
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).unlink()

@@ -41,7 +41,7 @@ def test_variant_that_tensorrt_does_not_take_or_that_is_not_there_is_refused(exp
     bundle = read_bundle(exported, verify=False)
     with pytest.raises(ValueError, match="TensorRT takes no int8 graphs"):
         engine_plans(bundle, "int8", Batches())
-    with pytest.raises(ValueError, match="glam-export quantise .* --variant fp16"):
+    with pytest.raises(ValueError, match=r"glam-export quantise .* --variant fp16"):
         engine_plans(bundle, "fp16", Batches())
 
 
