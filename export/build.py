@@ -20,8 +20,9 @@ from glam.prediction import NOTICE
 from glam.prepare import prepare_sha
 from glam.runtime import OnnxRuntime
 
-from .onnx import OPSET, graphs, write_graph
-from .parity import BATCHES, Parity, measure_parity
+from .fused import fused
+from .onnx import OPSET, graphs, vision_graph, write_graph
+from .parity import BATCHES, EXACT, Parity, measure_parity
 from .permission import bundle_provenance, without_provenance
 from .prompts import ClassPrompts, embed_class_prompts
 
@@ -65,6 +66,7 @@ def _fill(folder: Path, model: Glam, checkpoint: Path, imprint: Imprint, provena
         _progress(f"{graph.name}: exporting")
         write_graph(graph, folder)
     parity = gate(folder, model)
+    variants = _fused_variant(folder, model)
     tokenizer_json = Path(shutil.copyfile(checkpoint / "tokenizer.json", folder / "tokenizer.json"))
     prompts = embed_class_prompts(model, config.text, tokenizer_json)
     arrays: dict[str, Any] = dict(prompts.vectors)
@@ -72,15 +74,30 @@ def _fill(folder: Path, model: Glam, checkpoint: Path, imprint: Imprint, provena
     write_golden(folder / "golden", config.frame)
     manifest = _claims(imprint, provenance) | _measured(config, prompts, parity)
     manifest["export"]["weights_sha256"] = file_sha256(checkpoint / "weights.safetensors")
-    return manifest | {"scale": model.scales().image_text.item()}
+    return manifest | {"scale": model.scales().image_text.item(), "variants": variants}
 
 
-def gate(folder: Path, model: Glam) -> Parity:
+def gate(folder: Path, model: Glam, variant: str | None = None) -> Parity:
     """Measure the graphs in `folder` against torch; a ParityError beyond the limits."""
-    parity = measure_parity(model, OnnxRuntime(folder))
-    _progress(f"parity with torch: {parity}")
+    parity = measure_parity(model, OnnxRuntime(folder, variant=variant))
+    _progress(f"parity of {variant or 'the graphs'} with torch: {parity}")
     parity.check()
     return parity
+
+
+def _fused_variant(folder: Path, model: Glam) -> JsonDict:
+    """Write the vision graph of ONNX Runtime's own nodes, and return what bundle.json says of it; {}: there is none."""
+    fused_model = fused(model)
+    if fused_model is None:
+        return {}
+    _progress("variants/fused/vision.onnx: exporting")
+    place = folder / "variants" / "fused"
+    place.mkdir(parents=True)
+    write_graph(vision_graph(fused_model), place)
+    parity = gate(folder, model, "fused")
+    made = "attention as com.microsoft MultiHeadAttention, LayerScale folded: for ONNX Runtime on a CPU"
+    entry = {"graphs": ["vision.onnx"], "made": made, "parity": asdict(parity), "tolerance": asdict(EXACT)}
+    return {"fused": entry}
 
 
 def _claims(imprint: Imprint, provenance: JsonDict) -> JsonDict:

@@ -21,6 +21,7 @@ def model_card(manifest: JsonDict) -> str:
         _table("Figures", manifest["metrics"] or {"none": "nothing was measured"}),
         _classes(manifest["prompts"]["texts"], manifest["classes"]),
         _graphs(manifest),
+        *(_variant(name, entry) for name, entry in manifest.get("variants", {}).items()),
         _LIMITS.format(calibrated="calibrated" if manifest["calibration"] else "not calibrated"),
     )
     return "\n".join(sections)
@@ -72,6 +73,15 @@ def _graphs(manifest: JsonDict) -> str:
     export = manifest["export"]
     rows = {"ONNX opset": export["opset"], "weights": export["weights"]} | export["parity"] | export["versions"]
     return _table("Graphs", rows)
+
+
+def _variant(name: str, entry: JsonDict) -> str:
+    """Return how a variant's graphs were made, and how far their answers are from those of the bundle's own."""
+    rows = {"graphs": entry["graphs"], "made": entry["made"]} | entry["parity"]
+    for figure, value in entry.get("accuracy", {}).items():
+        measured = value is not None and value != {"portable": None, "variant": None}
+        rows[figure] = value if measured else "not measured"
+    return _table(f"Variant {name}", rows | {"tolerance": entry["tolerance"]})
 
 
 def _table(title: str, values: JsonDict) -> str:

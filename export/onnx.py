@@ -70,21 +70,27 @@ class Graph:
     outputs: tuple[str, ...]
 
 
+def vision_graph(model: Glam) -> Graph:
+    """Return the graph of a model's vision tower, which may be a fused one."""
+    size = model.config.vision.image_size
+    return Graph(
+        name="vision.onnx",
+        module=VisionGraph(model),
+        inputs={"image": torch.zeros(2, 1, size, size)},
+        axes={0: Dim("batch")},
+        outputs=("image_embedding", "patches"),
+    )
+
+
 def graphs(model: Glam) -> tuple[Graph, ...]:
     """Return the graphs of a model, with example inputs of two rows (a batch of one would be taken for a constant)."""
     config = model.config
-    size, num_patches, width = config.vision.image_size, config.vision.grid**2, model.vision.dim
+    num_patches, width = config.vision.grid**2, model.vision.dim
     token_ids = torch.ones(2, 8, dtype=torch.int64)
     batch, token = Dim("batch"), Dim("token", max=config.text.max_tokens)
     patches = torch.zeros(2, num_patches, width)
     return (
-        Graph(
-            name="vision.onnx",
-            module=VisionGraph(model),
-            inputs={"image": torch.zeros(2, 1, size, size)},
-            axes={0: batch},
-            outputs=("image_embedding", "patches"),
-        ),
+        vision_graph(model),
         Graph(
             name="alignment.onnx",
             module=AlignmentGraph(model),
@@ -108,12 +114,18 @@ def write_graph(graph: Graph, folder: Path) -> Path:
     opset = next(entry.version for entry in proto.opset_import if not entry.domain)
     if opset != OPSET:  # the exporter picks another one without an error when it cannot write the one asked for
         raise ValueError(f"{graph.name}: torch wrote opset {opset} in place of {OPSET}")
+    path = save_graph(proto, folder / graph.name)
+    onnx_session(path, threads=1)
+    return path
+
+
+def save_graph(proto: onnx.ModelProto, path: Path) -> Path:
+    """Write a graph without what its maker's machine should keep to itself, its weights beside it where large."""
     strip(proto)
-    path = folder / graph.name
     external = sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > EXTERNAL_DATA_BYTES
+    path.unlink(missing_ok=True)
     onnx.save_model(proto, path, save_as_external_data=external, location=f"{path.name}.data")
     onnx.checker.check_model(path, full_check=True)
-    onnx_session(path, threads=1)
     return path
 
 

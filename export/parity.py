@@ -1,24 +1,36 @@
-"""The gate of an export: what the written graphs answer, against torch on the same seeded inputs."""
+"""The gate of an export: what written graphs answer, against torch or other graphs on the same seeded inputs."""
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 
 from glam.config import ModelConfig
 from glam.model.glam import Glam
+from glam.model.torch_runtime import TorchRuntime
 from glam.runtime import Runtime
 
 BATCHES = (1, 3)
-MIN_COSINE = 0.99999
-MAX_ATTENTION_ERROR = 1e-4
-MAX_PATCH_ERROR = 1e-4
-"""Of LayerNormed patches, whose values are about one."""
 _BLOBS = 7
 
 
 class ParityError(ValueError):
-    """The exported graphs do not answer as torch does."""
+    """The exported graphs do not answer as they should."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far graphs may be from what they stand for."""
+
+    min_cosine: float
+    """Of embeddings, of images and of texts."""
+    max_patch_error: float
+    """Of LayerNormed patches, whose values are about one."""
+    max_attention_error: float
+    """Of the weights of both maps, on the same patches."""
+
+
+EXACT = Tolerance(min_cosine=0.99999, max_patch_error=1e-4, max_attention_error=1e-4)
+"""Other sums of the same numbers in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,30 +42,37 @@ class Parity:
     patches_max_abs: float
     attention_max_abs: float
 
-    def check(self) -> None:
-        """Raise a ParityError that names every number beyond its limit; NaN is beyond."""
+    def check(self, tolerance: Tolerance = EXACT, *, of: str = "torch") -> None:
+        """Raise a ParityError that names every number beyond its limit; NaN is beyond. `of`: what was compared with."""
         holds = {
-            "image_cosine": self.image_cosine >= MIN_COSINE,
-            "text_cosine": self.text_cosine >= MIN_COSINE,
-            "patches_max_abs": self.patches_max_abs <= MAX_PATCH_ERROR,
-            "attention_max_abs": self.attention_max_abs <= MAX_ATTENTION_ERROR,
+            "image_cosine": self.image_cosine >= tolerance.min_cosine,
+            "text_cosine": self.text_cosine >= tolerance.min_cosine,
+            "patches_max_abs": self.patches_max_abs <= tolerance.max_patch_error,
+            "attention_max_abs": self.attention_max_abs <= tolerance.max_attention_error,
         }
         failures = [f"{name} is {value:.6g}" for name, value in asdict(self).items() if not holds[name]]
         if failures:
-            limits = f"cosine >= {MIN_COSINE}, patches <= {MAX_PATCH_ERROR:g}, attention <= {MAX_ATTENTION_ERROR:g}"
-            raise ParityError(f"the exported graphs do not answer as torch does: {', '.join(failures)} ({limits})")
+            limits = (
+                f"cosine >= {tolerance.min_cosine}, patches <= {tolerance.max_patch_error:g},"
+                f" attention <= {tolerance.max_attention_error:g}"
+            )
+            raise ParityError(f"the exported graphs do not answer as {of} does: {', '.join(failures)} ({limits})")
 
 
-@torch.inference_mode()
 def measure_parity(model: Glam, runtime: Runtime, *, seed: int = 0) -> Parity:
     """Compare a runtime with the model in evaluation mode, at every batch size of BATCHES."""
+    return compare_runtimes(TorchRuntime(model), runtime, model.config, seed=seed)
+
+
+def compare_runtimes(expected: Runtime, runtime: Runtime, config: ModelConfig, *, seed: int = 0) -> Parity:
+    """Compare a runtime with the one it stands for, at every batch size of BATCHES."""
     rng = np.random.default_rng(seed)
-    config = model.eval().config
     views, texts = [], []
     for batch in BATCHES:
         cc, mlo = (seeded_images(rng, batch, config.vision.image_size) for _ in range(2))
-        views.append(_compare_pair(model, runtime, cc, mlo))
-        texts.append(_compare_texts(model, runtime, *seeded_texts(rng, batch, config)))
+        views.append(_compare_pair(expected, runtime, cc, mlo))
+        tokens = seeded_texts(rng, batch, config)
+        texts.append(min_cosine(runtime.text(*tokens), expected.text(*tokens)))
     image_cosine, patches_max_abs, attention_max_abs = np.array(views).T
     return Parity(
         image_cosine=float(image_cosine.min()),
@@ -80,26 +99,19 @@ def seeded_texts(rng: np.random.Generator, num_texts: int, config: ModelConfig) 
     return np.where(mask, token_ids, 0), mask.astype(np.int64)
 
 
-def _compare_pair(model: Glam, runtime: Runtime, cc: np.ndarray, mlo: np.ndarray) -> tuple[float, float, float]:
-    """Return the cosine of the embeddings, and the errors of the patches and of every map."""
-    features_cc, features_mlo = model.vision(torch.from_numpy(cc)), model.vision(torch.from_numpy(mlo))
-    cosines, patch_errors = [], []
-    for images, features in ((cc, features_cc), (mlo, features_mlo)):
-        answer = runtime.vision(images)
-        cosines.append(_min_cosine(answer.embedding, model.embed_view(features).numpy()))
-        patch_errors.append(np.abs(answer.patches - features.patches.numpy()).max())
-    expected = model.align(features_cc.patches, features_mlo.patches)
-    maps = runtime.align(features_cc.patches.numpy(), features_mlo.patches.numpy())
-    map_errors = [np.abs(value - getattr(expected, name).numpy()).max() for name, value in maps._asdict().items()]
-    return float(np.min(cosines)), float(np.max(patch_errors)), float(np.max(map_errors))
-
-
-def _compare_texts(model: Glam, runtime: Runtime, token_ids: np.ndarray, mask: np.ndarray) -> float:
-    expected = model.embed_text(torch.from_numpy(token_ids), torch.from_numpy(mask))
-    return _min_cosine(runtime.text(token_ids, mask), expected.numpy())
-
-
-def _min_cosine(embeddings: np.ndarray, expected: np.ndarray) -> float:
+def min_cosine(embeddings: np.ndarray, expected: np.ndarray) -> float:
     """Return the smallest cosine between (n, dim) vectors, of whatever length."""
     lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(expected, axis=1)
     return float((np.sum(embeddings * expected, axis=1, dtype=np.float64) / lengths).min())
+
+
+def _compare_pair(expected: Runtime, runtime: Runtime, cc: np.ndarray, mlo: np.ndarray) -> tuple[float, float, float]:
+    """Return the cosine of the embeddings, and the errors of the patches and of every map."""
+    features = [expected.vision(images) for images in (cc, mlo)]
+    answers = [runtime.vision(images) for images in (cc, mlo)]
+    cosines = [min_cosine(mine.embedding, right.embedding) for mine, right in zip(answers, features, strict=True)]
+    patch_errors = [np.abs(mine.patches - right.patches).max() for mine, right in zip(answers, features, strict=True)]
+    patches = [feature.patches for feature in features]
+    maps = zip(runtime.align(*patches), expected.align(*patches), strict=True)
+    map_errors = [np.abs(mine - right).max() for mine, right in maps]
+    return float(np.min(cosines)), float(np.max(patch_errors)), float(np.max(map_errors))

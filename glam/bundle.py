@@ -1,6 +1,7 @@
 """The exported folder: written whole or not at all, and read only when it is what its `bundle.json` says."""
 
 import hashlib
+import io
 import json
 import math
 import tempfile
@@ -16,9 +17,11 @@ from glam.bundle_files import (
     MANIFEST,
     BundleError,
     check_list,
+    checked_bytes,
     list_files,
     put_in_place,
     refuse_existing,
+    variant_graphs,
     verify_files,
 )
 from glam.config import ModelConfig, model_config_from_json
@@ -31,8 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BUNDLE_FORMAT", "DEMO_BUNDLE", "GRAPHS", "MANIFEST", "Bundle", "BundleError", "read_bundle", "write_bundle"]
 
-BUNDLE_FORMAT = 2
-"""2: the provenance says of every generation what it started from, and of which weights it is."""
+BUNDLE_FORMAT = 3
+"""2: the provenance says of every generation what it started from, and of which weights it is.
+3: there may be variants of the graphs, and weights beside a graph. A bundle of format 2 reads as one without them."""
+_OLDEST_FORMAT = 2
+PORTABLE = "portable"
+"""The bundle's own graphs, as a name beside those of the variants."""
 DEMO_BUNDLE = Path(__file__).with_name("demo")
 
 
@@ -63,17 +70,25 @@ class Bundle:
     """Of `bundle.json`, which holds the hash of every other file."""
     file_hashes: dict[str, str]
     """Name of a file in the folder -> its SHA-256, against which it is checked again when it is loaded."""
+    variants: dict[str, JsonDict] = field(default_factory=dict)
+    """Name of a variant -> its graphs, how they were made, and how they compare with the bundle's own."""
+    variant: str = PORTABLE
+    """The graphs that answer; `glam.loading.with_variant` chooses others."""
 
     def class_vectors(self, task: str) -> np.ndarray:
         """Return the unit text embeddings of a task's classes: (class, joint) float32."""
-        with np.load(self.folder / "prompts.npz", allow_pickle=False) as vectors:
+        with np.load(io.BytesIO(self._content("prompts.npz")), allow_pickle=False) as vectors:
             return vectors[task]
 
     def tokenizer(self) -> "Tokenizer":
         """Return the tokenizer of the text tower."""
         from glam.words.tokens import Tokenizer
 
-        return Tokenizer.from_file(self.folder / "tokenizer.json")
+        return Tokenizer.from_json(self._content("tokenizer.json"), where=self.folder / "tokenizer.json")
+
+    def _content(self, name: str) -> bytes:
+        """Return a file's bytes, which have the hash that the manifest lists."""
+        return checked_bytes(self.folder / name, self.file_hashes[name])
 
 
 def write_bundle(out: Path, build: Callable[[Path], JsonDict], *, overwrite: bool = False) -> Bundle:
@@ -104,7 +119,7 @@ def read_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
     manifest = _manifest(folder, text := _manifest_text(folder))
     bundle = _bundle(folder, manifest, sha256=hashlib.sha256(text).hexdigest())
     if verify:
-        verify_files(folder, manifest["files"])
+        verify_files(folder, manifest["files"], bundle.variants)
         _verify_preparation(bundle)
     return bundle
 
@@ -128,7 +143,7 @@ def _manifest(folder: Path, text: bytes) -> JsonDict:
     if version > BUNDLE_FORMAT:
         message = f"{folder} has bundle format {version}, and this program reads up to {BUNDLE_FORMAT}"
         raise BundleError("bundle_newer", f"{message}: pip install -U glam-mammo, or export it again with this version")
-    if version < BUNDLE_FORMAT:
+    if version < _OLDEST_FORMAT:
         message = f"{folder} has bundle format {version}, which does not say what the model was started from"
         raise BundleError("bundle_older", f"{message}: export it again from its checkpoint")
     return manifest
@@ -175,6 +190,8 @@ def _bundle_from_manifest(folder: Path, manifest: JsonDict, sha256: str) -> Bund
     if any(type(value) is not bool for value in permissions):
         raise TypeError("may_serve and may_share are true or false")
     check_list(manifest["files"])
+    variants = manifest.get("variants", {})
+    variant_graphs(variants)
     scale = float(manifest["scale"])
     if not 0 < scale < math.inf:
         raise ValueError(f"scale {scale} is no finite number above 0")
@@ -194,6 +211,7 @@ def _bundle_from_manifest(folder: Path, manifest: JsonDict, sha256: str) -> Bund
         weights_sha256=_weights_sha256(manifest),
         sha256=sha256,
         file_hashes={name: entry["sha256"] for name, entry in manifest["files"].items()},
+        variants=variants,
     )
 
 

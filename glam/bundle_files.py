@@ -1,5 +1,6 @@
 """The files of a bundle's folder: listed with their hashes, put in place whole, and checked against the list."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path, PurePosixPath
@@ -9,7 +10,12 @@ from glam.files import JsonDict, file_sha256
 MANIFEST = "bundle.json"
 GRAPHS = ("vision.onnx", "alignment.onnx", "text.onnx")
 FILES = (*GRAPHS, "tokenizer.json", "prompts.npz", "golden/cc.dcm", "golden/mlo.dcm", "golden/expected.json")
-"""What a bundle of this format holds beside its manifest: all of it, and nothing else."""
+"""What every bundle holds beside its manifest."""
+VARIANTS = ("fused", "int8", "fp16", "bf16")
+"""Other graphs of the same model that a bundle may hold, in `variants/NAME`: docs/bundle.md."""
+_VARIANT_GRAPHS = tuple(f"variants/{variant}/{name}" for variant in VARIANTS for name in GRAPHS)
+_PARTS = frozenset((*FILES, *_VARIANT_GRAPHS, *(f"{name}.data" for name in (*GRAPHS, *_VARIANT_GRAPHS))))
+"""What may stand in a bundle: no file of another name. `.data`: the weights of a graph, beside it."""
 
 
 class BundleError(ValueError):
@@ -37,17 +43,30 @@ def check_list(files: JsonDict) -> None:
             raise TypeError("the sha256 of a file is a text")
 
 
-def verify_files(folder: Path, files: JsonDict) -> None:
-    """BundleError unless the folder holds the files of a bundle, each as it was listed, and nothing else."""
-    for name in FILES:
-        if name not in files:
-            raise BundleError("bundle_incomplete", f"{folder / MANIFEST} lists no {name}: export it again")
+def variant_graphs(variants: JsonDict) -> set[str]:
+    """Return the files of the graphs that the variants of a manifest name; ValueError or TypeError for no meaning."""
+    names: set[str] = set()
+    for variant, entry in variants.items():
+        if variant not in VARIANTS or not entry["graphs"] or not set(entry["graphs"]) <= set(GRAPHS):
+            raise ValueError(f"variants: {variant} with graphs {entry['graphs']} is none that this program knows")
+        names |= {f"variants/{variant}/{name}" for name in entry["graphs"]}
+    return names
+
+
+def verify_files(folder: Path, files: JsonDict, variants: JsonDict) -> None:
+    """BundleError unless the folder holds the files of a bundle, each as it was listed, and nothing else.
+
+    `variants`: of the manifest; the files of those, and of no others, must be there.
+    """
+    required = {*FILES, *variant_graphs(variants)}
+    for name in sorted(required - files.keys()):
+        raise BundleError("bundle_incomplete", f"{folder / MANIFEST} lists no {name}: export it again")
     for name in files:
-        if name not in FILES:
+        if name not in _PARTS or name.removesuffix(".data") not in required:
             message = f"{folder / MANIFEST} lists {name}, which is no part of a bundle"
             raise BundleError("bundle_stray", f"{message}: export it again, and do not use this one")
     for path in _entries(folder):
-        _refuse_stray(path, path.relative_to(folder).as_posix())
+        _refuse_stray(path, path.relative_to(folder).as_posix(), files)
     for name, entry in files.items():
         check_file(folder / name, entry["sha256"])
 
@@ -55,9 +74,27 @@ def verify_files(folder: Path, files: JsonDict) -> None:
 def check_file(path: Path, sha256: str) -> None:
     """BundleError for a file that is missing, or is not the one that was exported."""
     if not path.is_file():
-        raise BundleError("bundle_incomplete", f"{path} is missing: copy the bundle again, or export it again")
+        raise _missing(path)
     if file_sha256(path) != sha256:
-        raise BundleError("bundle_changed", f"{path} has changed since the export: copy or export the bundle again")
+        raise _changed(path)
+
+
+def checked_bytes(path: Path, sha256: str) -> bytes:
+    """Return what a small file holds; BundleError as `check_file`. What was checked is what is returned."""
+    if not path.is_file():
+        raise _missing(path)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise _changed(path)
+    return content
+
+
+def _missing(path: Path) -> BundleError:
+    return BundleError("bundle_incomplete", f"{path} is missing: copy the bundle again, or export it again")
+
+
+def _changed(path: Path) -> BundleError:
+    return BundleError("bundle_changed", f"{path} has changed since the export: copy or export the bundle again")
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -91,12 +128,12 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(entries)
 
 
-def _refuse_stray(path: Path, name: str) -> None:
-    """BundleError for a link, and for what is no file of a bundle."""
+def _refuse_stray(path: Path, name: str, files: JsonDict) -> None:
+    """BundleError for a link, and for what is none of the bundle's listed files."""
     if path.is_symlink():
         message = f"{path} is a link, and a bundle holds files only"
         raise BundleError("bundle_stray", f"{message}: put the file itself there (cp -L), or delete the link")
-    is_part = name == MANIFEST or name in FILES or any(file.startswith(f"{name}/") for file in FILES)
+    is_part = name == MANIFEST or name in files or any(file.startswith(f"{name}/") for file in files)
     if not is_part:
         message = f"{path} is no part of the bundle, left there perhaps by an editor or the system"
         raise BundleError("bundle_stray", f"{message}: delete it, or copy the bundle again")

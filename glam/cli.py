@@ -62,12 +62,14 @@ class Predict:
     """Checkpoint that the bundle was exported from."""
     threads: int | None = None
     """Threads of the model. None: all cores."""
+    variant: str | None = None
+    """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused where there, else portable."""
 
     def run(self) -> None:
         """Write the files, and print a summary."""
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.drawing.prediction import choose_query, draw_prediction
-        from glam.loading import open_runtime
+        from glam.loading import open_runtime, with_variant
         from glam.pair import prepare_breast
         from glam.predict import Predictor
         from glam.prediction_files import save_prediction, summary
@@ -75,7 +77,7 @@ class Predict:
         point = None if self.point is None else parse_point(self.point)
         self._check_include()
         self._check_files()
-        bundle = read_bundle(self.bundle or DEMO_BUNDLE)
+        bundle = with_variant(read_bundle(self.bundle or DEMO_BUNDLE), self.variant)
         runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
         predictor = Predictor(bundle, runtime, withholds=True)
         views = self._read_views(bundle.model.frame)

@@ -91,7 +91,8 @@ class ExamPrediction:
         }
         if "embedding" in include:
             answer["embedding"] = None if withheld else self.embedding.astype(np.float64).round(6).tolist()
-        return answer | {"bundle": first.bundle, "prepare_sha": first.prepare_sha, "notice": first.notice}
+        origin = {"bundle": first.bundle, "variant": first.variant, "prepare_sha": first.prepare_sha}
+        return answer | origin | {"notice": first.notice}
 
 
 def prepare_exam(

@@ -87,6 +87,7 @@ class Interpreter:
             findings=(*breast.findings, *_views_disagree(views)),
             bundle=self.bundle.sha256,
             prepare_sha=self._prepare_sha,
+            variant=self.bundle.variant,
             calibrated=self._calibrated,
         )
 

@@ -66,6 +66,8 @@ class Prediction:
     bundle: str
     """SHA-256 of bundle.json."""
     prepare_sha: str
+    variant: str = "portable"
+    """Which graphs of the bundle answered."""
     calibrated: bool = False
     """Whether all of these probabilities are."""
     notice: str = NOTICE
@@ -105,7 +107,8 @@ class Prediction:
             told = [*(self.findings if "findings" in chosen else ()), *told]
             answer["findings"] = [finding.as_json() for finding in told]
         answer |= _attention_json(self.attention, chosen)
-        return answer | {"bundle": self.bundle, "prepare_sha": self.prepare_sha, "notice": self.notice}
+        origin = {"bundle": self.bundle, "variant": self.variant, "prepare_sha": self.prepare_sha}
+        return answer | origin | {"notice": self.notice}
 
 
 def far_apart(density: Mapping[str, float], other: Mapping[str, float]) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from glam.bundle_files import check_file
+from glam.providers import CPU, TENSORRT, Profile, providers, shape_profile, way_to
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -64,14 +65,17 @@ class OnnxRuntime:
         folder: Path | str,
         *,
         threads: int | None = None,
-        provider: str = "CPUExecutionProvider",
+        provider: str = CPU,
         file_hashes: Mapping[str, str] | None = None,
+        variant: str | None = None,
     ) -> None:
         """Load vision and alignment. `threads`: of one call; None: all cores.
 
         `file_hashes`: SHA-256 of the files of the folder; one that has another when it is loaded is a BundleError.
+        `variant`: take the graphs that `variants/NAME` holds from there.
         """
         self._folder = Path(folder)
+        self._variant = variant
         self._file_hashes = file_hashes or {}
         self._threads = threads
         self._provider = provider
@@ -112,16 +116,27 @@ class OnnxRuntime:
             return self._text
 
     def _session(self, name: str) -> "onnxruntime.InferenceSession":
-        for file in (name, f"{name}.data"):
+        place = self._place(name)
+        for file in (place, f"{place}.data"):
             if file in self._file_hashes:
                 check_file(self._folder / file, self._file_hashes[file])
-        return onnx_session(self._folder / name, threads=self._threads, provider=self._provider)
+        profile = _tensorrt_profile(self._folder / name) if self._provider == TENSORRT else None
+        return onnx_session(self._folder / place, threads=self._threads, provider=self._provider, profile=profile)
+
+    def _place(self, name: str) -> str:
+        """Return where a graph lies in the folder: with the variant if that has it, else with the bundle's own."""
+        candidate = f"variants/{self._variant}/{name}"
+        is_there = candidate in self._file_hashes if self._file_hashes else (self._folder / candidate).is_file()
+        return candidate if is_there else name
 
 
 def onnx_session(
-    path: Path, *, threads: int | None = None, provider: str = "CPUExecutionProvider"
+    path: Path, *, threads: int | None = None, provider: str = CPU, profile: Profile | None = None
 ) -> "onnxruntime.InferenceSession":
-    """Load a graph; a ValueError when the provider asked for is not the one that will run it."""
+    """Load a graph; a ValueError when the provider asked for is not the one that will run it.
+
+    `profile`: the shapes that TensorRT builds its engine for; GLAM_ENGINE_CACHE names the folder that keeps engines.
+    """
     if not path.is_file():
         raise ValueError(f"no graph at {path}: make a bundle with glam-export onnx")
     switch_telemetry_off()
@@ -131,7 +146,7 @@ def onnx_session(
     onnxruntime.set_default_logger_severity(3)  # errors only
     available = onnxruntime.get_available_providers()
     if provider not in available:
-        raise ValueError(f"{provider} is not in this onnxruntime ({', '.join(available)}): {_WAY_TO_A_GPU}")
+        raise ValueError(f"{provider} is not in this onnxruntime ({', '.join(available)}): {way_to(provider)}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.inter_op_num_threads = 1
@@ -139,9 +154,12 @@ def onnx_session(
     if path.with_name(f"{path.name}.data").exists():
         # Weights beside the graph are mapped into memory and shared by all workers, unless packing copies them.
         options.add_session_config_entry("session.disable_prepacking", "1")
-    session = onnxruntime.InferenceSession(path, sess_options=options, providers=[provider])
+    asked = providers(provider, profile=profile, cache=os.environ.get("GLAM_ENGINE_CACHE"))
+    session = onnxruntime.InferenceSession(path, sess_options=options, providers=asked)
     if session.get_providers()[0] != provider:  # a provider that does not start is dropped without an error
-        raise ValueError(f"{provider} did not start, and {session.get_providers()[0]} took its place: {_WAY_TO_A_GPU}")
+        raise ValueError(
+            f"{provider} did not start, and {session.get_providers()[0]} took its place: {way_to(provider)}"
+        )
     return session
 
 
@@ -153,10 +171,10 @@ def switch_telemetry_off() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-_WAY_TO_A_GPU = (
-    "pip uninstall onnxruntime, then pip install onnxruntime-gpu, with the libraries of its CUDA version,"
-    " or use CPUExecutionProvider"
-)
+def _tensorrt_profile(path: Path) -> Profile:
+    """Return the shapes to build a graph's engine for: batches up to 8, texts up to 512 tokens."""
+    inputs = {entry.name: entry.shape for entry in onnx_session(path, threads=1).get_inputs()}
+    return shape_profile(inputs, batch=(1, 2, 8), tokens=(1, 64, 512))
 
 
 def _floats(values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from glam.bundle import Bundle, BundleError, read_bundle
 from glam.cli import said
 from glam.engine import BreastVectors, Squares, run_breasts
-from glam.loading import open_runtime
+from glam.loading import open_runtime, with_variant
 from glam.runtime import EngineUnavailableError, Runtime
 from glam.triton.runtime import TritonRuntime
 from glam.words.tokens import Tokens
@@ -87,6 +87,7 @@ class GlamAPI(litserve.LitAPI):
             super().__init__(api_path="/predict", max_batch_size=workers.max_batch, batch_timeout=workers.batch_wait_s)
         self.folder: Path = bundle.folder
         self.sha256 = bundle.sha256
+        self.variant = bundle.variant
         self.workers = workers
         self.vitals = vitals
         self.log_format: LogFormat = log_format
@@ -116,6 +117,7 @@ class GlamAPI(litserve.LitAPI):
         if bundle.sha256 != self.sha256:
             raise BundleError("bundle_changed", f"{self.folder} changed while the server ran: start it again")
         workers = self.workers
+        bundle = with_variant(bundle, self.variant, provider=workers.provider)
         self.runtime = open_runtime(
             bundle, workers.runtime, threads=workers.threads, provider=workers.provider, url=workers.triton_url
         )

@@ -28,6 +28,8 @@ class Run:
     """What runs the model: ONNX Runtime in each worker, or a Triton server that all workers ask."""
     triton_url: str | None = None
     """Of that Triton, which serves what `glam-export triton` wrote: grpc://HOST:8001 or http://HOST:8000."""
+    variant: str | None = None
+    """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused where there, else portable."""
     workers: int = 1
     """Processes that run the model, a copy of it each (weights are shared), or that ask Triton."""
     apis: int = 1
@@ -48,7 +50,8 @@ class Run:
 
     def run(self) -> None:
         """Serve a bundle."""
-        from glam.bundle import DEMO_BUNDLE, read_bundle
+        from glam.bundle import DEMO_BUNDLE, PORTABLE, read_bundle
+        from glam.loading import with_variant
         from glam_serve.keys import ApiKeys
         from glam_serve.log import log_to_stderr
         from glam_serve.metrics import metrics_folder
@@ -58,6 +61,8 @@ class Run:
         if not 1024 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")
         bundle = read_bundle(self.bundle or DEMO_BUNDLE, verify=False)  # each worker verifies what it loads
+        chosen = PORTABLE if self.runtime == "triton" and self.variant is None else self.variant
+        bundle = with_variant(bundle, chosen, provider=self.provider)
         check_permission(bundle, self.host)
         log_to_stderr(self.log_format)
         with metrics_folder():

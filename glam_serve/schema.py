@@ -111,6 +111,7 @@ class PredictionBody(Body):
     attention: AttentionBody | None = Field(None, description="null for a lone view.")
     pooling: PoolingBody | None = Field(None, description="On request only.")
     bundle: str = Field(description="SHA-256 of the model bundle's bundle.json.")
+    variant: str = Field(description="Which of the bundle's graphs answered: portable, fused, int8, fp16 or bf16.")
     prepare_sha: str = Field(description="Hash of the parameters of the preparation.")
     notice: str
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from glam.attention import OTHER
+from glam.bundle import Bundle
 from glam.correspondence import Queries, queries
 from glam.frame import Frame, cells_of, frame_from_json, inside_square
 from glam.metrics import Interval, MetricError, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
@@ -97,20 +98,24 @@ def evaluate(predictor: Predictor, records: Sequence[Record], *, num_exams: int,
 
 def results(predictor: Predictor, *, num_exams: int, seed: int, options: PhantomOptions) -> Iterator[BreastResult]:
     """Draw exams, answer for both breasts of each, and yield answer and truth."""
-    mass_vectors = predictor.bundle.class_vectors("mass")
     frame = predictor.bundle.model.frame
     for exam in range(num_exams):
         for pair in draw_exam(seed, exam, options).breasts.values():
             prediction = predictor.predict(view_of(pair.cc, frame), view_of(pair.mlo, frame))
-            mass = class_probabilities(prediction.embedding[None], mass_vectors, predictor.bundle.scale)[0]
-            yield BreastResult(
-                exam=exam,
-                density=pair.truth.density,
-                has_mass=any(lesion.kind == "mass" for lesion in pair.truth.lesions),
-                density_probabilities=np.array(list(prediction.density.values())),
-                mass_probability=float(mass[-1]),
-                queries=_queries(pair, prediction, grid=predictor.bundle.model.vision.grid),
-            )
+            yield breast_result(predictor.bundle, pair, prediction, exam=exam)
+
+
+def breast_result(bundle: Bundle, pair: Pair, prediction: Prediction, *, exam: int) -> BreastResult:
+    """Put what a bundle says of a phantom's breast beside the truth."""
+    mass = class_probabilities(prediction.embedding[None], bundle.class_vectors("mass"), bundle.scale)[0]
+    return BreastResult(
+        exam=exam,
+        density=pair.truth.density,
+        has_mass=any(lesion.kind == "mass" for lesion in pair.truth.lesions),
+        density_probabilities=np.array(list(prediction.density.values())),
+        mass_probability=float(mass[-1]),
+        queries=_queries(pair, prediction, grid=bundle.model.vision.grid),
+    )
 
 
 def _queries(pair: Pair, prediction: Prediction, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:

@@ -37,12 +37,17 @@ class Tokenizer:
         """Return the tokenizer of a `tokenizer.json`; ValueError when it is missing, broken or no BERT vocabulary."""
         if not Path(path).is_file():
             raise ValueError(f"no tokenizer at {path}")
+        return cls.from_json(Path(path).read_bytes(), where=path)
+
+    @classmethod
+    def from_json(cls, content: bytes, *, where: str | Path) -> "Tokenizer":
+        """Return the tokenizer of what a `tokenizer.json` holds; `where` it was read, for the errors of `from_file`."""
         try:
-            backend = _library().Tokenizer.from_file(str(path))
+            backend = _library().Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises nothing narrower
-            raise ValueError(f"{path} is no tokenizer.json: {error}") from None
+            raise ValueError(f"{where} is no tokenizer.json: {error}") from None
         if missing := [token for token in CORE[:4] if backend.token_to_id(token) is None]:
-            raise ValueError(f"the tokenizer at {path} has no {', '.join(missing)}: it is no BERT vocabulary")
+            raise ValueError(f"the tokenizer at {where} has no {', '.join(missing)}: it is no BERT vocabulary")
         backend.no_truncation()
         backend.no_padding()
         return cls(backend)

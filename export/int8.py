@@ -1,0 +1,28 @@
+"""A graph whose weight matrices are int8, a scale a column, and whose activations are rounded as they come."""
+
+import logging
+from pathlib import Path
+
+import onnx
+
+
+def write_int8(source: Path, path: Path, *, scratch: Path) -> None:
+    """Write a graph with its matrices in int8 at `path`; products of two activations stay in float32."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    proto = onnx.load(source)
+    del proto.graph.value_info[:]  # shapes of weights in there stop the quantiser
+    plain = scratch / "plain.onnx"
+    onnx.save_model(proto, plain, save_as_external_data=True, location="plain.onnx.data")
+    logging.disable(logging.WARNING)  # it recommends a preparation that does nothing for these graphs
+    try:
+        quantize_dynamic(
+            plain,
+            path,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+    finally:
+        logging.disable(logging.NOTSET)
