@@ -35,12 +35,16 @@ Tasks = dict[str, dict[str, tuple[str, ...]]]
 """Task -> class -> sentences."""
 
 
+CLASSES_TASK = "classes"
+"""The task of classes that come without a name for it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptSet:
-    """Class prompts under a name and a version."""
+    """Class prompts under a name and a version; both are empty for classes that a caller sends with a request."""
 
-    name: str
-    version: str
+    name: str = ""
+    version: str = ""
     tasks: Tasks
 
     @property
@@ -85,6 +89,11 @@ def prompt_set(data: object) -> PromptSet:
         version=_text(fields.get("version"), "version"),
         tasks={task: class_sentences(classes, f"task {task!r}") for task, classes in tasks.items()},
     )
+
+
+def unnamed_set(classes: object) -> PromptSet:
+    """Return the set, of one task, of a value {class: [sentences]}; ValueError with the rule that it breaks."""
+    return PromptSet(tasks={CLASSES_TASK: class_sentences(classes, CLASSES_TASK)})
 
 
 def class_sentences(data: object, what: str) -> dict[str, tuple[str, ...]]:
