@@ -28,11 +28,14 @@ class Run:
     """Processes that read and prepare files and answer."""
     api_keys: Path | None = None
     """File of keys, one a line, of which every request must bear one (/livez and /readyz need none). None: no keys."""
+    prompt_sets: Path | None = None
+    """Folder of prompt sets (*.yaml), beside those of the package; a set of the same name takes its place."""
     limits: Limits = field(default_factory=Limits)
 
     def run(self) -> None:
         """Serve a bundle."""
         from glam.bundle import DEMO_BUNDLE, read_bundle
+        from glam.words.prompt_sets import packaged_sets, sets_in
         from glam_serve.keys import ApiKeys
         from glam_serve.log import log_to_stderr
         from glam_serve.server import check_permission, make_server
@@ -48,6 +51,7 @@ class Run:
             keys=None if self.api_keys is None else ApiKeys.from_file(self.api_keys),
             workers=Workers(num_workers=self.workers, num_apis=self.apis, threads=self.threads, provider=self.provider),
             host=self.host,
+            prompt_sets=packaged_sets() | ({} if self.prompt_sets is None else sets_in(self.prompt_sets)),
         )
         listener = listening_socket(self.host, self.port)
         log_to_stderr()

@@ -1,22 +1,23 @@
 """The server around the model: the app, its routes and limits, and the processes that serve it."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
 from glam.bundle import Bundle
 from glam.predict import Interpreter
 from glam.prediction import NOTICE
+from glam.words.prompt_sets import PromptSet, packaged_sets
 from glam_serve.api import GlamAPI
 from glam_serve.dispatch import DispatchServer
 from glam_serve.errors import install_error_handlers
 from glam_serve.guard import Guard
 from glam_serve.keys import ApiKeys
 from glam_serve.limits import Limits, Workers
+from glam_serve.openapi import publish_schema
 from glam_serve.routes import Answers, add_routes
-from glam_serve.schema import ErrorBody, ModelBody
+from glam_serve.schema import ModelBody
 from glam_serve.vitals import SharedLoad, Vitals
 
 Host = Literal["127.0.0.1", "0.0.0.0", "::"]
@@ -36,8 +37,12 @@ def make_server(
     keys: ApiKeys | None = None,
     workers: Workers | None = None,
     host: Host | None = None,
+    prompt_sets: Mapping[str, PromptSet] | None = None,
 ) -> DispatchServer:
-    """Return a server of a bundle, not yet running. `host`: where it will listen; None: unknown, perhaps a network."""
+    """Return a server of a bundle, not yet running.
+
+    `host`: where it will listen; None: unknown, perhaps a network. `prompt_sets`: by name; None: those of the package.
+    """
     workers = workers or Workers()
     vitals = Vitals(num_apis=workers.num_apis, num_workers=workers.num_workers)
     api = GlamAPI(bundle, vitals, workers)
@@ -50,9 +55,10 @@ def make_server(
     guard = Middleware(Guard, limits=limits, keys=keys or ApiKeys(), load=lambda: SharedLoad(vitals, server.api_index))
     app.user_middleware[:] = [guard]  # not LitServe's gzip, which holds the event loop for longer than a model may take
     install_error_handlers(app)
-    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s)
+    sets = packaged_sets() if prompt_sets is None else prompt_sets
+    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s, prompt_sets=sets)
     add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
-    _publish_schema(app)
+    publish_schema(app)
     return server
 
 
@@ -79,25 +85,3 @@ def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
         embeddings="sent" if bundle.may_share else unshared,
         notice=NOTICE,
     )
-
-
-def _publish_schema(app: FastAPI) -> None:
-    """Name the one error shape in the published schema, in place of FastAPI's own."""
-
-    def openapi() -> dict[str, Any]:
-        """Return the schema, made when it is first asked for."""
-        if app.openapi_schema is None:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schemas = schema["components"]["schemas"]
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            schemas["ErrorBody"] = ErrorBody.model_json_schema()
-            error = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
-            for path in schema["paths"].values():
-                for operation in path.values():
-                    operation["responses"].pop("422", None)
-                    operation["responses"]["default"] = {"description": "Any error", "content": error}
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi

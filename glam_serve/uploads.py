@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -17,6 +17,7 @@ from glam.config import FrameConfig
 from glam.exam import PreparedExam, prepare_exam
 from glam.findings import InputError, input_error
 from glam.pair import PreparedBreast, prepare_breast, read_breast
+from glam.prediction import AGGREGATIONS, Aggregation
 from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
 from glam_serve.errors import Refusal, is_multipart
 
@@ -29,6 +30,7 @@ FIELD_RULES: Mapping[str, str] = {
     **{field: f"must be a file with a name: curl -F {field}=@FILE" for field in (*VIEW_KEYS, "images")},
     "laterality": "must be L or R, the side of the breast",
     "spacing_mm": "must be one number of mm from {:g} to {:g}, with a point, such as 0.07".format(*SPACING_MM),
+    "aggregation": f"must be {' or '.join(AGGREGATIONS)}",
     **dict.fromkeys(("prompts", "include"), "must be a text, not a file"),
 }
 """Every field of the form, and what it must hold."""
@@ -54,6 +56,12 @@ class FormFields:
     spacing_mm: float | None
     prompts: tuple[str, ...]
     include: tuple[str, ...] | None
+    aggregation: Aggregation
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the files."""
+        return sum(upload.size or 0 for upload in (self.cc, self.mlo, *self.images) if upload is not None)
 
 
 async def read_form(request: Request) -> FormFields:
@@ -76,6 +84,7 @@ async def read_form(request: Request) -> FormFields:
         spacing_mm=_spacing_mm(form),
         prompts=tuple(_texts(form, "prompts")),
         include=tuple(_texts(form, "include")) if "include" in form else None,
+        aggregation=_aggregation(form),
     )
 
 
@@ -126,6 +135,14 @@ def _spacing_mm(form: FormData) -> float | None:
     return float(text)
 
 
+def _aggregation(form: FormData) -> Aggregation:
+    text = next(iter(_texts(form, "aggregation")), AGGREGATIONS[0])
+    for name in AGGREGATIONS:
+        if name == text:
+            return name
+    raise _broken_rule("aggregation")
+
+
 class UploadReader:
     """Reads uploads in threads, at most one a core, so that a burst of files does not fill the memory."""
 
@@ -133,22 +150,26 @@ class UploadReader:
         self.config = config
         self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
-    async def breast(self, fields: FormFields) -> PreparedBreast:
+    async def breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
         """Read and prepare one breast; InputError says what cannot be used."""
-        return await anyio.to_thread.run_sync(self._breast, fields, limiter=self.limiter, abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(
+            self._breast, fields, sentences, limiter=self.limiter, abandon_on_cancel=True
+        )
 
-    async def exam(self, fields: FormFields) -> PreparedExam:
+    async def exam(self, fields: FormFields, sentences: Sequence[str]) -> PreparedExam:
         """Read, choose and prepare the images of an exam; InputError where they are of several, or none can be used."""
-        return await anyio.to_thread.run_sync(self._exam, fields, limiter=self.limiter, abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(
+            self._exam, fields, sentences, limiter=self.limiter, abandon_on_cancel=True
+        )
 
-    def _breast(self, fields: FormFields) -> PreparedBreast:
+    def _breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
         sources: dict[ViewKey, BinaryIO | None] = {
             "cc": fields.cc and fields.cc.file,
             "mlo": fields.mlo and fields.mlo.file,
         }
         views = read_breast(sources, self.config, laterality=fields.laterality, spacing_mm=fields.spacing_mm)
-        return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=fields.prompts)
+        return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=sentences)
 
-    def _exam(self, fields: FormFields) -> PreparedExam:
+    def _exam(self, fields: FormFields, sentences: Sequence[str]) -> PreparedExam:
         files = [upload.file for upload in fields.images]
-        return prepare_exam(self.config, files, spacing_mm=fields.spacing_mm, prompts=fields.prompts)
+        return prepare_exam(self.config, files, spacing_mm=fields.spacing_mm, prompts=sentences)

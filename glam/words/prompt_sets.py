@@ -110,7 +110,9 @@ def packaged_sets() -> dict[str, PromptSet]:
 
 
 def sets_in(folder: Path) -> dict[str, PromptSet]:
-    """Return the prompt sets of a folder (*.yaml), by name; ValueError for two of one name."""
+    """Return the prompt sets of a folder (*.yaml), by name; ValueError for two of one name, or no such folder."""
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder of prompt sets at {folder}")
     found: dict[str, PromptSet] = {}
     for path in sorted(folder.glob("*.yaml")):
         entry = read_prompt_set(path)
