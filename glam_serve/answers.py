@@ -10,7 +10,7 @@ from fastapi import Request
 
 from glam.engine import Squares
 from glam.exam import ExamPrediction, exam_prediction
-from glam.findings import Finding, input_error
+from glam.findings import Finding, InputError, input_error
 from glam.licence import withheld_embeddings
 from glam.pair import PreparedBreast
 from glam.predict import Interpreter
@@ -68,8 +68,12 @@ class Answers:
     async def question(self, request: Request) -> Question:
         """Read a form; InputError for a field that cannot be followed."""
         fields = await read_form(request)
-        include = parse_include(fields.include)
-        prompts = await anyio.to_thread.run_sync(prompts_of_form, fields.prompts, self.prompt_sets)
+        try:
+            include = parse_include(fields.include)
+            prompts = await anyio.to_thread.run_sync(prompts_of_form, fields.prompts, self.prompt_sets)
+        except InputError:
+            fields.close()
+            raise
         return Question(fields=fields, include=include, prompts=prompts)
 
     async def predict(self, question: Question) -> Prediction | ExamPrediction:

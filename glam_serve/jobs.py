@@ -38,6 +38,7 @@ class JobRunner:
         job = Job(api=self.answers.server.api_index, state="queued", stays=not may_share and withheld is None)
         key = new_token()
         if not await anyio.to_thread.run_sync(self.answers.server.hub.submit_job, key, job):
+            question.fields.close()
             raise Refusal("too_many_jobs", {"retry-after": "10"})
         task = asyncio.create_task(self._run(key, job, question, withheld))
         self._tasks.add(task)
@@ -72,6 +73,7 @@ class JobRunner:
                 state, body = await self._outcome(question, withheld)
             await anyio.to_thread.run_sync(hub.advance_job, key, job._replace(state=state, body=body))
         finally:
+            question.fields.close()
             load.add(spooled=-held)
 
     async def _outcome(self, question: Question, withheld: Finding | None) -> tuple[JobState, bytes]:

@@ -1,5 +1,7 @@
 """The server's paths."""
 
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 
 from glam_serve.answers import Answers, parse_include
@@ -43,6 +45,10 @@ def _add_status_routes(app: FastAPI, answers: Answers, model: ModelBody) -> None
     @app.get("/v1/model", summary="What answers here")
     async def describe_model() -> ModelBody:
         return model
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return app.openapi()
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

@@ -4,9 +4,9 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import anyio
 from fastapi import Request
@@ -44,6 +44,9 @@ NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?")
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+Prepared = TypeVar("Prepared", PreparedBreast, PreparedExam)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FormFields:
     """The fields of a form, each checked by itself."""
@@ -61,7 +64,16 @@ class FormFields:
     @property
     def num_bytes(self) -> int:
         """Of the files."""
-        return sum(upload.size or 0 for upload in (self.cc, self.mlo, *self.images) if upload is not None)
+        return sum(upload.size or 0 for upload in self._files)
+
+    def close(self) -> None:
+        """Give back the temporary files."""
+        for upload in self._files:
+            upload.file.close()
+
+    @property
+    def _files(self) -> list[UploadFile]:
+        return [upload for upload in (self.cc, self.mlo, *self.images) if upload is not None]
 
 
 async def read_form(request: Request) -> FormFields:
@@ -75,6 +87,14 @@ async def read_form(request: Request) -> FormFields:
             raise
         log.error("no_space: the temporary folder takes no more of an upload")
         raise Refusal("no_space") from None
+    try:
+        return _form_fields(form)
+    except InputError:
+        await form.close()
+        raise
+
+
+def _form_fields(form: FormData) -> FormFields:
     _check_fields(form)
     return FormFields(
         cc=_file(form, "cc"),
@@ -151,16 +171,23 @@ class UploadReader:
         self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
     async def breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
-        """Read and prepare one breast; InputError says what cannot be used."""
-        return await anyio.to_thread.run_sync(
-            self._breast, fields, sentences, limiter=self.limiter, abandon_on_cancel=True
-        )
+        """Read and prepare one breast, and close its files; InputError says what cannot be used."""
+        return await self._read(self._breast, fields, sentences)
 
     async def exam(self, fields: FormFields, sentences: Sequence[str]) -> PreparedExam:
-        """Read, choose and prepare the images of an exam; InputError where they are of several, or none can be used."""
-        return await anyio.to_thread.run_sync(
-            self._exam, fields, sentences, limiter=self.limiter, abandon_on_cancel=True
-        )
+        """Read, choose and prepare the images of an exam, and close their files.
+
+        InputError where they are of several exams, or none can be used.
+        """
+        return await self._read(self._exam, fields, sentences)
+
+    async def _read(
+        self, read: Callable[[FormFields, Sequence[str]], Prepared], fields: FormFields, sentences: Sequence[str]
+    ) -> Prepared:
+        try:
+            return await anyio.to_thread.run_sync(read, fields, sentences, limiter=self.limiter, abandon_on_cancel=True)
+        finally:
+            fields.close()
 
     def _breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
         sources: dict[ViewKey, BinaryIO | None] = {

@@ -47,6 +47,7 @@ class VectorAnswers:
         """Embed the images of a form, each by itself."""
         fields = await read_form(request)
         if fields.prompts or fields.include is not None:
+            fields.close()
             raise input_error("bad_field", "", what="prompts and include have no meaning here: send images alone")
         read = await self._read(fields)
         views = [view for breast in read.breasts for view in breast.views.values()]
