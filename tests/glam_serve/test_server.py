@@ -60,7 +60,9 @@ def wait_for_the_end_of(group: int) -> None:
 
 @pytest.fixture(scope="module")
 def server(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = start(tmp_path_factory.mktemp("server"), random_bundle.folder, "--threads", "1", "--limits.max-upload-mb", "32")
+    running = start(
+        tmp_path_factory.mktemp("server"), random_bundle.folder, "--threads", "1", "--limits.max-upload-mb", "32"
+    )
     deadline = time.monotonic() + READY_S
     while not running.client.is_ready() and running.process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
