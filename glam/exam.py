@@ -4,7 +4,7 @@ The order of the images does not matter. Nothing is dropped silently: an image i
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import combinations
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 from glam.config import FrameConfig
 from glam.findings import Finding, InputError, finding, input_error
 from glam.pair import ChosenViews, PreparedBreast, check_prompts, choose_views, differing_identities, prepare_breast
-from glam.prediction import Json, Prediction, far_apart, rounded
+from glam.prediction import Json, Prediction, SetMatch, far_apart, rounded
 from glam.reading.parse import Source
 from glam.reading.read import read_view
 from glam.view import Side, View, ViewName
@@ -70,6 +70,8 @@ class ExamPrediction:
     birads: dict[str, float]
     """Mean of the breasts' probabilities, whatever their own were made of; a breast counts once, of one view or two."""
     density: dict[str, float]
+    prompt_set: SetMatch | None = None
+    """The mean of the breasts' too."""
     used: tuple[Used, ...]
     left_out: tuple[LeftOut, ...]
     missing: tuple[str, ...]
@@ -84,6 +86,7 @@ class ExamPrediction:
             "density": rounded(self.density),
             "calibrated": first.calibrated,
             "aggregation": first.aggregation,
+            "prompt_set": self.prompt_set and self.prompt_set.as_json(),
             "used": [entry._asdict() for entry in self.used],
             "left_out": [entry._asdict() for entry in self.left_out],
             "missing": list(self.missing),
@@ -126,12 +129,13 @@ def prepare_exam(
         if breast.prepared is not None:
             breasts[side] = breast.prepared
             used += [Used(image, side, view) for image, view in breast.images]
+    left_out.sort()
     if not breasts:
         raise input_error("no_usable_image", "images", what=f"image {left_out[0].image}: {left_out[0].message}")
     return PreparedExam(
         breasts=breasts,
         used=tuple(sorted(used)),
-        left_out=tuple(sorted(left_out)),
+        left_out=tuple(left_out),
         findings=tuple(finding("lone_breast", absent=SIDE_WORDS[side]) for side in SIDES if side not in breasts),
     )
 
@@ -144,11 +148,21 @@ def exam_prediction(exam: PreparedExam, breasts: Mapping[Side, Prediction]) -> E
         embedding=unit(np.mean([prediction.embedding for prediction in predictions], axis=0)),
         birads=mean_probabilities([prediction.birads for prediction in predictions]),
         density=mean_probabilities([prediction.density for prediction in predictions]),
+        prompt_set=_mean_of_sets([prediction.prompt_set for prediction in predictions]),
         used=exam.used,
         left_out=exam.left_out,
         missing=exam.missing,
         findings=(*exam.findings, *_sides_disagree(breasts)),
     )
+
+
+def _mean_of_sets(matches: Sequence[SetMatch | None]) -> SetMatch | None:
+    """Return the mean of what one prompt set says of breasts."""
+    asked = [match for match in matches if match is not None]
+    if not asked:
+        return None
+    tasks = {task: mean_probabilities([match.tasks[task] for match in asked]) for task in asked[0].tasks}
+    return replace(asked[0], tasks=tasks)
 
 
 class _Side(NamedTuple):
@@ -198,7 +212,13 @@ def _choose(views: Mapping[int, View]) -> ChosenViews:
     """Choose the views of a breast, the same ones in whatever order they come."""
     if len({view.view for view in views.values()}) == len(views):
         return choose_views(list(views.values()))
-    return choose_views(sorted(views.values(), key=lambda view: sha256(view.pixels.tobytes()).digest()))
+    return choose_views(sorted(views.values(), key=_content))
+
+
+def _content(view: View) -> tuple[bytes, str]:
+    """Return what tells two images apart by what is in them."""
+    header = (view.spacing_mm, view.orientation, view.modifiers, view.partial, view.synthetic)
+    return sha256(view.pixels.tobytes()).digest(), repr(header)
 
 
 def _number_of(view: View | None, views: Mapping[int, View]) -> int:

@@ -5,122 +5,25 @@ its workers and the second where it reads files; a Predictor has both.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from glam.bundle import Bundle
-from glam.engine import BreastVectors, run_breasts
-from glam.exam import ExamPrediction, PreparedExam, exam_prediction, prepare_exam
-from glam.findings import Finding, finding, input_error
+from glam.engine import run_breasts
+from glam.exam import ExamPrediction, exam_prediction, prepare_exam
+from glam.interpret import Interpreter, PromptVectors
 from glam.licence import SharingWarning
-from glam.pair import PreparedBreast, prepare_breast, read_breast
-from glam.prediction import (
-    Aggregation,
-    Prediction,
-    PromptMatch,
-    ViewPrediction,
-    check_aggregation,
-    far_apart,
-)
-from glam.prepare import ModelInput, prepare, prepare_sha
+from glam.pair import MAX_PROMPTS, PreparedBreast, prepare_breast, read_breast
+from glam.prediction import Aggregation, Prediction, check_aggregation
+from glam.prepare import ModelInput, prepare
 from glam.reading.parse import Source
 from glam.reading.read import read_view
 from glam.runtime import Runtime
-from glam.view import VIEW_KEYS, View, ViewKey
-from glam.words.tokens import Tokenizer, Tokens
-from glam.zeroshot import breast_embedding, calibration_from_json, class_probabilities, mean_probabilities
+from glam.view import View
+from glam.words.prompt_sets import PromptSet
 
-PromptVectors = Mapping[str, np.ndarray]
-"""Sentence -> its unit vector (joint,)."""
-
-
-class Interpreter:
-    """What a bundle's vectors mean: probabilities of its classes, and how well sentences fit. No runtime."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self.bundle = bundle
-        self._class_vectors = {task: bundle.class_vectors(task) for task in bundle.classes}
-        self._calibrations = {
-            task: calibration_from_json(numbers, num_classes=len(bundle.classes[task]))
-            for task, numbers in bundle.calibration.items()
-        }
-        reported = {"birads", "density"} & self._class_vectors.keys()
-        self._calibrated = bool(reported) and reported <= self._calibrations.keys()
-        self._prepare_sha = prepare_sha(bundle.model.frame)
-        self._tokenizer: Tokenizer | None = None  # read when the first prompt comes
-
-    def prediction(
-        self,
-        breast: PreparedBreast,
-        vectors: BreastVectors,
-        prompts: PromptVectors | None = None,
-        *,
-        aggregation: Aggregation = "probabilities",
-    ) -> Prediction:
-        """Return what the model says of a breast; `prompts` holds the vectors of `breast.prompts`."""
-        embedding = breast_embedding(np.stack(list(vectors.embeddings.values())))
-        views: dict[ViewKey, ViewPrediction] = {
-            key: ViewPrediction(
-                **vars(view),
-                embedding=vectors.embeddings[key],
-                birads=self.probabilities("birads", vectors.embeddings[key]),
-                density=self.probabilities("density", vectors.embeddings[key]),
-            )
-            for key, view in breast.views.items()
-        }
-        means = {
-            "birads": mean_probabilities([view.birads for view in views.values()]),
-            "density": mean_probabilities([view.density for view in views.values()]),
-        }
-        if aggregation == "embeddings":
-            means = {task: self.probabilities(task, embedding) for task in means}
-        return Prediction(
-            views=views,
-            embedding=embedding,
-            birads=means["birads"],
-            density=means["density"],
-            aggregation=aggregation,
-            prompts=self._match(breast.prompts, prompts or {}, embedding),
-            attention=vectors.attention,
-            missing=tuple(key for key in VIEW_KEYS if key not in breast.views),
-            findings=(*breast.findings, *_views_disagree(views)),
-            bundle=self.bundle.sha256,
-            prepare_sha=self._prepare_sha,
-            variant=self.bundle.variant,
-            calibrated=self._calibrated,
-        )
-
-    def probabilities(self, task: str, embedding: np.ndarray) -> dict[str, float]:
-        """Zero-shot probabilities by class name, calibrated where the bundle can; empty where it knows no such task."""
-        if task not in self._class_vectors:
-            return {}
-        probabilities = class_probabilities(embedding[None], self._class_vectors[task], self.bundle.scale)[0]
-        if task in self._calibrations:
-            probabilities = self._calibrations[task].apply(probabilities)
-        return dict(zip(self.bundle.classes[task], probabilities.tolist(), strict=True))
-
-    def tokens(self, sentences: Sequence[str]) -> Tokens:
-        """Return the tokens of sentences; InputError for one that is too long for the model."""
-        limit = self.bundle.model.text.max_tokens
-        if (longest := max(map(self.tokenizer.length, sentences), default=0)) > limit:
-            raise input_error("bad_prompt", "prompts", what=f"a prompt has {longest} tokens, the model takes {limit}")
-        return self.tokenizer.encode(sentences, max_tokens=limit)
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer of the text tower."""
-        self._tokenizer = self._tokenizer or self.bundle.tokenizer()
-        return self._tokenizer
-
-    def _match(self, prompts: Sequence[str], vectors: PromptVectors, embedding: np.ndarray) -> dict[str, PromptMatch]:
-        if not prompts:
-            return {}
-        stacked = np.stack([vectors[text] for text in prompts])  # (prompt, joint)
-        similarities = (stacked @ embedding).tolist()
-        probabilities = class_probabilities(embedding[None], stacked, self.bundle.scale)[0].tolist()
-        unknown = map(self.tokenizer.unknown_words, prompts)
-        return dict(zip(prompts, map(PromptMatch, similarities, probabilities, unknown), strict=True))
+__all__ = ["Interpreter", "Predictor", "PromptVectors"]
 
 
 class Predictor:
@@ -158,28 +61,29 @@ class Predictor:
         *,
         laterality: str | None = None,
         spacing_mm: float | None = None,
-        prompts: Sequence[str] = (),
+        prompts: Sequence[str] | PromptSet = (),
         aggregation: Aggregation = "probabilities",
     ) -> Prediction:
         """Answer for one breast from its files (paths, bytes or open files), or from Views.
 
         `laterality` and `spacing_mm` fill what the headers lack. InputError names the view that cannot be used.
+        `prompts`: sentences, or the classes of a prompt set (`glam.words.prompt_sets`).
         `aggregation`: whether the probabilities of two views are averaged, or their embeddings.
         Where the embeddings must not leave the machine, a SharingWarning says so, once a Predictor.
         """
         check_aggregation(aggregation)
         config = self.bundle.model.frame
         views = read_breast({"cc": cc, "mlo": mlo}, config, laterality=laterality, spacing_mm=spacing_mm)
-        breast = prepare_breast(config, views.get("cc"), views.get("mlo"), prompts=prompts)
+        breast = prepare_breast(config, views.get("cc"), views.get("mlo"), prompts=_sentences(prompts))
         self._warn_of_sharing()
-        return self._answer([breast], aggregation)[0]
+        return self._answer([breast], _set(prompts), aggregation)[0]
 
     def predict_exam(
         self,
         images: Sequence[Source | View],
         *,
         spacing_mm: float | None = None,
-        prompts: Sequence[str] = (),
+        prompts: Sequence[str] | PromptSet = (),
         aggregation: Aggregation = "probabilities",
     ) -> ExamPrediction:
         """Answer for an exam from one to eight images in any order, each routed by its own header.
@@ -187,14 +91,16 @@ class Predictor:
         What cannot be used is left out and told. InputError: no image can be used, or they are not of one exam.
         """
         check_aggregation(aggregation)
-        exam = prepare_exam(self.bundle.model.frame, images, spacing_mm=spacing_mm, prompts=prompts)
+        config = self.bundle.model.frame
+        exam = prepare_exam(config, images, spacing_mm=spacing_mm, prompts=_sentences(prompts))
         self._warn_of_sharing()
-        return self._answer_exam(exam, aggregation)
+        predictions = self._answer(list(exam.breasts.values()), _set(prompts), aggregation)
+        return exam_prediction(exam, dict(zip(exam.breasts, predictions, strict=True)))
 
     def answer(self, breast: PreparedBreast) -> Prediction:
         """Answer for a breast that `prepare_breast` returned; the same SharingWarning as of `predict`."""
         self._warn_of_sharing()
-        return self._answer([breast], "probabilities")[0]
+        return self._answer([breast], None, "probabilities")[0]
 
     def _warn_of_sharing(self) -> None:
         """Warn the caller of the method that calls this, the first time."""
@@ -204,29 +110,30 @@ class Predictor:
         message = f"the licence of {self.bundle.name} keeps its embeddings on this machine (may_share is false)"
         warnings.warn(f"{message}: do not pass on what holds an embedding", SharingWarning, stacklevel=3)
 
-    def _answer_exam(self, exam: PreparedExam, aggregation: Aggregation) -> ExamPrediction:
-        predictions = self._answer(list(exam.breasts.values()), aggregation)
-        return exam_prediction(exam, dict(zip(exam.breasts, predictions, strict=True)))
-
-    def _answer(self, breasts: Sequence[PreparedBreast], aggregation: Aggregation) -> list[Prediction]:
+    def _answer(
+        self, breasts: Sequence[PreparedBreast], prompt_set: PromptSet | None, aggregation: Aggregation
+    ) -> list[Prediction]:
         """Run the model on breasts that have the same prompts."""
         vectors = run_breasts(self.runtime, [breast.squares for breast in breasts])
-        sentences = breasts[0].prompts
-        prompts: PromptVectors = {}
-        if sentences:
-            tokens = self.interpreter.tokens(sentences)
-            prompts = dict(zip(sentences, self.runtime.text(tokens.ids, tokens.mask), strict=True))
+        prompts = self._sentence_vectors([*breasts[0].prompts, *(prompt_set.sentences if prompt_set else ())])
         return [
-            self.interpreter.prediction(breast, out, prompts, aggregation=aggregation)
+            self.interpreter.prediction(breast, out, prompts, prompt_set=prompt_set, aggregation=aggregation)
             for breast, out in zip(breasts, vectors, strict=True)
         ]
 
+    def _sentence_vectors(self, sentences: Sequence[str]) -> PromptVectors:
+        """Return the unit vectors of sentences; InputError for one that is too long for the model."""
+        found: dict[str, np.ndarray] = {}
+        for start in range(0, len(sentences), MAX_PROMPTS):
+            batch = sentences[start : start + MAX_PROMPTS]
+            tokens = self.interpreter.tokens(batch)
+            found |= dict(zip(batch, self.runtime.text(tokens.ids, tokens.mask), strict=True))
+        return found
 
-def _views_disagree(views: Mapping[ViewKey, ViewPrediction]) -> tuple[Finding, ...]:
-    """Return a finding where the densities of the two views lie far apart."""
-    if len(views) < 2:
-        return ()
-    cc, mlo = (views[key].density for key in VIEW_KEYS)
-    if not far_apart(cc, mlo):
-        return ()
-    return (finding("views_disagree", cc=max(cc, key=cc.__getitem__), mlo=max(mlo, key=mlo.__getitem__)),)
+
+def _sentences(prompts: Sequence[str] | PromptSet) -> Sequence[str]:
+    return () if isinstance(prompts, PromptSet) else prompts
+
+
+def _set(prompts: Sequence[str] | PromptSet) -> PromptSet | None:
+    return prompts if isinstance(prompts, PromptSet) else None

@@ -46,6 +46,8 @@ class Run:
     """Of the log, on stderr: lines to read, or a JSON object a line."""
     audit: Path | None = None
     """File to which every answer of the model is written before it is sent, chained by hashes. None: there is none."""
+    prompt_sets: Path | None = None
+    """Folder of prompt sets (*.yaml), beside those of the package; a set of the same name takes its place."""
     limits: Limits = field(default_factory=Limits)
 
     def run(self) -> None:
@@ -72,7 +74,12 @@ class Run:
                 keys=None if self.api_keys is None else ApiKeys.from_file(self.api_keys),
                 workers=self._workers(),
                 host=self.host,
-                options=ServerOptions(audit=self.audit, log_format=self.log_format, cache_mb=self.cache_mb),
+                options=ServerOptions(
+                    audit=self.audit,
+                    log_format=self.log_format,
+                    cache_mb=self.cache_mb,
+                    prompt_sets=self.prompt_sets,
+                ),
             )
             listener = listening_socket(self.host, self.port)
             Supervisor(server, listener, grace_s=self.limits.grace_s).run()

@@ -25,19 +25,32 @@ FAULTS: Mapping[str, Fault] = {
         "the body could not be read as multipart/form-data: it is cut short, a field of text is too long, or there are"
         " too many fields",
     ),
+    "malformed_json": Fault(400, "the body could not be read as a JSON object"),
     "not_http": Fault(400, "this is not an HTTP/1.1 request"),
     "no_key": Fault(401, "this server asks for a key: send it as X-API-Key, or as Authorization: Bearer"),
+    "embedding_stays": Fault(
+        403,
+        "the model's licence keeps embeddings on the server's machine (may_share is false): ask from there, or send the"
+        " result_id of an answer in place of embeddings",
+    ),
     "not_found": Fault(404, "there is nothing here: GET /openapi.json lists what there is"),
+    "no_such_result": Fault(
+        404, "there is no result of this id, or none any more: results are kept for ten minutes; send the images again"
+    ),
+    "no_such_job": Fault(404, "there is no job of this id, or none any more: jobs are kept for an hour"),
     "method_not_allowed": Fault(405, "this path takes another method: GET /openapi.json lists them"),
     "upload_stalled": Fault(408, "the request did not arrive in time: send it again over a faster connection"),
     "body_too_large": Fault(413, "the request is larger than this server takes"),
     "not_multipart": Fault(415, "send multipart/form-data, as in: curl -F cc=@CC.dcm -F mlo=@MLO.dcm"),
+    "not_json": Fault(415, "send application/json, as in: curl -H 'Content-Type: application/json' -d '{...}'"),
+    "too_many_jobs": Fault(429, "as many jobs as this server takes are waiting: try again later"),
     "too_many_requests": Fault(429, "as many requests as this server takes are under way: try again later"),
     "internal_error": Fault(500, "the server failed on this request; its log says where"),
     "audit_failed": Fault(500, "the server could not write its audit log, without which it gives no answer"),
     "not_ready": Fault(503, "the model is not loaded: try again later"),
     "engine_unavailable": Fault(503, "the Triton server that runs the model does not answer: try again later"),
     "worker_lost": Fault(503, "the process that ran the model ended before it answered: send the request again"),
+    "job_lost": Fault(503, "the process that had the job ended before it was done: submit it again"),
     "busy": Fault(503, "the server holds as many uploads as it may: try again later"),
     "too_many_connections": Fault(503, "the server holds as many connections as it may: try again later"),
     "timed_out": Fault(504, "the answer did not come in time: try again later"),

@@ -6,6 +6,7 @@ again.
 """
 
 import asyncio
+import json
 import os
 import pickle
 import socket
@@ -22,10 +23,14 @@ from typing import Any
 
 from litserve.transport.base import MessageTransport
 
+from glam_serve.errors import FAULTS, error_body
+from glam_serve.store import MAX_RESULT_BYTES, MAX_RESULTS, RESULT_KEPT_S, Job, Jobs, Store
 from glam_serve.vitals import Vitals, die_with_parent
 
 POLL_S = 1.0
 """Longest time that a call to the hub waits; then it is made again."""
+JOB_LOST = json.dumps(error_body("job_lost", FAULTS["job_lost"].sentence)).encode()
+"""The error of a job whose API process ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,8 @@ class Hub:
         self._answers: list[deque[bytes]] = [deque() for _ in range(num_apis)]
         self._worker_starts = [0] * num_workers
         self._api_starts = [0] * num_apis
+        self._results = Store(max_items=MAX_RESULTS, max_bytes=MAX_RESULT_BYTES, kept_s=RESULT_KEPT_S)
+        self._jobs = Jobs()
 
     def put(self, envelope: Envelope) -> None:
         """Queue a request."""
@@ -96,6 +103,7 @@ class Hub:
 
     def api_started(self, api: int) -> int:
         """Begin an API process's next incarnation and return its number; what the last one waited for is dropped."""
+        self._jobs.fail_all_of(api, JOB_LOST)
         with self._changed:
             self._answers[api].clear()
             self._requests = deque(envelope for envelope in self._requests if envelope.api != api)
@@ -111,6 +119,32 @@ class Hub:
     def num_waiting(self) -> int:
         """Return how many requests wait for a worker."""
         return len(self._requests)
+
+    # What is kept for a while, whichever API process asks for it
+
+    def keep_result(self, key: str, vectors: bytes) -> None:
+        """Keep the vectors of an answer for RESULT_KEPT_S."""
+        self._results.put(key, vectors, size=len(vectors))
+
+    def result(self, key: str) -> bytes | None:
+        """Return the vectors of an answer; None: there are none, or none any more."""
+        return self._results.get(key)
+
+    def submit_job(self, key: str, job: Job) -> bool:
+        """Take a job; False where as many are open as may be."""
+        return self._jobs.submit(key, job)
+
+    def advance_job(self, key: str, job: Job) -> bool:
+        """Note a job's next state; False where it was forgotten meanwhile."""
+        return self._jobs.advance(key, job)
+
+    def job(self, key: str) -> Job | None:
+        """Return a job; None: there is none, or none any more."""
+        return self._jobs.get(key)
+
+    def forget_job(self, key: str) -> bool:
+        """Drop a job and its answer; False where there was none."""
+        return self._jobs.forget(key)
 
     def _wait(self, is_due: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

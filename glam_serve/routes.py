@@ -1,114 +1,40 @@
-"""The server's paths: a request becomes a question to a worker, and its vectors an answer."""
+"""The server's paths."""
 
-import json
-import time
-from collections.abc import Mapping, Sequence
+from typing import Any
 
-import anyio
-import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from glam.exam import ExamPrediction, exam_prediction
-from glam.findings import Finding, input_error
-from glam.licence import withheld_embeddings
-from glam.pair import PreparedBreast
-from glam.predict import Interpreter
-from glam.prediction import DEFAULT_INCLUDE, INCLUDES, Prediction, check_include
-from glam.view import Side
-from glam_serve.account import add_seconds, codes_of, current_account, note_codes, timed
-from glam_serve.api import ModelAnswer, ModelRequest, Unanswered
-from glam_serve.cache import ResultCache
-from glam_serve.dispatch import DispatchServer, WorkerLostError
+from glam_serve.account import codes_of, note_codes
+from glam_serve.answers import Answers, parse_include
+from glam_serve.docs_page import docs_page
 from glam_serve.errors import Refusal
+from glam_serve.jobs import JobRunner
 from glam_serve.metrics import exposition
-from glam_serve.schema import ModelBody, StatusBody
-from glam_serve.sharing import ASK_DIRECTLY, stays_here
-from glam_serve.uploads import FormFields, UploadReader, read_form
+from glam_serve.openapi import FORMS, JSON_BODIES, response_of
+from glam_serve.replies import prediction_reply
+from glam_serve.schema import (
+    ExamBody,
+    JobBody,
+    ModelBody,
+    PredictionBody,
+    StatusBody,
+)
+from glam_serve.vector_routes import VectorAnswers
+from glam_serve.vector_schema import EmbeddedImagesBody, EmbeddedTextsBody, ZeroShotBody
 
-
-class Answers:
-    """Answers to forms: files are read here, the model runs in a worker, and its vectors are interpreted here."""
-
-    def __init__(
-        self, server: DispatchServer, interpreter: Interpreter, *, deadline_s: float, cache: ResultCache
-    ) -> None:
-        self.server = server
-        self.interpreter = interpreter
-        self.reader = UploadReader(interpreter.bundle.model.frame)
-        self.deadline_s = deadline_s
-        self.cache = cache
-
-    async def predict(self, request: Request) -> Response:
-        """Answer for one breast, or for an exam where `images` were sent."""
-        try:
-            fields = await read_form(request)
-            include = parse_include(fields.include)
-            prediction = await self._predict(fields)
-        finally:
-            await request.close()  # the uploads in the temporary folder
-        note_codes(codes_of(prediction))
-        withheld = self.withheld(request)
-        return await anyio.to_thread.run_sync(_json_response, prediction, include, withheld)
-
-    async def _predict(self, fields: FormFields) -> Prediction | ExamPrediction:
-        """Return the answer of an earlier request with the same content, or a new one."""
-        key = await self.cache.key(fields)
-        prediction = self.cache.find(key)
-        if prediction is None:
-            prediction = await (self._exam(fields) if fields.images else self._breast(fields))
-            self.cache.keep(key, prediction)
-        return prediction
-
-    async def ask(self, request: ModelRequest) -> ModelAnswer:
-        """Return what the model says; a Refusal where no answer comes."""
-        start = time.perf_counter()
-        try:
-            answer = await self.server.ask(request, timeout_s=self.deadline_s)
-        except TimeoutError:
-            raise Refusal("timed_out") from None
-        except WorkerLostError:
-            raise Refusal("worker_lost", {"retry-after": "2"}) from None
-        if answer is None:
-            raise Refusal("internal_error")
-        if isinstance(answer, Unanswered):
-            raise Refusal(answer.code, {"retry-after": "2"})
-        add_seconds("model", answer.model_s)
-        add_seconds("wait", max(0.0, time.perf_counter() - start - answer.model_s))
-        return answer
-
-    def withheld(self, request: Request) -> Finding | None:
-        """Return why this request may get no embedding; None: it may."""
-        return withheld_embeddings(
-            may_share=self.interpreter.bundle.may_share, stays_here=stays_here(request), way_out=ASK_DIRECTLY
-        )
-
-    async def _breast(self, fields: FormFields) -> Prediction:
-        breast = await self.reader.breast(fields)
-        answer, prompts = await self._run([breast])
-        with timed("answer"):
-            return self.interpreter.prediction(breast, answer.breasts[0], prompts)
-
-    async def _exam(self, fields: FormFields) -> ExamPrediction:
-        exam = await self.reader.exam(fields)
-        answer, prompts = await self._run(list(exam.breasts.values()))
-        predictions: dict[Side, Prediction] = {
-            side: self.interpreter.prediction(breast, vectors, prompts)
-            for (side, breast), vectors in zip(exam.breasts.items(), answer.breasts, strict=True)
-        }
-        return exam_prediction(exam, predictions)
-
-    async def _run(self, breasts: Sequence[PreparedBreast]) -> tuple[ModelAnswer, Mapping[str, np.ndarray]]:
-        """Run the model on breasts of the same prompts; the second value holds the prompts' vectors."""
-        prompts = breasts[0].prompts
-        tokens = self.interpreter.tokens(prompts) if prompts else None
-        answer = await self.ask(ModelRequest(breasts=tuple(breast.squares for breast in breasts), tokens=tokens))
-        return answer, {} if answer.texts is None else dict(zip(prompts, answer.texts, strict=True))
+__all__ = ["Answers", "add_routes", "parse_include"]
 
 
 def add_routes(app: FastAPI, answers: Answers, model: ModelBody) -> None:
     """Put this server's paths into its app."""
+    _add_status_routes(app, answers, model)
+    _add_predict_routes(app, answers)
+    _add_job_routes(app, JobRunner(answers))
+    _add_vector_routes(app, VectorAnswers(answers))
 
+
+def _add_status_routes(app: FastAPI, answers: Answers, model: ModelBody) -> None:
     @app.get("/livez", summary="Whether the server lives")
     async def livez() -> StatusBody:
         return StatusBody(status="alive")
@@ -129,32 +55,91 @@ def add_routes(app: FastAPI, answers: Answers, model: ModelBody) -> None:
     async def describe_model() -> ModelBody:
         return model
 
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return app.openapi()
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(docs_page(app.openapi()), media_type="text/html; charset=utf-8")
+
+
+def _add_predict_routes(app: FastAPI, answers: Answers) -> None:
+    async def predict(request: Request) -> Response:
+        """One breast by `cc` and `mlo`, or a whole exam by `images`. `Accept: application/x-npz`: unrounded arrays."""
+        question = await answers.question(request)
+        prediction = await answers.predict(question)
+        note_codes(codes_of(prediction))
+        result_id = await answers.keep(prediction)
+        withheld = answers.withheld(request)
+        return await prediction_reply(request, question, prediction, withheld=withheld, result_id=result_id)
+
     for path in ("/predict", "/predict/", "/v1/predict", "/v1/predict/"):
         app.add_api_route(
             path,
-            answers.predict,
+            predict,
             methods=["POST"],
             operation_id="predict",
             summary="What the model says of one breast, or of an exam",
+            responses=response_of(PredictionBody | ExamBody, npz=True),
+            openapi_extra=FORMS["PredictForm"],
             include_in_schema=path == "/predict",
         )
 
 
-def parse_include(include: Sequence[str] | None) -> frozenset[str]:
-    """Return the parts of an answer that the fields name; the usual ones when there are no fields."""
-    if include is None:
-        return frozenset(DEFAULT_INCLUDE)
-    names = [name.strip() for field in include for name in field.split(",") if name.strip()]
-    try:
-        return check_include(names)
-    except ValueError:
-        raise input_error("bad_include", "include", names=", ".join(INCLUDES)) from None
+def _add_job_routes(app: FastAPI, jobs: JobRunner) -> None:
+    @app.post(
+        "/v1/jobs",
+        operation_id="submit_job",
+        summary="Take a form of /predict, to be answered in the background",
+        status_code=202,
+        responses=response_of(JobBody, status=202),
+        openapi_extra=FORMS["PredictForm"],
+    )
+    async def submit(request: Request) -> Response:
+        return await jobs.submit(request)
+
+    @app.get(
+        "/v1/jobs/{job_id}",
+        operation_id="get_job",
+        summary="How far a job is, and its answer",
+        responses=response_of(JobBody),
+    )
+    async def look(request: Request, job_id: str) -> Response:
+        return await jobs.look(request, job_id)
+
+    @app.delete("/v1/jobs/{job_id}", operation_id="delete_job", summary="Forget a job and its answer", status_code=204)
+    async def forget(job_id: str) -> Response:
+        return await jobs.forget(job_id)
 
 
-def _json_response(
-    prediction: Prediction | ExamPrediction, include: frozenset[str], withheld: Finding | None
-) -> Response:
-    with timed("answer"):
-        answer = prediction.as_json(include, withheld=withheld)
-    answer["timings_ms"] = current_account().milliseconds()
-    return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
+def _add_vector_routes(app: FastAPI, vectors: VectorAnswers) -> None:
+    @app.post(
+        "/v1/embed/image",
+        operation_id="embed_images",
+        summary="Vectors of images",
+        responses=response_of(EmbeddedImagesBody),
+        openapi_extra=FORMS["ImagesForm"],
+    )
+    async def embed_images(request: Request) -> Response:
+        return await vectors.embed_images(request)
+
+    @app.post(
+        "/v1/embed/text",
+        operation_id="embed_texts",
+        summary="Vectors of texts",
+        responses=response_of(EmbeddedTextsBody),
+        openapi_extra=JSON_BODIES["EmbedTextsRequest"],
+    )
+    async def embed_texts(request: Request) -> Response:
+        return await vectors.embed_texts(request)
+
+    @app.post(
+        "/v1/zero-shot",
+        operation_id="zero_shot",
+        summary="Words against the vectors of an earlier answer, or against vectors that are sent",
+        responses=response_of(ZeroShotBody),
+        openapi_extra=JSON_BODIES["ZeroShotRequest"],
+    )
+    async def zero_shot(request: Request) -> Response:
+        return await vectors.zero_shot(request)

@@ -1,4 +1,4 @@
-"""What the server sends: the published shapes of its answers and of its errors."""
+"""The published shapes of what the server sends, and of the JSON that it takes."""
 
 from typing import Literal
 
@@ -6,10 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Severity = Literal["info", "warning"]
 Side = Literal["L", "R"]
+ViewName = Literal["CC", "MLO"]
+Aggregation = Literal["probabilities", "embeddings"]
+Probabilities = dict[str, float]
 WITHHELD = (
     "null, with the finding embedding_withheld, where the model's licence keeps embeddings on the machine (may_share is"
     " false), unless the server listens on the loopback interface and the request bears no header of a proxy."
 )
+RESULT_ID = "Name of this answer's vectors, for /v1/zero-shot, which needs no image then; good for ten minutes."
 
 
 class Body(BaseModel):
@@ -61,9 +65,16 @@ class ViewBody(Body):
 
     view: Literal["CC", "MLO"]
     laterality: Side
+    birads: Probabilities = Field(description="Of this view alone.")
+    density: Probabilities = Field(description="Of this view alone.")
     embedding: list[float] | None = Field(None, description=f"Of length 1. {WITHHELD}")
     frame: FrameBody | None = None
     landmarks: LandmarksBody | None = Field(None, description="With the frame.")
+    cells: list[list[list[list[float]]]] | None = Field(
+        None,
+        description="On request: [row][col], the corners of each region in stored pixels (x, y); null for a model"
+        " whose regions are not tied to a place.",
+    )
     findings: list[FindingBody] | None = None
     provenance: dict[str, str] | None = Field(None, description="Source of view, side, spacing and grey values.")
 
@@ -91,6 +102,35 @@ class PoolingBody(Body):
     shape: list[int] = Field(description="[region, patch]")
 
 
+class SetBody(Body):
+    """What the classes of a prompt set say."""
+
+    name: str | None = Field(description="null: the classes came with the request.")
+    version: str | None
+    sha256: str = Field(description="Hash of the content of the set.")
+    tasks: dict[str, Probabilities] = Field(description="Task -> class -> probability, not calibrated.")
+    unknown_words: list[str]
+
+
+class RegionBody(Body):
+    """A region of one view."""
+
+    view: Literal["cc", "mlo"]
+    row: int
+    col: int
+
+
+class MapBody(Body):
+    """Where the model looks from a region of one view: a picture to stretch over the other view as stored."""
+
+    query: RegionBody
+    over: Literal["cc", "mlo"] = Field(description="The view that the picture belongs on.")
+    width: int
+    height: int
+    top: float = Field(description="Share of the attention that has the last colour.")
+    png: str = Field(description="Base64 of a PNG with transparency; nothing of the mammogram is in it.")
+
+
 class PredictionBody(Body):
     """What the model says of one breast. Research use only, not for diagnosis."""
 
@@ -99,7 +139,9 @@ class PredictionBody(Body):
     birads: dict[str, float] = Field(description="Zero-shot probability of each BI-RADS class.")
     density: dict[str, float] = Field(description="Zero-shot probability of each density class.")
     calibrated: bool = Field(description="Whether these probabilities are calibrated.")
+    aggregation: Aggregation = Field(description="What of the two views was averaged.")
     prompts: dict[str, PromptBody]
+    prompt_set: SetBody | None
     unknown_words: list[str]
     missing: list[Literal["cc", "mlo"]] = Field(description="Views that were not sent.")
     embedding: list[float] | None = Field(
@@ -110,10 +152,57 @@ class PredictionBody(Body):
     )
     attention: AttentionBody | None = Field(None, description="null for a lone view.")
     pooling: PoolingBody | None = Field(None, description="On request only.")
+    maps: list[MapBody] | None = Field(None, description="On request: there and back. null for a lone view.")
     bundle: str = Field(description="SHA-256 of the model bundle's bundle.json.")
     variant: str = Field(description="Which of the bundle's graphs answered: portable, fused, int8, fp16 or bf16.")
     prepare_sha: str = Field(description="Hash of the parameters of the preparation.")
     notice: str
+    result_id: str | None = Field(None, description=RESULT_ID)
+
+
+class UsedBody(Body):
+    """An image that is used, and as what."""
+
+    image: int = Field(description="Its number in the request, from 1.")
+    laterality: Side
+    view: ViewName
+
+
+class LeftOutBody(Body):
+    """An image that is not used, and why."""
+
+    image: int = Field(description="Its number in the request, from 1.")
+    code: str
+    message: str
+
+
+class ExamBody(Body):
+    """What the model says of an exam. Research use only, not for diagnosis."""
+
+    breasts: dict[Side, PredictionBody]
+    birads: Probabilities = Field(description="Mean of the breasts'.")
+    density: Probabilities = Field(description="Mean of the breasts'.")
+    calibrated: bool
+    aggregation: Aggregation = Field(description="What of the two views of a breast was averaged.")
+    prompt_set: SetBody | None = Field(description="Mean of the breasts'.")
+    used: list[UsedBody]
+    left_out: list[LeftOutBody]
+    missing: list[Literal["L_CC", "L_MLO", "R_CC", "R_MLO"]]
+    findings: list[FindingBody] = Field(description="Of the exam; breasts and views carry their own.")
+    embedding: list[float] | None = Field(None, description=f"Mean of the breasts', brought to length 1. {WITHHELD}")
+    bundle: str
+    prepare_sha: str
+    notice: str
+    result_id: str | None = Field(None, description=RESULT_ID)
+
+
+class JobBody(Body):
+    """How far a job is."""
+
+    job_id: str
+    state: Literal["queued", "running", "done", "failed"]
+    answer: PredictionBody | ExamBody | None = Field(description="Of a job that is done.")
+    error: ErrorBody | None = Field(description="Of a job that failed.")
 
 
 class StatusBody(Body):

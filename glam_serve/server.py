@@ -1,14 +1,13 @@
 """The server around the model: the app, its routes and limits, and the processes that serve it."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
 from glam.bundle import Bundle
 from glam.predict import Interpreter
 from glam.prediction import NOTICE
+from glam.words.prompt_sets import packaged_sets, sets_in
 from glam_serve.api import GlamAPI
 from glam_serve.audit import AuditLog
 from glam_serve.cache import ResultCache
@@ -18,9 +17,10 @@ from glam_serve.guard import Guard
 from glam_serve.keys import ApiKeys
 from glam_serve.limits import Limits, ServerOptions, Workers
 from glam_serve.metrics import make_metrics
+from glam_serve.openapi import publish_schema
 from glam_serve.records import Records
 from glam_serve.routes import Answers, add_routes
-from glam_serve.schema import ErrorBody, ModelBody
+from glam_serve.schema import ModelBody
 from glam_serve.vitals import SharedLoad, Vitals
 
 Host = Literal["127.0.0.1", "0.0.0.0", "::"]
@@ -58,9 +58,10 @@ def make_server(
     app.user_middleware[:] = [_guard(server, bundle, limits, keys, options)]
     install_error_handlers(app)
     cache = ResultCache(bundle.sha256, max_bytes=options.cache_mb << 20)
-    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s, cache=cache)
+    sets = packaged_sets() | ({} if options.prompt_sets is None else sets_in(options.prompt_sets))
+    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s, cache=cache, prompt_sets=sets)
     add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
-    _publish_schema(app)
+    publish_schema(app)
     return server
 
 
@@ -100,25 +101,3 @@ def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
         embeddings="sent" if bundle.may_share else unshared,
         notice=NOTICE,
     )
-
-
-def _publish_schema(app: FastAPI) -> None:
-    """Name the one error shape in the published schema, in place of FastAPI's own."""
-
-    def openapi() -> dict[str, Any]:
-        """Return the schema, made when it is first asked for."""
-        if app.openapi_schema is None:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schemas = schema["components"]["schemas"]
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            schemas["ErrorBody"] = ErrorBody.model_json_schema()
-            error = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
-            for path in schema["paths"].values():
-                for operation in path.values():
-                    operation["responses"].pop("422", None)
-                    operation["responses"]["default"] = {"description": "Any error", "content": error}
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi

@@ -4,9 +4,9 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import anyio
 from fastapi import Request
@@ -17,6 +17,7 @@ from glam.config import FrameConfig
 from glam.exam import PreparedExam, prepare_exam
 from glam.findings import InputError, input_error
 from glam.pair import PreparedBreast, prepare_breast, read_breast
+from glam.prediction import AGGREGATIONS, Aggregation
 from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
 from glam_serve.account import timed
 from glam_serve.errors import Refusal, is_multipart
@@ -30,6 +31,7 @@ FIELD_RULES: Mapping[str, str] = {
     **{field: f"must be a file with a name: curl -F {field}=@FILE" for field in (*VIEW_KEYS, "images")},
     "laterality": "must be L or R, the side of the breast",
     "spacing_mm": "must be one number of mm from {:g} to {:g}, with a point, such as 0.07".format(*SPACING_MM),
+    "aggregation": f"must be {' or '.join(AGGREGATIONS)}",
     **dict.fromkeys(("prompts", "include"), "must be a text, not a file"),
 }
 """Every field of the form, and what it must hold."""
@@ -41,6 +43,9 @@ MANY = frozenset({"images", "prompts", "include"})
 MAX_PARTS = 128
 NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?")
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+Prepared = TypeVar("Prepared", PreparedBreast, PreparedExam)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,21 @@ class FormFields:
     spacing_mm: float | None
     prompts: tuple[str, ...]
     include: tuple[str, ...] | None
+    aggregation: Aggregation
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the files."""
+        return sum(upload.size or 0 for upload in self._files)
+
+    def close(self) -> None:
+        """Give back the temporary files."""
+        for upload in self._files:
+            upload.file.close()
+
+    @property
+    def _files(self) -> list[UploadFile]:
+        return [upload for upload in (self.cc, self.mlo, *self.images) if upload is not None]
 
 
 async def read_form(request: Request) -> FormFields:
@@ -68,6 +88,14 @@ async def read_form(request: Request) -> FormFields:
             raise
         log.error("no_space: the temporary folder takes no more of an upload")
         raise Refusal("no_space") from None
+    try:
+        return _form_fields(form)
+    except InputError:
+        await form.close()
+        raise
+
+
+def _form_fields(form: FormData) -> FormFields:
     _check_fields(form)
     return FormFields(
         cc=_file(form, "cc"),
@@ -77,6 +105,7 @@ async def read_form(request: Request) -> FormFields:
         spacing_mm=_spacing_mm(form),
         prompts=tuple(_texts(form, "prompts")),
         include=tuple(_texts(form, "include")) if "include" in form else None,
+        aggregation=_aggregation(form),
     )
 
 
@@ -127,6 +156,14 @@ def _spacing_mm(form: FormData) -> float | None:
     return float(text)
 
 
+def _aggregation(form: FormData) -> Aggregation:
+    text = next(iter(_texts(form, "aggregation")), AGGREGATIONS[0])
+    for name in AGGREGATIONS:
+        if name == text:
+            return name
+    raise _broken_rule("aggregation")
+
+
 class UploadReader:
     """Reads uploads in threads, at most one a core, so that a burst of files does not fill the memory."""
 
@@ -134,24 +171,36 @@ class UploadReader:
         self.config = config
         self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
-    async def breast(self, fields: FormFields) -> PreparedBreast:
-        """Read and prepare one breast; InputError says what cannot be used."""
-        with timed("read"):
-            return await anyio.to_thread.run_sync(self._breast, fields, limiter=self.limiter, abandon_on_cancel=True)
+    async def breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
+        """Read and prepare one breast, and close its files; InputError says what cannot be used."""
+        return await self._read(self._breast, fields, sentences)
 
-    async def exam(self, fields: FormFields) -> PreparedExam:
-        """Read, choose and prepare the images of an exam; InputError where they are of several, or none can be used."""
-        with timed("read"):
-            return await anyio.to_thread.run_sync(self._exam, fields, limiter=self.limiter, abandon_on_cancel=True)
+    async def exam(self, fields: FormFields, sentences: Sequence[str]) -> PreparedExam:
+        """Read, choose and prepare the images of an exam, and close their files.
 
-    def _breast(self, fields: FormFields) -> PreparedBreast:
+        InputError where they are of several exams, or none can be used.
+        """
+        return await self._read(self._exam, fields, sentences)
+
+    async def _read(
+        self, read: Callable[[FormFields, Sequence[str]], Prepared], fields: FormFields, sentences: Sequence[str]
+    ) -> Prepared:
+        try:
+            with timed("read"):
+                return await anyio.to_thread.run_sync(
+                    read, fields, sentences, limiter=self.limiter, abandon_on_cancel=True
+                )
+        finally:
+            fields.close()
+
+    def _breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
         sources: dict[ViewKey, BinaryIO | None] = {
             "cc": fields.cc and fields.cc.file,
             "mlo": fields.mlo and fields.mlo.file,
         }
         views = read_breast(sources, self.config, laterality=fields.laterality, spacing_mm=fields.spacing_mm)
-        return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=fields.prompts)
+        return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=sentences)
 
-    def _exam(self, fields: FormFields) -> PreparedExam:
+    def _exam(self, fields: FormFields, sentences: Sequence[str]) -> PreparedExam:
         files = [upload.file for upload in fields.images]
-        return prepare_exam(self.config, files, spacing_mm=fields.spacing_mm, prompts=fields.prompts)
+        return prepare_exam(self.config, files, spacing_mm=fields.spacing_mm, prompts=sentences)

@@ -73,12 +73,7 @@ class Panel:
 
     def with_heat(self, heat: np.ndarray, frame: Frame, *, top: float) -> "Panel":
         """Lay a (grid, grid) map over the image; `top` is the value of the last colour."""
-        cols, rows = np.meshgrid(*(np.arange(length) + 0.5 for length in self.image.size))
-        stored = np.stack([cols.ravel() / self.scale[0], rows.ravel() / self.scale[1]], -1)
-        square = frame.to_square(stored)
-        inside = ((square >= 0) & (square <= frame.size)).all(-1)
-        x, y = (square * len(heat) / frame.size - 0.5).T  # in patches, centre of patch i at i
-        values = np.where(inside, bilinear(heat, x, y) / top, 0).reshape(rows.shape)
+        values = heat_values(heat, frame, self.image.size, self.scale) / top
         opacity = heat_opacity(values)[..., None]
         mixed = opacity * heat_colours(values) + (1 - opacity) * np.asarray(self.image)
         return replace(self, image=Image.fromarray(mixed.round().astype(np.uint8)))
@@ -149,6 +144,19 @@ def _draw_stroke(draw: ImageDraw.ImageDraw, stroke: Stroke) -> None:
     draw.line([start, end], stroke.colour, width)
     for x, y in (start, end):
         draw.ellipse([x - width / 2, y - width / 2, x + width / 2, y + width / 2], stroke.colour)
+
+
+def heat_values(heat: np.ndarray, frame: Frame, size: tuple[int, int], scale: tuple[float, float]) -> np.ndarray:
+    """Values (height, width) of a (grid, grid) map on a picture of `size` (width, height); 0 outside the square.
+
+    `scale`: picture pixels a stored pixel, (x, y).
+    """
+    cols, rows = np.meshgrid(*(np.arange(length) + 0.5 for length in size))
+    stored = np.stack([cols.ravel() / scale[0], rows.ravel() / scale[1]], -1)
+    square = frame.to_square(stored)
+    inside = ((square >= 0) & (square <= frame.size)).all(-1)
+    x, y = (square * len(heat) / frame.size - 0.5).T  # in patches, centre of patch i at i
+    return np.where(inside, bilinear(heat, x, y), 0).reshape(rows.shape)
 
 
 def bilinear(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

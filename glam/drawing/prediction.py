@@ -18,6 +18,7 @@ from glam.attention import (
     tissue_patches,
 )
 from glam.bundle import Bundle
+from glam.drawing.overlay import heat_top
 from glam.drawing.paint import LIGHT, QUERY, Panel, grey_panel
 from glam.drawing.sheet import HeatScale, Plate, draw_sheet
 from glam.frame import Frame, cell_polygon
@@ -27,8 +28,6 @@ from glam.view import WHITE, View, ViewKey
 
 PANEL = (500, 860)
 """Largest width and height of a view."""
-EVEN_FACTOR = 3
-"""The last colour is at least this many times an even spread: noise must not look like a finding."""
 
 
 class Query(NamedTuple):
@@ -82,7 +81,7 @@ def draw_prediction(
     back = Query(return_query(attention, query.region, grid=attention.grid), "where the first answer is strongest")
     answers = [(asked, query_map(attention, asked.region, grid=attention.grid)) for asked in (query, back)]
     even = attention.side / attention.grid**2  # the share of a patch, were one AP slice evenly lit
-    top = float(max(EVEN_FACTOR * even, *(heat.max() for _, heat in answers)))
+    top = heat_top(attention, *(heat for _, heat in answers))
     groups = [_direction(prediction, panels, asked, heat, top) for asked, heat in answers]
     return draw_sheet(prediction, bundle, groups, ruler_px=_ruler(views, scales), heat=HeatScale(top, even))
 

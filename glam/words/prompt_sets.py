@@ -35,12 +35,16 @@ Tasks = dict[str, dict[str, tuple[str, ...]]]
 """Task -> class -> sentences."""
 
 
+CLASSES_TASK = "classes"
+"""The task of classes that come without a name for it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptSet:
-    """Class prompts under a name and a version."""
+    """Class prompts under a name and a version; both are empty for classes that a caller sends with a request."""
 
-    name: str
-    version: str
+    name: str = ""
+    version: str = ""
     tasks: Tasks
 
     @property
@@ -87,6 +91,11 @@ def prompt_set(data: object) -> PromptSet:
     )
 
 
+def unnamed_set(classes: object) -> PromptSet:
+    """Return the set, of one task, of a value {class: [sentences]}; ValueError with the rule that it breaks."""
+    return PromptSet(tasks={CLASSES_TASK: class_sentences(classes, CLASSES_TASK)})
+
+
 def class_sentences(data: object, what: str) -> dict[str, tuple[str, ...]]:
     """Return class -> sentences of a YAML or JSON value; `what` names it in a ValueError."""
     classes = _mapping(data, what)
@@ -101,7 +110,9 @@ def packaged_sets() -> dict[str, PromptSet]:
 
 
 def sets_in(folder: Path) -> dict[str, PromptSet]:
-    """Return the prompt sets of a folder (*.yaml), by name; ValueError for two of one name."""
+    """Return the prompt sets of a folder (*.yaml), by name; ValueError for two of one name, or no such folder."""
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder of prompt sets at {folder}")
     found: dict[str, PromptSet] = {}
     for path in sorted(folder.glob("*.yaml")):
         entry = read_prompt_set(path)

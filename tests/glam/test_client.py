@@ -9,6 +9,37 @@ from typing import ClassVar
 import pytest
 
 from glam.client import Client, ServerError
+from glam.client_answers import FindingAnswer, LeftOutImage, PromptAnswer, UsedImage
+
+MATCH = {"similarity": 0.5, "probability": 0.25, "unknown_words": ["keine"]}
+PLAIN = {"birads": {"0": 1.0}, "density": {"a": 1.0}}
+FINDING = {"code": "film", "severity": "warning", "message": "m"}
+BREAST = PLAIN | {
+    "laterality": "L",
+    "views": {"cc": PLAIN | {"view": "CC", "laterality": "L", "embedding": None, "findings": [FINDING]}},
+    "calibrated": False,
+    "aggregation": "probabilities",
+    "prompts": {"a mass": MATCH},
+    "prompt_set": {"name": None, "version": None, "sha256": "s", "tasks": {"classes": {"a": 1.0}}, "unknown_words": []},
+    "embedding": [0.6, 0.8],
+    "missing": ["mlo"],
+    "bundle": "b",
+    "prepare_sha": "p",
+    "notice": "n",
+    "result_id": "r",
+}
+EXAM = PLAIN | {
+    "breasts": {"L": BREAST},
+    "calibrated": False,
+    "aggregation": "probabilities",
+    "prompt_set": None,
+    "used": [{"image": 1, "laterality": "L", "view": "CC"}],
+    "left_out": [{"image": 2, "code": "not_dicom", "message": "m"}],
+    "missing": ["L_MLO"],
+    "findings": [FINDING],
+    "bundle": "b",
+    "notice": "n",
+}
 
 
 class Recorder(BaseHTTPRequestHandler):
@@ -23,7 +54,8 @@ class Recorder(BaseHTTPRequestHandler):
             (part.get_param("name", header="content-disposition"), part.get_filename(), part.get_payload(decode=True))
             for part in message.get_payload()
         ]
-        self.send(200, {"notice": "n"})
+        is_exam = type(self).fields[0][0] == "images"
+        self.send(200, EXAM if is_exam else BREAST if type(self).fields[0][0] != "mlo" else BREAST | {"views": 1})
 
     def do_GET(self) -> None:
         if self.path == "/v1/model":
@@ -56,20 +88,45 @@ def test_a_prediction_is_asked_with_a_form(client: Client, tmp_path: Path):
     answer = client.predict(
         cc=file, mlo=b"mlo", laterality="L", prompts=["a mass", "keine"], include=["frame", "pooling"]
     )
-    assert answer == {"notice": "n"}
+    assert answer.raw == BREAST
+    assert (answer.laterality, answer.embedding, answer.result_id) == ("L", (0.6, 0.8), "r")
+    assert answer.prompts["a mass"] == PromptAnswer(similarity=0.5, probability=0.25, unknown_words=("keine",))
+    assert answer.views["cc"].findings == (FindingAnswer(code="film", severity="warning", message="m"),)
+    assert answer.views["cc"].embedding is None
+    assert answer.prompt_set is not None
+    assert answer.prompt_set.tasks == {"classes": {"a": 1.0}}
     assert Recorder.fields == [
         ("cc", "cc.dcm", b"\x00\r\n--\xff"),
         ("mlo", "mlo.dcm", b"mlo"),
         ("prompts", None, b"a mass"),
         ("prompts", None, b"keine"),
-        ("laterality", None, b"L"),
         ("include", None, b"frame,pooling"),
+        ("laterality", None, b"L"),
     ]
 
 
+def test_an_exam_is_asked_with_its_images_and_comes_typed(client: Client):
+    answer = client.predict_exam([b"one", b"two"], prompts={"set": "glam-short"}, spacing_mm=0.07)
+    assert Recorder.fields == [
+        ("images", "images.dcm", b"one"),
+        ("images", "images.dcm", b"two"),
+        ("prompts", None, b'{"set": "glam-short"}'),
+        ("spacing_mm", None, b"0.07"),
+    ]
+    assert answer.used == (UsedImage(image=1, laterality="L", view="CC"),)
+    assert answer.left_out == (LeftOutImage(image=2, code="not_dicom", message="m"),)
+    assert answer.breasts["L"].raw == BREAST
+    assert (answer.embedding, answer.missing, answer.result_id) == (None, ("L_MLO",), None)
+
+
 def test_what_is_not_given_is_not_sent(client: Client):
-    client.predict(mlo=b"x")
-    assert Recorder.fields == [("mlo", "mlo.dcm", b"x")]
+    client.predict(cc=b"x")
+    assert Recorder.fields == [("cc", "cc.dcm", b"x")]
+
+
+def test_an_answer_of_another_shape_is_told(client: Client):
+    with pytest.raises(ServerError, match="not of the shape that this client knows"):
+        client.predict(mlo=b"x")
 
 
 def test_the_servers_error_comes_as_an_exception(client: Client):

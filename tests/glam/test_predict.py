@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import math
 from dataclasses import replace
@@ -6,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from glam.attention import hottest_cells, query_map
 from glam.bundle import Bundle
 from glam.config import FrameConfig
+from glam.drawing.overlay import overlays
 from glam.findings import InputError, finding
+from glam.frame import inside_square
 from glam.licence import SharingWarning
 from glam.loading import open_runtime
 from glam.pair import check_prompts, prepare_breast
@@ -17,6 +22,7 @@ from glam.predict import Predictor
 from glam.prediction import INCLUDES, NOTICE, Prediction
 from glam.reading.read import read_view
 from glam.view import View
+from glam.words.prompt_sets import unnamed_set
 from glam.zeroshot import class_probabilities
 
 TOLERANCE = 2e-5
@@ -75,34 +81,57 @@ def test_embeddings_have_length_one_and_the_breasts_is_their_mean(prediction: Pr
     np.testing.assert_allclose(prediction.embedding, mean / np.linalg.norm(mean), atol=1e-6)
 
 
-def test_probabilities_are_the_mean_of_the_views_by_the_zero_shot_rule_on_the_bundles_vectors(
-    prediction: Prediction, random_bundle: Bundle
-):
-    assert prediction.aggregation == "probabilities"
+def zero_shot(bundle: Bundle, task: str, embedding: np.ndarray) -> np.ndarray:
+    return class_probabilities(embedding[None], bundle.class_vectors(task), bundle.scale)[0]
+
+
+def test_probabilities_are_the_mean_of_the_views_zero_shot_answers(prediction: Prediction, random_bundle: Bundle):
     for task in ("birads", "density"):
-        of_views = []
-        for view in prediction.views.values():
-            of_view = class_probabilities(view.embedding[None], random_bundle.class_vectors(task), random_bundle.scale)
-            np.testing.assert_allclose(list(getattr(view, task).values()), of_view[0], atol=1e-9)
-            of_views.append(of_view[0])
         shares = getattr(prediction, task)
         assert tuple(shares) == random_bundle.classes[task]
+        of_views = [zero_shot(random_bundle, task, view.embedding) for view in prediction.views.values()]
         np.testing.assert_allclose(list(shares.values()), np.mean(of_views, axis=0), atol=1e-9)
+        for view, expected in zip(prediction.views.values(), of_views, strict=True):
+            np.testing.assert_allclose(list(getattr(view, task).values()), expected, atol=1e-9)
+    assert prediction.aggregation == "probabilities"
     assert not prediction.calibrated
 
 
-def test_by_option_probabilities_are_those_of_the_mean_embedding(
-    predictor: Predictor, views: dict[str, View], prediction: Prediction, random_bundle: Bundle
+def test_probabilities_of_the_mean_embedding_are_given_on_request(
+    predictor: Predictor, random_bundle: Bundle, views: dict[str, View]
 ):
     averaged = predictor.predict(views["L_CC"], views["L_MLO"], aggregation="embeddings")
-    assert averaged.aggregation == averaged.as_json()["aggregation"] == "embeddings"
-    for task in ("birads", "density"):
-        vectors = random_bundle.class_vectors(task)
-        expected = class_probabilities(averaged.embedding[None], vectors, random_bundle.scale)[0]
-        np.testing.assert_allclose(list(getattr(averaged, task).values()), expected, atol=1e-9)
-    np.testing.assert_allclose(averaged.embedding, prediction.embedding, atol=1e-6)
-    with pytest.raises(ValueError, match="aggregation 'median' is neither of probabilities, embeddings"):
-        predictor.predict(views["L_CC"], None, aggregation="median")
+    assert averaged.as_json()["aggregation"] == averaged.aggregation == "embeddings"
+    expected = zero_shot(random_bundle, "density", averaged.embedding)
+    np.testing.assert_allclose(list(averaged.density.values()), expected, atol=1e-9)
+    with pytest.raises(ValueError, match="aggregation 'votes' is neither of probabilities, embeddings"):
+        predictor.predict(views["L_CC"], aggregation="votes")
+
+
+def test_the_classes_of_a_prompt_set_are_told_apart_by_the_means_of_their_sentences(
+    predictor: Predictor, random_bundle: Bundle, views: dict[str, View]
+):
+    classes = {"no": ["No mass is present", "Negative"], "yes": ["A mass is present", "a zebra"]}
+    asked = unnamed_set(classes)
+    match = predictor.predict(views["L_CC"], views["L_MLO"], prompts=asked).prompt_set
+    alone = predictor.predict(views["L_CC"], views["L_MLO"], prompts=asked.sentences)
+    vectors = dict(zip(asked.sentences, sentence_vectors(predictor, asked.sentences), strict=True))
+    stacked = np.stack([np.mean([vectors[text] for text in texts], axis=0) for texts in classes.values()])
+    stacked /= np.linalg.norm(stacked, axis=1, keepdims=True)
+    of_views = [
+        class_probabilities(view.embedding[None], stacked, random_bundle.scale)[0] for view in alone.views.values()
+    ]
+    assert match is not None
+    np.testing.assert_allclose(list(match.tasks["classes"].values()), np.mean(of_views, axis=0), atol=1e-6)
+    assert match.unknown_words == ("zebra",)
+    assert match.as_json()["sha256"] == asked.sha256
+    assert (match.as_json()["name"], match.as_json()["version"]) == (None, None)
+    assert alone.prompt_set is None
+
+
+def sentence_vectors(predictor: Predictor, sentences: tuple[str, ...]) -> np.ndarray:
+    tokens = predictor.interpreter.tokens(sentences)
+    return predictor.runtime.text(tokens.ids, tokens.mask)
 
 
 def test_a_calibrated_bundle_says_so_and_keeps_the_order(random_bundle: Bundle, predictor: Predictor, views):
@@ -175,6 +204,59 @@ def test_attention_is_sent_with_four_decimals(prediction: Prediction):
     assert sent.shape == (3, 3, 3)
     np.testing.assert_array_equal(sent, np.round(sent, 4))
     np.testing.assert_allclose(sent, prediction.attention.cc_to_mlo, atol=5e-5)
+
+
+def test_cells_are_the_regions_corners_in_stored_pixels(prediction: Prediction):
+    view = prediction.views["mlo"]
+    sent = prediction.as_json(["cells"])["views"]["mlo"]["cells"]
+    assert np.array(sent).shape == (3, 3, 4, 2)
+    step = view.frame.size / 3
+    corners = view.frame.to_pixels([[step, 0], [2 * step, 0], [2 * step, step], [step, step]])
+    np.testing.assert_allclose(sent[0][1], np.clip(corners, 0, (view.frame.cols, view.frame.rows)), atol=0.005)
+
+
+def test_regions_that_have_no_place_have_no_cells(prediction: Prediction):
+    free = replace(prediction, cell_side=None)
+    assert free.as_json(["cells"])["views"]["cc"]["cells"] is None
+
+
+def test_maps_are_pictures_to_stretch_over_the_other_view(prediction: Prediction):
+    there, back = prediction.as_json(["maps"])["maps"]
+    assert {there["over"], back["over"]} == {"cc", "mlo"}
+    for sent in (there, back):
+        assert sent["query"]["view"] != sent["over"]
+        picture = Image.open(io.BytesIO(base64.b64decode(sent["png"])))
+        assert (picture.mode, picture.size) == ("RGBA", (sent["width"], sent["height"]))
+        frame = prediction.views[sent["over"]].frame
+        assert sent["width"] / sent["height"] == pytest.approx(frame.cols / frame.rows, rel=0.01)
+
+
+def test_a_map_lies_where_the_composed_attention_does(prediction: Prediction):
+    assert prediction.attention
+    there, _ = overlays(prediction.attention, *squares_and_frames(prediction))
+    heat = query_map(prediction.attention, there.query, grid=9)
+    hottest = hottest_cells(heat, prediction.views[there.over].frame, count=1)[0].polygon.mean(axis=0)
+    frame = prediction.views[there.over].frame
+    alpha = np.asarray(Image.open(io.BytesIO(there.png)))[..., 3]
+    x, y = hottest * (there.width / frame.cols, there.height / frame.rows)
+    assert alpha[int(y), int(x)] >= 0.99 * alpha.max()
+    corner = np.array(
+        [[0.5, 0.5], [frame.cols - 0.5, 0.5], [0.5, frame.rows - 0.5], [frame.cols - 0.5, frame.rows - 0.5]]
+    )
+    outside = corner[~inside_square(corner, frame)]
+    for x, y in outside * (there.width / frame.cols, there.height / frame.rows):
+        assert alpha[int(y), int(x)] == 0
+
+
+def squares_and_frames(prediction: Prediction) -> tuple[dict, dict]:
+    views = prediction.views.items()
+    return {key: view.input.pixels for key, view in views}, {key: view.frame for key, view in views}
+
+
+def test_a_lone_view_has_cells_and_no_maps(predictor: Predictor, views: dict[str, View]):
+    answer = predictor.predict(views["R_CC"]).as_json(["maps", "cells"])
+    assert answer["maps"] is None
+    assert len(answer["views"]["cc"]["cells"]) == 3
 
 
 def test_pooling_weights_are_sent_on_request_as_half_floats(prediction: Prediction):

@@ -1,0 +1,195 @@
+"""Questions and their answers: files are read and vectors interpreted here, the model runs in a worker."""
+
+import pickle
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+import numpy as np
+from fastapi import Request
+
+from glam.engine import Squares
+from glam.exam import ExamPrediction, exam_prediction
+from glam.findings import Finding, InputError, input_error
+from glam.licence import withheld_embeddings
+from glam.pair import PreparedBreast
+from glam.predict import Interpreter
+from glam.prediction import DEFAULT_INCLUDE, INCLUDES, Aggregation, Prediction, check_include
+from glam.view import Side
+from glam.words.prompt_sets import PromptSet
+from glam_serve.account import add_seconds, timed
+from glam_serve.api import ModelAnswer, ModelRequest, Unanswered
+from glam_serve.cache import ResultCache
+from glam_serve.dispatch import DispatchServer, WorkerLostError
+from glam_serve.errors import Refusal
+from glam_serve.prompts import BATCH, Prompts, SentenceVectors, prompts_of_form
+from glam_serve.sharing import ASK_DIRECTLY, stays_here
+from glam_serve.store import new_token
+from glam_serve.uploads import FormFields, UploadReader, read_form
+
+Vectors = Mapping[str, np.ndarray]
+"""Sentence -> its unit vector (joint,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A form, every field of it checked."""
+
+    fields: FormFields
+    include: frozenset[str]
+    prompts: Prompts
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptVectors:
+    """What is kept of an answer for further questions; it leaves the processes of the server in no answer."""
+
+    breasts: dict[Side, np.ndarray]
+    """(view, joint) each, unit length."""
+    aggregation: Aggregation
+
+
+class Answers:
+    """Answers to forms, and to questions about vectors."""
+
+    def __init__(
+        self,
+        server: DispatchServer,
+        interpreter: Interpreter,
+        *,
+        deadline_s: float,
+        cache: ResultCache,
+        prompt_sets: Mapping[str, PromptSet] | None = None,
+    ) -> None:
+        self.server = server
+        self.interpreter = interpreter
+        self.reader = UploadReader(interpreter.bundle.model.frame)
+        self.deadline_s = deadline_s
+        self.cache = cache
+        self.prompt_sets = prompt_sets or {}
+        self.sentences = SentenceVectors()
+
+    async def question(self, request: Request) -> Question:
+        """Read a form; InputError for a field that cannot be followed."""
+        fields = await read_form(request)
+        try:
+            include = parse_include(fields.include)
+            prompts = await anyio.to_thread.run_sync(prompts_of_form, fields.prompts, self.prompt_sets)
+        except InputError:
+            fields.close()
+            raise
+        return Question(fields=fields, include=include, prompts=prompts)
+
+    async def predict(self, question: Question) -> Prediction | ExamPrediction:
+        """Answer for one breast, or for an exam where `images` were sent, or as an earlier request was answered."""
+        key = await self.cache.key(question.fields)  # before the files are read, and closed
+        prediction = self.cache.find(key)
+        if prediction is None:
+            prediction = await self._predict(question)
+            self.cache.keep(key, prediction)
+        question.fields.close()
+        return prediction
+
+    async def _predict(self, question: Question) -> Prediction | ExamPrediction:
+        fields, sentences = question.fields, question.prompts.sentences
+        if not fields.images:
+            breast = await self.reader.breast(fields, sentences)
+            return (await self._predictions([breast], question))[0]
+        exam = await self.reader.exam(fields, sentences)
+        predictions = await self._predictions(list(exam.breasts.values()), question)
+        return exam_prediction(exam, dict(zip(exam.breasts, predictions, strict=True)))
+
+    async def embed(self, squares: Sequence[Squares]) -> list[np.ndarray]:
+        """Return the unit vectors (joint,) of squares, of one view each."""
+        answer = await self.ask(ModelRequest(breasts=tuple(squares)))
+        return [vector for breast in answer.breasts for vector in breast.embeddings.values()]
+
+    async def vectors(self, sentences: Sequence[str]) -> Vectors:
+        """Return the unit vectors of sentences; those that were asked lately need no worker."""
+        found: dict[str, np.ndarray] = self.sentences.known(sentences)
+        missing = [text for text in dict.fromkeys(sentences) if text not in found]
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            tokens = await anyio.to_thread.run_sync(self.interpreter.tokens, batch)
+            answer = await self.ask(ModelRequest(tokens=tokens))
+            assert answer.texts is not None
+            embedded = dict(zip(batch, answer.texts, strict=True))
+            self.sentences.keep(embedded)
+            found |= embedded
+        return found
+
+    async def ask(self, request: ModelRequest) -> ModelAnswer:
+        """Return what the model says; a Refusal where no answer comes."""
+        start = time.perf_counter()
+        try:
+            answer = await self.server.ask(request, timeout_s=self.deadline_s)
+        except TimeoutError:
+            raise Refusal("timed_out") from None
+        except WorkerLostError:
+            raise Refusal("worker_lost", {"retry-after": "2"}) from None
+        if answer is None:
+            raise Refusal("internal_error")
+        if isinstance(answer, Unanswered):
+            raise Refusal(answer.code, {"retry-after": "2"})
+        add_seconds("model", answer.model_s)
+        add_seconds("wait", max(0.0, time.perf_counter() - start - answer.model_s))
+        return answer
+
+    def withheld(self, request: Request) -> Finding | None:
+        """Return why this request may get no embedding; None: it may."""
+        return withheld_embeddings(
+            may_share=self.interpreter.bundle.may_share, stays_here=stays_here(request), way_out=ASK_DIRECTLY
+        )
+
+    async def keep(self, prediction: Prediction | ExamPrediction) -> str:
+        """Keep the vectors of an answer for a while; return the id to ask for them by."""
+        breasts = [prediction] if isinstance(prediction, Prediction) else list(prediction.breasts.values())
+        return await self.keep_vectors(
+            {breast.laterality: np.stack([view.embedding for view in breast.views.values()]) for breast in breasts},
+            breasts[0].aggregation,
+        )
+
+    async def keep_vectors(self, breasts: dict[Side, np.ndarray], aggregation: Aggregation) -> str:
+        """Keep vectors (view, joint) by breast for a while; return the id to ask for them by."""
+        token, kept = new_token(), KeptVectors(breasts=breasts, aggregation=aggregation)
+        await anyio.to_thread.run_sync(self.server.hub.keep_result, token, pickle.dumps(kept))
+        return token
+
+    async def kept(self, result_id: str) -> KeptVectors:
+        """Return what `keep` kept; a Refusal where there is nothing of this id any more."""
+        content = await anyio.to_thread.run_sync(self.server.hub.result, result_id)
+        if content is None:
+            raise Refusal("no_such_result")
+        return pickle.loads(content)  # of `keep_vectors`: nobody else can put anything there
+
+    async def _predictions(self, breasts: Sequence[PreparedBreast], question: Question) -> list[Prediction]:
+        """Run the model on breasts of the same prompts, and interpret its vectors in a thread."""
+        vectors = await self.vectors(question.prompts.every_sentence)
+        answer = await self.ask(ModelRequest(breasts=tuple(breast.squares for breast in breasts)))
+
+        def interpret() -> list[Prediction]:
+            return [
+                self.interpreter.prediction(
+                    breast,
+                    out,
+                    vectors,
+                    prompt_set=question.prompts.prompt_set,
+                    aggregation=question.fields.aggregation,
+                )
+                for breast, out in zip(breasts, answer.breasts, strict=True)
+            ]
+
+        with timed("answer"):
+            return await anyio.to_thread.run_sync(interpret)
+
+
+def parse_include(include: Sequence[str] | None) -> frozenset[str]:
+    """Return the parts of an answer that the fields name; the usual ones when there are no fields."""
+    if include is None:
+        return frozenset(DEFAULT_INCLUDE)
+    names = [name.strip() for field in include for name in field.split(",") if name.strip()]
+    try:
+        return check_include(names)
+    except ValueError:
+        raise input_error("bad_include", "include", names=", ".join(INCLUDES)) from None

@@ -1,0 +1,107 @@
+"""Jobs: a form is answered in the background, and the answer fetched later, from whichever API process."""
+
+import asyncio
+import json
+import logging
+
+import anyio
+from fastapi import Request, Response
+
+from glam.findings import Finding, InputError
+from glam_serve.accept import JSON
+from glam_serve.answers import Answers, Question
+from glam_serve.errors import FAULTS, Refusal, error_body
+from glam_serve.log import where_raised
+from glam_serve.sharing import stays_here
+from glam_serve.store import Job, JobState, new_token
+from glam_serve.vitals import SharedLoad
+
+log = logging.getLogger(__name__)
+
+AT_A_TIME = 1
+"""Jobs that an API process answers side by side: callers who wait go before those who do not."""
+
+
+class JobRunner:
+    """The jobs of an API process; what becomes of them is noted in the hub."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self._turn = asyncio.Semaphore(AT_A_TIME)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, request: Request) -> Response:
+        """Take a form, whose fields are checked now and whose files are read later; answer with the job's id."""
+        question = await self.answers.question(request)
+        withheld = self.answers.withheld(request)
+        may_share = self.answers.interpreter.bundle.may_share
+        job = Job(api=self.answers.server.api_index, state="queued", stays=not may_share and withheld is None)
+        key = new_token()
+        if not await anyio.to_thread.run_sync(self.answers.server.hub.submit_job, key, job):
+            question.fields.close()
+            raise Refusal("too_many_jobs", {"retry-after": "10"})
+        task = asyncio.create_task(self._run(key, job, question, withheld))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return Response(_status(key, "queued"), 202, {"location": f"/v1/jobs/{key}"}, JSON)
+
+    async def look(self, request: Request, job_id: str) -> Response:
+        """Return how far a job is, with the answer of one that is done."""
+        job = await anyio.to_thread.run_sync(self.answers.server.hub.job, job_id)
+        if job is None:
+            raise Refusal("no_such_job")
+        if job.stays and not stays_here(request):
+            raise Refusal("embedding_stays")
+        return Response(_status(job_id, job.state, job.body), media_type=JSON)
+
+    async def forget(self, job_id: str) -> Response:
+        """Drop a job and its answer; one that runs is finished and thrown away."""
+        if not await anyio.to_thread.run_sync(self.answers.server.hub.forget_job, job_id):
+            raise Refusal("no_such_job")
+        return Response(status_code=204)
+
+    async def _run(self, key: str, job: Job, question: Question, withheld: Finding | None) -> None:
+        """Answer a job; whatever happens to it is its state, for nobody waits here who could be told."""
+        hub = self.answers.server.hub
+        load = SharedLoad(self.answers.server.vitals, self.answers.server.api_index)
+        held = question.fields.num_bytes  # the guard counts them for as long as the request lasts, and no longer
+        load.add(spooled=held)
+        try:
+            async with self._turn:
+                if not await anyio.to_thread.run_sync(hub.advance_job, key, job._replace(state="running")):
+                    return
+                state, body = await self._outcome(question, withheld)
+            await anyio.to_thread.run_sync(hub.advance_job, key, job._replace(state=state, body=body))
+        finally:
+            question.fields.close()
+            load.add(spooled=-held)
+
+    async def _outcome(self, question: Question, withheld: Finding | None) -> tuple[JobState, bytes]:
+        """Return the state that a job ends in, and the JSON of its answer or of its error."""
+        try:
+            prediction = await self.answers.predict(question)
+            result_id = await self.answers.keep(prediction)
+            answer = await anyio.to_thread.run_sync(
+                lambda: prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id}
+            )
+            return "done", json.dumps(answer, allow_nan=False).encode()
+        except InputError as error:
+            return "failed", _error(error.code, error.message, error.where)
+        except Refusal as refusal:
+            return "failed", _error(refusal.code, FAULTS[refusal.code].sentence)
+        except Exception as error:  # as the guard does for a request: told, and its message kept back
+            log.error("a job failed: %s", where_raised(error))
+            return "failed", _error("internal_error", FAULTS["internal_error"].sentence)
+
+
+def _error(code: str, message: str, where: str = "") -> bytes:
+    return json.dumps(error_body(code, message, where)).encode()
+
+
+def _status(key: str, state: JobState, body: bytes = b"") -> bytes:
+    """Return the JSON of a job; `body` goes in as it is."""
+    nothing = b"null"
+    answer = body if state == "done" else nothing
+    error = body if state == "failed" else nothing
+    start = json.dumps({"job_id": key, "state": state})[:-1].encode()
+    return start + b', "answer": ' + answer + b', "error": ' + error + b"}"

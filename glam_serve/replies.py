@@ -1,0 +1,45 @@
+"""Answers as bytes: JSON, or .npz where the caller prefers it."""
+
+import json
+
+import anyio
+from fastapi import Request, Response
+
+from glam.exam import ExamPrediction
+from glam.findings import Finding
+from glam.prediction import Json, Prediction
+from glam.prediction_arrays import answer_arrays
+from glam_serve.accept import JSON, NPZ, npz, wants_npz
+from glam_serve.account import current_account, timed
+from glam_serve.answers import Question
+
+
+async def json_reply(answer: Json) -> Response:
+    """Return a JSON answer, written in a thread: it may be megabytes."""
+    return Response(await anyio.to_thread.run_sync(_text, answer), media_type=JSON)
+
+
+async def prediction_reply(
+    request: Request,
+    question: Question,
+    prediction: Prediction | ExamPrediction,
+    *,
+    withheld: Finding | None,
+    result_id: str,
+) -> Response:
+    """Return a prediction as the Accept header asks for it."""
+
+    def write() -> tuple[bytes, str]:
+        with timed("answer"):
+            answer = prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id}
+        answer["timings_ms"] = current_account().milliseconds()
+        if not wants_npz(request.headers.get("accept")):
+            return _text(answer), JSON
+        return npz(answer_arrays(prediction, question.include, with_embeddings=withheld is None), answer), NPZ
+
+    body, media_type = await anyio.to_thread.run_sync(write)
+    return Response(body, media_type=media_type, headers={"vary": "accept"})
+
+
+def _text(answer: Json) -> bytes:
+    return json.dumps(answer, allow_nan=False).encode()
