@@ -22,6 +22,7 @@ import numpy as np
 
 from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
+from glam.runtime import switch_telemetry_off
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "glam": {},
@@ -42,6 +43,7 @@ BATCH_SIZES = (1, 2, 4, 8, 3, 5)
 
 def open_session(graph: Path, threads: int, changes: dict[str, Any]) -> Any:
     """Open a graph as `glam.runtime` does, with some options changed."""
+    switch_telemetry_off()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -69,6 +71,7 @@ def private_mb() -> float:
 
 def measure(graph: Path, threads: int, changes: dict[str, Any]) -> dict[str, float]:
     """Return what a session costs, in this process."""
+    switch_telemetry_off()
     import onnxruntime
 
     assert onnxruntime

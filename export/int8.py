@@ -5,9 +5,12 @@ from pathlib import Path
 
 import onnx
 
+from glam.runtime import switch_telemetry_off
+
 
 def write_int8(source: Path, path: Path, *, scratch: Path) -> None:
     """Write a graph with its matrices in int8 at `path`; products of two activations stay in float32."""
+    switch_telemetry_off()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     proto = onnx.load(source)

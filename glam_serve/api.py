@@ -24,7 +24,7 @@ from glam.triton.runtime import TritonRuntime
 from glam.words.tokens import Tokens
 from glam_serve.limits import Workers
 from glam_serve.log import LogFormat, log_to_stderr, where_raised
-from glam_serve.metrics import make_metrics
+from glam_serve.metrics import Metrics, make_metrics
 from glam_serve.vitals import CANNOT_LOAD, Vitals, beat_in_thread, die_with_parent
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ class GlamAPI(litserve.LitAPI):
         self.workers = workers
         self.vitals = vitals
         self.log_format: LogFormat = log_format
+        self.metrics: Metrics | None = None  # of the worker's own process
         self.supervisor_pid = os.getpid()
 
     def setup(self, device: str) -> None:
@@ -148,7 +149,7 @@ class GlamAPI(litserve.LitAPI):
         except Exception as error:
             log.error("the model failed: %s", where_raised(error))
         else:
-            if answers[0].batch_views:  # 0: they were texts alone
+            if self.metrics and answers[0].batch_views:  # 0: they were texts alone
                 self.metrics.batch_size.observe(answers[0].batch_views)
             return list(answers)
         if len(requests) == 1:

@@ -13,6 +13,10 @@ WITHHELD = (
     "null, with the finding embedding_withheld, where the model's licence keeps embeddings on the machine (may_share is"
     " false), unless the server listens on the loopback interface and the request bears no header of a proxy."
 )
+TIMINGS = (
+    "Parts of the time of this request, in milliseconds: upload, read, wait, model (of the whole batch), answer."
+    " From the server alone."
+)
 RESULT_ID = "Name of this answer's vectors, for /v1/zero-shot, which needs no image then; good for ten minutes."
 
 
@@ -158,6 +162,7 @@ class PredictionBody(Body):
     prepare_sha: str = Field(description="Hash of the parameters of the preparation.")
     notice: str
     result_id: str | None = Field(None, description=RESULT_ID)
+    timings_ms: dict[str, float] | None = Field(None, description=TIMINGS)
 
 
 class UsedBody(Body):
@@ -191,9 +196,11 @@ class ExamBody(Body):
     findings: list[FindingBody] = Field(description="Of the exam; breasts and views carry their own.")
     embedding: list[float] | None = Field(None, description=f"Mean of the breasts', brought to length 1. {WITHHELD}")
     bundle: str
+    variant: str = Field(description="Which of the bundle's graphs answered: portable, fused, int8, fp16 or bf16.")
     prepare_sha: str
     notice: str
     result_id: str | None = Field(None, description=RESULT_ID)
+    timings_ms: dict[str, float] | None = Field(None, description=TIMINGS)
 
 
 class JobBody(Body):

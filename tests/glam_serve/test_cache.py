@@ -23,7 +23,14 @@ def file(content: bytes, name: str = "a.dcm") -> UploadFile:
 
 
 FORM = FormFields(
-    cc=file(b"cc"), mlo=file(b"mlo"), images=(), laterality="L", spacing_mm=None, prompts=("a", "b"), include=None
+    cc=file(b"cc"),
+    mlo=file(b"mlo"),
+    images=(),
+    laterality="L",
+    spacing_mm=None,
+    prompts=("a", "b"),
+    include=None,
+    aggregation="probabilities",
 )
 OTHERS = {
     "cc": file(b"mlo"),
@@ -32,6 +39,7 @@ OTHERS = {
     "laterality": None,
     "spacing_mm": 0.07,
     "prompts": ("ab",),
+    "aggregation": "embeddings",
 }
 
 

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from glam.words.prompt_sets import packaged_sets, unnamed_set
 from glam_serve.api import ModelAnswer, ModelRequest, answer_together
 from glam_serve.dispatch import DispatchServer
 from glam_serve.hub import Hub
-from glam_serve.limits import Limits
+from glam_serve.limits import Limits, ServerOptions
 from glam_serve.openapi import FORM_SCHEMAS
 from glam_serve.schema import ErrorBody, ExamBody, JobBody, PredictionBody
 from glam_serve.server import make_server
@@ -92,7 +91,7 @@ def test_a_breast_is_answered_as_the_predictor_does(client: Served, files, predi
     expected = predictor.predict(mammograms["L_CC"], mammograms["L_MLO"], prompts=["a zebra", "dense"]).as_json(
         INCLUDES
     )
-    assert answer.keys() == expected.keys() | {"result_id"}
+    assert answer.keys() == expected.keys() | {"result_id", "timings_ms"}
     np.testing.assert_allclose(answer["embedding"], expected["embedding"], atol=1e-5)
     same = ("views", "birads", "density", "missing", "aggregation", "maps", "pooling", "notice")
     assert {key: answer[key] for key in same} == {key: expected[key] for key in same}
@@ -109,7 +108,7 @@ def test_an_exam_is_answered_as_the_predictor_does(client: Served, files, predic
     answer = client.post("/predict", files=files(*names), data={"include": INCLUDES}).json()
     ExamBody.model_validate_json(json.dumps(answer))
     expected = predictor.predict_exam([mammograms[name] for name in names]).as_json(INCLUDES)
-    assert answer.keys() == expected.keys() | {"result_id"}
+    assert answer.keys() == expected.keys() | {"result_id", "timings_ms"}
     for key in ("used", "left_out", "missing", "findings", "aggregation"):
         assert answer[key] == expected[key]
     assert answer["density"] == pytest.approx(expected["density"], abs=1e-5)
@@ -240,12 +239,13 @@ def test_sentences_are_embedded_once(client: Served, files):
     assert [request.tokens is not None for request in client.asked].count(True) == 1
 
 
-def test_sets_of_a_folder_take_the_place_of_others(random_bundle: Bundle, predictor: Predictor, files):
-    own = replace(unnamed_set(CLASSES), name="mine", version="7")
-    client = serve(random_bundle, predictor, prompt_sets={"mine": own})
-    answer = client.post("/predict", files=files(cc="L_CC"), data={"prompts": '{"set": "mine"}'})
+def test_sets_of_a_folder_take_the_place_of_others(random_bundle: Bundle, predictor: Predictor, files, tmp_path: Path):
+    lines = json.dumps({"format": 1, "name": "glam-short", "version": "7", "tasks": {"classes": CLASSES}})
+    (tmp_path / "own.yaml").write_text(lines)  # JSON is YAML
+    client = serve(random_bundle, predictor, options=ServerOptions(prompt_sets=tmp_path))
+    answer = client.post("/predict", files=files(cc="L_CC"), data={"prompts": '{"set": "glam-short"}'})
     assert answer.json()["prompt_set"]["version"] == "7"
-    assert client.post("/predict", files=files(cc="L_CC"), data={"prompts": '{"set": "glam-short"}'}).status_code == 422
+    assert client.post("/predict", files=files(cc="L_CC"), data={"prompts": '{"set": "none"}'}).status_code == 422
 
 
 # Vectors
@@ -417,7 +417,7 @@ def test_a_job_is_submitted_looked_at_and_forgotten(client: Served, files):
         direct = client.post("/predict", files=files("L_CC", "L_MLO"), data=form).json()
         assert (job["state"], job["error"]) == ("done", None)
         result_id = job["answer"].pop("result_id")
-        assert job["answer"] == {key: value for key, value in direct.items() if key != "result_id"}
+        assert job["answer"] == {key: value for key, value in direct.items() if key not in ("result_id", "timings_ms")}
         assert client.post("/v1/zero-shot", json={"result_id": result_id, "prompts": ["a"]}).status_code == 200
         assert client.delete(location).status_code == 204
         assert error_of(client.get(location))[:2] == (404, "no_such_job")
@@ -470,7 +470,16 @@ def test_the_form_is_published_with_binary_files(client: Served):
 def test_every_route_is_published_with_its_answer_and_the_one_error(client: Served):
     schema = client.get("/openapi.json").json()
     assert sorted(schema["paths"]) == [
-        *("/livez", "/predict", "/readyz", "/v1/embed/image", "/v1/embed/text", "/v1/jobs", "/v1/jobs/{job_id}"),
+        *(
+            "/livez",
+            "/metrics",
+            "/predict",
+            "/readyz",
+            "/v1/embed/image",
+            "/v1/embed/text",
+            "/v1/jobs",
+            "/v1/jobs/{job_id}",
+        ),
         *("/v1/model", "/v1/zero-shot"),
     ]
     for operations in schema["paths"].values():

@@ -83,7 +83,7 @@ def test_the_server_answers_as_the_predictor_does(server: Running, predictor: Pr
     served = server.client.predict(**files, prompts=["a zebra", "dense"], include=INCLUDES).raw
     views = {key: read_view(path, FrameConfig()) for key, path in files.items()}
     expected = predictor.predict(views["cc"], views["mlo"], prompts=["a zebra", "dense"]).as_json(INCLUDES)
-    assert served.keys() == expected.keys() | {"result_id"}
+    assert served.keys() == expected.keys() | {"result_id", "timings_ms"}
     np.testing.assert_allclose(served["embedding"], expected["embedding"], atol=1e-5)
     for direction in ("cc_to_mlo", "mlo_to_cc"):
         np.testing.assert_allclose(served["attention"][direction], expected["attention"][direction], atol=1e-4)
