@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-ALLOWED_REASONS = ("no GPU",)
+ALLOWED_REASONS = ("no GPU", "no TensorRT-RTX")
 unexpected: list[str] = []
 
 
