@@ -45,7 +45,9 @@ def test_variant_that_tensorrt_does_not_take_or_that_is_not_there_is_refused(exp
         engine_plans(bundle, "fp16", Batches())
 
 
-@pytest.mark.skipif(not has_builder(), reason="no TensorRT-RTX: pip install tensorrt_rtx_cu13_libs tensorrt_rtx_cu13_bindings")
+@pytest.mark.skipif(
+    not has_builder(), reason="no TensorRT-RTX: pip install tensorrt_rtx_cu13_libs tensorrt_rtx_cu13_bindings"
+)
 def test_tensorrt_rtx_parses_and_builds_all_three_graphs(exported, tmp_path, capsys):
     assert main(["tensorrt", str(exported), "--out", str(tmp_path)]) == 0
     built = json.loads(capsys.readouterr().out)["tensorrt_rtx"]
