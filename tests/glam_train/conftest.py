@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
 from glam.frame import make_frame
@@ -10,8 +11,23 @@ from glam.prepare import ModelInput
 from glam_train.config import PretrainConfig
 from glam_train.data.cache import PairCache, PreparedPair, build_shard, open_cache_folder, read_cache
 from glam_train.methods.glam import tiny_preset
+from glam_train.methods.vectors import Vectors
 
 FRAME = FrameConfig(size=28)
+
+
+@pytest.fixture
+def vectors() -> Vectors:
+    """Seeded unit vectors of four pairs: joint space of 8, 9 regions, maps of 2 by 3."""
+    generator = torch.Generator().manual_seed(2)
+
+    def unit(*shape: int) -> torch.Tensor:
+        drawn = torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return torch.nn.functional.normalize(drawn, dim=-1)
+
+    image_cc, image_mlo, text = (unit(4, 8) for _ in range(3))
+    local, maps = [unit(4, 9, 8) for _ in range(4)], [unit(4, 2, 3).square() for _ in range(2)]
+    return Vectors(image_cc, image_mlo, text, image_cc, image_mlo, *local, *maps)
 
 
 @pytest.fixture(scope="session")

@@ -31,5 +31,7 @@ def test_the_largest_seed_can_seed_every_update():
     import torch
 
     config = replace(PretrainConfig(), seed=MAX_SEED)
-    torch.Generator().manual_seed(config.seed * 1_000_003 + config.steps)
-    torch.manual_seed((config.seed * 1_000_003 + config.steps) * 1_009 + config.accumulate)
+    of_update = config.seed * 1_000_003 + config.steps
+    of_pass = of_update * 1_009 + config.accumulate
+    assert torch.Generator().manual_seed(of_update).initial_seed() == of_update
+    assert torch.Generator().manual_seed(of_pass).initial_seed() == of_pass

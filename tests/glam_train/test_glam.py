@@ -8,21 +8,6 @@ from glam.model.glam import Scales
 from glam_train.methods import objective, preset
 from glam_train.methods.glam import glam_objective, glam_official_objective, glam_paper_objective
 from glam_train.methods.losses import global_loss, local_loss, without_positive
-from glam_train.methods.vectors import Vectors
-
-
-@pytest.fixture
-def vectors() -> Vectors:
-    generator = torch.Generator().manual_seed(2)
-
-    def unit(*shape: int) -> torch.Tensor:
-        drawn = torch.randn(*shape, generator=generator, dtype=torch.float64)
-        return torch.nn.functional.normalize(drawn, dim=-1)
-
-    image_cc, image_mlo, text = (unit(4, 8) for _ in range(3))
-    local, maps = [unit(4, 9, 8) for _ in range(4)], [unit(4, 2, 3).square() for _ in range(2)]
-    return Vectors(image_cc, image_mlo, text, image_cc, image_mlo, *local, *maps)
-
 
 SCALES = Scales(*(torch.tensor(value, dtype=torch.float64) for value in (10.0, 12.0, 14.0)))
 
