@@ -119,7 +119,7 @@ def test_the_server_reaches_nobody_and_leaves_nothing(
     try:
         wait_until_ready(process, port, log=log)
         client = Client(url=f"http://127.0.0.1:{port}")
-        assert client.predict(cc=mammograms["L_CC"], prompts=["a mass"])["laterality"] == "L"
+        assert client.predict(cc=mammograms["L_CC"], prompts=["a mass"]).laterality == "L"
         os.killpg(process.pid, signal.SIGTERM)
         assert process.wait(60) == 0
     finally:
