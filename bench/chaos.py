@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
-from tests.samples.serving import Form, Kind, Outcome, RealServer, ask, form, running
+from tests.samples.forms import Form, Outcome, ask, form
+from tests.samples.serving import Kind, RealServer, running
 from tests.samples.traffic import phantom_files
 
 DEADLINE_S = 10.0

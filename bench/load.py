@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.samples.serving import Form, Outcome, ask, form
+from tests.samples.forms import Form, Outcome, ask, form
 
 TIMEOUT_S = 120.0
 MAX_OPEN = 64

@@ -13,8 +13,9 @@ from typing import Any
 
 from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
+from tests.samples.forms import ask, form
 from tests.samples.mammograms import breast_values, file_of
-from tests.samples.serving import RealServer, ask, form, of_proc, running
+from tests.samples.serving import RealServer, of_proc, running
 
 SIDE = 5500
 """Of the images: 2 x 5500 x 5500 bytes are 60.5 MB."""

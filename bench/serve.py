@@ -28,7 +28,8 @@ from bench.memory import memory_figures
 from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
 from glam_serve.local import free_port
-from tests.samples.serving import ask, form, running
+from tests.samples.forms import ask, form
+from tests.samples.serving import running
 from tests.samples.traffic import phantom_files
 
 CORES = os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import threading
 import time
 import warnings
@@ -25,7 +24,7 @@ from glam.words.tokens import Tokens
 from glam_serve.limits import Workers
 from glam_serve.log import LogFormat, log_to_stderr, where_raised
 from glam_serve.metrics import Metrics, make_metrics
-from glam_serve.vitals import CANNOT_LOAD, Vitals, beat_in_thread, die_with_parent
+from glam_serve.vitals import CANNOT_LOAD, Vitals, beat_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +91,9 @@ class GlamAPI(litserve.LitAPI):
         self.vitals = vitals
         self.log_format: LogFormat = log_format
         self.metrics: Metrics | None = None  # of the worker's own process
-        self.supervisor_pid = os.getpid()
 
     def setup(self, device: str) -> None:
         """Load the model, in the worker process; a bundle that cannot be loaded ends it with CANNOT_LOAD."""
-        die_with_parent(self.supervisor_pid)
-        for number in (signal.SIGINT, signal.SIGHUP):  # they reach every process: the supervisor ends this one
-            signal.signal(number, signal.SIG_IGN)
         log_to_stderr(self.log_format)
         worker = int(os.environ["LITSERVE_WORKER_ID"])
         beat_in_thread(self.vitals, worker)

@@ -8,14 +8,18 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import litserve
 from fastapi import FastAPI
+from litserve.loops import inference_worker
 from litserve.utils import LitAPIStatus, ResponseBufferItem
 
-from glam_serve.hub import Envelope, Hub, HubManager, HubTransport, WorkerQueue, start_hub
+from glam_serve.children import spawn_bound
+from glam_serve.hub import Envelope, Hub, HubTransport, WorkerQueue
+from glam_serve.hub_process import HubManager, start_hub
 from glam_serve.metrics import Metrics
 from glam_serve.vitals import BEAT_S, Places, Vitals
 
@@ -52,23 +56,38 @@ class DispatchServer(litserve.LitServer):
     def start_hub(self, listener: socket.socket | None = None) -> HubManager:
         """Start the process that holds the queues; `listener` is not kept open in it."""
         manager, self._hub = start_hub(self.vitals, listener)
-        self.workers_setup_status = {}
         return manager
 
-    def start_worker(self, index: int) -> BaseProcess:
-        """Start a worker; requests that the one before had begun are lost, and the API processes are told so."""
+    def next_start_of_worker(self, index: int) -> int:
+        """Return the number of a worker's next incarnation; requests that the last one had begun are lost.
+
+        The API processes are told so.
+        """
         begun = set()
         for uid, place, ticket in self.hub.taken(index):
             if self.vitals.begun[place] == ticket:
                 self.vitals.lost[place] = ticket
                 begun.add(uid)
-        start = self.hub.worker_started(index, frozenset(begun))
+        return self.hub.worker_started(index, frozenset(begun))
+
+    def start_worker(self, index: int, start: int) -> BaseProcess:
+        """Start a worker's `start`-th incarnation."""
         self.vitals.worker_beats[index] = 0
         self.vitals.worker_ready[index] = 0
         queue = WorkerQueue(self.hub, self.vitals, worker=index, start=start)
-        self.litapi_request_queues[self.api.api_path] = queue
-        self._transport = HubTransport(self.hub, worker=index)
-        return self.launch_single_inference_worker(self.api, index)
+        transport = HubTransport(self.hub, worker=index)
+        call = partial(
+            inference_worker,
+            self.api,
+            "cpu",
+            index,
+            queue,  # pyright: ignore[reportArgumentType]  # it has what LitServe's loops call
+            transport,
+            {},
+            self._callback_runner,
+            restart_workers=False,
+        )
+        return spawn_bound(call, name=f"worker-{index}")
 
     @property
     def hub(self) -> Hub:

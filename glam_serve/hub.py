@@ -9,15 +9,12 @@ import asyncio
 import json
 import os
 import pickle
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.managers import BaseManager
-from multiprocessing.process import BaseProcess
 from queue import Empty
 from typing import Any
 
@@ -25,7 +22,7 @@ from litserve.transport.base import MessageTransport
 
 from glam_serve.errors import FAULTS, error_body
 from glam_serve.store import MAX_RESULT_BYTES, MAX_RESULTS, RESULT_KEPT_S, Job, Jobs, Store
-from glam_serve.vitals import Vitals, die_with_parent
+from glam_serve.vitals import Vitals
 
 POLL_S = 1.0
 """Longest time that a call to the hub waits; then it is made again."""
@@ -150,37 +147,6 @@ class Hub:
         deadline = time.monotonic() + timeout_s
         while not is_due() and (left_s := deadline - time.monotonic()) > 0:
             self._changed.wait(left_s)
-
-
-class HubManager(BaseManager):
-    """Starts the process that holds a Hub."""
-
-    Hub: Callable[[int, int], Hub]
-
-    @property
-    def process(self) -> BaseProcess:
-        """The hub's process."""
-        return self._process  # pyright: ignore[reportAttributeAccessIssue]  # BaseManager publishes its address alone
-
-
-HubManager.register("Hub", Hub)
-
-
-def start_hub(vitals: Vitals, listener: socket.socket | None = None) -> tuple[HubManager, Hub]:
-    """Start the hub's process, which dies with this one, and return its manager and a proxy of the hub.
-
-    `listener`: a socket of this process that the hub's must not keep open.
-    """
-    manager = HubManager()
-    manager.start(_begin, (os.getpid(), listener))
-    return manager, manager.Hub(vitals.num_apis, vitals.num_workers)
-
-
-def _begin(parent: int, listener: socket.socket | None) -> None:
-    """Prepare the hub's process."""
-    die_with_parent(parent)
-    if listener is not None:
-        listener.close()
 
 
 @contextmanager

@@ -15,9 +15,11 @@ from multiprocessing.process import BaseProcess
 
 import uvicorn
 
+from glam_serve.children import begin_as_child
 from glam_serve.dispatch import DispatchServer
+from glam_serve.hub_process import HubHangsError, hub_answers_within
 from glam_serve.listen import Connection
-from glam_serve.vitals import BEAT_S, CANNOT_LOAD, die_with_parent, is_stopped
+from glam_serve.vitals import BEAT_S, CANNOT_LOAD, is_stopped
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ STOPPED_S = 1.0
 """A process may be stopped this long; beyond, it is replaced."""
 FIRST_BEAT_S = 120.0
 """Time from a process's start to its first heartbeat: imports, and loading the model."""
+HUB_ANSWER_S = 5.0
+"""Longest time that the hub may take to answer the supervisor; beyond, everything starts anew with another hub."""
 RESTART_PAUSE_S = 1.0
 """Least time between two starts of the same worker, so that one that dies at once does not fill the machine."""
 BACKLOG = 128
@@ -90,21 +94,39 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
         try:
-            self._start_all()
             while not self.stopping:
-                self._watch()
+                self._serve_on_one_hub()
             log.info("stopping: what is under way is answered, for at most %g s", self.grace_s)
             self._drain()
         finally:
             self._kill_all()
             self.listener.close()
 
+    def _serve_on_one_hub(self) -> None:
+        """Start everything and watch it until the server is stopped; without its hub, nothing of it is kept.
+
+        Requests and answers go with the hub, and their clients are told at once.
+        """
+        started = time.monotonic()
+        try:
+            self._start_all()
+            while not self.stopping and self._hub_lives():
+                self._replace_lost()
+                self._wait_for_a_death()
+        except HubHangsError as error:
+            log.error("the hub gives no answer (%s): starting another", error)
+        if not self.stopping:
+            self.metrics.restarts.labels("hub").inc()
+            self._kill_all()
+            time.sleep(max(0.0, RESTART_PAUSE_S - (time.monotonic() - started)))
+
     def _stop(self, *_: object) -> None:
         self.stopping = True
 
     def _start_all(self) -> None:
         """Start the hub, and the processes that stand on it."""
-        self._manager = self.server.start_hub(self.listener)  # kept: the hub ends with it
+        with hub_answers_within(HUB_ANSWER_S):
+            self._manager = self.server.start_hub(self.listener)  # kept: the hub ends with it
         self.hub = Member(process=self._manager.process, started=time.monotonic())
         for index in range(self.vitals.num_workers):
             self._start_worker(index)
@@ -112,7 +134,9 @@ class Supervisor:
             self._start_api(index)
 
     def _start_worker(self, index: int) -> None:
-        process = self.server.start_worker(index)
+        with hub_answers_within(HUB_ANSWER_S):
+            start = self.server.next_start_of_worker(index)
+        process = self.server.start_worker(index, start)
         self.workers[index] = Member(process=process, started=time.monotonic())
 
     def _start_api(self, index: int) -> None:
@@ -123,16 +147,21 @@ class Supervisor:
         process.start()
         self.apis[index] = Member(process=process, started=time.monotonic())
 
-    def _watch(self) -> None:
-        """Wait for a death or a quarter of a second, then replace what is dead, stopped or silent."""
+    def _hub_lives(self) -> bool:
+        """Say whether the hub is there; HubHangsError when it is, and does not answer."""
         assert self.hub is not None
-        members = [self.hub, *self.apis.values(), *self.workers.values()]
-        multiprocessing.connection.wait([member.process.sentinel for member in members], timeout=BEAT_S)
-        if not self.stopping and self._is_lost(self.hub, time.monotonic(), "the hub"):
-            self.metrics.restarts.labels("hub").inc()
-            self._restart_all()
+        if self._is_lost(self.hub, time.monotonic(), "the hub"):
+            return False
+        if self.hub.stopped_since is None:
+            with hub_answers_within(HUB_ANSWER_S):
+                self.server.hub.num_waiting()
+        return True
+
+    def _replace_lost(self) -> None:
+        """Replace what is dead, stopped or silent, unless the hub is stopped, without which nothing can start."""
+        assert self.hub is not None
         if self.hub.stopped_since is not None:
-            return  # to ask it for anything would be to wait for it
+            return
         for index, member in list(self.apis.items()):
             if not self.stopping and self._is_lost(member, self.vitals.api_beats[index], f"API process {index}"):
                 self.metrics.restarts.labels("api").inc()
@@ -141,12 +170,11 @@ class Supervisor:
             if not self.stopping and self._is_lost(member, self.vitals.worker_beats[index], f"worker {index}"):
                 self._restart_worker(index)
 
-    def _restart_all(self) -> None:
-        """Start again from nothing: requests and answers went with the hub, and their clients are told at once."""
-        age = 0.0 if self.hub is None else time.monotonic() - self.hub.started
-        self._kill_all()
-        time.sleep(max(0.0, RESTART_PAUSE_S - age))
-        self._start_all()
+    def _wait_for_a_death(self) -> None:
+        """Return when a process has ended, or after a quarter of a second."""
+        assert self.hub is not None
+        members = [self.hub, *self.apis.values(), *self.workers.values()]
+        multiprocessing.connection.wait([member.process.sentinel for member in members], timeout=BEAT_S)
 
     def _restart_worker(self, index: int) -> None:
         if self.workers[index].process.exitcode == CANNOT_LOAD:
@@ -191,9 +219,7 @@ class Supervisor:
 
 def _serve_api(server: DispatchServer, listener: socket.socket, index: int, parent: int, grace_s: float) -> None:
     """Accept and answer, in a forked API process."""
-    die_with_parent(parent)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    begin_as_child(parent)
     server.become_api(index)
     config = uvicorn.Config(
         app=server.app,

@@ -3,8 +3,6 @@
 import ctypes
 import multiprocessing
 import os
-import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,7 +14,6 @@ CANNOT_LOAD = 3
 """Exit status of a worker that cannot load the model: to start it again would not help."""
 REQUESTS_AN_API = 4096
 """Requests that one API process can have in the worker's queue at a time; the guard's limit is far below."""
-_PR_SET_PDEATHSIG = 1
 
 
 class Vitals:
@@ -94,14 +91,6 @@ def beat_in_thread(vitals: Vitals, worker: int) -> None:
             time.sleep(BEAT_S)
 
     threading.Thread(target=beat, daemon=True, name="heartbeat").start()
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent, of this pid, ends in whatever way (Linux prctl(2))."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_stopped(pid: int) -> bool:

@@ -19,7 +19,6 @@ from glam_serve.cli import Run
 from glam_serve.limits import Limits
 from glam_serve.local import free_port, group_lives, wait_until_ready
 from glam_serve.metrics import make_metrics
-from tests.samples.servers import given_options
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -44,6 +43,11 @@ def flags() -> set[str]:
 
 def used_flags(words: list[str]) -> set[str]:
     return {word.partition("=")[0] for word in words if word.startswith("--")}
+
+
+def given_options(words: list[str]) -> dict[str, str]:
+    """Options of a command line written as --name=value."""
+    return dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
 
 
 def expressions() -> list[str]:

@@ -9,7 +9,8 @@ from bench.chaos import ALLOWED, DEADLINE_S, MARGIN_S, OPTIONS, disturb
 from bench.memory import memory_figures
 from bench.soak import Soak, is_right, soak
 from glam.bundle import Bundle
-from tests.samples.serving import form, running
+from tests.samples.forms import form
+from tests.samples.serving import running
 from tests.samples.traffic import bad_samples, good_samples, mixture
 
 

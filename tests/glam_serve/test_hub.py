@@ -1,6 +1,8 @@
 """The queues: nothing is lost with a process that dies, and nothing is given to one that was replaced."""
 
+import os
 import pickle
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +10,12 @@ from queue import Empty
 
 import pytest
 
-from glam_serve.hub import Envelope, Hub, WorkerQueue, start_hub
-from glam_serve.vitals import Places, Vitals
+from glam_serve.hub import Envelope, Hub, WorkerQueue
+from glam_serve.hub_process import HubHangsError, HubManager, hub_answers_within, start_hub
+from glam_serve.vitals import Places, Vitals, is_stopped
 
 SOON_S, LONG_S = 0.05, 20.0
+KILL = HubManager.kill
 
 
 @pytest.fixture
@@ -137,3 +141,31 @@ def test_the_hub_works_from_a_process_of_its_own_and_ends_with_its_manager():
         manager.shutdown()
     with pytest.raises((ConnectionError, EOFError, FileNotFoundError)):
         hub.num_waiting()
+
+
+def test_a_hub_that_hangs_or_has_ended_is_told_in_time():
+    manager, hub = start_hub(Vitals(num_apis=1, num_workers=1))
+    pid = manager.process.pid
+    assert pid is not None
+    with hub_answers_within(LONG_S):
+        assert hub.num_waiting() == 0
+    os.kill(pid, signal.SIGSTOP)
+    while not is_stopped(pid):
+        time.sleep(0.01)
+    start = time.monotonic()
+    with pytest.raises(HubHangsError, match=r"no answer for 0\.2 s"), hub_answers_within(0.2):
+        hub.num_waiting()
+    assert time.monotonic() - start < 2
+    manager.kill()
+    with pytest.raises(HubHangsError, match="it ended"), hub_answers_within(LONG_S):
+        hub.num_waiting()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_hub_that_does_not_come_up_leaves_no_process(monkeypatch: pytest.MonkeyPatch):
+    begun = []
+    monkeypatch.setattr("glam_serve.hub_process.begin_as_child", lambda parent: time.sleep(LONG_S))
+    monkeypatch.setattr(HubManager, "kill", lambda manager: begun.append(manager.process) or KILL(manager))
+    with pytest.raises(HubHangsError), hub_answers_within(0.2):
+        start_hub(Vitals(num_apis=1, num_workers=1))
+    assert [process.exitcode for process in begun] == [-signal.SIGKILL]

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 import urllib.error
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from glam.bundle import Bundle
 from glam_serve.audit import verify
-from tests.samples.servers import Server
+from tests.samples.serving import RealServer, Serve
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +32,7 @@ def form_of(source: Path, *, prompt: str = "", name: str = MARKER) -> bytes:
     return text + head + source.read_bytes() + f"\r\n--{EDGE}--\r\n".encode()
 
 
-def post(server: Server, body: bytes, **headers: str) -> tuple[int, dict, http.client.HTTPMessage]:
+def post(server: RealServer, body: bytes, **headers: str) -> tuple[int, dict, http.client.HTTPMessage]:
     """Status, answer and headers."""
     kind = {"Content-Type": f"multipart/form-data; boundary={EDGE}"}
     sent = kind | {name.replace("_", "-"): value for name, value in headers.items()}
@@ -44,7 +43,7 @@ def post(server: Server, body: bytes, **headers: str) -> tuple[int, dict, http.c
 
 
 def test_metrics_and_times_tell_of_every_process_and_of_no_patient(
-    serve: Callable[..., Server], mammograms: dict[str, Path], tmp_path: Path
+    serve: Serve, mammograms: dict[str, Path], tmp_path: Path
 ):
     (tmp_path / "keys").write_text(f"{KEY}\nanother-key-of-some-length\n")
     server = serve("--apis", "2", "--api-keys", str(tmp_path / "keys"), "--log-format", "json")
@@ -72,7 +71,7 @@ def test_metrics_and_times_tell_of_every_process_and_of_no_patient(
     assert MARKER not in "".join(samples) + server.log.read_text()
 
 
-def test_the_log_can_be_json_and_probes_leave_no_line_in_it(serve: Callable[..., Server], mammograms: dict[str, Path]):
+def test_the_log_can_be_json_and_probes_leave_no_line_in_it(serve: Serve, mammograms: dict[str, Path]):
     server = serve("--log-format", "json")
     status, _, headers = post(server, form_of(mammograms["L_CC"]))
     server.process.terminate()
@@ -86,7 +85,7 @@ def test_the_log_can_be_json_and_probes_leave_no_line_in_it(serve: Callable[...,
     assert all(line["time"] and line["level"] for line in lines)
 
 
-def test_no_folder_of_metrics_is_left(serve: Callable[..., Server]):
+def test_no_folder_of_metrics_is_left(serve: Serve):
     def folders() -> set[Path]:
         return set(Path("/dev/shm").glob("glam-metrics-*"))
 
@@ -99,7 +98,7 @@ def test_no_folder_of_metrics_is_left(serve: Callable[..., Server]):
 
 
 def test_every_answer_of_the_model_is_in_the_audit_log(
-    serve: Callable[..., Server], mammograms: dict[str, Path], random_bundle: Bundle, tmp_path: Path
+    serve: Serve, mammograms: dict[str, Path], random_bundle: Bundle, tmp_path: Path
 ):
     audit = tmp_path / "audit"
     server = serve("--audit", str(audit), "--apis", "2")
@@ -119,9 +118,7 @@ def test_every_answer_of_the_model_is_in_the_audit_log(
     assert "audit_failed" in server.log.read_text()
 
 
-def test_the_cache_answers_the_same_content_without_the_model(
-    serve: Callable[..., Server], mammograms: dict[str, Path]
-):
+def test_the_cache_answers_the_same_content_without_the_model(serve: Serve, mammograms: dict[str, Path]):
     server = serve("--cache-mb", "16")
     first, again, prompted = (
         post(server, form_of(mammograms["L_CC"], **more))[1]
@@ -138,7 +135,7 @@ def test_the_cache_answers_the_same_content_without_the_model(
 
 
 def test_the_cache_gives_nobody_what_another_was_permitted(
-    serve: Callable[..., Server], mammograms: dict[str, Path], kept_bundle: Bundle
+    serve: Serve, mammograms: dict[str, Path], kept_bundle: Bundle
 ):
     server = serve("--cache-mb", "16", bundle=kept_bundle)
     form = form_of(mammograms["L_CC"])
@@ -151,11 +148,11 @@ def test_the_cache_gives_nobody_what_another_was_permitted(
     assert server.metrics()['glam_cache_lookups_total{outcome="hit"}'] == 2
 
 
-def test_requests_whose_clients_left_are_not_computed(serve: Callable[..., Server], mammograms: dict[str, Path]):
+def test_requests_whose_clients_left_are_not_computed(serve: Serve, mammograms: dict[str, Path]):
     server = serve()
     form = form_of(mammograms["L_CC"])
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary={EDGE}\r\n"
-    os.kill(server.children("worker")[0], signal.SIGSTOP)  # for less than it takes to be replaced for it
+    os.kill(server.pids("worker")[0], signal.SIGSTOP)  # for less than it takes to be replaced for it
     leaving: list[socket.socket] = []
     for _ in range(12):
         leaving.append(server.connect())
@@ -164,7 +161,7 @@ def test_requests_whose_clients_left_are_not_computed(serve: Callable[..., Serve
     for connection in leaving:
         connection.close()
     time.sleep(0.2)
-    worker = server.children("worker")
+    worker = server.pids("worker")
     os.kill(worker[0], signal.SIGCONT)
     assert server.outcome(mammograms["L_CC"]) == 200
     samples = server.metrics()
@@ -172,15 +169,15 @@ def test_requests_whose_clients_left_are_not_computed(serve: Callable[..., Serve
     assert samples["glam_batch_size_count"] <= 3  # the one that is answered, and what was taken before they left
 
 
-def test_what_was_replaced_is_counted(serve: Callable[..., Server]):
+def test_what_was_replaced_is_counted(serve: Serve):
     server = serve()
-    os.kill(server.children("worker")[0], signal.SIGKILL)
+    os.kill(server.pids("worker")[0], signal.SIGKILL)
     time.sleep(1)
     server.wait_until_ready()
     assert server.metrics()['glam_restarts_total{kind="worker"}'] == 1
 
 
-def test_an_upgrade_beside_the_old_server_loses_no_request(serve: Callable[..., Server], mammograms: dict[str, Path]):
+def test_an_upgrade_beside_the_old_server_loses_no_request(serve: Serve, mammograms: dict[str, Path]):
     old, new = serve(), serve()  # docs/operate.md, "Upgrade without losing a request"
     in_service = [old]
     is_over = threading.Event()

@@ -14,18 +14,16 @@ import pytest
 
 from glam.bundle import Bundle
 from glam_serve.local import group_lives
-from tests.samples.serving import Form, Outcome, RealServer, ask, end, form, of_proc, start_server, wait_until
+from tests.samples.forms import Form, Outcome, ask, form
+from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, of_proc, start_server, wait_until
 
 pytestmark = pytest.mark.slow
 
-DEADLINE_S = 20.0
-"""Of a request at these servers; far above what an answer takes, so that a 504 means a loss."""
 IN_TIME_S = DEADLINE_S + 10
 """No request may last longer, its upload included."""
 LIMITS = ("--threads", "1", "--limits.deadline-s", str(DEADLINE_S), "--limits.grace-s", "10")
 STALLING = ("--limits.body-idle-s", "1")
 TWO_OF_EACH = ("--workers", "2", "--apis", "2")
-Serve = Callable[..., RealServer]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,7 @@ def serve(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> It
         server = started.get(options)
         if server is None or server.process.poll() is not None:
             log = tmp_path_factory.mktemp("server") / "log"
-            server = start_server(random_bundle.folder, log, *LIMITS, *options, preexec_fn=before)
+            server = start_server(random_bundle.folder, log, *LIMITS, *options, before=before)
             started[options] = server
             every.append(server)
         server.wait_until_ready()
@@ -199,6 +197,16 @@ def test_nothing_outlives_a_parent_that_was_killed(serve: Serve):
         server.connect()
 
 
+def test_nothing_outlives_a_parent_that_was_killed_while_its_workers_import(serve: Serve):
+    server = serve(*TWO_OF_EACH, "--limits.max-waiting", "8")  # no other test's
+    for pid in server.pids("worker"):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: server.pids("worker") != [], "another worker begins", 10)
+    server.process.kill()
+    server.process.wait()
+    wait_until(lambda: not group_lives(server.process.pid), "every process ends", 1)
+
+
 @pytest.mark.parametrize(
     "numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT)]
 )
@@ -207,7 +215,8 @@ def test_a_stop_answers_what_is_under_way(serve: Serve, question: Form, numbers:
     with ThreadPoolExecutor(4) as pool:
         futures = ask_beside(server, question, pool, 3)
         for number in numbers:
-            os.killpg(server.process.pid, number) if number == signal.SIGINT else os.kill(server.process.pid, number)
+            to_all = number != signal.SIGTERM  # Ctrl-C and a closed terminal reach every process
+            os.killpg(server.process.pid, number) if to_all else os.kill(server.process.pid, number)
             time.sleep(0.1)
         assert statuses(futures) == [200, 200, 200]
     assert server.process.wait(30) == 0

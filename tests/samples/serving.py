@@ -1,79 +1,27 @@
-"""A real server in processes of its own, asked over plain sockets: what its tests and its benchmarks share."""
+"""A real `glam-serve` in processes of its own, and ways to look at it: what its tests and its benchmarks share."""
 
 import http.client
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from glam.client import Client, ServerError
 from glam_serve.local import free_port, group_lives
 
 START_S = 120.0
+DEADLINE_S = 20.0
+"""Of a request at the servers of tests; far above what an answer takes, so that a 504 means a loss."""
+COMMAND = ("-m", "glam_serve.cli")
 Kind = Literal["hub", "worker", "api"]
-
-
-class Outcome(NamedTuple):
-    """How a request ended."""
-
-    status: int
-    """0: the connection was refused, or closed before an answer; -1: nothing came in time."""
-    seconds: float
-    body: bytes = b""
-
-
-class Form(NamedTuple):
-    """A multipart body, encoded once."""
-
-    content_type: str
-    body: bytes
-
-
-def form(files: Mapping[str, bytes], texts: Mapping[str, str] | None = None) -> Form:
-    """Encode files and texts as multipart/form-data."""
-    edge = secrets.token_hex(16)
-    parts = []
-    for name, content in files.items():
-        head = f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}.dcm"\r\n\r\n'
-        parts += [head.encode(), content, b"\r\n"]
-    for name, text in (texts or {}).items():
-        parts.append(f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode())
-    return Form(f"multipart/form-data; boundary={edge}", b"".join([*parts, f"--{edge}--\r\n".encode()]))
-
-
-def ask(port: int, sent: Form, *, timeout_s: float = 60.0, path: str = "/predict") -> Outcome:
-    """Send a form on a connection of its own."""
-    start = time.perf_counter()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-    try:
-        connection.request("POST", path, sent.body, {"Content-Type": sent.content_type})
-        answer = connection.getresponse()
-        outcome = Outcome(answer.status, 0, answer.read())
-    except TimeoutError:
-        outcome = Outcome(-1, 0)
-    except (OSError, http.client.HTTPException):
-        outcome = early_answer(connection)
-    finally:
-        connection.close()
-    return outcome._replace(seconds=time.perf_counter() - start)
-
-
-def early_answer(connection: http.client.HTTPConnection) -> Outcome:
-    """What a server said that did not read the whole request; status 0 when it said nothing."""
-    if connection.sock is None:
-        return Outcome(0, 0)
-    try:
-        words = connection.sock.recv(4096).split()
-    except OSError:
-        return Outcome(0, 0)
-    return Outcome(int(words[1]) if len(words) > 1 and words[1].isdigit() else 0, 0)
 
 
 @dataclass(kw_only=True)
@@ -84,6 +32,27 @@ class RealServer:
     port: int
     log: Path
     options: tuple[str, ...] = field(default=())
+
+    @property
+    def client(self) -> Client:
+        """A client that waits for longer than the server lets a request last."""
+        return Client(url=f"http://127.0.0.1:{self.port}", timeout_s=DEADLINE_S + 10)
+
+    def outcome(self, source: Path) -> int:
+        """Status of a prediction; 0 when the connection was closed."""
+        try:
+            self.client.predict(cc=source, include=["findings"])
+        except ServerError as error:
+            return error.status
+        return 200
+
+    def metrics(self, **headers: str) -> dict[str, float]:
+        """What /metrics says, by sample with its labels."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/metrics", headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        samples = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
+        return {name: float(value) for name, _, value in samples}
 
     def status(self, path: str) -> int:
         """Status of a GET; 0: no answer."""
@@ -98,8 +67,12 @@ class RealServer:
 
     def wait_until_ready(self, timeout_s: float = START_S) -> float:
         """Seconds until it takes requests."""
+        return self.wait_for_status(200, timeout_s)
+
+    def wait_for_status(self, status: int, timeout_s: float = START_S) -> float:
+        """Seconds until /readyz has a status."""
         start = time.monotonic()
-        while self.status("/readyz") != 200:
+        while self.status("/readyz") != status:
             assert time.monotonic() - start < timeout_s, self.log.read_text()
             assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.05)
@@ -167,13 +140,29 @@ def _inode(port: int) -> str:
     return ""
 
 
-def start_server(bundle: Path, log: Path, *options: str, **popen: object) -> RealServer:
-    """`glam-serve run` in a session of its own, ready."""
+Serve = Callable[..., RealServer]
+"""Starts a server by its options, for as long as a test lasts or longer."""
+
+
+def launch(
+    bundle: Path, log: Path, *options: str, program: Sequence[str] = COMMAND, before: Callable[[], None] | None = None
+) -> RealServer:
+    """`glam-serve run` in a session of its own, not yet ready.
+
+    `program`: what Python is told to run in place of it; `before`: a call in the new process before that.
+    """
     port = free_port(0)
-    command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(bundle), "--port", str(port), *options]
+    command = [sys.executable, *program, "run", "--bundle", str(bundle), "--port", str(port), *options]
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True, **popen)
-    server = RealServer(process=process, port=port, log=log, options=options)
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True, preexec_fn=before)
+    return RealServer(process=process, port=port, log=log, options=options)
+
+
+def start_server(
+    bundle: Path, log: Path, *options: str, program: Sequence[str] = COMMAND, before: Callable[[], None] | None = None
+) -> RealServer:
+    """What `launch` starts, ready."""
+    server = launch(bundle, log, *options, program=program, before=before)
     try:
         server.wait_until_ready()
     except BaseException:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from pydicom import uid
 
+from tests.samples.forms import Form, form
 from tests.samples.mammograms import file_of, picture_files
-from tests.samples.serving import Form, form
 
 BAD_SHARE = 0.1
 
