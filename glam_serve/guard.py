@@ -26,6 +26,8 @@ CLOSED = 499
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 """Paths that answer without a key and whatever the load: probes of an orchestrator."""
+SCHEMA_PATHS = frozenset({"/openapi.json", "/docs"})
+"""Paths that answer without a key: they say how to ask, and hold nothing of a key, a request or a patient."""
 UUID = re.compile(rb"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -99,7 +101,7 @@ class Guard:
     async def _admit(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Pass a request on if it may ask and there is room for it."""
         headers = dict(scope["headers"])
-        if not self.keys.accepts(headers):
+        if scope["path"] not in SCHEMA_PATHS and not self.keys.accepts(headers):
             raise Refusal("no_key", {"www-authenticate": "Bearer", **CLOSE})
         declared = declared_bytes(headers)
         if declared > self.limits.max_upload_bytes:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from glam_serve.errors import FAULTS, error_body
+from glam_serve.metrics import Metrics
 
 MAX_CONNECTIONS = 512
 """Connections of one API process; the operating system queues what comes beyond, or it is told 503."""
@@ -15,9 +17,15 @@ HEAD_TIMEOUT_S = 10.0
 """Time a client has for the head of its request, from the connection or from the end of the answer before."""
 
 
+NO_REQUEST = "(no request)"
+"""The metrics' route of what is refused before it is a request."""
+
+
 class Connection(H11Protocol):
     """One connection. Until the head of a request is complete it may not idle, and a bad one gets an error body."""
 
+    note_refusal: Callable[[str], None] | None = None
+    """Told the code of each refusal; `counting` sets it."""
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -71,6 +79,8 @@ class Connection(H11Protocol):
     def _refuse(self, code: str) -> None:
         """Answer without a request, and close. A connection whose answer has begun is only closed."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            if self.note_refusal is not None:
+                self.note_refusal(code)
             fault = FAULTS[code]
             body = json.dumps(error_body(code, fault.sentence)).encode()
             headers: list[tuple[bytes, bytes]] = [
@@ -86,3 +96,13 @@ class Connection(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def counting(metrics: Metrics) -> type[Connection]:
+    """Return connections whose refusals are counted, under the route NO_REQUEST and by their code."""
+
+    def note(code: str) -> None:
+        metrics.requests.labels(NO_REQUEST, str(FAULTS[code].status)).inc()
+        metrics.findings.labels(code).inc()
+
+    return type("CountedConnection", (Connection,), {"note_refusal": staticmethod(note)})

@@ -224,6 +224,7 @@ class ModelBody(Body):
     name: str
     version: str
     bundle: str = Field(description="SHA-256 of bundle.json.")
+    variant: str = Field(description="Which of the bundle's graphs answers: portable, fused, int8, fp16 or bf16.")
     prepare_sha: str
     classes: dict[str, list[str]]
     image_size: int = Field(description="Side of the model's square, in pixels.")

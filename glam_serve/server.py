@@ -86,6 +86,7 @@ def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
         name=bundle.name,
         version=bundle.version,
         bundle=bundle.sha256,
+        variant=bundle.variant,
         prepare_sha=bundle.prepare_sha,
         classes={task: list(names) for task, names in bundle.classes.items()},
         image_size=model.frame.size,

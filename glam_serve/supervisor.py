@@ -18,7 +18,7 @@ import uvicorn
 from glam_serve.children import begin_as_child
 from glam_serve.dispatch import DispatchServer
 from glam_serve.hub_process import HubHangsError, hub_answers_within
-from glam_serve.listen import Connection
+from glam_serve.listen import counting
 from glam_serve.vitals import BEAT_S, CANNOT_LOAD, is_stopped
 
 log = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ def _serve_api(server: DispatchServer, listener: socket.socket, index: int, pare
     server.become_api(index)
     config = uvicorn.Config(
         app=server.app,
-        http=Connection,
+        http=counting(server.metrics),
         ws="none",
         log_config=None,
         access_log=False,

@@ -28,7 +28,7 @@ from glam_serve.hub import Hub
 from glam_serve.limits import Limits, Workers
 from glam_serve.log import PlainFormatter, where_raised
 from glam_serve.routes import parse_include
-from glam_serve.server import check_permission, make_server
+from glam_serve.server import check_permission, make_server, model_body
 from glam_serve.vitals import Vitals
 from tests.samples.mammograms import file_of
 
@@ -215,7 +215,13 @@ def test_the_model_says_what_it_is(client: TestClient, random_bundle: Bundle):
     assert model["bundle"] == random_bundle.sha256
     assert model["classes"]["density"] == ["a", "b", "c", "d"]
     assert (model["image_size"], model["grid"], model["side"], model["pooling"]) == (126, 9, 3, "anchored")
+    assert model["variant"] == random_bundle.variant
     assert model["notice"] == "research use only, not for diagnosis"
+
+
+def test_the_model_says_which_of_the_bundles_graphs_answer(random_bundle: Bundle):
+    chosen = replace(random_bundle, variant="int8")
+    assert model_body(chosen, on_loopback=True).variant == "int8"
 
 
 def test_the_published_schema_has_the_form_the_answer_and_the_one_error(client: TestClient):

@@ -135,6 +135,17 @@ def test_a_caller_without_a_key_is_refused_and_a_probe_needs_none():
     assert (answer.headers["www-authenticate"], answer.headers["connection"]) == ("Bearer", "close")
     assert house.client.post("/count", content=b"0", headers={"x-api-key": KEY}).status_code == 200
     assert house.client.get("/readyz").status_code == 200
+    assert house.counted("/count", 401) == 1
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+def test_how_to_ask_can_be_read_without_a_key_in_a_browser(path: str):
+    house = House(keys=(KEY,))  # FastAPI's own pages, which stand at the same paths
+    assert house.client.get(path).status_code == 200
+    assert code_of(house.client.get(f"{path}/more")) == (401, "no_key")
+    house.load.num_waiting = 10**6
+    assert code_of(house.client.get(path)) == (429, "too_many_requests")  # no probe: what is held bounds it too
+    assert house.counted(path, 429) == 1
 
 
 def test_what_the_server_holds_bounds_what_it_takes_and_everything_is_let_go():

@@ -12,7 +12,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from glam_serve import listen
-from glam_serve.listen import Connection
+from glam_serve.listen import NO_REQUEST, counting
+from glam_serve.metrics import Metrics, make_metrics
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 IDLE_S = 0.4
@@ -23,12 +24,17 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def metrics() -> Metrics:
+    return make_metrics()
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> Iterator[int]:
     """A server whose connections may idle for IDLE_S, two at a time."""
     monkeypatch.setattr(listen, "HEAD_TIMEOUT_S", IDLE_S)
     monkeypatch.setattr(listen, "MAX_CONNECTIONS", 2)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(app, http=counting(metrics), ws="none", lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
@@ -48,6 +54,15 @@ def rest_of(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
+def counted(metrics: Metrics, status: int, code: str) -> tuple[float | None, float | None]:
+    """How many refusals were counted with a status, and with a code."""
+    value = metrics.registry.get_sample_value
+    return (
+        value("glam_requests_total", {"route": NO_REQUEST, "status": str(status)}),
+        value("glam_findings_total", {"code": code}),
+    )
+
+
 def refusal(answer: bytes) -> tuple[int, str]:
     """Status and code of an error in the one shape, after which the connection is closed."""
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -58,11 +73,12 @@ def refusal(answer: bytes) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
-def test_a_head_that_does_not_come_is_408(connection: socket.socket, sent: bytes):
+def test_a_head_that_does_not_come_is_408(connection: socket.socket, metrics: Metrics, sent: bytes):
     start = time.monotonic()
     connection.sendall(sent)
     assert refusal(rest_of(connection)) == (408, "upload_stalled")
     assert time.monotonic() - start >= IDLE_S * 0.9
+    assert counted(metrics, 408, "upload_stalled") == (1, 1)
 
 
 def trickle(connection: socket.socket) -> None:
@@ -80,11 +96,12 @@ def test_a_head_that_trickles_in_is_408_all_the_same(connection: socket.socket):
     assert time.monotonic() - start < 5
 
 
-def test_a_connection_that_idles_after_its_answer_is_closed(connection: socket.socket):
+def test_a_connection_that_idles_after_its_answer_is_closed(connection: socket.socket, metrics: Metrics):
     connection.sendall(GET)
     answer = rest_of(connection)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"answer" in answer
+    assert counted(metrics, 408, "upload_stalled") == (1, 1)
 
 
 def test_a_connection_is_used_again_within_its_time(connection: socket.socket):
@@ -97,17 +114,21 @@ def test_a_connection_is_used_again_within_its_time(connection: socket.socket):
 @pytest.mark.parametrize(
     "sent", [b"garbage\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /\x00 HTTP/1.1\r\nHost: x\r\n"]
 )
-def test_what_is_not_http_is_400_in_the_one_shape(connection: socket.socket, sent: bytes):
+def test_what_is_not_http_is_400_in_the_one_shape(connection: socket.socket, metrics: Metrics, sent: bytes):
     connection.sendall(sent + b"\r\n\r\n")
     assert refusal(rest_of(connection)) == (400, "not_http")
+    assert counted(metrics, 400, "not_http") == (1, 1)
 
 
-def test_a_connection_too_many_is_503_and_the_others_are_answered(connection: socket.socket, port: int):
+def test_a_connection_too_many_is_503_and_the_others_are_answered(
+    connection: socket.socket, port: int, metrics: Metrics
+):
     with socket.create_connection(("127.0.0.1", port), timeout=20) as second:
         for client in (connection, second):
             client.sendall(GET)
             assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
         with socket.create_connection(("127.0.0.1", port), timeout=20) as third:
             assert refusal(rest_of(third)) == (503, "too_many_connections")
+        assert counted(metrics, 503, "too_many_connections") == (1, 1)
         second.sendall(GET)
         assert second.recv(4096).startswith(b"HTTP/1.1 200 ")

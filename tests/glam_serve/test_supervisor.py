@@ -134,6 +134,24 @@ def test_without_its_hub_a_server_begins_anew_and_every_request_ends(
     assert_answers(server, question)
 
 
+def test_a_hub_that_hangs_is_replaced_however_it_came_to(random_bundle: Bundle, question: Form, tmp_path: Path):
+    blind = (  # as if it hung by itself: nobody can see that it is stopped
+        "import sys, glam_serve.supervisor as supervisor, glam_serve.cli;"
+        "supervisor.is_stopped = lambda pid: False; supervisor.HUB_ANSWER_S = 1.0; glam_serve.cli.main()"
+    )
+    server = start_server(random_bundle.folder, tmp_path / "log", *LIMITS, program=("-c", blind))
+    try:
+        (lost,) = server.pids("hub")
+        os.kill(lost, signal.SIGSTOP)
+        wait_until(lambda: server.pids("hub") not in ([], [lost]), "another hub", 10)
+        server.wait_until_ready()
+        assert_answers(server, question)
+        assert "the hub gives no answer (no answer for 1 s): starting another" in server.log.read_text()
+        assert server.metrics()['glam_restarts_total{kind="hub"}'] == 1
+    finally:
+        end(server)
+
+
 def test_a_second_server_on_the_port_is_refused(serve: Serve, random_bundle: Bundle):
     server = serve(*STALLING)
     command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
