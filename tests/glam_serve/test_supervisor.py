@@ -128,7 +128,7 @@ def test_without_its_hub_a_server_begins_anew_and_every_request_ends(
     with ThreadPoolExecutor(4) as pool:
         futures = ask_beside(server, question, pool, 4)
         os.kill(lost, number)
-        assert set(statuses(futures)) <= {200, 0}
+        assert set(statuses(futures)) <= {200, 503, 0}  # 503: it came when the hub had gone, not before
     wait_until(lambda: server.pids("hub") not in ([], [lost]), "another hub", 10)
     server.wait_until_ready()
     assert_answers(server, question)
@@ -222,7 +222,7 @@ def test_nothing_outlives_a_parent_that_was_killed_while_its_workers_import(serv
     wait_until(lambda: server.pids("worker") != [], "another worker begins", 10)
     server.process.kill()
     server.process.wait()
-    wait_until(lambda: not group_lives(server.process.pid), "every process ends", 1)
+    wait_until(lambda: not group_lives(server.process.pid), "every process ends", 5)  # how soon: test_children
 
 
 @pytest.mark.parametrize(
