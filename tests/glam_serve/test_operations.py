@@ -16,7 +16,8 @@ import pytest
 
 from glam.bundle import Bundle
 from glam_serve.audit import verify
-from tests.samples.serving import RealServer, Serve
+from glam_serve.metrics import FOLDER_VARIABLE
+from tests.samples.serving import RealServer, Serve, of_proc
 
 pytestmark = pytest.mark.slow
 
@@ -86,15 +87,14 @@ def test_the_log_can_be_json_and_probes_leave_no_line_in_it(serve: Serve, mammog
 
 
 def test_no_folder_of_metrics_is_left(serve: Serve):
-    def folders() -> set[Path]:
-        return set(Path("/dev/shm").glob("glam-metrics-*"))
-
-    before = folders()
     server = serve()
-    (made,) = folders() - before
+    (worker,) = server.pids("worker")
+    variables = dict(entry.split(b"=", 1) for entry in of_proc(worker, "environ").split(b"\0") if b"=" in entry)
+    folder = Path(variables[FOLDER_VARIABLE.encode()].decode())
+    assert folder.is_dir()
     server.process.terminate()
     assert server.process.wait(30) == 0
-    assert not made.exists()
+    assert not folder.exists()
 
 
 def test_every_answer_of_the_model_is_in_the_audit_log(
