@@ -19,7 +19,8 @@ from pathlib import Path
 
 from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
-from tests.samples.serving import RealServer, ask, running
+from tests.samples.forms import ask
+from tests.samples.serving import RealServer, running
 from tests.samples.traffic import Mixture, mixture, phantom_files
 
 PROMISED = frozenset({503, 504, 507})
