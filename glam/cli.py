@@ -1,131 +1,17 @@
 """`glam predict | inspect | phantom`: JSON on stdout, what goes on on stderr."""
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from glam.config import VoiPolicy
-
-if TYPE_CHECKING:
-    from glam.bundle import Bundle
-    from glam.config import FrameConfig
-    from glam.findings import Finding
-    from glam.view import View, ViewKey
-
-
-class UsageError(ValueError):
-    """A command line that says too little or too much."""
-
+from glam.predict_command import Predict, UsageError, print_json
 
 EXTRAS = {"scipy": "phantom", "torch": "train", "timm": "train", "safetensors": "train"}
 """Third-party module -> the extra of glam-mammo that brings it; `predict` brings the others."""
 MAX_DRAWN = 8
 """The files of an exam with its retakes; a picture has a row for each."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predict:
-    """Answer for one breast without a server: prediction.json, attention.png and embeddings.npz in a folder.
-
-    A model whose licence keeps embeddings on the machine writes them with --keep-local only.
-    """
-
-    files: tuple[Path, ...]
-    """The DICOM file of the CC view, then that of the MLO view; or one file, of the view that its header names."""
-    cc: Path | None = None
-    """The CC view alone, whatever its header fails to say."""
-    mlo: Path | None = None
-    """The MLO view alone, whatever its header fails to say."""
-    laterality: Literal["L", "R"] | None = None
-    """Side of the breast, where the header does not say it."""
-    spacing_mm: float | None = None
-    """Pixel spacing in mm, where a file has none: of PNG, JPEG and TIFF pictures."""
-    out: Path = Path("prediction")
-    """Folder to write to."""
-    bundle: Path | None = None
-    """Folder that glam-export made. None: the demo bundle that comes with the package."""
-    point: str | None = None
-    """Where to ask in the picture: X,Y in pixels of the stored image. None: where attention is most concentrated."""
-    point_view: Literal["cc", "mlo"] = "cc"
-    """The view that `point` is in."""
-    prompts: tuple[str, ...] = ()
-    """Sentences to compare the breast with."""
-    include: tuple[str, ...] = ("embedding", "attention", "frame", "findings")
-    """Parts of prediction.json, of embedding, attention, frame, findings, pooling."""
-    keep_local: bool = False
-    """Write the embeddings though the model's licence keeps them on this machine: the files will not leave it."""
-    runtime: Literal["onnx", "torch"] = "onnx"
-    """What runs the model; torch needs `checkpoint`."""
-    checkpoint: Path | None = None
-    """Checkpoint that the bundle was exported from."""
-    threads: int | None = None
-    """Threads of the model. None: all cores."""
-    variant: str | None = None
-    """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused where there, else portable."""
-
-    def run(self) -> None:
-        """Write the files, and print a summary."""
-        from glam.bundle import DEMO_BUNDLE, read_bundle
-        from glam.drawing.prediction import choose_query, draw_prediction
-        from glam.loading import open_runtime, with_variant
-        from glam.pair import prepare_breast
-        from glam.predict import Predictor
-        from glam.prediction_files import save_prediction, summary
-
-        point = None if self.point is None else parse_point(self.point)
-        self._check_include()
-        self._check_files()
-        bundle = with_variant(read_bundle(self.bundle or DEMO_BUNDLE), self.variant)
-        runtime = open_runtime(bundle, self.runtime, threads=self.threads, checkpoint=self.checkpoint)
-        predictor = Predictor(bundle, runtime, withholds=True)
-        views = self._read_views(bundle.model.frame)
-        breast = prepare_breast(bundle.model.frame, views.get("cc"), views.get("mlo"), prompts=self.prompts)
-        prediction = predictor.answer(breast)
-        query = choose_query(prediction, point=point, view=self.point_view)
-        picture = draw_prediction(prediction, views, bundle, query=query)
-        withheld = self._withheld(bundle)
-        self.out.mkdir(parents=True, exist_ok=True)
-        picture.save(self.out / "attention.png")
-        embeddings = save_prediction(self.out, prediction, self.include, withheld=withheld)
-        written = {"out": str(self.out), "embeddings": embeddings and str(embeddings)}
-        print_json(summary(prediction, query, withheld=withheld) | written)
-
-    def _withheld(self, bundle: "Bundle") -> "Finding | None":
-        """Return why no embedding is written, and tell it on stderr, as one that is written and must stay here."""
-        from glam.licence import withheld_embeddings
-
-        way_out = "--keep-local writes them, to stay here"
-        withheld = withheld_embeddings(may_share=bundle.may_share, stays_here=self.keep_local, way_out=way_out)
-        if withheld is not None:
-            sys.stderr.write(f"glam: {withheld.code}: {withheld.message}\n")
-        elif not bundle.may_share:
-            sys.stderr.write(f"glam: the embeddings in {self.out} must not leave this machine (may_share is false)\n")
-        return withheld
-
-    def _check_include(self) -> None:
-        from glam.prediction import check_include
-
-        try:
-            check_include(self.include)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-
-    def _check_files(self) -> None:
-        named = sum(path is not None for path in (self.cc, self.mlo))
-        if len(self.files) + named not in {1, 2} or (self.files and named):
-            raise UsageError("give CC and MLO, or one file, or --cc FILE, or --mlo FILE")
-
-    def _read_views(self, frame: "FrameConfig") -> "dict[ViewKey, View]":
-        from glam.pair import read_breast
-        from glam.reading.read import read_view
-
-        if len(self.files) == 1:
-            view = read_view(self.files[0], frame, laterality=self.laterality, spacing_mm=self.spacing_mm)
-            return {"cc" if view.view == "CC" else "mlo": view}
-        cc, mlo = self.files or (self.cc, self.mlo)
-        return read_breast({"cc": cc, "mlo": mlo}, frame, laterality=self.laterality, spacing_mm=self.spacing_mm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,20 +79,6 @@ class Phantom:
 
         manifest = write_exams(self.out, num_exams=self.exams, seed=self.seed)
         print_json({"manifest": str(manifest), "exams": self.exams, "seed": self.seed})
-
-
-def parse_point(text: str) -> tuple[float, float]:
-    """Return X,Y as numbers."""
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"point {text!r} is not X,Y in pixels") from None
-    return x, y
-
-
-def print_json(data: dict[str, Any]) -> None:
-    """Print to stdout."""
-    sys.stdout.write(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def main() -> None:

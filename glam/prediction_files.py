@@ -1,7 +1,7 @@
-"""What `glam predict` writes of an answer, and the summary that it prints."""
+"""What `glam predict` writes of an answer for a breast or an exam, and the summary that it prints."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,10 @@ import numpy as np
 
 from glam.attention import OTHER, hottest_cells, query_map
 from glam.drawing.prediction import Query
+from glam.exam import ExamPrediction
 from glam.findings import Finding
 from glam.prediction import Prediction
+from glam.view import Side, View, ViewKey
 
 
 def save_prediction(
@@ -27,11 +29,62 @@ def summary(prediction: Prediction, query: Query | None, *, withheld: Finding | 
     answer = prediction.as_json(include=("findings",))
     findings = [*answer["findings"], *(entry for view in answer["views"].values() for entry in view["findings"])]
     codes = {entry["code"] for entry in findings} | ({withheld.code} if withheld else set())
-    kept = ("laterality", "birads", "density", "calibrated", "prompts", "unknown_words", "missing", "bundle", "notice")
+    kept = (
+        "laterality",
+        "birads",
+        "density",
+        "calibrated",
+        "prompts",
+        "prompt_set",
+        "unknown_words",
+        "missing",
+        "bundle",
+        "notice",
+    )
     return {key: answer[key] for key in kept} | {
         "findings": sorted(codes),
         "query": None if query is None else query_json(prediction, query),
     }
+
+
+def save_exam(folder: Path, exam: ExamPrediction, include: Collection[str], *, withheld: Finding | None) -> Path | None:
+    """Write prediction.json and, unless they are withheld, embeddings.npz; return where the embeddings are.
+
+    The arrays: `exam`, `L` and `R` of the breasts, `L_cc` and so on of the views.
+    """
+    answer = exam.as_json(include, withheld=withheld)
+    (folder / "prediction.json").write_text(json.dumps(answer, allow_nan=False) + "\n")
+    path = folder / "embeddings.npz"
+    if withheld is not None:
+        path.unlink(missing_ok=True)
+        return None
+    arrays: dict[str, Any] = {"exam": exam.embedding}
+    for side, breast in exam.breasts.items():
+        arrays[side] = breast.embedding
+        arrays |= {f"{side}_{key}": view.embedding for key, view in breast.views.items()}
+    np.savez(path, **arrays)
+    return path
+
+
+def exam_summary(
+    exam: ExamPrediction, queries: Mapping[Side, Query | None], *, withheld: Finding | None = None
+) -> dict[str, Any]:
+    """Return what a person wants to see first of an exam, and of each breast; `withheld` as in `summary`."""
+    answer = exam.as_json(include=())
+    kept = ("birads", "density", "calibrated", "prompt_set", "used", "left_out", "missing", "bundle", "notice")
+    breasts = {side: summary(breast, queries[side]) for side, breast in exam.breasts.items()}
+    codes = {entry["code"] for entry in answer["findings"]} | ({withheld.code} if withheld else set())
+    return {key: answer[key] for key in kept} | {"findings": sorted(codes), "breasts": breasts}
+
+
+def views_of_exam(exam: ExamPrediction, images: Sequence[object]) -> dict[Side, dict[ViewKey, View]]:
+    """Return the views that an exam's answer used; `images` are those that it was asked with, as Views."""
+    views: dict[Side, dict[ViewKey, View]] = {side: {} for side in exam.breasts}
+    for entry in exam.used:
+        view = images[entry.image - 1]
+        assert isinstance(view, View), "an image that was used could be read"
+        views[entry.laterality]["cc" if entry.view == "CC" else "mlo"] = view
+    return views
 
 
 def query_json(prediction: Prediction, query: Query) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glam.cli import Predict
+from glam.predict_command import Predict
 from glam_export.cli import main as glam_export
 from glam_serve.demo import real_pair
 from glam_train.commands import PreparePhantoms, Pretrain, Provenance

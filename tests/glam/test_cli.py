@@ -2,13 +2,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from glam.bundle import Bundle
-from glam.cli import Inspect, Phantom, Predict, UsageError, missing_module, parse_point, said
+from glam.cli import Inspect, Phantom, missing_module, said
 from glam.findings import InputError
+from glam.predict_command import Predict, UsageError, parse_point
 
 FILES = ("prediction.json", "attention.png", "embeddings.npz")
 
@@ -82,6 +84,67 @@ def test_embeddings_are_written_to_stay_here_on_request(
     with np.load(tmp_path / "embeddings.npz") as arrays:
         np.testing.assert_allclose(arrays["cc"], answer["views"]["cc"]["embedding"], atol=1e-6)
     assert "embedding_withheld" not in json.loads(told.out)["findings"]
+
+
+def test_an_exam_is_answered_in_any_order_and_says_what_became_of_each_file(
+    random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(mammograms["L_CC"].read_bytes()[:1000])
+    exam = (mammograms["R_MLO"], broken, mammograms["L_MLO"], mammograms["R_CC"])
+    out = tmp_path / "out"
+    Predict(files=(), exam=exam, out=out, bundle=random_bundle.folder, prompt_set="glam-short", threads=1).run()
+    shown = printed(capsys)
+    assert [(entry["image"], entry["laterality"], entry["view"]) for entry in shown["used"]] == [
+        (1, "R", "MLO"),
+        (3, "L", "MLO"),
+        (4, "R", "CC"),
+    ]
+    assert [(entry["image"], entry["code"]) for entry in shown["left_out"]] == [(2, "truncated")]
+    assert shown["missing"] == ["L_CC"]
+    assert shown["prompt_set"]["name"] == "glam-short"
+    assert shown["breasts"]["L"]["query"] is None
+    assert shown["breasts"]["R"]["query"] is not None
+    assert sorted(path.name for path in out.iterdir()) == [
+        "attention_L.png",
+        "attention_R.png",
+        "embeddings.npz",
+        "prediction.json",
+    ]
+    answer = json.loads((out / "prediction.json").read_text())
+    assert answer["density"] == shown["density"]
+    with np.load(out / "embeddings.npz") as arrays:
+        assert sorted(arrays) == ["L", "L_mlo", "R", "R_cc", "R_mlo", "exam"]
+        np.testing.assert_allclose(arrays["exam"], answer["embedding"], atol=1e-6)
+    for side, files in (("R", (mammograms["R_CC"], mammograms["R_MLO"])), ("L", (mammograms["L_MLO"],))):
+        Predict(files=files, out=tmp_path / side, bundle=random_bundle.folder, threads=1).run()
+        alone = printed(capsys)
+        for name, probability in alone["density"].items():
+            assert shown["breasts"][side]["density"][name] == pytest.approx(probability, abs=1e-4)
+
+
+def test_a_prompt_set_is_one_of_the_package_or_a_file(
+    random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "own.yaml"
+    path.write_text("format: 1\nname: own\nversion: '2'\ntasks: {mass: {none: [No mass is present], some: [A mass]}}\n")
+    common: dict[str, Any] = {"files": (mammograms["L_CC"],), "out": tmp_path / "out", "bundle": random_bundle.folder}
+    Predict(**common, prompt_set=str(path)).run()
+    shown = printed(capsys)
+    assert (shown["prompt_set"]["name"], shown["prompt_set"]["version"]) == ("own", "2")
+    assert sum(shown["prompt_set"]["tasks"]["mass"].values()) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(UsageError, match="neither a YAML file nor one of"):
+        Predict(**common, prompt_set="no-such-set").run()
+    with pytest.raises(UsageError, match="either --prompts or --prompt-set"):
+        Predict(**common, prompt_set=str(path), prompts=("a mass",)).run()
+
+
+def test_an_exam_takes_no_side_no_point_and_no_other_file(mammograms: dict[str, Path]):
+    exam = (mammograms["L_CC"],)
+    others: tuple[dict[str, Any], ...] = ({"files": exam}, {"cc": exam[0]}, {"laterality": "L"}, {"point": "1,2"})
+    for other in others:
+        with pytest.raises(UsageError, match="--exam takes its files alone"):
+            Predict(**({"files": (), "exam": exam} | other)).run()
 
 
 def test_torch_answers_as_onnx_does(

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from glam.bundle import Bundle
-from glam.cli import Inspect, UsageError
+from glam.cli import Inspect
 from glam.config import FrameConfig
 from glam.drawing.inspection import MINT, NOTES, PINK
 from glam.drawing.paint import AMBER, QUERY
 from glam.inspection import Inspected, Refusal, inspect_file
+from glam.predict_command import UsageError
 from glam.prepare import prepare_sha
 from glam.reading.read import CallerFacts
 
