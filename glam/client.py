@@ -2,38 +2,48 @@
 
 import json
 import secrets
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from glam.client_answers import BreastAnswer, ExamAnswer, breast_answer, exam_answer
+from glam.client_answers import BreastAnswer, ExamAnswer, JobAnswer, breast_answer, exam_answer, job_answer
+from glam.client_vectors import ImageVectors, TextVector, WordsAnswer, image_vectors, text_vectors, words_answers
 from glam.files import JsonDict
 
 Upload = bytes | Path | str
 Prompts = Sequence[str] | Mapping[str, object]
-Answer = TypeVar("Answer", BreastAnswer, ExamAnswer)
+Answer = TypeVar("Answer")
 
 
 class ServerError(RuntimeError):
-    """The server's one error shape; 4xx is the caller's, 5xx the server's, 0 no answer at all."""
+    """The server's one error shape; 4xx is the caller's, 5xx the server's, 0 no answer at all.
 
-    def __init__(self, status: int, code: str, message: str, where: str = "") -> None:
+    `retry_after_s`: after how many seconds the server would have the request again; None: it does not say.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, where: str = "", *, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
         self.code = code
         self.message = message
         self.where = where
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """A server at `url`."""
+    """A server at `url`; `api_key` where it asks for one."""
 
     url: str = "http://127.0.0.1:8000"
     timeout_s: float = 60.0
+    api_key: str | None = field(default=None, repr=False)
 
     def predict(
         self,
@@ -51,11 +61,11 @@ class Client:
         (None: the server's usual ones). File names are not sent. Every `embedding` is None where the model's licence
         keeps them on the server's machine: the finding `embedding_withheld` says so.
         """
-        files = [(field, source) for field, source in (("cc", cc), ("mlo", mlo)) if source is not None]
+        files = [(name, source) for name, source in (("cc", cc), ("mlo", mlo)) if source is not None]
         texts = _texts(prompts, spacing_mm, include)
         if laterality is not None:
             texts.append(("laterality", laterality))
-        return self._typed(breast_answer, files, texts)
+        return self._typed(breast_answer, "/predict", _form(files, texts))
 
     def predict_exam(
         self,
@@ -66,19 +76,60 @@ class Client:
         include: Sequence[str] | None = None,
     ) -> ExamAnswer:
         """Return the answer for an exam of one to eight images in any order, as `predict` does for a breast."""
-        return self._typed(exam_answer, [("images", source) for source in images], _texts(prompts, spacing_mm, include))
+        return self._typed(exam_answer, "/predict", _form(_images(images), _texts(prompts, spacing_mm, include)))
 
-    def _typed(
-        self, read: Callable[[JsonDict], Answer], files: Sequence[tuple[str, Upload]], texts: Sequence[tuple[str, str]]
-    ) -> Answer:
-        boundary = secrets.token_hex(16)
-        body = b"".join(_parts(files, texts, boundary))
-        answer = self._ask("/predict", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
-        try:
-            return read(answer)
-        except (KeyError, TypeError, AttributeError):
-            message = "the answer is not of the shape that this client knows: are both of one version?"
-            raise ServerError(200, "not_glam", message) from None
+    def submit_exam(
+        self,
+        images: Sequence[Upload],
+        *,
+        spacing_mm: float | None = None,
+        prompts: Prompts = (),
+        include: Sequence[str] | None = None,
+    ) -> str:
+        """Hand in an exam that need not wait, as `predict_exam` takes it; return the id of the job."""
+        body = _form(_images(images), _texts(prompts, spacing_mm, include))
+        return self._typed(lambda answer: str(answer["job_id"]), "/v1/jobs", body)
+
+    def job(self, job_id: str) -> JobAnswer:
+        """Return how far a job is."""
+        return self._typed(job_answer, _job_path(job_id))
+
+    def wait_for(self, job_id: str, *, timeout_s: float = 600.0, every_s: float = 0.5) -> BreastAnswer | ExamAnswer:
+        """Return the answer of a job; ServerError with its fault if it failed, TimeoutError if it takes too long."""
+        end = time.monotonic() + timeout_s
+        while True:
+            job = self.job(job_id)
+            if job.answer is not None:
+                return job.answer
+            if job.error is not None:
+                raise ServerError(200, job.error["code"], job.error["message"], job.error["where"])
+            if time.monotonic() >= end:
+                raise TimeoutError(f"the job is {job.state} after {timeout_s:g} s")
+            time.sleep(every_s)
+
+    def forget(self, job_id: str) -> None:
+        """Have the server drop a job and its answer."""
+        self._send(_job_path(job_id), method="DELETE")
+
+    def embed_images(self, images: Sequence[Upload], *, spacing_mm: float | None = None) -> ImageVectors:
+        """Return the vector of each of one to eight images, by itself."""
+        return self._typed(image_vectors, "/v1/embed/image", _form(_images(images), _texts((), spacing_mm, None)))
+
+    def embed_texts(self, texts: Sequence[str]) -> tuple[TextVector, ...]:
+        """Return the vectors of 1 to 64 texts, in their order."""
+        return self._typed(text_vectors, "/v1/embed/text", _json({"texts": list(texts)}))
+
+    def zero_shot(
+        self, prompts: Prompts, *, result_id: str | None = None, embeddings: Sequence[Sequence[float]] | None = None
+    ) -> tuple[WordsAnswer, ...]:
+        """Hold words against an answer of the last ten minutes (`result_id`), or against vectors; no image is sent."""
+        words = dict(prompts) if isinstance(prompts, Mapping) else list(prompts)
+        asked: JsonDict = {"prompts": words}
+        if result_id is not None:
+            asked["result_id"] = result_id
+        if embeddings is not None:
+            asked["embeddings"] = [[float(number) for number in vector] for vector in embeddings]
+        return self._typed(words_answers, "/v1/zero-shot", _json(asked))
 
     def model(self) -> JsonDict:
         """Return what answers there."""
@@ -91,23 +142,59 @@ class Client:
         except ServerError:
             return False
 
-    def _ask(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> JsonDict:
-        request = urllib.request.Request(self.url.rstrip("/") + path, body, headers or {})
+    def _typed(self, read: Callable[[JsonDict], Answer], path: str, body: "_Body | None" = None) -> Answer:
+        answer = self._ask(path, body)
+        try:
+            return read(answer)
+        except (KeyError, TypeError, AttributeError):
+            message = "the answer is not of the shape that this client knows: are both of one version?"
+            raise ServerError(200, "not_glam", message) from None
+
+    def _ask(self, path: str, body: "_Body | None" = None) -> JsonDict:
+        content = self._send(path, body)
+        try:
+            return json.loads(content)
+        except ValueError:
+            raise ServerError(200, "not_glam", "an answer that is no JSON: is this a GLAM server?") from None
+
+    def _send(self, path: str, body: "_Body | None" = None, *, method: str | None = None) -> bytes:
+        headers = {} if body is None else {"Content-Type": body.media_type}
+        if self.api_key is not None:
+            headers["X-API-Key"] = self.api_key
+        content = None if body is None else body.content
+        request = urllib.request.Request(self.url.rstrip("/") + path, content, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
-                return json.load(answer)
+                return answer.read()
         except urllib.error.HTTPError as error:
-            raise _server_error(error.code, error.read()) from None
+            raise _server_error(error.code, error.read(), error.headers.get("Retry-After")) from None
         except OSError as error:
             raise ServerError(0, "no_answer", f"no answer from {self.url}: {error}") from error
 
 
-def _server_error(status: int, body: bytes) -> ServerError:
+class _Body(NamedTuple):
+    """What is sent with a request."""
+
+    content: bytes
+    media_type: str
+
+
+def _server_error(status: int, body: bytes, retry_after: str | None) -> ServerError:
+    seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
     try:
         error = json.loads(body)
-        return ServerError(status, error["code"], error["message"], error["where"])
+        return ServerError(status, error["code"], error["message"], error["where"], retry_after_s=seconds)
     except (ValueError, KeyError, TypeError):
-        return ServerError(status, "not_glam", f"status {status} without GLAM's error: is this a GLAM server?")
+        message = f"status {status} without GLAM's error: is this a GLAM server?"
+        return ServerError(status, "not_glam", message, retry_after_s=seconds)
+
+
+def _job_path(job_id: str) -> str:
+    return f"/v1/jobs/{urllib.parse.quote(job_id, safe='')}"
+
+
+def _images(images: Sequence[Upload]) -> list[tuple[str, Upload]]:
+    return [("images", source) for source in images]
 
 
 def _texts(prompts: Prompts, spacing_mm: float | None, include: Sequence[str] | None) -> list[tuple[str, str]]:
@@ -121,14 +208,23 @@ def _texts(prompts: Prompts, spacing_mm: float | None, include: Sequence[str] | 
     return texts
 
 
+def _json(value: JsonDict) -> _Body:
+    return _Body(json.dumps(value).encode(), "application/json")
+
+
+def _form(files: Sequence[tuple[str, Upload]], texts: Sequence[tuple[str, str]]) -> _Body:
+    boundary = secrets.token_hex(16)
+    return _Body(b"".join(_parts(files, texts, boundary)), f"multipart/form-data; boundary={boundary}")
+
+
 def _parts(files: Sequence[tuple[str, Upload]], texts: Sequence[tuple[str, str]], boundary: str) -> Iterator[bytes]:
     """Yield a multipart/form-data body (RFC 7578)."""
-    for field, source in files:
+    for name, source in files:
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
-        name = f'Content-Disposition: form-data; name="{field}"; filename="{field}.dcm"'
-        yield f"--{boundary}\r\n{name}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        head = f'Content-Disposition: form-data; name="{name}"; filename="{name}.dcm"'
+        yield f"--{boundary}\r\n{head}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         yield content
         yield b"\r\n"
-    for field, text in texts:
-        yield f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{text}\r\n'.encode()
+    for name, text in texts:
+        yield f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode()
     yield f"--{boundary}--\r\n".encode()

@@ -112,6 +112,17 @@ class ExamAnswer:
     raw: JsonDict = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobAnswer:
+    """How far a job is: queued, running, done with its answer, or failed with the server's error."""
+
+    job_id: str
+    state: str
+    answer: BreastAnswer | ExamAnswer | None
+    error: JsonDict | None
+    """`code`, `message` and `where`."""
+
+
 def breast_answer(body: JsonDict) -> BreastAnswer:
     """Return the answer for one breast; KeyError or TypeError for a JSON that is none."""
     return BreastAnswer(
@@ -121,11 +132,11 @@ def breast_answer(body: JsonDict) -> BreastAnswer:
         density=body["density"],
         calibrated=body["calibrated"],
         aggregation=body["aggregation"],
-        prompts={text: _prompt(match) for text, match in body["prompts"].items()},
-        prompt_set=_set(body["prompt_set"]),
-        embedding=_vector(body.get("embedding")),
+        prompts={text: prompt_answer(match) for text, match in body["prompts"].items()},
+        prompt_set=set_answer(body["prompt_set"]),
+        embedding=vector(body.get("embedding")),
         missing=tuple(body["missing"]),
-        findings=_findings(body),
+        findings=findings_of(body),
         bundle=body["bundle"],
         result_id=body.get("result_id"),
         raw=body,
@@ -140,16 +151,23 @@ def exam_answer(body: JsonDict) -> ExamAnswer:
         density=body["density"],
         calibrated=body["calibrated"],
         aggregation=body["aggregation"],
-        prompt_set=_set(body["prompt_set"]),
-        embedding=_vector(body.get("embedding")),
-        used=_all(body["used"], lambda entry: UsedImage(**entry)),
-        left_out=_all(body["left_out"], lambda entry: LeftOutImage(**entry)),
+        prompt_set=set_answer(body["prompt_set"]),
+        embedding=vector(body.get("embedding")),
+        used=each(body["used"], lambda entry: UsedImage(**entry)),
+        left_out=each(body["left_out"], lambda entry: LeftOutImage(**entry)),
         missing=tuple(body["missing"]),
-        findings=_findings(body),
+        findings=findings_of(body),
         bundle=body["bundle"],
         result_id=body.get("result_id"),
         raw=body,
     )
+
+
+def job_answer(body: JsonDict) -> JobAnswer:
+    """Return how far a job is; KeyError or TypeError for a JSON that is none."""
+    answer = body["answer"]
+    typed = None if answer is None else exam_answer(answer) if "breasts" in answer else breast_answer(answer)
+    return JobAnswer(job_id=body["job_id"], state=body["state"], answer=typed, error=body["error"])
 
 
 def _view(body: JsonDict) -> ViewAnswer:
@@ -158,18 +176,20 @@ def _view(body: JsonDict) -> ViewAnswer:
         laterality=body["laterality"],
         birads=body["birads"],
         density=body["density"],
-        embedding=_vector(body.get("embedding")),
-        findings=_findings(body),
+        embedding=vector(body.get("embedding")),
+        findings=findings_of(body),
         raw=body,
     )
 
 
-def _prompt(body: JsonDict) -> PromptAnswer:
+def prompt_answer(body: JsonDict) -> PromptAnswer:
+    """Return what a sentence got."""
     words: tuple[str, ...] = tuple(body["unknown_words"])
     return PromptAnswer(similarity=body["similarity"], probability=body["probability"], unknown_words=words)
 
 
-def _set(body: JsonDict | None) -> SetAnswer | None:
+def set_answer(body: JsonDict | None) -> SetAnswer | None:
+    """Return what a prompt set got; None: none was asked for."""
     if body is None:
         return None
     return SetAnswer(
@@ -181,13 +201,16 @@ def _set(body: JsonDict | None) -> SetAnswer | None:
     )
 
 
-def _findings(body: JsonDict) -> tuple[FindingAnswer, ...]:
-    return _all(body.get("findings") or [], lambda entry: FindingAnswer(**entry))
+def findings_of(body: JsonDict) -> tuple[FindingAnswer, ...]:
+    """Return the findings of a part of an answer; none where they were not asked for."""
+    return each(body.get("findings") or [], lambda entry: FindingAnswer(**entry))
 
 
-def _vector(numbers: list[float] | None) -> Vector | None:
+def vector(numbers: list[float] | None) -> Vector | None:
+    """Return a vector; None: withheld, or not asked for."""
     return None if numbers is None else tuple(numbers)
 
 
-def _all(entries: list[JsonDict], read: Callable[[JsonDict], Part]) -> tuple[Part, ...]:
+def each(entries: list[JsonDict], read: Callable[[JsonDict], Part]) -> tuple[Part, ...]:
+    """Return every entry of a list, read."""
     return tuple(map(read, entries))

@@ -1,0 +1,96 @@
+"""What `glam.client` returns of vectors and words: frozen dataclasses, by the standard library alone."""
+
+from dataclasses import dataclass
+
+from glam.client_answers import (
+    FindingAnswer,
+    LeftOutImage,
+    PromptAnswer,
+    SetAnswer,
+    Vector,
+    each,
+    findings_of,
+    prompt_answer,
+    set_answer,
+    vector,
+)
+from glam.files import JsonDict
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordsAnswer:
+    """What words say of a breast of an earlier answer, or of a vector that was sent (`laterality` None)."""
+
+    laterality: str | None
+    prompts: dict[str, PromptAnswer]
+    prompt_set: SetAnswer | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextVector:
+    """The vector of a text; None: withheld."""
+
+    embedding: Vector | None
+    unknown_words: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageVector:
+    """The vector of an image; None: withheld. `image` is its number among `images`, from 1; None for cc and mlo."""
+
+    image: int | None
+    laterality: str
+    view: str
+    embedding: Vector | None
+    findings: tuple[FindingAnswer, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageVectors:
+    """The vectors of images, and of which of them there are none."""
+
+    images: tuple[ImageVector, ...]
+    left_out: tuple[LeftOutImage, ...]
+    findings: tuple[FindingAnswer, ...]
+    bundle: str
+    result_id: str
+
+
+def words_answers(body: JsonDict) -> tuple[WordsAnswer, ...]:
+    """Return what words say of each breast or vector; KeyError or TypeError for a JSON that is none."""
+    return each(
+        body["answers"],
+        lambda entry: WordsAnswer(
+            laterality=entry["laterality"],
+            prompts={text: prompt_answer(match) for text, match in entry["prompts"].items()},
+            prompt_set=set_answer(entry["prompt_set"]),
+        ),
+    )
+
+
+def text_vectors(body: JsonDict) -> tuple[TextVector, ...]:
+    """Return the vectors of texts, in their order; KeyError or TypeError for a JSON that is none."""
+    return each(
+        body["texts"],
+        lambda entry: TextVector(embedding=vector(entry["embedding"]), unknown_words=tuple(entry["unknown_words"])),
+    )
+
+
+def image_vectors(body: JsonDict) -> ImageVectors:
+    """Return the vectors of images; KeyError or TypeError for a JSON that is none."""
+    return ImageVectors(
+        images=each(
+            body["images"],
+            lambda entry: ImageVector(
+                image=entry["image"],
+                laterality=entry["laterality"],
+                view=entry["view"],
+                embedding=vector(entry["embedding"]),
+                findings=findings_of(entry),
+            ),
+        ),
+        left_out=each(body["left_out"], lambda entry: LeftOutImage(**entry)),
+        findings=findings_of(body),
+        bundle=body["bundle"],
+        result_id=body["result_id"],
+    )
