@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from glam.config import FrameConfig
 from glam.findings import CODES, Finding, InputError
@@ -47,6 +49,11 @@ def answered_codes(call: Callable[[], WithFindings]) -> list[str]:
 def read_codes(source: Any) -> list[str]:
     """The code of the error that reading a source ends in, or those of the findings of its view."""
     return answered_codes(lambda: read_view(source, FrameConfig()))
+
+
+def pixels_of(source: Any) -> NDArray[np.uint16]:
+    """The display values of a source that is read, (rows, cols)."""
+    return read_view(source, FrameConfig()).pixels
 
 
 def _codes(answers: Sequence[Finding | InputError]) -> list[str]:
