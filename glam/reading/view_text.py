@@ -141,9 +141,9 @@ def side_of_request(view: str | None, laterality: str | None) -> str | None:
     """
     in_view, in_laterality = view_text_of(view or "").sides, sides_of(laterality or "")
     if len(in_view) > 1:
-        raise input_error("bad_field", "view", what="the text of the view names both breasts: name one")
+        raise input_error("bad_field", "view", problem="the text of the view names both breasts: name one")
     if in_view and in_laterality and in_view != in_laterality:
-        raise input_error("bad_field", "view", what="the view and the laterality name different breasts: name one")
+        raise input_error("bad_field", "view", problem="the view and the laterality name different breasts: name one")
     return laterality if (laterality or "").strip() else next(iter(in_view), laterality)
 
 
