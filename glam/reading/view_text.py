@@ -117,12 +117,12 @@ def view_text_of(text: str) -> ViewText:
     sides |= {side for word in words if (side := _side_of_view_word(word))}
     abbreviated = [name for word in words for name in _modifiers_of(word)]
     modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(tokens)])
-    rest = TOKEN.findall(_without_modifiers(folded_text))
+    unmodified = TOKEN.findall(_without_modifiers(folded_text))
     return ViewText(
         views=frozenset(word["view"] for word in words) | _oblique_views(words, folded_text),
         sides=frozenset(sides),
         modifiers=tuple(name for name in modifiers if name != "rolled" or ROLLED.isdisjoint(modifiers)),
-        is_view_alone=bool(words) and all(map(_is_of_view, rest)),
+        is_view_alone=bool(words) and all(map(_is_of_view, unmodified)),
     )
 
 
