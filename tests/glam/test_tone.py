@@ -1,3 +1,5 @@
+"""Display values: look-up tables and windows in their order, what is dark, padding, and what is told of each."""
+
 from typing import Any
 
 import numpy as np
@@ -40,69 +42,18 @@ def shown(pixels: np.ndarray | None = None, **changes: Any) -> np.ndarray:
     return read_view(file_of(pixels, **changes), FrameConfig()).pixels / WHITE
 
 
-# PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2 written out value by value, ymin 0 and ymax 1.
-def linear(x: float, c: float, w: float) -> float:
-    if x <= c - 0.5 - (w - 1) / 2:
-        return 0
-    return 1 if x > c - 0.5 + (w - 1) / 2 else (x - (c - 0.5)) / (w - 1) + 0.5
-
-
-def linear_exact(x: float, c: float, w: float) -> float:
-    if x <= c - w / 2:
-        return 0
-    return 1 if x > c + w / 2 else (x - c) / w + 0.5
-
-
-def sigmoid(x: float, c: float, w: float) -> float:
-    return 1 / (1 + np.exp(-4 * (x - c) / w))
-
-
-@pytest.mark.parametrize("function", [linear, linear_exact, sigmoid])
-@pytest.mark.parametrize(("centre", "width"), [(2048, 4096), (2000.5, 1000), (100, 1), (3000, 20), (4095, 8000)])
-def test_a_window_follows_its_formula(function: Any, centre: float, width: float) -> None:
-    pixels = breast_values()
-    name = function.__name__.upper()
-    view = read_view(
-        file_of(pixels, WindowCenter=str(centre), WindowWidth=str(width), VOILUTFunction=name), FrameConfig()
-    )
-    formula = np.vectorize(lambda value: function(float(value), centre, width), otypes=[float])
-    np.testing.assert_allclose(view.pixels / WHITE, formula(pixels), atol=1 / WHITE)
-    assert view.provenance["voi"] == f"window {name}"
-
-
-def test_of_several_windows_the_normal_one_is_taken() -> None:
-    windows = {"WindowCenter": ["1000", "2048", "9"], "WindowWidth": ["100", "4096", "9"], "VOILUTFunction": "SIGMOID"}
-    named = read_view(
-        file_of(None, **windows, WindowCenterWidthExplanation=["HARDER", "NORMAL", "SOFTER"]), FrameConfig()
-    )
-    np.testing.assert_array_equal(
-        named.pixels, read_view(file_of(None, VOILUTFunction="SIGMOID"), FrameConfig()).pixels
-    )
-    assert named.provenance["voi"] == "window 2 of 3 NORMAL, SIGMOID"
-    first = read_view(file_of(None, **windows), FrameConfig())
-    alone = {"WindowCenter": "1000", "WindowWidth": "100", "VOILUTFunction": "SIGMOID"}
-    np.testing.assert_array_equal(first.pixels, read_view(file_of(None, **alone), FrameConfig()).pixels)
-    assert first.provenance["voi"] == "window 1 of 3, SIGMOID"
-
-
-def test_slope_and_intercept_come_before_the_window() -> None:
-    pixels = breast_values()
-    got = shown(pixels, RescaleSlope="0.5", RescaleIntercept="-100", WindowCenter="924", WindowWidth="2048")
-    np.testing.assert_allclose(got, [[linear(v * 0.5 - 100, 924, 2048) for v in row] for row in pixels], atol=1 / WHITE)
-
-
 def test_a_modality_lut_goes_before_slope_and_window() -> None:
     pixels = breast_values()
     log = np.rint(4095 * np.log1p(np.arange(4096)) / np.log(4096))
-    got = shown(pixels, ModalityLUTSequence=[modality_lut(log)])
-    np.testing.assert_allclose(got, log[pixels] / 4095, atol=1 / WHITE)
+    display = shown(pixels, ModalityLUTSequence=[modality_lut(log)])
+    np.testing.assert_allclose(display, log[pixels] / 4095, atol=1 / WHITE)
 
 
 def test_values_outside_a_modality_lut_get_its_ends() -> None:
     pixels = breast_values()
     table = np.arange(1000, 3000)
-    got = shown(pixels, ModalityLUTSequence=[modality_lut(table, first=1000)])
-    np.testing.assert_allclose(got, np.clip(pixels, 1000, 2999) / 4095, atol=1 / WHITE)
+    display = shown(pixels, ModalityLUTSequence=[modality_lut(table, first=1000)])
+    np.testing.assert_allclose(display, np.clip(pixels, 1000, 2999) / 4095, atol=1 / WHITE)
 
 
 def test_a_voi_lut_is_preferred_to_a_window_unless_the_policy_says_window() -> None:
@@ -211,13 +162,6 @@ def test_monochrome1_is_inverted_once_and_after_the_window(shape: str | None, wi
     assert finding_codes(view) == finding_codes(plain)
 
 
-def test_a_sigmoid_window_of_monochrome1_is_one_minus_its_formula() -> None:
-    pixels = breast_values()
-    header = {"VOILUTFunction": "SIGMOID", "WindowCenter": "2000", "WindowWidth": "1000"}
-    got = shown(4095 - pixels, PhotometricInterpretation="MONOCHROME1", **header)
-    np.testing.assert_allclose(got, [[1 - sigmoid(4095.0 - v, 2000, 1000) for v in row] for row in pixels], atol=1e-4)
-
-
 @pytest.mark.parametrize(("photometric", "shape"), [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")])
 def test_tags_that_differ_on_what_is_dark_are_told_and_the_pixels_followed(photometric: str, shape: str) -> None:
     pixels = breast_values()
@@ -265,11 +209,20 @@ def test_padding_may_be_a_range_and_is_background_in_monochrome1_too() -> None:
     pixels = breast_values()
     pixels[:5], pixels[-5:] = 4000, 4095
     padding = {"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 4000}
-    got = shown(pixels, **padding)
-    assert got[:5].max() == got[-5:].max() == 0
+    display = shown(pixels, **padding)
+    assert display[:5].max() == display[-5:].max() == 0
     stored = 4095 - breast_values()
     stored[:5] = 4095
     assert shown(stored, PixelPaddingValue=4095, PhotometricInterpretation="MONOCHROME1")[:5].max() == 0
+
+
+@pytest.mark.parametrize("policy", ["voi_lut", "minmax"])
+def test_padding_is_no_part_of_the_images_range(policy: VoiPolicy) -> None:
+    pixels = breast_values(peak=2000) + np.uint16(100)
+    pixels[:4] = 4095
+    view = read_view(file_of(pixels, PixelPaddingValue=4095), FrameConfig(voi=policy))
+    assert view.pixels[:4].max() == 0
+    np.testing.assert_allclose(view.pixels[4:] / WHITE, (pixels[4:] - 100) / 2000, atol=1e-3)
 
 
 def test_a_fault_of_ours_is_not_blamed_on_the_header(monkeypatch: pytest.MonkeyPatch) -> None:

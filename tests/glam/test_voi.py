@@ -8,11 +8,10 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from glam.config import FrameConfig, VoiPolicy
-from glam.findings import InputError
 from glam.reading.read import read_view
 from glam.reading.voi import POLICIES
 from glam.view import WHITE, View
-from tests.samples.answers import finding_codes
+from tests.samples.answers import finding_codes, pixels_of, refusal
 from tests.samples.mammograms import breast_values, encoded, file_of, mammogram, raw_element
 
 NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}
@@ -181,16 +180,66 @@ def test_what_a_policy_took_is_told() -> None:
 
 
 @pytest.mark.parametrize("policy", ["voi_lut", "minmax"])
-def test_padding_is_no_part_of_the_images_range(policy: VoiPolicy) -> None:
-    pixels = breast_values(peak=2000) + np.uint16(100)
-    pixels[:4] = 4095
-    view = read_view(file_of(pixels, PixelPaddingValue=4095), FrameConfig(voi=policy))
-    assert view.pixels[:4].max() == 0
-    np.testing.assert_allclose(view.pixels[4:] / WHITE, (pixels[4:] - 100) / 2000, atol=1e-3)
-
-
-@pytest.mark.parametrize("policy", ["voi_lut", "minmax"])
 def test_an_image_of_one_value_has_no_range(policy: VoiPolicy) -> None:
-    with pytest.raises(InputError) as caught:
-        read_view(file_of(np.full((64, 48), 500, np.uint16)), FrameConfig(voi=policy))
-    assert caught.value.code == "no_breast"
+    data = file_of(np.full((64, 48), 500, np.uint16))
+    assert refusal(lambda: read_view(data, FrameConfig(voi=policy))).code == "no_breast"
+
+
+# PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2 written out value by value, ymin 0 and ymax 1.
+def linear(x: float, c: float, w: float) -> float:
+    if x <= c - 0.5 - (w - 1) / 2:
+        return 0
+    return 1 if x > c - 0.5 + (w - 1) / 2 else (x - (c - 0.5)) / (w - 1) + 0.5
+
+
+def linear_exact(x: float, c: float, w: float) -> float:
+    if x <= c - w / 2:
+        return 0
+    return 1 if x > c + w / 2 else (x - c) / w + 0.5
+
+
+def sigmoid(x: float, c: float, w: float) -> float:
+    return 1 / (1 + np.exp(-4 * (x - c) / w))
+
+
+@pytest.mark.parametrize("function", [linear, linear_exact, sigmoid])
+@pytest.mark.parametrize(("centre", "width"), [(2048, 4096), (2000.5, 1000), (100, 1), (3000, 20), (4095, 8000)])
+def test_a_window_follows_its_formula(function: Any, centre: float, width: float) -> None:
+    pixels = breast_values()
+    name = function.__name__.upper()
+    view = read_view(
+        file_of(pixels, WindowCenter=str(centre), WindowWidth=str(width), VOILUTFunction=name), FrameConfig()
+    )
+    formula = np.vectorize(lambda value: function(float(value), centre, width), otypes=[float])
+    np.testing.assert_allclose(view.pixels / WHITE, formula(pixels), atol=1 / WHITE)
+    assert view.provenance["voi"] == f"window {name}"
+
+
+def test_of_several_windows_the_normal_one_is_taken() -> None:
+    windows = {"WindowCenter": ["1000", "2048", "9"], "WindowWidth": ["100", "4096", "9"], "VOILUTFunction": "SIGMOID"}
+    named = read_view(
+        file_of(None, **windows, WindowCenterWidthExplanation=["HARDER", "NORMAL", "SOFTER"]), FrameConfig()
+    )
+    np.testing.assert_array_equal(
+        named.pixels, read_view(file_of(None, VOILUTFunction="SIGMOID"), FrameConfig()).pixels
+    )
+    assert named.provenance["voi"] == "window 2 of 3 NORMAL, SIGMOID"
+    first = read_view(file_of(None, **windows), FrameConfig())
+    alone = {"WindowCenter": "1000", "WindowWidth": "100", "VOILUTFunction": "SIGMOID"}
+    np.testing.assert_array_equal(first.pixels, read_view(file_of(None, **alone), FrameConfig()).pixels)
+    assert first.provenance["voi"] == "window 1 of 3, SIGMOID"
+
+
+def test_slope_and_intercept_come_before_the_window() -> None:
+    pixels = breast_values()
+    data = file_of(pixels, RescaleSlope="0.5", RescaleIntercept="-100", WindowCenter="924", WindowWidth="2048")
+    formula = [[linear(value * 0.5 - 100, 924, 2048) for value in row] for row in pixels]
+    np.testing.assert_allclose(pixels_of(data) / WHITE, formula, atol=1 / WHITE)
+
+
+def test_a_sigmoid_window_of_monochrome1_is_one_minus_its_formula() -> None:
+    pixels = breast_values()
+    header = {"VOILUTFunction": "SIGMOID", "WindowCenter": "2000", "WindowWidth": "1000"}
+    data = file_of(4095 - pixels, PhotometricInterpretation="MONOCHROME1", **header)
+    formula = [[1 - sigmoid(4095.0 - value, 2000, 1000) for value in row] for row in pixels]
+    np.testing.assert_allclose(pixels_of(data) / WHITE, formula, atol=1e-4)
