@@ -91,10 +91,8 @@ def line_of_angle(mask: Mask, angle_deg: float, confidence: float) -> Line:
 
 def muscle_mask(shape: tuple[int, ...], line: Line) -> Mask:
     """Return the (rows, cols) pixels behind the edge that a line stands for."""
-    y, x = (np.arange(length, dtype=np.float32) + np.float32(0.5) for length in shape)
-    cos, sin = line.normal.astype(np.float32)
-    before = (y * sin - np.float32(line.offset))[:, None] + x * cos
-    above = np.minimum((y * cos - np.float32(line.end))[:, None] - x * sin, 0)
+    before = _projections(shape, line.normal, line.offset)
+    above = np.minimum(_projections(shape, line.tangent, line.end), 0)
     return before < np.float32(line.bend) * above**2
 
 
@@ -116,9 +114,14 @@ def _every(rows: int, cols: int, shape: tuple[int, ...]) -> Mask:
 
 def _near(line: Line, shape: tuple[int, ...], reach: float) -> Mask:
     """Return the pixels within a distance of a line."""
+    return np.abs(_projections(shape, line.normal, line.offset)) < reach
+
+
+def _projections(shape: tuple[int, ...], direction: NDArray[np.float64], offset: float) -> Picture:
+    """Return how far each pixel of (rows, cols) lies along a direction (x, y), beyond an offset."""
     y, x = (np.arange(length, dtype=np.float32) + np.float32(0.5) for length in shape)
-    cos, sin = line.normal.astype(np.float32)
-    return np.abs((y * sin - np.float32(line.offset))[:, None] + x * cos) < reach
+    across, down = direction.astype(np.float32)
+    return (y * down - np.float32(offset))[:, None] + x * across
 
 
 def _slopes(picture: Picture) -> tuple[Picture, Picture, Picture]:
