@@ -9,7 +9,6 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from glam.config import FrameConfig
 from glam.findings import InputError
-from glam.reading import header
 from glam.reading.charset import codec_of, decoded, folded
 from glam.reading.identity import decide_side, decide_view
 from glam.reading.read import read_view
@@ -189,44 +188,6 @@ def test_a_description_of_other_letters_names_no_view_and_the_request_does(
     assert read_view(data, FrameConfig(), view="CC").view == "CC"
 
 
-def test_an_item_has_the_character_set_around_it_unless_it_has_its_own() -> None:
-    around, inner, other = Dataset(), Dataset(), Dataset()
-    around["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"GB18030")
-    inner["CodeMeaning"] = raw_element("CodeMeaning", LEFT.encode("gb18030"))
-    other["CodeMeaning"] = raw_element("CodeMeaning", LEFT.encode("cp932"))
-    other["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"ISO_IR 13")
-    around.AnatomicRegionSequence = [inner, other]
-    assert [header.text(item, "CodeMeaning") for item in header.items(around, "AnatomicRegionSequence")] == [LEFT, LEFT]
-
-
-@pytest.mark.parametrize("undefined", [False, True])
-def test_an_item_of_an_item_inherits_in_a_file_too(file_of: FileOf, undefined: bool) -> None:
-    said = f"{SO}{RIGHT}".encode("cp932")
-    region, modifier = Dataset(), Dataset()
-    modifier.CodeMeaning = "?" * len(said)
-    region.AnatomicRegionModifierSequence = [modifier]
-    dataset = dcmread(BytesIO(file_of()))
-    dataset.SpecificCharacterSet = "ISO_IR 13"
-    dataset.AnatomicRegionSequence = [region]
-    dataset["AnatomicRegionSequence"].is_undefined_length = undefined
-    stream = BytesIO()
-    dataset.save_as(stream)
-    read = dcmread(BytesIO(stream.getvalue().replace(b"?" * len(said), said)))
-    (item,) = header.items(read, "AnatomicRegionSequence")
-    (found,) = header.items(item, "AnatomicRegionModifierSequence")
-    assert header.text(found, "CodeMeaning") == f"{SO}{RIGHT}"
-
-
-@pytest.mark.parametrize("vr", ["CS", "LO", "UN", "SH"])
-def test_every_attribute_is_text_whatever_its_vr(vr: str) -> None:
-    dataset = Dataset()
-    dataset["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"GB18030")
-    dataset["SeriesDescription"] = raw_element("SeriesDescription", LEFT.encode("gb18030"), vr)
-    dataset["ViewPosition"] = raw_element("ViewPosition", LEFT.encode("gb18030"), vr)
-    assert header.text(dataset, "SeriesDescription") == LEFT
-    assert header.text(dataset, "ViewPosition") == LEFT
-
-
 @pytest.mark.parametrize(
     ("view", "side", "expected"),
     [
@@ -272,14 +233,6 @@ def test_signs_that_look_like_letters_are_none_and_unseen_ones_part_no_word() ->
     assert folded("MLO 3 \u2113").split() == ["MLO", "3"]
     assert "C" not in folded("\u216d\u216d")
     assert folded("M\u200bL\u00adO") == "MLO"
-
-
-@pytest.mark.parametrize(("term", "codec"), [("GB18030", "gb18030"), ("ISO_IR 13", "cp932"), ("ISO_IR 192", "utf_8")])
-def test_a_code_string_is_decoded_by_the_character_set_as_well(term: str, codec: str) -> None:
-    dataset = Dataset()
-    dataset.SpecificCharacterSet = term
-    dataset["ViewPosition"] = raw_element("ViewPosition", "\uff2d\uff2c\uff2f".encode(codec))
-    assert header.text(dataset, "ViewPosition") == "\uff2d\uff2c\uff2f"
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.reading import header
 from glam.reading.read import read_view
-from glam.view import View
 from tests.samples.mammograms import raw_element
 
 FileOf = Callable[..., bytes]
+LEFT = "\u5de6"
 SECRET = b"SECRET"
 TEXTS = (
     "SOPClassUID",
@@ -153,12 +153,6 @@ def test_what_orders_images_is_kept_and_never_shown(file_of: FileOf) -> None:
     assert "20200131" not in repr(view)
 
 
-@pytest.mark.parametrize("spacing_mm", [(0.001, 0.001), (50.0, 50.0), (0.05, 0.2), (float("nan"), 0.1)])
-def test_a_view_made_by_hand_cannot_have_a_spacing_of_no_mammogram(spacing_mm: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="is that of no mammogram"):
-        View(pixels=np.zeros((2, 2), np.uint16), view="CC", laterality="L", spacing_mm=spacing_mm)
-
-
 def attribute(keyword: str, value: bytes) -> Any:
     dataset = Dataset()
     tag = BaseTag(tag_for_keyword(keyword) or 0)
@@ -203,3 +197,50 @@ def test_a_window_with_decimal_commas_shows_what_one_with_points_shows(file_of: 
     views = [read_view(data, FrameConfig()) for data in files]
     assert (views[0].pixels == views[1].pixels).all()
     assert views[0].findings == views[1].findings == ()
+
+
+def test_an_item_has_the_character_set_around_it_unless_it_has_its_own() -> None:
+    around, inner, other = Dataset(), Dataset(), Dataset()
+    around["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"GB18030")
+    inner["CodeMeaning"] = raw_element("CodeMeaning", LEFT.encode("gb18030"))
+    other["CodeMeaning"] = raw_element("CodeMeaning", LEFT.encode("cp932"))
+    other["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"ISO_IR 13")
+    around.AnatomicRegionSequence = [inner, other]
+    assert [header.text(item, "CodeMeaning") for item in header.items(around, "AnatomicRegionSequence")] == [LEFT, LEFT]
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_an_item_of_an_item_inherits_in_a_file_too(file_of: FileOf, undefined: bool) -> None:
+    meaning = "\u30bd\u53f3"  # the second byte of the first one is a backslash
+    written = meaning.encode("cp932")
+    region, modifier = Dataset(), Dataset()
+    modifier.CodeMeaning = "?" * len(written)
+    region.AnatomicRegionModifierSequence = [modifier]
+    dataset = dcmread(BytesIO(file_of()))
+    dataset.SpecificCharacterSet = "ISO_IR 13"
+    dataset.AnatomicRegionSequence = [region]
+    dataset["AnatomicRegionSequence"].is_undefined_length = undefined
+    stream = BytesIO()
+    dataset.save_as(stream)
+    read = dcmread(BytesIO(stream.getvalue().replace(b"?" * len(written), written)))
+    (item,) = header.items(read, "AnatomicRegionSequence")
+    (nested_item,) = header.items(item, "AnatomicRegionModifierSequence")
+    assert header.text(nested_item, "CodeMeaning") == meaning
+
+
+@pytest.mark.parametrize("vr", ["CS", "LO", "UN", "SH"])
+def test_every_attribute_is_text_whatever_its_vr(vr: str) -> None:
+    dataset = Dataset()
+    dataset["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"GB18030")
+    dataset["SeriesDescription"] = raw_element("SeriesDescription", LEFT.encode("gb18030"), vr)
+    dataset["ViewPosition"] = raw_element("ViewPosition", LEFT.encode("gb18030"), vr)
+    assert header.text(dataset, "SeriesDescription") == LEFT
+    assert header.text(dataset, "ViewPosition") == LEFT
+
+
+@pytest.mark.parametrize(("term", "codec"), [("GB18030", "gb18030"), ("ISO_IR 13", "cp932"), ("ISO_IR 192", "utf_8")])
+def test_a_code_string_is_decoded_by_the_character_set_as_well(term: str, codec: str) -> None:
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = term
+    dataset["ViewPosition"] = raw_element("ViewPosition", "\uff2d\uff2c\uff2f".encode(codec))
+    assert header.text(dataset, "ViewPosition") == "\uff2d\uff2c\uff2f"
