@@ -125,7 +125,9 @@ class Predictor:
         self._tokenizer = self._tokenizer or self.bundle.tokenizer()
         limit = self.bundle.model.text.max_tokens
         if (longest := max(map(self._tokenizer.length, prompts))) > limit:
-            raise input_error("bad_prompt", "prompts", what=f"a prompt has {longest} tokens, the model takes {limit}")
+            raise input_error(
+                "bad_prompt", "prompts", problem=f"a prompt has {longest} tokens, the model takes {limit}"
+            )
         tokens = self._tokenizer.encode(prompts, max_tokens=limit)
         vectors = self.runtime.text(tokens.ids, tokens.mask)  # (prompt, joint)
         similarities = (vectors @ embedding).tolist()

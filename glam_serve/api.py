@@ -134,7 +134,7 @@ async def _check_form(request: Request) -> None:
     for field in VIEW_KEYS:
         upload = form.get(field)
         if isinstance(upload, StarletteUploadFile) and not upload.size:
-            raise input_error("bad_field", field, what=f"{field} is an empty file: send the mammogram itself")
+            raise input_error("bad_field", field, problem=f"{field} is an empty file: send the mammogram itself")
 
 
 def parse_include(include: Sequence[str] | None) -> frozenset[str]:

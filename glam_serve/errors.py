@@ -71,7 +71,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     if not is_multipart(request):
         return status_response(415)
     field = next(str(part) for part in error.errors()[0]["loc"] if part in FIELD_RULES)
-    return await _on_input_error(request, input_error("bad_field", field, what=f"{field} {FIELD_RULES[field]}"))
+    return await _on_input_error(request, input_error("bad_field", field, problem=f"{field} {FIELD_RULES[field]}"))
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
