@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy.border import SIDES, Border, to_a_pixel
+from glam.anatomy.boxes import without_boxes
 from glam.anatomy.breast import Picture, averaged, shrink_factors, small
 from glam.anatomy.plates import darkened, plate_border, plate_mask
 from glam.view import Field
@@ -79,15 +80,17 @@ def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: floa
     """Return the small picture of what lies inside an image's borders: the same as of an image without any.
 
     The widest border goes first, to a stored pixel, then the rest; of plates over a part of a side, the strip of that
-    side where else nothing is, and the others are made dark. Nothing outside `known` is looked at. `aspect` is the
-    distance of the image's rows over that of its columns.
+    side where else nothing is, and the others are made dark; black boxes are made as bright as the air. Nothing
+    outside `known` is looked at. `aspect` is the distance of the image's rows over that of its columns.
     """
     field, plates = known or whole_field(image), None
     picture = small(field.crop(image))
     for _ in range(ROUNDS):
         border = _widest_border(picture)
-        if border is None and (plates := plate_mask(picture)) is not None:
-            border = plate_border(picture, plates)
+        if border is None:
+            picture = without_boxes(picture)
+            plates = plate_mask(picture)
+            border = None if plates is None else plate_border(picture, plates)
         if border is None:
             break
         field = _inside(field, to_a_pixel(border, field.crop(image)))
@@ -95,7 +98,7 @@ def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: floa
     part = field.crop(image)
     factors = shrink_factors(part.shape, aspect)
     if aspect != 1:
-        picture = np.asarray(averaged(part, *factors), np.float32)
+        picture = without_boxes(np.asarray(averaged(part, *factors), np.float32))
         plates = plate_mask(picture)
     if plates is not None:
         picture, field = darkened(picture, plates), field._replace(bright_border=True)

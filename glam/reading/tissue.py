@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glam.anatomy.boxes import without_boxes
 from glam.anatomy.breast import breast_mask
 from glam.anatomy.field import has_border, small_field, whole_field
 from glam.anatomy.plates import without_plates
@@ -39,7 +40,7 @@ def is_inverted(sample: NDArray[Any]) -> bool:
     that the breast fills stays as it is. The background is looked for along the left and the right side: one of them
     has none of the breast. An even dark side settles that the picture is as it should be.
     """
-    picture = -without_plates(-without_plates(sample.astype(np.float32)))
+    picture = -_plain(-_plain(sample.astype(np.float32)))
     low, high = (float(value) for value in np.percentile(picture, (1, 99)))
     if high <= low:
         return False
@@ -58,6 +59,11 @@ def is_inverted(sample: NDArray[Any]) -> bool:
         suspect = (scaled > 1 - FLAT_SHARE).mean() > (scaled < FLAT_SHARE).mean()
         suspect = bool(suspect) and not breast_mask(picture).mask.any()
     return bool(suspect) and _shows_breast_and_air(-picture)
+
+
+def _plain(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a picture without black boxes and bright plates."""
+    return without_plates(without_boxes(picture))
 
 
 def _shows_breast_and_air(picture: NDArray[np.float32]) -> bool:

@@ -7,7 +7,9 @@ import pytest
 from pydicom import Dataset
 
 from glam.config import FrameConfig, VoiPolicy
+from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.reading.read import read_view
+from glam.reading.tone import is_saturated
 from glam.view import WHITE
 from tests.samples.answers import error_of, finding_codes, read_codes
 from tests.samples.mammograms import breast_values, encoded, file_of, mammogram, raw_element
@@ -234,3 +236,13 @@ def test_a_fault_of_ours_is_not_blamed_on_the_header(monkeypatch: pytest.MonkeyP
             planted.setattr(f"glam.reading.tone.{name}", broken)
             with pytest.raises(TypeError, match="ours"):
                 read_view(file_of(), FrameConfig())
+
+
+@pytest.mark.parametrize("height", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("name", ["cc", "mlo"])
+def test_a_white_plate_beside_a_breast_is_no_saturated_tissue(name: str, height: float) -> None:
+    pair = draw_pair(2, PhantomOptions(px_mm=0.48), laterality="L")
+    pixels = view_of(getattr(pair, name), FrameConfig()).pixels
+    plate = np.zeros((len(pixels), round(0.13 * pixels.shape[1])), np.uint16)
+    plate[: round(height * len(plate))] = WHITE
+    assert not is_saturated(np.hstack([pixels, plate]))
