@@ -131,7 +131,7 @@ def prepare_exam(
             used += [Used(image, side, view) for image, view in breast.images]
     left_out.sort()
     if not breasts:
-        raise input_error("no_usable_image", "images", what=f"image {left_out[0].image}: {left_out[0].message}")
+        raise input_error("no_usable_image", "images", problem=f"image {left_out[0].image}: {left_out[0].message}")
     return PreparedExam(
         breasts=breasts,
         used=tuple(sorted(used)),

@@ -51,19 +51,19 @@ CODES: Mapping[str, Code] = {
     "not_monochrome": _error("the image is in colour: send the grey-scale mammogram"),
     "bad_value": _error("the header's {attribute} cannot be used: {reason}"),
     # view and side
-    "unknown_view": _error("{what}: GLAM takes CC and MLO; {way_out}"),
-    "unknown_laterality": _error("{what}: {way_out}"),
-    "view_mismatch": _error("{what}: check which file went where"),
-    "side_mismatch": _error("{what}: send the files of one breast in a request"),
+    "unknown_view": _error("{problem}: GLAM takes CC and MLO; {way_out}"),
+    "unknown_laterality": _error("{problem}: {way_out}"),
+    "view_mismatch": _error("{contradiction}: check which file went where"),
+    "side_mismatch": _error("{contradiction}: send the files of one breast in a request"),
     "patient_mismatch": _error("the files name different patients: send the views of one breast"),
     "study_mismatch": _error("the files come from different studies: send the views of one exam"),
     # the request
     "missing_view": _error("there is no mammogram in the request: send a CC view, an MLO view, or both"),
-    "no_usable_image": _error("none of the images can be used; {what}"),
+    "no_usable_image": _error("none of the images can be used; {problem}"),
     "bad_images": _error("an exam has 1 to {most} images, not {count}: send those of one exam"),
-    "bad_prompt": _error("{what}: leave it out, or say less"),
+    "bad_prompt": _error("{problem}: leave it out, or say less"),
     "bad_include": _error("unknown part in include: expected any of {names}"),
-    "bad_field": _error("{what}"),
+    "bad_field": _error("{problem}"),
     "repeated_field": _error("{field} was sent more than once: send it once"),
     "unknown_field": _error("unknown form field: expected one of {names}"),
     # the pixels
@@ -91,14 +91,14 @@ CODES: Mapping[str, Code] = {
         "the magnification factor and the distances from the source differ by more than 15 %: is the spacing right?"
     ),
     "special_view": _warning(
-        "this is not a standard view ({what}): the model was trained on standard CC and MLO views"
+        "this is not a standard view ({modifiers}): the model was trained on standard CC and MLO views"
     ),
-    "tissue_included": _info("the header says that the image also shows: {what}"),
+    "tissue_included": _info("the header says that the image also shows: {modifiers}"),
     "unknown_modifier": _warning("the header gives the view a modifier that is not in the table of CID 4015"),
     "implant_displaced": _info("the implant was pushed out of the image"),
     "male_breast": _warning("this is a male breast: such images are rare in the training data"),
-    "view_words_differ": _warning("{said}, against {followed}, which was followed"),
-    "side_words_differ": _warning("{said}, against {followed}, which was followed"),
+    "view_words_differ": _warning("{words}, against {followed}, which was followed"),
+    "side_words_differ": _warning("{words}, against {followed}, which was followed"),
     "view_tag_unclear": _warning("{source} does not name one known view: {followed} was followed"),
     "side_tag_unclear": _warning("{source} names neither L nor R: {followed} was followed"),
     "side_tags_differ": _warning("{followed} and {other} name different breasts: {followed} was followed"),

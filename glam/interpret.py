@@ -100,7 +100,9 @@ class Interpreter:
         """Return the tokens of sentences; InputError for one that is too long for the model."""
         limit = self.bundle.model.text.max_tokens
         if (longest := max(map(self.tokenizer.length, sentences), default=0)) > limit:
-            raise input_error("bad_prompt", "prompts", what=f"a prompt has {longest} tokens, the model takes {limit}")
+            raise input_error(
+                "bad_prompt", "prompts", problem=f"a prompt has {longest} tokens, the model takes {limit}"
+            )
         return self.tokenizer.encode(sentences, max_tokens=limit)
 
     @property

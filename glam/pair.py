@@ -130,7 +130,7 @@ def check_pair(cc: View | None, mlo: View | None) -> tuple[Finding, ...]:
     views = _by_key(cc, mlo)
     for key, view in views.items():
         if view.view != key.upper():
-            raise input_error("view_mismatch", key, what=f"the file given as {key.upper()} is a {view.view}")
+            raise input_error("view_mismatch", key, contradiction=f"the file given as {key.upper()} is a {view.view}")
     refuse_mixture(list(views.values()))
     if cc is None or mlo is None:
         return (finding("lone_view", absent="CC" if cc is None else "MLO"),)
@@ -170,11 +170,11 @@ def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
         raise TypeError(f"prompts is a list of sentences: [{prompts!r}]")
     texts = tuple(dict.fromkeys(text.strip() for text in prompts))
     if not all(texts):
-        raise input_error("bad_prompt", "prompts", what="a prompt is empty")
+        raise input_error("bad_prompt", "prompts", problem="a prompt is empty")
     if len(texts) > MAX_PROMPTS:
-        raise input_error("bad_prompt", "prompts", what=f"{len(texts)} prompts are more than {MAX_PROMPTS}")
+        raise input_error("bad_prompt", "prompts", problem=f"{len(texts)} prompts are more than {MAX_PROMPTS}")
     if any(len(text) > MAX_PROMPT_CHARS for text in texts):
-        raise input_error("bad_prompt", "prompts", what=f"a prompt is longer than {MAX_PROMPT_CHARS} characters")
+        raise input_error("bad_prompt", "prompts", problem=f"a prompt is longer than {MAX_PROMPT_CHARS} characters")
     return texts
 
 
@@ -218,7 +218,7 @@ def refuse_mixture(views: Sequence[View]) -> None:
         raise input_error("missing_view")
     for first, other in combinations(views, 2):
         if first.laterality != other.laterality:
-            raise input_error("side_mismatch", what="the files show the left and the right breast")
+            raise input_error("side_mismatch", contradiction="the files show the left and the right breast")
         if first.is_mg and other.is_mg and (names := differing_identities(first, other)):
             raise input_error(f"{names[0]}_mismatch")
 

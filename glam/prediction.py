@@ -132,10 +132,10 @@ class Prediction:
         }
         if "embedding" in chosen:
             answer["embedding"] = None if withheld else _numbers(self.embedding, decimals=6)
-        told = [withheld] if withheld and "embedding" in chosen else []
-        if "findings" in chosen or told:
-            told = [*(self.findings if "findings" in chosen else ()), *told]
-            answer["findings"] = [finding.as_json() for finding in told]
+        of_embedding = [withheld] if withheld and "embedding" in chosen else []
+        if "findings" in chosen or of_embedding:
+            findings = [*(self.findings if "findings" in chosen else ()), *of_embedding]
+            answer["findings"] = [finding.as_json() for finding in findings]
         answer |= _attention_json(self.attention, chosen)
         if "maps" in chosen:
             answer["maps"] = self._maps_json()

@@ -84,7 +84,7 @@ def _bounded(asked: PromptSet) -> Prompts:
 
 
 def _bad(what: str) -> InputError:
-    return input_error("bad_prompt", "prompts", what=what)
+    return input_error("bad_prompt", "prompts", problem=what)
 
 
 class SentenceVectors:

@@ -116,7 +116,7 @@ def _check_fields(form: FormData) -> None:
             raise input_error("unknown_field", names=", ".join(FIELD_RULES))
     if "images" in form and (others := [field for field in ONE_BREAST if field in form]):
         what = f"{others[0]} and images exclude each other: an exam's files are routed by their headers"
-        raise input_error("bad_field", others[0], what=what)
+        raise input_error("bad_field", others[0], problem=what)
     for field in FIELD_RULES:
         if field not in MANY and len(form.getlist(field)) > 1:
             raise input_error("repeated_field", field, field=field)
@@ -124,11 +124,11 @@ def _check_fields(form: FormData) -> None:
         if isinstance(value, UploadFile) != (field in FILES):
             raise _broken_rule(field)
         if isinstance(value, UploadFile) and not value.size:
-            raise input_error("bad_field", field, what=f"{field} is an empty file: send the mammogram itself")
+            raise input_error("bad_field", field, problem=f"{field} is an empty file: send the mammogram itself")
 
 
 def _broken_rule(field: str) -> InputError:
-    return input_error("bad_field", field, what=f"{field} {FIELD_RULES[field]}")
+    return input_error("bad_field", field, problem=f"{field} {FIELD_RULES[field]}")
 
 
 def _file(form: FormData, field: str) -> UploadFile | None:

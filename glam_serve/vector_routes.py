@@ -48,7 +48,7 @@ class VectorAnswers:
         fields = await read_form(request)
         if fields.prompts or fields.include is not None:
             fields.close()
-            raise input_error("bad_field", "", what="prompts and include have no meaning here: send images alone")
+            raise input_error("bad_field", "", problem="prompts and include have no meaning here: send images alone")
         read = await self._read(fields)
         views = [view for breast in read.breasts for view in breast.views.values()]
         squares: list[Squares] = [{key: square} for breast in read.breasts for key, square in breast.squares.items()]
@@ -78,7 +78,7 @@ class VectorAnswers:
         texts = [text.strip() for text in asked.texts]
         if not 0 < len(texts) <= MAX_PROMPTS:
             raise input_error(
-                "bad_field", "texts", what=f"texts holds {len(texts)} texts: 1 to {MAX_PROMPTS} are taken"
+                "bad_field", "texts", problem=f"texts holds {len(texts)} texts: 1 to {MAX_PROMPTS} are taken"
             )
         check_prompts(texts)
         vectors = await self.answers.vectors(texts)
@@ -120,10 +120,10 @@ class VectorAnswers:
 
     def _prompts(self, asked: ZeroShotRequest) -> Prompts:
         if (asked.result_id is None) == (asked.embeddings is None):
-            raise input_error("bad_field", "", what="send either result_id or embeddings")
+            raise input_error("bad_field", "", problem="send either result_id or embeddings")
         if isinstance(asked.prompts, list):
             if not asked.prompts:
-                raise input_error("bad_prompt", "prompts", what="there is no prompt")
+                raise input_error("bad_prompt", "prompts", problem="there is no prompt")
             return Prompts(sentences=check_prompts(asked.prompts))
         return prompts_of_object(asked.prompts, self.answers.prompt_sets)
 
@@ -132,11 +132,11 @@ class VectorAnswers:
         joint = self.bundle.model.joint_dim
         what = f"embeddings are 1 to {MAX_EMBEDDINGS} lists of {joint} numbers, not all of them 0"
         if not 0 < len(embeddings) <= MAX_EMBEDDINGS or any(len(vector) != joint for vector in embeddings):
-            raise input_error("bad_field", "embeddings", what=what)
+            raise input_error("bad_field", "embeddings", problem=what)
         vectors = np.array(embeddings, np.float64)
         norms = np.linalg.norm(vectors, axis=1)
         if not all(math.isfinite(norm) and norm > 0 for norm in norms):
-            raise input_error("bad_field", "embeddings", what=what)
+            raise input_error("bad_field", "embeddings", problem=what)
         return (vectors / norms[:, None]).astype(np.float32)
 
     def _ending(self, withheld: Finding | None) -> Json:
@@ -161,7 +161,7 @@ async def read_json(request: Request, shape: type[Asked]) -> Asked:
         named = str(fault["loc"][0]) if fault["loc"] else ""
         field = named if named in shape.model_fields else ""
         what = f"{field}: {fault['msg']}" if field else f"the body has {', '.join(shape.model_fields)} and nothing else"
-        raise input_error("bad_field", field, what=what) from None
+        raise input_error("bad_field", field, problem=what) from None
     except ValueError:
         raise Refusal("malformed_json") from None
 

@@ -113,16 +113,16 @@ def averaged(image: NDArray[Any], down: int, across: int) -> NDArray[Any]:
     """
     rows, cols = max(1, image.shape[0] // down), max(1, image.shape[1] // across)
     shrunk = np.empty((rows, cols), image.dtype)
-    step = max(1, BAND // down)
-    for first in range(0, rows, step):
-        last = min(first + step, rows)
-        part, rest = image[first * down : last * down, : cols * across], (down, across)
-        while rest[0] % 2 == rest[1] % 2 == 0:
-            part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
-            rest = rest[0] // 2, rest[1] // 2
+    band_rows = max(1, BAND // down)
+    for first in range(0, rows, band_rows):
+        last = min(first + band_rows, rows)
+        band, factors = image[first * down : last * down, : cols * across], (down, across)
+        while factors[0] % 2 == factors[1] % 2 == 0:
+            band = cv2.resize(band, (band.shape[1] // 2, band.shape[0] // 2), interpolation=cv2.INTER_AREA)
+            factors = factors[0] // 2, factors[1] // 2
         # Exactly in the middle of two pixels a linear look-up is their mean.
-        interpolation = cv2.INTER_LINEAR if max(rest) <= 2 else cv2.INTER_AREA
-        cv2.resize(part, (cols, last - first), dst=shrunk[first:last], interpolation=interpolation)
+        interpolation = cv2.INTER_LINEAR if max(factors) <= 2 else cv2.INTER_AREA
+        cv2.resize(band, (cols, last - first), dst=shrunk[first:last], interpolation=interpolation)
     return shrunk
 
 
@@ -137,8 +137,8 @@ def breast_mask(picture: Picture) -> BreastMask:
     if not scaled[inner].size:
         return BreastMask(mask, inner)
     body, rival = _largest_body(np.asarray(cv2.GaussianBlur(scaled[inner], (0, 0), 1.0), np.float32))
-    fits = SMALLEST_BREAST <= body.mean() <= LARGEST_BREAST and min(picture.shape) >= SMALLEST_SIDE
-    if fits and is_breast(scaled[inner], body):
+    is_of_size = SMALLEST_BREAST <= body.mean() <= LARGEST_BREAST and min(picture.shape) >= SMALLEST_SIDE
+    if is_of_size and is_breast(scaled[inner], body):
         mask[inner] = body
     return BreastMask(mask, inner, rival)
 
@@ -208,8 +208,8 @@ def _largest_body(scaled: Picture) -> tuple[Mask, float]:
     binary = (scaled > level).astype(np.uint8)
     radius = round(max(scaled.shape) * GLOW_WIDTH / 4)  # of a disc in a picture of half the size
     core, rival = _largest_pieces(_opened(binary[::2, ::2], disc(radius)))
-    near = cv2.resize(cv2.dilate(core, disc(radius + 1)), binary.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    body = _largest_filled(binary & np.asarray(near, np.uint8))
+    around_core = cv2.resize(cv2.dilate(core, disc(radius + 1)), binary.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    body = _largest_filled(binary & np.asarray(around_core, np.uint8))
     return _largest_filled(_with_nipple(binary, body)).astype(bool), rival
 
 
@@ -221,14 +221,15 @@ def _with_nipple(binary: NDArray[np.uint8], body: NDArray[np.uint8]) -> NDArray[
     apart = np.ascontiguousarray((binary & (1 - body))[::2, ::2])
     around = np.asarray(cv2.dilate(np.ascontiguousarray(body[::2, ::2]), disc(NIPPLE_GAP // 2 + 1)), np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(apart, connectivity=8)
-    near = np.bincount(labels[(around & apart) > 0], minlength=count) > 0
+    is_near = np.bincount(labels[(around & apart) > 0], minlength=count) > 0
     rows, cols = apart.shape
     left, top, width, height, area = stats.T
-    free = (left > 0) & (top > 0) & (left + width < cols) & (top + height < rows)
-    fits = near & free & (np.maximum(width, height) <= NIPPLE_SIZE * max(rows, cols)) & (4 * area >= NIPPLE_GAP**2)
-    if not fits.any():
+    is_free = (left > 0) & (top > 0) & (left + width < cols) & (top + height < rows)
+    is_of_size = (np.maximum(width, height) <= NIPPLE_SIZE * max(rows, cols)) & (4 * area >= NIPPLE_GAP**2)
+    is_nipple = is_near & is_free & is_of_size
+    if not is_nipple.any():
         return body
-    piece = (labels == int(np.argmax(np.where(fits, area, 0)))).astype(np.uint8)
+    piece = (labels == int(np.argmax(np.where(is_nipple, area, 0)))).astype(np.uint8)
     piece = np.asarray(cv2.resize(piece, binary.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8) & binary
     return np.asarray(cv2.morphologyEx(body | piece, cv2.MORPH_CLOSE, disc(NIPPLE_GAP)), np.uint8)
 
@@ -247,8 +248,8 @@ def _largest_pieces(binary: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float
     if count < 2:
         return np.zeros_like(binary), 0.0
     areas = stats[1:, cv2.CC_STAT_AREA]
-    *_, second, first = (0, *np.sort(areas).tolist())
-    return (labels == 1 + int(np.argmax(areas))).astype(np.uint8), second / first
+    *_, second, largest = (0, *np.sort(areas).tolist())
+    return (labels == 1 + int(np.argmax(areas))).astype(np.uint8), second / largest
 
 
 def _largest_filled(binary: NDArray[np.uint8]) -> NDArray[np.uint8]:

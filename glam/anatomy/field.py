@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.anatomy.breast import Picture, averaged, shrink_factor, shrink_factors, small
-from glam.anatomy.plates import without_plates
+from glam.anatomy.border import SIDES, Border, to_a_pixel
+from glam.anatomy.boxes import without_boxes
+from glam.anatomy.breast import Picture, averaged, shrink_factors, small
+from glam.anatomy.plates import darkened, plate_border, plate_mask
 from glam.view import Field
 
 BLOCKS = 32
@@ -40,8 +42,6 @@ GROWTH_DEPTHS = (0.012, 0.1)
 """Distances just behind an edge and further inside, as shares of all lines."""
 EDGE_WIDTH = 1 / 128
 """Width of an edge, as a share of all lines; at least one line."""
-SOFT_EDGE = 0.25
-"""Share of the steepest change below which rows lie behind the edge."""
 LONG_SIDE = 256
 """About how many rows or columns the picture has in which borders are looked for."""
 SLOPES = np.linspace(-0.04, 0.04, 9)
@@ -52,18 +52,6 @@ ROUNDS = 12
 """Largest number of borders taken off one after the other: four sides, and borders within borders."""
 MIN_SIDE = 32
 """Least rows and columns of a picture in which a border is looked for."""
-SIDES = ("top", "bottom", "left", "right")
-
-
-class Border(NamedTuple):
-    """An even border along one side of a picture."""
-
-    side: str
-    """One of SIDES."""
-    depth: int
-    """Rows or columns that it takes; 0: there is none."""
-    bright: bool
-    """Whether it is brighter than what lies beside it."""
 
 
 class _Edge(NamedTuple):
@@ -91,21 +79,30 @@ def has_border(picture: NDArray[Any]) -> bool:
 def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: float = 1.0) -> SmallField:
     """Return the small picture of what lies inside an image's borders: the same as of an image without any.
 
-    The widest border goes first, to a stored pixel, then the rest; plates are made dark. Nothing outside `known` is
-    looked at. `aspect` is the distance of the image's rows over that of its columns.
+    The widest border goes first, to a stored pixel, then the rest; of plates over a part of a side, the strip of that
+    side where else nothing is, and the others are made dark; black boxes are made as bright as the air. Nothing
+    outside `known` is looked at. `aspect` is the distance of the image's rows over that of its columns.
     """
-    field = known or whole_field(image)
+    field, plates = known or whole_field(image), None
     picture = small(field.crop(image))
     for _ in range(ROUNDS):
-        if (border := _widest_border(picture)) is None:
+        border = _widest_border(picture)
+        if border is None:
+            picture = without_boxes(picture)
+            plates = plate_mask(picture)
+            border = None if plates is None else plate_border(picture, plates)
+        if border is None:
             break
-        field = _inside(field, _to_a_pixel(border, field.crop(image)))
-        picture = small(field.crop(image))
+        field = _inside(field, to_a_pixel(border, field.crop(image)))
+        picture, plates = small(field.crop(image)), None
     part = field.crop(image)
     factors = shrink_factors(part.shape, aspect)
-    picture = picture if aspect == 1 else np.asarray(averaged(part, *factors), np.float32)
-    dimmed = without_plates(picture)
-    return SmallField(dimmed, field if dimmed is picture else field._replace(bright_border=True), factors)
+    if aspect != 1:
+        picture = without_boxes(np.asarray(averaged(part, *factors), np.float32))
+        plates = plate_mask(picture)
+    if plates is not None:
+        picture, field = darkened(picture, plates), field._replace(bright_border=True)
+    return SmallField(picture, field, factors)
 
 
 def _inside(field: Field, border: Border) -> Field:
@@ -209,20 +206,3 @@ def _are_even(lines: NDArray[np.float32]) -> NDArray[np.bool_]:
     rest = lines - slope * np.arange(BLOCKS, dtype=np.float32)
     rest -= np.median(rest, axis=1, keepdims=True)
     return (np.abs(rest) < EVEN).mean(axis=1) >= EVEN_PARTS
-
-
-def _to_a_pixel(border: Border, image: NDArray[Any]) -> Border:
-    """Return the border of an image that was seen in its small picture: to the end of the steepest change of its rows.
-
-    A scanner blurs that change over a few pixels.
-    """
-    factor = shrink_factor(image.shape)
-    rows = image if border.side in ("top", "bottom") else image.T
-    rows = rows[::-1] if border.side in ("bottom", "right") else rows
-    first, last = max((border.depth - 10) * factor, 0), (border.depth + 2) * factor
-    quarter = rows.shape[1] // 4
-    slab = rows[first:last, quarter : rows.shape[1] - quarter : factor].astype(np.float32)
-    change = np.abs(np.diff(slab, axis=0)).mean(axis=1)
-    steepest = int(np.argmax(change))
-    behind = np.flatnonzero(change[steepest:] < SOFT_EDGE * change[steepest])
-    return border._replace(depth=first + steepest + (int(behind[0]) if len(behind) else 1))

@@ -67,15 +67,15 @@ def find_nipple(mask: Mask, angle_deg: float) -> Nipple:
     radius = np.hypot(*(skin - centre).T)
     angle = np.rad2deg(np.arctan2((skin - centre) @ direction.tangent, (skin - centre) @ direction.normal))
     heights = _heights(angle, radius) / length  # (bin,) of SECTOR_DEG to both sides
-    bins = np.arange(len(heights)) * STEP_DEG - SECTOR_DEG
-    best = int(np.argmax(heights * np.exp(-0.5 * (bins / USUAL_DEG) ** 2)))
-    height, at_deg = float(heights[best]), _middle_of_bump(bins, heights, best)
-    near = skin[np.abs(angle - at_deg) <= STEP_DEG]
+    bins_deg = np.arange(len(heights)) * STEP_DEG - SECTOR_DEG
+    best = int(np.argmax(heights * np.exp(-0.5 * (bins_deg / USUAL_DEG) ** 2)))
+    height, nipple_deg = float(heights[best]), _middle_of_bump(bins_deg, heights, best)
+    outline = skin[np.abs(angle - nipple_deg) <= STEP_DEG]
     border = BORDER * len(mask)
-    near = near[(near[:, 1] > border) & (near[:, 1] < len(mask) - border)]
-    if height < MIN_HEIGHT or not len(near):
+    outline = outline[(outline[:, 1] > border) & (outline[:, 1] < len(mask) - border)]
+    if height < MIN_HEIGHT or not len(outline):
         return Nipple(float(tip[0]), float(tip[1]), 0.0)
-    x, y = furthest(near - centre, Line(angle_deg + at_deg, 0.0, 0.0)) + centre
+    x, y = furthest(outline - centre, Line(angle_deg + nipple_deg, 0.0, 0.0)) + centre
     return Nipple(float(x), float(y), min(height / CLEAR_HEIGHT, 1.0))
 
 
@@ -102,32 +102,32 @@ def chest_nipple_axis(nipple: Nipple, line: Line) -> Axis:
     return Axis((float(x), float(y)), (nipple.x, nipple.y), length)
 
 
-def _middle_of_bump(bins: NDArray[Any], heights: NDArray[np.float64], best: int) -> float:
+def _middle_of_bump(bins_deg: NDArray[Any], heights: NDArray[np.float64], best: int) -> float:
     """Return the angle in the middle of what stands out around the best bin, weighted by how far it does.
 
     The highest bin itself moves from one end of a wide nipple to the other with the phase of the pixels.
     """
-    low = np.flatnonzero(heights < BUMP_SHARE * heights[best])
-    first = int(low[low < best].max(initial=-1)) + 1
-    last = int(low[low > best].min(initial=len(heights)))
-    weights = np.maximum(heights[first:last], 1e-9)
-    return float(np.average(bins[first:last], weights=weights))
+    beside = np.flatnonzero(heights < BUMP_SHARE * heights[best])
+    first = int(beside[beside < best].max(initial=-1)) + 1
+    end = int(beside[beside > best].min(initial=len(heights)))
+    weights = np.maximum(heights[first:end], 1e-9)
+    return float(np.average(bins_deg[first:end], weights=weights))
 
 
 def _heights(angle: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far the outline stands out of the skin, in bins of STEP_DEG over the sector."""
     margin = SKIN_STEPS // 2
-    first = -SECTOR_DEG - (margin + 0.5) * STEP_DEG
-    count = round(2 * SECTOR_DEG / STEP_DEG) + 1 + 2 * margin
-    index = np.floor((angle - first) / STEP_DEG).astype(np.intp)
-    kept = (index >= 0) & (index < count)
-    reach = np.zeros(count)
-    np.maximum.at(reach, index[kept], radius[kept])
-    seen = np.flatnonzero(reach)
-    if not len(seen):
-        return np.zeros(count - 2 * margin)
-    reach = np.interp(np.arange(count), seen, reach[seen])
-    place = np.linspace(-1, 1, count)
-    reach -= np.polynomial.Polynomial.fit(place, reach, SKIN_ORDER)(place)
-    windows = np.lib.stride_tricks.sliding_window_view(reach, SKIN_STEPS)
-    return reach[margin:-margin] - np.median(windows, axis=1)
+    first_deg = -SECTOR_DEG - (margin + 0.5) * STEP_DEG
+    num_bins = round(2 * SECTOR_DEG / STEP_DEG) + 1 + 2 * margin
+    index = np.floor((angle - first_deg) / STEP_DEG).astype(np.intp)
+    in_sector = (index >= 0) & (index < num_bins)
+    outline = np.zeros(num_bins)  # largest radius of each bin
+    np.maximum.at(outline, index[in_sector], radius[in_sector])
+    filled = np.flatnonzero(outline)
+    if not len(filled):
+        return np.zeros(num_bins - 2 * margin)
+    outline = np.interp(np.arange(num_bins), filled, outline[filled])
+    position = np.linspace(-1, 1, num_bins)
+    outline -= np.polynomial.Polynomial.fit(position, outline, SKIN_ORDER)(position)
+    windows = np.lib.stride_tricks.sliding_window_view(outline, SKIN_STEPS)
+    return outline[margin:-margin] - np.median(windows, axis=1)

@@ -64,7 +64,7 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     Among all lines of 6 to 45 degrees to the vertical that pass behind the breast: the one across which the picture
     darkens most, on average and for long enough, weighed by how usual its angle and place are. None: none stands out.
     """
-    skin, edge = skin_points(mask), chest_wall(mask).offset
+    skin, wall_col = skin_points(mask), chest_wall(mask).offset
     region = _region(mask, skin)
     if np.count_nonzero(region) < SMALLEST_REGION:
         return None
@@ -72,29 +72,27 @@ def pectoral_line(picture: Picture, mask: Mask) -> Line | None:
     coarse = _edge_points(slopes, region & _every(SPARSE, SPARSE, region.shape))
 
     def line_at(angle_deg: float) -> Line:
-        return _best_line(coarse, _edge_axis(skin[::SPARSE], edge, angle_deg), angle_deg, mask.shape[0])
+        return _best_line(coarse, _wall_axis(skin[::SPARSE], wall_col, angle_deg), angle_deg, mask.shape[0])
 
     best = max(map(line_at, ANGLES_DEG), key=lambda line: line.confidence)
     between = (best.angle_deg + side * ANGLE_STEP_DEG / 2 for side in (-1, 1))
     best = max(best, *map(line_at, between), key=lambda line: line.confidence)
     if best.confidence < MIN_CONFIDENCE:
         return None
-    close = region & _near(best, region.shape, FIT_REACH) & _every(FIT_ROWS, 1, region.shape)
-    return _fitted(best, _edge_points(slopes, close), np.array(furthest(skin, best)))
+    near_line = region & _near(best, region.shape, FIT_REACH) & _every(FIT_ROWS, 1, region.shape)
+    return _fitted(best, _edge_points(slopes, near_line), np.array(furthest(skin, best)))
 
 
 def line_of_angle(mask: Mask, angle_deg: float, confidence: float) -> Line:
     """Return the line of an angle whose chest-nipple axis starts at the picture's chest-wall edge."""
-    foot, _ = _edge_axis(skin_points(mask), chest_wall(mask).offset, angle_deg)
+    foot, _ = _wall_axis(skin_points(mask), chest_wall(mask).offset, angle_deg)
     return Line(angle_deg, foot, confidence)
 
 
 def muscle_mask(shape: tuple[int, ...], line: Line) -> Mask:
     """Return the (rows, cols) pixels behind the edge that a line stands for."""
-    y, x = (np.arange(length, dtype=np.float32) + np.float32(0.5) for length in shape)
-    cos, sin = line.normal.astype(np.float32)
-    before = (y * sin - np.float32(line.offset))[:, None] + x * cos
-    above = np.minimum((y * cos - np.float32(line.end))[:, None] - x * sin, 0)
+    before = _projections(shape, line.normal, line.offset)
+    above = np.minimum(_projections(shape, line.tangent, line.end), 0)
     return before < np.float32(line.bend) * above**2
 
 
@@ -116,9 +114,14 @@ def _every(rows: int, cols: int, shape: tuple[int, ...]) -> Mask:
 
 def _near(line: Line, shape: tuple[int, ...], reach: float) -> Mask:
     """Return the pixels within a distance of a line."""
+    return np.abs(_projections(shape, line.normal, line.offset)) < reach
+
+
+def _projections(shape: tuple[int, ...], direction: NDArray[np.float64], offset: float) -> Picture:
+    """Return how far each pixel of (rows, cols) lies along a direction (x, y), beyond an offset."""
     y, x = (np.arange(length, dtype=np.float32) + np.float32(0.5) for length in shape)
-    cos, sin = line.normal.astype(np.float32)
-    return np.abs((y * sin - np.float32(line.offset))[:, None] + x * cos) < reach
+    across, down = direction.astype(np.float32)
+    return (y * down - np.float32(offset))[:, None] + x * across
 
 
 def _slopes(picture: Picture) -> tuple[Picture, Picture, Picture]:
@@ -142,31 +145,32 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     """Return the best line of an angle; its confidence is its score.
 
     The score of an offset is the mean darkening across the line, -1..1, times how long the line is, 0..1, times how
-    usual angle and place are. `axis` is that of `_edge_axis`. Only a grid of edge points is here.
+    usual angle and place are. `axis` is that of `_wall_axis`. Only a grid of edge points is here.
     """
     normal = Line(angle_deg, 0.0, 0.0).normal
     start, length = axis
     lowest = int(start - length * REACH[0])
-    bins = max(int(length * sum(REACH)), 1)
+    num_offsets = max(int(length * sum(REACH)), 1)
     index = (edges.places @ normal - lowest).astype(np.intp)
-    inside = (index >= 0) & (index < bins)
-    total = np.bincount(index[inside], np.clip(edges.darkening[inside] @ normal, -1, 1), bins)
-    count = np.bincount(index[inside], minlength=bins)
+    inside = (index >= 0) & (index < num_offsets)
+    total = np.bincount(index[inside], np.clip(edges.darkening[inside] @ normal, -1, 1), num_offsets)
+    count = np.bincount(index[inside], minlength=num_offsets)
     total, count = (np.convolve(values, EDGE_PROFILE, "same") for values in (total, count))
     score = total / np.maximum(count, 1 / SPARSE**2) * np.minimum(SPARSE**2 * count / (LINE_LENGTH * rows), 1)
     score *= np.exp(-0.5 * ((angle_deg - USUAL_ANGLE_DEG) / PRIOR_SPREAD_DEG) ** 2)
-    score *= _evenness(edges, index, bins)
-    reach = (lowest + np.arange(bins) + 0.5 - start) / length
+    score *= _evenness(edges, index, num_offsets)
+    reach = (lowest + np.arange(num_offsets) + 0.5 - start) / length
     score *= np.exp(-0.5 * ((reach - USUAL_REACH[0]) / USUAL_REACH[1]) ** 2)
     best = int(np.argmax(score))
     return Line(float(angle_deg), lowest + best + 0.5, float(np.clip(score[best], 0, 1)))
 
 
-def _evenness(edges: EdgePoints, index: NDArray[np.intp], bins: int) -> NDArray[np.float64]:
+def _evenness(edges: EdgePoints, index: NDArray[np.intp], num_offsets: int) -> NDArray[np.float64]:
     """Return 1 for offsets behind which the picture is as even as a muscle, toward 0 where it varies like a breast."""
-    behind = np.clip(index + EDGE_MARGIN, 0, bins - 1)
-    count = np.bincount(behind, minlength=bins).cumsum()
-    total, squares = (np.bincount(behind, values, bins).cumsum() for values in (edges.grey, edges.grey * edges.grey))
+    behind = np.clip(index + EDGE_MARGIN, 0, num_offsets - 1)
+    count = np.bincount(behind, minlength=num_offsets).cumsum()
+    powers = (edges.grey, edges.grey * edges.grey)
+    total, squares = (np.bincount(behind, values, num_offsets).cumsum() for values in powers)
     mean = total / np.maximum(count, 1)
     deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
     return np.asarray(1 / (1 + (deviation / UNEVEN) ** 4))
@@ -175,25 +179,25 @@ def _evenness(edges: EdgePoints, index: NDArray[np.intp], bins: int) -> NDArray[
 def _fitted(line: Line, edges: EdgePoints, tip: NDArray[np.float64]) -> Line:
     """Return the tangent, at the end next to the nipple's level, of the slightly curved edge along a line."""
     for width in FIT_WIDTHS:
-        along, x = edges.places @ line.tangent, edges.places @ line.normal - line.offset
-        near = np.abs(x) < width
+        along, across = edges.places @ line.tangent, edges.places @ line.normal - line.offset
+        near = np.abs(across) < width
         weight = np.clip(edges.darkening[near] @ line.normal, 0, 2) ** 2
         if weight.sum() < 1e-6:
             return line
         middle = np.average(along[near], weights=weight)
-        y = (along[near] - middle) / 100
-        curve = _weighted_parabola(y, x[near], weight)
-        end = float(np.clip((tip @ line.tangent - middle) / 100, y.min(), y.max() + 0.3))
+        hundreds = (along[near] - middle) / 100
+        curve = _weighted_parabola(hundreds, across[near], weight)
+        end = float(np.clip((tip @ line.tangent - middle) / 100, hundreds.min(), hundreds.max() + 0.3))
         line = _tangent_line(line, curve, end, middle)
     return line
 
 
-def _weighted_parabola(y: Points, x: Points, weight: Points) -> NDArray[np.float64]:
-    """Return (offset, slope, bend) of x over y, the bend held back."""
-    terms = np.stack([np.ones_like(y), y, y**2])
-    normal = (terms * weight) @ terms.T
-    normal[2, 2] += STRAIGHTNESS * weight.sum()
-    return np.asarray(np.linalg.solve(normal, (terms * weight) @ x), np.float64)
+def _weighted_parabola(along: Points, across: Points, weight: Points) -> NDArray[np.float64]:
+    """Return (offset, slope, bend) of the distance across a line over the place along it, the bend held back."""
+    terms = np.stack([np.ones_like(along), along, along**2])
+    normal_matrix = (terms * weight) @ terms.T
+    normal_matrix[2, 2] += STRAIGHTNESS * weight.sum()
+    return np.asarray(np.linalg.solve(normal_matrix, (terms * weight) @ across), np.float64)
 
 
 def _tangent_line(line: Line, curve: NDArray[np.float64], end: float, middle: float) -> Line:
@@ -206,9 +210,9 @@ def _tangent_line(line: Line, curve: NDArray[np.float64], end: float, middle: fl
     return turned._replace(offset=float(point @ turned.normal), end=float(point @ turned.tangent))
 
 
-def _edge_axis(skin: Points, edge: float, angle_deg: float) -> tuple[float, float]:
+def _wall_axis(skin: Points, wall_col: float, angle_deg: float) -> tuple[float, float]:
     """Return where an axis of that angle through the nipple leaves the picture at the chest wall, and its length."""
     line = Line(angle_deg, 0.0, 0.0)
     x, y = furthest(skin, line)
-    foot = np.array([edge, y - (x - edge) * np.tan(np.deg2rad(angle_deg))]) @ line.normal
+    foot = np.array([wall_col, y - (x - wall_col) * np.tan(np.deg2rad(angle_deg))]) @ line.normal
     return float(foot), float(np.array([x, y]) @ line.normal - foot)

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glam.anatomy.border import SIDES, Border, from_each_side
+
 Picture = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Grey = NDArray[np.uint8]
@@ -19,12 +21,18 @@ Region = NDArray[np.uint8]
 
 EVEN = 8
 """Largest difference of neighbouring pixels of a plate, of 255 grey values."""
+FLAT, FLAT_PARTS = 1, (5, 95)
+"""The same of a flat plate, flatter than tissue, whose percentiles differ no more either."""
+LEVEL, LEVEL_PARTS = 24, 0.7
+"""Largest difference of a plate's pixels from their median, of 255 grey values, and the least share that is as near."""
 STEP = 24
 """Least step from a plate down to what lies around it, of 255 grey values."""
 LETTER = 1
 """Half the width, in pixels, up to which dark strokes are letters."""
 TEXT = 13
 """Width, in pixels, up to which gaps of an even region are closed: letters on a plate."""
+STRIP_PARTS, WIDEST_STRIP = 0.15, 0.4
+"""Least share of each line of a strip that plates take, and the largest share of the picture that the strip takes."""
 RIM = 4
 """Distance, in pixels, at which an even region ends before its edge."""
 SMALLEST = 0.01
@@ -74,8 +82,11 @@ class BrightRegion(NamedTuple):
 def without_plates(picture: Picture) -> Picture:
     """Return the (rows, cols) picture with its bright plates as dark as its air; the picture itself if it has none."""
     plates = plate_mask(picture)
-    if plates is None:
-        return picture
+    return picture if plates is None else darkened(picture, plates)
+
+
+def darkened(picture: Picture, plates: Mask) -> Picture:
+    """Return the (rows, cols) picture with its plates as dark as its air."""
     return np.where(plates, np.percentile(picture[~plates][::7], DARK).astype(np.float32), picture)
 
 
@@ -92,25 +103,52 @@ def plate_mask(picture: Picture) -> Mask | None:
         return None
     plates = np.zeros(picture.shape, bool)
     for near, region, smooth in _bright_regions(grey, FINE):
-        filled = _filled(region)
-        if _is_brighter(filled, smooth, FINE) and _has_straight_edges(filled, _sides(near, picture.shape)):
+        filled = _filled(_of_one_level(region, smooth))
+        if _stands_out(filled, smooth, FINE) and _has_straight_edges(filled, _sides(near, picture.shape)):
             plates[near] |= cv2.dilate(filled, square(RIM)) > 0
     return plates if plates.any() and not plates.all() else None
 
 
+def plate_border(picture: Picture, plates: Mask) -> Border | None:
+    """Return the narrowest strip of a side with plates and nothing else but even air; None: there is no such strip.
+
+    `picture` and `plates` are (rows, cols), of any grey scale.
+    """
+    low, high = float(picture.min()), float(picture.max())
+    smooth = cv2.medianBlur(((picture - low) * (255 / (high - low))).astype(np.uint8), 5)
+    borders: list[tuple[float, Border]] = []
+    for side, lines, plate in zip(SIDES, from_each_side(smooth), from_each_side(plates), strict=True):
+        of_plates = plate.mean(axis=1) >= STRIP_PARTS
+        depth = 0 if of_plates.all() else int(np.argmin(of_plates))
+        share = depth / len(lines)
+        if depth > 2 * RIM and share <= WIDEST_STRIP and _is_even_but_for(plate[: depth - 2 * RIM], lines):
+            first, last = np.flatnonzero(plate[depth // 2])[[0, -1]] / plate.shape[1]
+            borders.append((share, Border(side, depth, bright=True, seen=(float(first), float(last)))))
+    return min(borders, default=(0.0, None))[1]
+
+
+def _is_even_but_for(plate: Mask, lines: Grey) -> bool:
+    """Say whether the first lines are of one grey value beside the plate that lies in them."""
+    rest = lines[: len(plate)][~plate]
+    return not rest.size or int(rest.max()) - int(rest.min()) <= EVEN
+
+
 def _bright_regions(grey: Grey, scale: Scale) -> Iterator[BrightRegion]:
-    """Yield the even regions that touch a side, are of a plate's size, and brighter than what lies around them."""
+    """Yield the even regions that touch a side, are of a plate's size, and stand out: first the flat ones."""
     smooth = np.asarray(cv2.medianBlur(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, square(LETTER)), scale.blur), np.uint8)
     bright = smooth >= np.percentile(smooth[::4, ::4], DARK) + scale.step
-    even = bright & (cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square(1)) <= EVEN)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8), connectivity=4)
+    change = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square(1))
     margin = 2 * scale.rim + 1
-    for label in _candidates(np.asarray(stats), grey.shape, scale):
-        left, top, width, height = stats[label, :4].tolist()
-        near = slice(max(0, top - margin), top + height + margin), slice(max(0, left - margin), left + width + margin)
-        region = (labels[near] == label).astype(np.uint8)
-        if _is_brighter(region, smooth[near], scale):
-            yield BrightRegion(near, region, smooth[near])
+    for most in (FLAT, EVEN):
+        even = (bright & (change <= most)).astype(np.uint8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(even, connectivity=4)
+        for label in _candidates(np.asarray(stats), grey.shape, scale):
+            left, top, width, height = stats[label, :4].tolist()
+            rows = slice(max(0, top - margin), top + height + margin)
+            cols = slice(max(0, left - margin), left + width + margin)
+            region = (labels[rows, cols] == label).astype(np.uint8)
+            if _stands_out(region, smooth[rows, cols], scale):
+                yield BrightRegion((rows, cols), region, smooth[rows, cols])
 
 
 def square(reach: int) -> NDArray[np.uint8]:
@@ -136,6 +174,20 @@ def _sides(near: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.floa
     return np.stack([-first, np.array([shape[1] - 1, shape[0] - 1]) - first])
 
 
+def _of_one_level(region: Region, smooth: Grey) -> Region:
+    """Return the piece of a region about as bright as most of it: a plate may run into bright tissue.
+
+    It is the region itself where that would be only a slice of it, as it is of a ramp.
+    """
+    level = np.float32(np.median(smooth[region > 0]))
+    alike = (region > 0) & (np.abs(smooth - level) <= LEVEL)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(alike.astype(np.uint8), connectivity=4)
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    if stats[largest, cv2.CC_STAT_AREA] < LEVEL_PARTS * np.count_nonzero(region):
+        return region
+    return (labels == largest).astype(np.uint8)
+
+
 def _filled(region: Region) -> Region:
     """Return a region without its gaps and small holes; what lies beside the picture belongs to it."""
     padded = cv2.copyMakeBorder(region, TEXT, TEXT, TEXT, TEXT, cv2.BORDER_REPLICATE)
@@ -146,8 +198,10 @@ def _filled(region: Region) -> Region:
     return small[np.asarray(labels, np.intp)].astype(np.uint8)
 
 
-def _is_brighter(region: Region, smooth: Grey, scale: Scale) -> bool:
-    """Say whether a region is brighter than most of what lies around it."""
+def _stands_out(region: Region, smooth: Grey, scale: Scale) -> bool:
+    """Say whether a region is brighter than most of what lies around it, or flat, as no tissue is."""
+    if np.ptp(np.percentile(smooth[region > 0], FLAT_PARTS)) <= FLAT:
+        return True
     around = (cv2.dilate(region, square(2 * scale.rim)) > 0) & (cv2.dilate(region, square(scale.rim + 1)) == 0)
     level = np.median(smooth[region > 0])
     return bool(around.any() and level - np.percentile(smooth[around], DARKER_PARTS) >= scale.step)

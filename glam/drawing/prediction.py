@@ -56,8 +56,8 @@ def choose_query(
         region = region_of_patch(prediction.attention, view, patch, grid=grid)
         return Query(region, f"the region that sees most of pixel {point[0]:g}, {point[1]:g} (cross)", point)
     tissue: dict[ViewKey, np.ndarray] = {}
-    for key, made in prediction.views.items():
-        tissue[key] = tissue_patches(made.input.pixels, grid=grid)
+    for key, prepared in prediction.views.items():
+        tissue[key] = tissue_patches(prepared.input.pixels, grid=grid)
     region = default_query(prediction.attention, tissue)
     return Query(region, "the region whose attention is the most concentrated within the breast")
 
@@ -72,8 +72,8 @@ def draw_prediction(
     """
     scales = panel_scales(views)
     panels: dict[ViewKey, Panel] = {}
-    for key, made in prediction.views.items():
-        panels[key] = _panel(views[key], made.input, scales[key])
+    for key, prepared in prediction.views.items():
+        panels[key] = _panel(views[key], prepared.input, scales[key])
     attention = prediction.attention
     if query is None or attention is None:
         plates = [Plate(panels[key].picture(), _name(prediction, key), "alone: no attention") for key in panels]
@@ -109,16 +109,16 @@ def _ruler(views: Mapping[ViewKey, View], scales: Mapping[ViewKey, tuple[float, 
     return 50 / view.spacing_mm[1] * scales[key][0]
 
 
-def _panel(view: View, made: ModelInput, scale: tuple[float, float]) -> Panel:
+def _panel(view: View, prepared: ModelInput, scale: tuple[float, float]) -> Panel:
     """Draw a view in the grey range that preparation found for its breast."""
-    done = made.preparation
+    done = prepared.preparation
     assert done is not None, "prepared from a view"
     return grey_panel(view.pixels, scale, (done.black * WHITE, done.white * WHITE))
 
 
 def _name(prediction: Prediction, key: ViewKey) -> str:
-    made = prediction.views[key]
-    return f"{made.laterality} {made.view}"
+    prepared = prediction.views[key]
+    return f"{prepared.laterality} {prepared.view}"
 
 
 def _direction(

@@ -179,11 +179,11 @@ def _without_halves(piece: bytes, text: str) -> str:
     The two may be one character of a set that is not declared. Letters, digits, spaces and a sign of quotation that is
     closed behind the word are what they are.
     """
-    for found in reversed(list(SIGN_BEFORE_LETTER.finditer(piece))):
-        start, end = found.span()
+    for sign in reversed(list(SIGN_BEFORE_LETTER.finditer(piece))):
+        start, end = sign.span()
         is_quoted = text[start] == "\u00ab" and "\u00bb" in text[end:]
         if not is_quoted and unicodedata.category(text[start])[0] not in "LNZ":
-            text = text[:start] + _private(found[0]) + text[end:]
+            text = text[:start] + _private(sign[0]) + text[end:]
     return text
 
 

@@ -157,7 +157,7 @@ def _jpeg(stream: bytes) -> Codestream:
     syntaxes = {
         "dct": uid.JPEGBaseline8Bit if header.bits == 8 else uid.JPEGExtended12Bit,
         "lossless": uid.JPEGLosslessSV1,
-        "jpeg_ls": uid.JPEGLSNearLossless if header.is_near else uid.JPEGLSLossless,
+        "jpeg_ls": uid.JPEGLSNearLossless if header.is_near_lossless else uid.JPEGLSLossless,
     }
     syntax = syntaxes.get(header.process or "", "")
     if header.samples != 1 or not syntax:
@@ -166,7 +166,7 @@ def _jpeg(stream: bytes) -> Codestream:
         attempts = _attempts_of_jpeg_ls(stream, header)
     else:
         attempts = _attempts_of_jpeg(stream, header)
-    is_lossy = header.process == "dct" or header.is_near
+    is_lossy = header.process == "dct" or header.is_near_lossless
     return Codestream(syntax, header.rows, header.cols, header.samples, header.bits, is_lossy, tuple(attempts))
 
 

@@ -35,9 +35,10 @@ def functional_groups(dataset: "Dataset") -> list["Dataset"]:
 
 def acquired_of(dataset: "Dataset") -> tuple[str, float]:
     """Return what orders the images of an exam: date and time of the exposure, and the number of the image."""
-    moments = [text(dataset, name) for name in ("AcquisitionDateTime", "AcquisitionDate", "ContentDate")]
+    dates = [text(dataset, name) for name in ("AcquisitionDate", "ContentDate")]
     times = [text(dataset, name) for name in ("AcquisitionTime", "ContentTime")]
-    moment = moments[0] or next(filter(None, moments), "") + next(filter(None, times), "")
+    date_and_time = next(filter(None, dates), "") + next(filter(None, times), "")
+    moment = text(dataset, "AcquisitionDateTime") or date_and_time
     return moment, number(dataset, "InstanceNumber") or 0
 
 
@@ -55,8 +56,8 @@ def orientation_unclear(dataset: "Dataset") -> bool:
 
     A view's name there, as in CBIS-DDSM, is the view and not an orientation.
     """
-    said = text(dataset, "PatientOrientation").strip("\\")
-    return bool(said) and said.upper() not in ("CC", "MLO") and orientation_of(dataset) is None
+    directions = text(dataset, "PatientOrientation").strip("\\").upper()
+    return bool(directions) and directions not in ("CC", "MLO") and orientation_of(dataset) is None
 
 
 def raw_element(dataset: "Dataset", keyword: str) -> "DataElement | RawDataElement | None":
@@ -76,13 +77,13 @@ def text(dataset: "Dataset", keyword: str) -> str:
     element = raw_element(dataset, keyword)
     if element is None or element.VR == "SQ" or element.value is None:
         return ""
-    raw = element.value
-    if isinstance(raw, bytes):
-        declared = text(dataset, "SpecificCharacterSet") if keyword != "SpecificCharacterSet" else ""
-        return decoded(raw.strip(b" \0"), declared)
-    if isinstance(raw, Sequence) and not isinstance(raw, str):
-        return "\\".join(map(str, raw))
-    return str(raw)
+    content = element.value
+    if isinstance(content, bytes):
+        character_set = text(dataset, "SpecificCharacterSet") if keyword != "SpecificCharacterSet" else ""
+        return decoded(content.strip(b" \0"), character_set)
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        return "\\".join(map(str, content))
+    return str(content)
 
 
 def _vr(keyword: str) -> str:
@@ -108,12 +109,12 @@ def number(dataset: "Dataset", keyword: str) -> float | None:
     if element is None or (_vr(keyword) in ("DS", "IS") and element.VR not in BINARY_VRS):
         values = numbers(dataset, keyword)
         return values[0] if len(values) == 1 else None
-    read = value(dataset, keyword)
+    content = value(dataset, keyword)
     try:
-        found = float(read) if isinstance(read, str | int | float) else math.nan
+        single = float(content) if isinstance(content, str | int | float) else math.nan
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return single if math.isfinite(single) else None
 
 
 def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
@@ -123,13 +124,13 @@ def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
     """
     from pydicom import Dataset
 
-    entries = value(dataset, keyword)
-    found = [item for item in entries if isinstance(item, Dataset)] if isinstance(entries, Sequence) else []
+    content = value(dataset, keyword)
+    nested = [item for item in content if isinstance(item, Dataset)] if isinstance(content, Sequence) else []
     if "SpecificCharacterSet" in dataset:
-        for item in found:
+        for item in nested:
             if "SpecificCharacterSet" not in item:
                 item["SpecificCharacterSet"] = dataset.get_item("SpecificCharacterSet", keep_deferred=True)
-    return found
+    return nested
 
 
 def value(dataset: "Dataset", keyword: str) -> object:
@@ -144,8 +145,8 @@ def broken_errors() -> tuple[type[Exception], ...]:
     """Return what pydicom raises for bytes that are not what the standard allows."""
     from pydicom.errors import BytesLengthException
 
-    ours = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-    return (*ours, NotImplementedError, EOFError, OSError, struct.error, BytesLengthException)
+    builtin = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+    return (*builtin, NotImplementedError, EOFError, OSError, struct.error, BytesLengthException)
 
 
 LIBRARIES = r"(pydicom|PIL)(\.|$)"
@@ -169,8 +170,8 @@ class _Readers:
         with self.lock:
             self.count -= 1
             if self.count == 0:
-                kept = [entry for entry in warnings.filters if not _is_ours(entry)]
-                warnings.filters[:] = kept  # pyright: ignore[reportIndexIssue]  # the list that the module reads
+                others = [entry for entry in warnings.filters if not _is_ours(entry)]
+                warnings.filters[:] = others  # pyright: ignore[reportIndexIssue]  # the list that the module reads
 
 
 def _is_ours(entry: tuple[object, ...]) -> bool:

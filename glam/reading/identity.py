@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from glam.findings import Finding, InputError, finding, input_error
+from glam.findings import Finding, finding, input_error
 from glam.reading.charset import folded
 from glam.reading.codes import SIDE_TERMS, UNKNOWN, VIEW_TERMS, term_names
 from glam.reading.header import functional_groups, items, text
@@ -25,6 +25,9 @@ VIEW_NAMES = frozenset({term.name for term in VIEW_TERMS} | {"AT", "CV", "TAN"})
 EMPTY_WORDS = ("NONE", "UNKNOWN", "UNSPECIFIED", "N/A", "NA", "-")
 """Words that are written where an attribute should be empty."""
 DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+NAME_THE_VIEW = "name the view in the request"
+NAME_THE_SIDE = "name the side, L or R, in the request"
+"""Ways out of an image whose view or side is not known."""
 SOURCE_NAMES = {"request": "the request", "file name": "the file name"}
 """Source that is no attribute -> its name in a message."""
 
@@ -64,16 +67,21 @@ def decide_view(dataset: "Dataset", requested: str | None, *, file_name: str = "
     by_request = _request_claims(requested, view_text_of(requested or "").views)
     _refuse_contradiction("view_mismatch", [*known, *by_request] if known else [])
     if unclear and not known and not by_request:
-        raise _unknown_view("the header names a view that is not known here", "name the view in the request")
+        problem = "the header names a view that is not known here"
+        raise input_error("unknown_view", problem=problem, way_out=NAME_THE_VIEW)
     words = _word_claims(dataset, file_name, lambda meaning: meaning.views)
     if not (claims := [*known, *by_request, *words]):
-        raise _unknown_view("neither header nor file name says which view this is", "name the view in the request")
-    claim = claims[0]
-    if claim.value not in VIEWS:
-        way_out = "name the view in the request if it is one of them" if claim in words else "send one of them"
-        raise _unknown_view(str(claim), way_out)
-    passed_over = [finding("view_tag_unclear", source=other.source, followed=claim.source_name) for other in unclear]
-    return Decision(claim.value, claim.source, (*passed_over, *_differing("view_words_differ", claim, words)))
+        problem = "neither header nor file name says which view this is"
+        raise input_error("unknown_view", problem=problem, way_out=NAME_THE_VIEW)
+    followed = claims[0]
+    if followed.value not in VIEWS:
+        way_out = f"{NAME_THE_VIEW} if it is one of them" if followed in words else "send one of them"
+        raise input_error("unknown_view", problem=str(followed), way_out=way_out)
+    findings = (
+        *(finding("view_tag_unclear", source=tag.source, followed=followed.source_name) for tag in unclear),
+        *_differing_words("view_words_differ", words, followed),
+    )
+    return Decision(followed.value, followed.source, findings)
 
 
 def decide_side(dataset: "Dataset", requested: str | None, *, file_name: str = "") -> Decision:
@@ -82,38 +90,32 @@ def decide_side(dataset: "Dataset", requested: str | None, *, file_name: str = "
     Laterality belongs to the series, which may hold both breasts: where the image's own tags say otherwise, they win.
     """
     known, unclear = _known(_claims(dataset, SIDE_TAGS))
-    own = [claim for claim in known if claim.source in IMAGE_SIDE_TAGS]
-    if own and own[0].value == BOTH:
-        raise _unknown_side(f"{own[0].source} names both breasts", "send an image of one breast")
-    of_series = [claim for claim in known if claim.value == BOTH]
-    known = [claim for claim in known if claim.value != BOTH]
-    followed = [claim for claim in known if claim in own] or known[:1]
+    of_image = [claim for claim in known if claim.source in IMAGE_SIDE_TAGS]
+    if of_image and of_image[0].value == BOTH:
+        problem = f"{of_image[0].source} names both breasts"
+        raise input_error("unknown_laterality", problem=problem, way_out="send an image of one breast")
+    of_both_sides = [claim for claim in known if claim.value == BOTH]
+    of_one_side = [claim for claim in known if claim.value != BOTH]
+    tags = [claim for claim in of_one_side if claim in of_image] or of_one_side[:1]
     by_request = _request_claims(requested, sides_of(requested or ""))
-    _refuse_contradiction("side_mismatch", [*followed, *by_request] if followed else [])
+    _refuse_contradiction("side_mismatch", [*tags, *by_request] if tags else [])
     words = _word_claims(dataset, file_name, lambda meaning: meaning.sides)
-    if not (claims := [*followed, *by_request, *words]):
-        raise _unknown_side(_without_side(unclear, of_series), "name the side, L or R, in the request")
-    claim = claims[0]
-    if claim.value not in SIDES:
-        raise _unknown_side(str(claim), "name the side, L or R, in the request")
-    others = [other for other in known if other.value != claim.value]
+    if not (claims := [*tags, *by_request, *words]):
+        raise input_error("unknown_laterality", problem=_no_side(unclear, of_both_sides), way_out=NAME_THE_SIDE)
+    followed = claims[0]
+    if followed.value not in SIDES:
+        raise input_error("unknown_laterality", problem=str(followed), way_out=NAME_THE_SIDE)
+    differing = [claim for claim in of_one_side if claim.value != followed.value]
     findings = (
-        *(finding("side_tag_unclear", source=other.source, followed=claim.source_name) for other in unclear),
-        *(finding("side_tags_differ", followed=claim.source, other=other.source) for other in others),
-        *_differing("side_words_differ", claim, words),
+        *(finding("side_tag_unclear", source=tag.source, followed=followed.source_name) for tag in unclear),
+        *(finding("side_tags_differ", followed=followed.source, other=tag.source) for tag in differing),
+        *_differing_words("side_words_differ", words, followed),
     )
-    return Decision(claim.value, claim.source, findings)
+    return Decision(followed.value, followed.source, findings)
 
 
-def _unknown_view(what: str, way_out: str) -> InputError:
-    return input_error("unknown_view", what=what, way_out=way_out)
-
-
-def _unknown_side(what: str, way_out: str) -> InputError:
-    return input_error("unknown_laterality", what=what, way_out=way_out)
-
-
-def _without_side(unclear: Sequence[Claim], of_both: Sequence[Claim]) -> str:
+def _no_side(unclear: Sequence[Claim], of_both: Sequence[Claim]) -> str:
+    """Return why no side is known: all tags name both breasts, or something else, or there are none."""
     if of_both:
         return f"{of_both[0].source} names both breasts"
     if unclear:
@@ -145,14 +147,15 @@ def _single(named: frozenset[str]) -> str:
 
 
 def _refuse_contradiction(code: str, claims: Sequence[Claim]) -> None:
-    first = {claim.value: str(claim) for claim in reversed(claims)}  # of each value the source that goes first
-    if len(first) > 1:
-        raise input_error(code, what=" but ".join(reversed(first.values())))
+    sentences = {claim.value: str(claim) for claim in reversed(claims)}  # of each value the source that goes first
+    if len(sentences) > 1:
+        raise input_error(code, contradiction=" but ".join(reversed(sentences.values())))
 
 
-def _differing(code: str, claim: Claim, words: Sequence[Claim]) -> list[Finding]:
+def _differing_words(code: str, words: Sequence[Claim], followed: Claim) -> list[Finding]:
     """Return a finding for each description or file name that says otherwise than what was followed."""
-    return [finding(code, said=str(other), followed=claim.source_name) for other in words if other.value != claim.value]
+    differing = [claim for claim in words if claim.value != followed.value]
+    return [finding(code, words=str(claim), followed=followed.source_name) for claim in differing]
 
 
 def _view_code(dataset: "Dataset") -> str:

@@ -16,7 +16,6 @@ from glam.reading.pixels import MAX_PIXELS, MAX_SIDE
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-
 Result = TypeVar("Result")
 MAX_PAGES = 16
 """More pages than these are no picture with its smaller copies."""
@@ -89,7 +88,7 @@ def picture_format(source: Source) -> str | None:
         stream.seek(start)
     if has_prefix(beginning):
         return None
-    return next((name for first, name in STARTS.items() if beginning.startswith(first)), None)
+    return next((name for first_bytes, name in STARTS.items() if beginning.startswith(first_bytes)), None)
 
 
 def stored_picture(source: Source) -> StoredPicture:
@@ -135,8 +134,8 @@ def _whole_jpeg(data: bytes) -> bytes:
     if stream.syntax != JPEGBaseline8Bit:
         raise input_error("unsupported_picture", kind="lossless or 12-bit JPEG")
     for attempt in stream.attempts:
-        first, second = (_jpeg_values(probe) for probe in (attempt.stream, attempt.same or b""))
-        if first is not None and second is not None and np.array_equal(first, second):
+        values, continued = (_jpeg_values(probe) for probe in (attempt.stream, attempt.same or b""))
+        if values is not None and continued is not None and np.array_equal(values, continued):
             return attempt.stream
     raise input_error("truncated")
 
@@ -179,21 +178,22 @@ def _page(picture: "ImageFile") -> int:
         return 0
     if picture.format != "TIFF" or num_pages > MAX_PAGES:
         raise input_error("multi_frame")
-    full = list[int]()
+    full_pages = list[int]()
     for page in range(num_pages):
         _by_pillow(partial(picture.seek, page))
         if not (_tag(picture, PAGE_KIND, 0) & 0b101 or _tag(picture, OLD_PAGE_KIND, 1) == 2):
-            full.append(page)
-    if len(full) != 1:
+            full_pages.append(page)
+    if len(full_pages) != 1:
         raise input_error("multi_frame")
-    _by_pillow(partial(picture.seek, full[0]))
-    return full[0]
+    _by_pillow(partial(picture.seek, full_pages[0]))
+    return full_pages[0]
 
 
-def _tag(picture: "ImageFile", number: int, absent: int) -> int:
+def _tag(picture: "ImageFile", tag: int, absent: int) -> int:
     """Return a number of a TIFF's tags, the largest of several; a value that is no number counts as absent."""
-    found = _by_pillow(lambda: getattr(picture, "tag_v2", {}).get(number, absent))
-    numbers = [value for value in (found if isinstance(found, tuple) else (found,)) if isinstance(value, int)]
+    content = _by_pillow(lambda: getattr(picture, "tag_v2", {}).get(tag, absent))
+    values = content if isinstance(content, tuple) else (content,)
+    numbers = [value for value in values if isinstance(value, int)]
     return max(numbers, default=absent)
 
 
@@ -213,8 +213,8 @@ def _values(picture: "ImageFile") -> NDArray[Any]:
     values = values.astype(np.uint8 if values.itemsize == 1 else np.uint16)
     if values.itemsize == 1:
         return values  # white as zero is turned by Pillow, in 8 bits
-    if isinstance(key := picture.info.get("transparency"), int):
-        values[values == key] = 0
+    if isinstance(transparent := picture.info.get("transparency"), int):
+        values[values == transparent] = 0
     is_negative = picture.format == "TIFF" and _tag(picture, PHOTOMETRIC, 1) == WHITE_IS_ZERO
     return np.iinfo(values.dtype).max - values if is_negative else values
 
@@ -226,8 +226,8 @@ def _deep_values(picture: "ImageFile", data: bytes, page: int) -> NDArray[Any]:
     channels = None if page else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if channels is None or channels.dtype != np.uint16 or channels.ndim != 3:
         raise input_error("unsupported_picture", kind="such channels of 16 bits")
-    extra = _tag(picture, EXTRA_SAMPLES, TRANSPARENCY)
-    has_alpha = channels.shape[2] == 4 and extra == TRANSPARENCY
+    extra_sample = _tag(picture, EXTRA_SAMPLES, TRANSPARENCY)
+    has_alpha = channels.shape[2] == 4 and extra_sample == TRANSPARENCY
     return _grey_of(channels[..., :3], channels[..., 3] if has_alpha else None)
 
 

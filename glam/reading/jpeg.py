@@ -15,8 +15,8 @@ START = b"\xff\xd8"
 END = b"\xff\xd9"
 MARKER = re.compile(rb"\xff+([^\0\xff])")
 """Any number of fill bytes may stand before a marker: ISO 10918-1 B.1.1.2."""
-ALONE = (0x01, *range(0xD0, 0xD9))
-"""Markers without a segment: TEM, the restarts, the start of the image."""
+WITHOUT_SEGMENT = (0x01, *range(0xD0, 0xD9))
+"""TEM, the restarts, the start of the image."""
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 DEFINE_TABLES = (0xC4, 0xC8, 0xCC)
 """What lies among the numbers of frame headers and is none."""
@@ -52,7 +52,7 @@ class JpegHeader(NamedTuple):
     cols: int
     samples: int
     bits: int
-    is_near: bool
+    is_near_lossless: bool
     """JPEG-LS: values may differ from what they were."""
     data_start: int
     """Where the compressed values begin."""
@@ -85,14 +85,14 @@ def read_header(stream: bytes) -> JpegHeader:
             (restart_interval,) = struct.unpack_from(">H", segment.payload)
         if segment.marker == START_OF_SCAN and frame is not None:
             bits, rows, cols, samples = struct.unpack_from(">BHHB", frame.payload)
-            (near,) = struct.unpack_from("B", segment.payload, 1 + 2 * samples)
+            (largest_error,) = struct.unpack_from("B", segment.payload, 1 + 2 * samples)  # NEAR of JPEG-LS
             return JpegHeader(
                 PROCESSES.get(frame.marker),
                 rows,
                 cols,
                 samples,
                 bits,
-                is_near=frame.marker == JPEG_LS_FRAME and near > 0,
+                is_near_lossless=frame.marker == JPEG_LS_FRAME and largest_error > 0,
                 data_start=segment.end,
                 restart_interval=restart_interval,
             )
@@ -102,11 +102,11 @@ def read_header(stream: bytes) -> JpegHeader:
 def _segments(stream: bytes) -> Iterator[Segment]:
     """Yield the segments up to the first scan; ValueError where one is cut."""
     place = len(START)
-    while found := MARKER.search(stream, place):
-        marker, place = found[1][0], found.end()
+    while match := MARKER.search(stream, place):
+        marker, place = match[1][0], match.end()
         if marker == END_OF_IMAGE:
             return
-        if marker in ALONE:
+        if marker in WITHOUT_SEGMENT:
             continue
         length = int.from_bytes(stream[place : place + 2], "big")
         if length < 2 or place + length > len(stream):
@@ -119,13 +119,13 @@ def _segments(stream: bytes) -> Iterator[Segment]:
 
 def end_of_scan(stream: bytes, header: JpegHeader) -> int:
     """Return where the compressed values end: before the first marker that is no restart, else with the stream."""
-    values = np.frombuffer(stream, np.uint8)
-    places = np.flatnonzero(values[header.data_start : -1] == 0xFF) + header.data_start
-    following = values[places + 1]
-    is_value = (following == 0) | (following == 0xFF)
+    octets = np.frombuffer(stream, np.uint8)
+    places = np.flatnonzero(octets[header.data_start : -1] == 0xFF) + header.data_start
+    following = octets[places + 1]
+    is_within = (following == 0) | (following == 0xFF)
     if header.restart_interval:
-        is_value |= (following & 0xF8) == 0xD0
-    markers = places[~is_value]
+        is_within |= (following & 0xF8) == 0xD0
+    markers = places[~is_within]
     return len(stream[: markers[0]].rstrip(b"\xff")) if markers.size else len(stream)
 
 

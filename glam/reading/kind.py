@@ -90,7 +90,7 @@ def kind_findings(dataset: "Dataset", kind: ImageKind) -> Iterator[Finding]:
     for name in kind.modifiers:
         if name != "nipple in profile":
             named.setdefault(MODIFIER_FINDINGS.get(name, "special_view"), []).append(name)
-    yield from (finding(code, what=", ".join(names)) for code, names in named.items())
+    yield from (finding(code, modifiers=", ".join(names)) for code, names in named.items())
 
 
 def _modifiers(dataset: "Dataset") -> tuple[str, ...]:

@@ -174,4 +174,4 @@ def _check_spacing(spacing_mm: float | None) -> None:
     """Refuse a spacing of the caller's that no mammogram has."""
     if spacing_mm is not None and not is_plausible_spacing((spacing_mm, spacing_mm)):
         low, high = SPACING_MM
-        raise input_error("bad_field", what=f"spacing_mm {spacing_mm:g} is not within {low:g} and {high:g} mm")
+        raise input_error("bad_field", problem=f"spacing_mm {spacing_mm:g} is not within {low:g} and {high:g} mm")

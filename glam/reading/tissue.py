@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glam.anatomy.boxes import without_boxes
 from glam.anatomy.breast import breast_mask
 from glam.anatomy.field import has_border, small_field, whole_field
 from glam.anatomy.plates import without_plates
@@ -13,6 +14,11 @@ from glam.view import Field
 
 FLAT_SHARE = 0.05
 """Share of the range within which grey values count as the darkest or the brightest one."""
+MUCH_AIR = 0.3
+"""Share of the picture from which air is no dark part of a breast; in parts of films without air that takes 0.21."""
+SMOOTH = 0.015
+"""Largest change between neighbouring pixels of a little air, as a share of the contrast of breast and air; in dark
+parts of breasts it is 0.026 and more."""
 
 
 def exposed_field(stored: NDArray[Any], table: NDArray[np.uint16], step: int) -> Field:
@@ -30,11 +36,11 @@ def is_inverted(sample: NDArray[Any]) -> bool:
     """Return whether a display picture has its tissue dark; `sample` has no borders, glam/anatomy/field.py.
 
     A bright, even background with next to nothing brighter says so, and so does a picture in which no breast can be
-    seen; but either is believed only where a breast can be seen once the picture is inverted. The background is looked
-    for along the left and the right side: one of them has none of the breast. An even dark side settles that the
-    picture is as it should be.
+    seen; but either is believed only where a breast and its air can be seen once the picture is inverted: a picture
+    that the breast fills stays as it is. The background is looked for along the left and the right side: one of them
+    has none of the breast. An even dark side settles that the picture is as it should be.
     """
-    picture = -without_plates(-without_plates(sample.astype(np.float32)))
+    picture = -_plain(-_plain(sample.astype(np.float32)))
     low, high = (float(value) for value in np.percentile(picture, (1, 99)))
     if high <= low:
         return False
@@ -52,7 +58,23 @@ def is_inverted(sample: NDArray[Any]) -> bool:
         scaled = (picture - low) / (high - low)
         suspect = (scaled > 1 - FLAT_SHARE).mean() > (scaled < FLAT_SHARE).mean()
         suspect = bool(suspect) and not breast_mask(picture).mask.any()
-    return bool(suspect and breast_mask(-picture).mask.any())
+    return bool(suspect) and _shows_breast_and_air(-picture)
+
+
+def _plain(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a picture without black boxes and bright plates."""
+    return without_plates(without_boxes(picture))
+
+
+def _shows_breast_and_air(picture: NDArray[np.float32]) -> bool:
+    """Return whether a breast can be seen, and beside it much air, or a little that is smooth, as no tissue is."""
+    breast = breast_mask(picture).mask
+    air = cv2.dilate(breast.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    if not breast.any() or not air.any():
+        return False
+    change = cv2.morphologyEx(cv2.GaussianBlur(picture, (0, 0), 1.0), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    contrast = np.median(picture[breast]) - np.median(picture[air])
+    return bool(air.mean() >= MUCH_AIR or np.median(change[air]) <= SMOOTH * contrast)
 
 
 def breast_range(picture: NDArray[Any]) -> tuple[float, float] | None:

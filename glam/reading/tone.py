@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glam.anatomy.plates import without_plates
 from glam.config import VoiPolicy
 from glam.findings import input_error
 from glam.reading import header
@@ -101,9 +102,9 @@ def polarity(dataset: "Dataset") -> tuple[bool, tuple[str, ...]]:
 
 
 def is_saturated(sample: NDArray[Any]) -> bool:
-    """Return whether a noticeable share of a display picture's tissue has the one largest value."""
+    """Return whether a noticeable share of a display picture's tissue, plates aside, has the one largest value."""
     rows, cols = (length // 16 for length in sample.shape)
-    inner = sample[rows : sample.shape[0] - rows, cols : sample.shape[1] - cols]
+    inner = without_plates(sample.astype(np.float32))[rows : sample.shape[0] - rows, cols : sample.shape[1] - cols]
     tissue = inner[inner > 0.1 * WHITE]
     return bool(len(tissue) and (tissue == tissue.max()).mean() > SATURATED_SHARE)
 

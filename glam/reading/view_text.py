@@ -117,12 +117,12 @@ def view_text_of(text: str) -> ViewText:
     sides |= {side for word in words if (side := _side_of_view_word(word))}
     abbreviated = [name for word in words for name in _modifiers_of(word)]
     modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(tokens)])
-    rest = TOKEN.findall(_without_modifiers(folded_text))
+    unmodified = TOKEN.findall(_without_modifiers(folded_text))
     return ViewText(
         views=frozenset(word["view"] for word in words) | _oblique_views(words, folded_text),
         sides=frozenset(sides),
         modifiers=tuple(name for name in modifiers if name != "rolled" or ROLLED.isdisjoint(modifiers)),
-        is_view_alone=bool(words) and all(map(_is_of_view, rest)),
+        is_view_alone=bool(words) and all(map(_is_of_view, unmodified)),
     )
 
 
@@ -141,9 +141,9 @@ def side_of_request(view: str | None, laterality: str | None) -> str | None:
     """
     in_view, in_laterality = view_text_of(view or "").sides, sides_of(laterality or "")
     if len(in_view) > 1:
-        raise input_error("bad_field", "view", what="the text of the view names both breasts: name one")
+        raise input_error("bad_field", "view", problem="the text of the view names both breasts: name one")
     if in_view and in_laterality and in_view != in_laterality:
-        raise input_error("bad_field", "view", what="the view and the laterality name different breasts: name one")
+        raise input_error("bad_field", "view", problem="the view and the laterality name different breasts: name one")
     return laterality if (laterality or "").strip() else next(iter(in_view), laterality)
 
 

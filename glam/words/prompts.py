@@ -31,20 +31,20 @@ def class_ensembles(task: PromptTask, *, style: Style = "glam") -> tuple[tuple[s
 def _reports_without_mass(style: Style) -> tuple[str, ...]:
     """Negative ones, and those with another finding: not every breast that is called back has a mass."""
     negative = [replace(SCREENING, density=density, birads=1) for density in DENSITY]
-    other = [
+    with_other_finding = [
         replace(SCREENING, density=density, birads=0, lesions=(replace(finding, location=location, depth="middle"),))
         for density, finding, location in product(DENSITY, OTHER_FINDINGS, OTHER_LOCATIONS)
     ]
-    return tuple(report_text(fact, style=style) for fact in (*negative, *other))
+    return tuple(report_text(facts, style=style) for facts in (*negative, *with_other_finding))
 
 
 def _reports_with_mass(style: Style) -> tuple[str, ...]:
     """All densities of the breast, shapes and quadrants: what they have in common is the mass."""
-    facts = [
+    with_mass = [
         replace(SCREENING, density=density, birads=0, lesions=(_mass(shape, location),))
         for density, shape, location in product(DENSITY, SHAPES, LOCATIONS)
     ]
-    return tuple(report_text(fact, style=style) for fact in facts)
+    return tuple(report_text(facts, style=style) for facts in with_mass)
 
 
 def _mass(shape: str, location: str) -> Lesion:

@@ -145,9 +145,9 @@ def class_prompts(
     composition. mass: without one, with one (our wording: the sentences of the `glam` style). With a context the four
     segments before the findings go first, as in the released zero-shot evaluation; serving gives none.
     """
-    before = [] if context is None else _context(context)
-    wanted = DEFAULT_CLASSES[task] if classes is None else classes
-    return tuple(_join([*before, *_class_segments(task, label)], style) for label in wanted)
+    context_segments = [] if context is None else _context(context)
+    labels = DEFAULT_CLASSES[task] if classes is None else classes
+    return tuple(_join([*context_segments, *_class_segments(task, label)], style) for label in labels)
 
 
 def _class_segments(task: PromptTask, label: Label) -> list[Segment]:
@@ -162,9 +162,12 @@ def _class_segments(task: PromptTask, label: Label) -> list[Segment]:
 
 def _join(segments: Sequence[Segment], style: Style) -> str:
     if style == "papers":
-        parts = ["".join(f"{line} {wording.SEPARATOR} " for line in part.sentences) + part.tail for part in segments]
-        return "".join(parts)
-    return f" {wording.SEPARATOR} ".join(" ".join(line.split()) for part in segments for line in part.sentences)
+        return "".join(
+            "".join(f"{sentence} {wording.SEPARATOR} " for sentence in segment.sentences) + segment.tail
+            for segment in segments
+        )
+    sentences = [sentence for segment in segments for sentence in segment.sentences]
+    return f" {wording.SEPARATOR} ".join(" ".join(sentence.split()) for sentence in sentences)
 
 
 def _context(facts: ReportFacts) -> list[Segment]:
@@ -185,8 +188,8 @@ def _context(facts: ReportFacts) -> list[Segment]:
 def _composition(density: str) -> list[Segment]:
     if not density:
         return []
-    extra = (wording.LOWER_SENSITIVITY,) if density in wording.DENSE else ()
-    return [Segment((wording.COMPOSITION.format(DENSITY_NAMES[density]), *extra), " ")]
+    warning = (wording.LOWER_SENSITIVITY,) if density in wording.DENSE else ()
+    return [Segment((wording.COMPOSITION.format(DENSITY_NAMES[density]), *warning), " ")]
 
 
 def _findings(facts: ReportFacts, style: Style) -> list[Segment]:
@@ -195,8 +198,8 @@ def _findings(facts: ReportFacts, style: Style) -> list[Segment]:
     assessment = wording.ASSESSMENTS[facts.birads]
     finding = wording.FINDINGS.format(assessment.finding)
     impression = wording.IMPRESSIONS.format(birads=facts.birads, name=BIRADS_NAMES[facts.birads])
-    told = _cited(facts, finding) if style == "papers" else [Segment((finding,)), *_described(facts)]
-    return [*told, Segment((impression,)), Segment((wording.OVERALL.format(assessment.overall),))]
+    segments = _cited(facts, finding) if style == "papers" else [Segment((finding,)), *_described(facts)]
+    return [*segments, Segment((impression,)), Segment((wording.OVERALL.format(assessment.overall),))]
 
 
 def _cited(facts: ReportFacts, finding: str) -> list[Segment]:

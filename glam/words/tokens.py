@@ -63,10 +63,10 @@ class Tokenizer:
 
     def token_id(self, token: str) -> int:
         """Return the id of a token; ValueError when the vocabulary has none."""
-        number = self.backend.token_to_id(token)
-        if number is None:
+        token_id = self.backend.token_to_id(token)
+        if token_id is None:
             raise ValueError(f"the vocabulary has no token {token!r}")
-        return number
+        return token_id
 
     def encode(self, texts: Sequence[str], *, max_tokens: int, wrap: bool = False) -> Tokens:
         """Return [CLS] text [SEP] of each text, padded to the longest; a text that is too long keeps its last [SEP].
@@ -93,7 +93,7 @@ class Tokenizer:
         unknown = self.token_id("[UNK]")
         encoding = self.backend.encode(text, add_special_tokens=False)
         pieces = zip(encoding.ids, encoding.offsets, strict=True)
-        words = [text[start:end] for number, (start, end) in pieces if number == unknown]
+        words = [text[start:end] for token_id, (start, end) in pieces if token_id == unknown]
         return tuple(dict.fromkeys(word for word in words if word != "[UNK]"))
 
     def _row(self, text: str, *, max_tokens: int, wrap: bool) -> list[int]:
@@ -112,7 +112,7 @@ def from_vocab(path: str | Path, *, lower_case: bool = True, extra: Sequence[str
     lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")  # a token may hold U+2028
     if missing := [token for token in CORE[:4] if token not in lines]:
         raise ValueError(f"the vocabulary at {path} has no {', '.join(missing)}")
-    return _build({token: number for number, token in enumerate(lines)}, lower_case=lower_case, extra=extra)
+    return _build({token: token_id for token_id, token in enumerate(lines)}, lower_case=lower_case, extra=extra)
 
 
 def train_wordpiece(texts: Iterable[str], *, vocab_size: int = 4000) -> Tokenizer:
@@ -129,11 +129,11 @@ def train_wordpiece(texts: Iterable[str], *, vocab_size: int = 4000) -> Tokenize
     counts = _count_words(texts)
     words = sorted(counts.keys() - set(fixed), key=lambda word: (-counts[word], word))
     entries = [*fixed, *words][:vocab_size]
-    return _build({token: number for number, token in enumerate(entries)}, lower_case=True, extra=RELEASED)
+    return _build({token: token_id for token_id, token in enumerate(entries)}, lower_case=True, extra=RELEASED)
 
 
 def _count_words(texts: Iterable[str]) -> Counter[str]:
-    splitter = _build({token: number for number, token in enumerate(CORE)}, lower_case=True, extra=RELEASED).backend
+    splitter = _build({token: token_id for token_id, token in enumerate(CORE)}, lower_case=True, extra=RELEASED).backend
     counts: Counter[str] = Counter()
     for text, times in Counter(texts).items():
         for special in (*CORE, *RELEASED):
@@ -151,9 +151,9 @@ def _build(vocab: dict[str, int], *, lower_case: bool, extra: Sequence[str]) -> 
     backend.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
     backend.decoder = library.decoders.WordPiece()
     backend.add_special_tokens([token for token in (*CORE, *extra) if token in vocab or token in extra])
-    ends = [(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    frame_tokens = [(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     backend.post_processor = library.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=frame_tokens
     )
     return Tokenizer(backend)
 

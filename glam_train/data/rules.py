@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from glam.words.report import lesions_from_text
@@ -69,9 +70,9 @@ class Problem(NamedTuple):
 
 def all_problems(cells: Cells) -> list[Problem]:
     """Return every cell and row that breaks a rule, in the order of the rows."""
-    found = [problem for column in COLUMNS for problem in _cell_problems(column, cells[column.name])]
-    among = [_repeated_images(cells), _shared_exams(cells), _uncounted_ids(cells), _shared_ids(cells), leaks(cells)]
-    return sorted([*found, *(problem for rows in among for problem in rows)], key=lambda item: item.row)
+    of_cells = [problem for column in COLUMNS for problem in _cell_problems(column, cells[column.name])]
+    of_rows = [_repeated_images(cells), _shared_exams(cells), _uncounted_ids(cells), _shared_ids(cells), leaks(cells)]
+    return sorted([*of_cells, *chain.from_iterable(of_rows)], key=lambda problem: problem.row)
 
 
 def finding_ids(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A small valid mammogram as DICOM bytes, with what a test changes about its header."""
+"""A small valid mammogram as DICOM bytes, with what a test changes about its header; a phantom breast of each side."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from glam.phantom.pair import Pair
 from tests.samples import mammograms as samples
+from tests.samples.views import phantom_pair
 
 ALSO: dict[str, Any] = {"PatientSex": "F", "ImageType": ["DERIVED", "PRIMARY"]}
 PEAK = 4000
@@ -22,3 +24,15 @@ def file_of() -> Callable[..., bytes]:
         return samples.file_of(values, **(ALSO | changes))
 
     return encoded
+
+
+@pytest.fixture(scope="session")
+def left() -> Pair:
+    """A left phantom breast."""
+    return phantom_pair()
+
+
+@pytest.fixture(scope="session")
+def right() -> Pair:
+    """The same breast on the right."""
+    return phantom_pair(laterality="R")

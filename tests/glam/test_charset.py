@@ -5,18 +5,15 @@ from io import BytesIO
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
 from pydicom.uid import ImplicitVRLittleEndian
 
 from glam.config import FrameConfig
 from glam.findings import InputError
-from glam.reading import header
 from glam.reading.charset import codec_of, decoded, folded
 from glam.reading.identity import decide_side, decide_view
 from glam.reading.read import read_view
 from glam.reading.view_text import sides_of, view_text_of
+from tests.samples.mammograms import raw_element
 
 FileOf = Callable[..., bytes]
 LEFT, RIGHT = "\u5de6", "\u53f3"
@@ -24,14 +21,6 @@ SO = "\u30bd"
 """A letter of Japanese whose second byte in Shift JIS is a backslash."""
 DENT = "\u935b"
 """A character whose bytes in JIS X 0208 are the letters CC."""
-
-
-def raw(keyword: str, value: bytes, vr: str | None = None) -> RawDataElement:
-    """An attribute of bytes that pydicom would not write."""
-    tag = tag_for_keyword(keyword)
-    assert tag is not None
-    padded = value + b" " * (len(value) % 2)
-    return RawDataElement(BaseTag(tag), vr or dictionary_VR(tag), len(padded), padded, 0, False, True)
 
 
 def file_with(data: bytes, declared: str, described: bytes, *, implicit: bool = False) -> bytes:
@@ -199,44 +188,6 @@ def test_a_description_of_other_letters_names_no_view_and_the_request_does(
     assert read_view(data, FrameConfig(), view="CC").view == "CC"
 
 
-def test_an_item_has_the_character_set_around_it_unless_it_has_its_own() -> None:
-    around, inner, other = Dataset(), Dataset(), Dataset()
-    around["SpecificCharacterSet"] = raw("SpecificCharacterSet", b"GB18030")
-    inner["CodeMeaning"] = raw("CodeMeaning", LEFT.encode("gb18030"))
-    other["CodeMeaning"] = raw("CodeMeaning", LEFT.encode("cp932"))
-    other["SpecificCharacterSet"] = raw("SpecificCharacterSet", b"ISO_IR 13")
-    around.AnatomicRegionSequence = [inner, other]
-    assert [header.text(item, "CodeMeaning") for item in header.items(around, "AnatomicRegionSequence")] == [LEFT, LEFT]
-
-
-@pytest.mark.parametrize("undefined", [False, True])
-def test_an_item_of_an_item_inherits_in_a_file_too(file_of: FileOf, undefined: bool) -> None:
-    said = f"{SO}{RIGHT}".encode("cp932")
-    region, modifier = Dataset(), Dataset()
-    modifier.CodeMeaning = "?" * len(said)
-    region.AnatomicRegionModifierSequence = [modifier]
-    dataset = dcmread(BytesIO(file_of()))
-    dataset.SpecificCharacterSet = "ISO_IR 13"
-    dataset.AnatomicRegionSequence = [region]
-    dataset["AnatomicRegionSequence"].is_undefined_length = undefined
-    stream = BytesIO()
-    dataset.save_as(stream)
-    read = dcmread(BytesIO(stream.getvalue().replace(b"?" * len(said), said)))
-    (item,) = header.items(read, "AnatomicRegionSequence")
-    (found,) = header.items(item, "AnatomicRegionModifierSequence")
-    assert header.text(found, "CodeMeaning") == f"{SO}{RIGHT}"
-
-
-@pytest.mark.parametrize("vr", ["CS", "LO", "UN", "SH"])
-def test_every_attribute_is_text_whatever_its_vr(vr: str) -> None:
-    dataset = Dataset()
-    dataset["SpecificCharacterSet"] = raw("SpecificCharacterSet", b"GB18030")
-    dataset["SeriesDescription"] = raw("SeriesDescription", LEFT.encode("gb18030"), vr)
-    dataset["ViewPosition"] = raw("ViewPosition", LEFT.encode("gb18030"), vr)
-    assert header.text(dataset, "SeriesDescription") == LEFT
-    assert header.text(dataset, "ViewPosition") == LEFT
-
-
 @pytest.mark.parametrize(
     ("view", "side", "expected"),
     [
@@ -249,7 +200,8 @@ def test_every_attribute_is_text_whatever_its_vr(vr: str) -> None:
 )
 def test_a_code_string_counts_in_any_case_and_padding(view: bytes, side: bytes, expected: tuple[str, str]) -> None:
     dataset = Dataset()
-    dataset["ViewPosition"], dataset["ImageLaterality"] = raw("ViewPosition", view), raw("ImageLaterality", side)
+    dataset["ViewPosition"] = raw_element("ViewPosition", view)
+    dataset["ImageLaterality"] = raw_element("ImageLaterality", side)
     assert (decide_view(dataset, None).value, decide_side(dataset, None).value) == expected
 
 
@@ -281,16 +233,6 @@ def test_signs_that_look_like_letters_are_none_and_unseen_ones_part_no_word() ->
     assert folded("MLO 3 \u2113").split() == ["MLO", "3"]
     assert "C" not in folded("\u216d\u216d")
     assert folded("M\u200bL\u00adO") == "MLO"
-
-
-@pytest.mark.parametrize(("term", "codec"), [("GB18030", "gb18030"), ("ISO_IR 13", "cp932"), ("ISO_IR 192", "utf_8")])
-def test_a_code_string_is_decoded_by_the_character_set_as_well(term: str, codec: str) -> None:
-    dataset = Dataset()
-    dataset.SpecificCharacterSet = term
-    dataset[0x00185101] = RawDataElement(
-        BaseTag(0x00185101), "CS", 6, "\uff2d\uff2c\uff2f".encode(codec), 0, False, True
-    )
-    assert header.text(dataset, "ViewPosition") == "\uff2d\uff2c\uff2f"
 
 
 @pytest.mark.parametrize(

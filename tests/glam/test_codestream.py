@@ -11,7 +11,6 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 
 from glam.config import FrameConfig
-from glam.findings import InputError
 from glam.reading.codestream import (
     DELIMITER,
     ITEM,
@@ -24,6 +23,7 @@ from glam.reading.codestream import (
     run_lengths,
 )
 from glam.reading.read import read_view
+from tests.samples.answers import error_of, pixels_of
 from tests.samples.mammograms import ENCODERS, breast_values, file_of, noisy_values
 
 DELIMITER_BYTES = 8
@@ -39,16 +39,6 @@ def stream_of(syntax: str) -> bytes:
 
 def with_stream(syntax: str, stream: bytes, **changes: Any) -> bytes:
     return file_of(noisy_values(syntax), syntax, PixelData=encapsulate([stream]), **changes)
-
-
-def pixels_of(source: Any) -> np.ndarray:
-    return read_view(source, FrameConfig()).pixels
-
-
-def code_of(source: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        read_view(source, FrameConfig())
-    return caught.value.code
 
 
 @pytest.mark.parametrize("syntax", COMPRESSED)
@@ -100,7 +90,7 @@ def test_a_copy_that_broke_off_and_was_filled_up_with_zeros_is_truncated(syntax:
     data = file_of(noisy_values(syntax), syntax)
     for share in (0.3, 0.5, 0.9, 0.99):
         end = int(share * len(data))
-        assert code_of(data[:end] + bytes(len(data) - end)) == "truncated", share
+        assert error_of(data[:end] + bytes(len(data) - end)).code == "truncated", share
 
 
 def test_restart_markers_do_not_hide_a_cut() -> None:
@@ -113,7 +103,7 @@ def test_restart_markers_do_not_hide_a_cut() -> None:
     for restart in range(0xD0, 0xD7):
         place = whole.index(bytes([0xFF, restart]))
         for end in (place, place + 1, place + 2):
-            assert code_of(with_stream(uid.JPEGBaseline8Bit, whole[:end])) == "truncated", (restart, end - place)
+            assert error_of(with_stream(uid.JPEGBaseline8Bit, whole[:end])).code == "truncated", (restart, end - place)
 
 
 def test_a_missing_tile_is_a_cut() -> None:
@@ -125,7 +115,7 @@ def test_a_missing_tile_is_a_cut() -> None:
         return file_of(noisy_values(uid.JPEGBaseline8Bit), uid.JPEG2000, PixelData=encapsulate([stream]))
 
     np.testing.assert_array_equal(pixels_of(file_with(whole[:-2])), pixels_of(file_with(whole)))
-    assert code_of(file_with(whole[: whole.rindex(b"\xff\x90\0\x0a")])) == "truncated"
+    assert error_of(file_with(whole[: whole.rindex(b"\xff\x90\0\x0a")])).code == "truncated"
 
 
 def test_a_tile_of_unknown_length_needs_the_end_marker() -> None:
@@ -134,7 +124,7 @@ def test_a_tile_of_unknown_length_needs_the_end_marker() -> None:
     expected = pixels_of(with_stream(uid.JPEG2000Lossless, bytes(stream)))
     stream[length : length + 4] = bytes(4)
     np.testing.assert_array_equal(pixels_of(with_stream(uid.JPEG2000Lossless, bytes(stream))), expected)
-    assert code_of(with_stream(uid.JPEG2000Lossless, bytes(stream[:-2]))) == "truncated"
+    assert error_of(with_stream(uid.JPEG2000Lossless, bytes(stream[:-2]))).code == "truncated"
 
 
 def item(data: bytes, fill: bytes = b"") -> bytes:
@@ -180,14 +170,14 @@ def test_bytes_lost_before_the_delimiter_are_no_part_of_it(syntax: str, lost: in
     if is_whole:
         np.testing.assert_array_equal(pixels_of(damaged), pixels_of(data))
     else:
-        assert code_of(damaged) == "truncated"
+        assert error_of(damaged).code == "truncated"
 
 
 def test_the_last_byte_of_a_small_image_in_run_lengths_is_missed() -> None:
     pixels = np.random.default_rng(0).integers(1, 4096, (24, 20)).astype(np.uint16)
     data = file_of(pixels, uid.RLELossless)
     for lost in range(1, 9):
-        assert code_of(data[: -DELIMITER_BYTES - lost] + data[-DELIMITER_BYTES:]) == "truncated", lost
+        assert error_of(data[: -DELIMITER_BYTES - lost] + data[-DELIMITER_BYTES:]).code == "truncated", lost
 
 
 def test_zeros_at_the_end_are_dropped_where_the_file_broke_off() -> None:

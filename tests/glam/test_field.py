@@ -11,6 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
+from glam.anatomy.border import SIDES, from_each_side
 from glam.anatomy.breast import small
 from glam.anatomy.field import has_border, small_field
 from glam.config import FrameConfig
@@ -22,7 +23,6 @@ from tests.samples.mammograms import file_of
 
 CONFIG = FrameConfig(size=126)
 TOP = 4095
-SIDES = ("left", "right", "top", "bottom")
 NIPPLE_MM, SQUARE = 1.0, 0.02
 """Most that a border may move the nipple, and most by which it may change the square in the mean."""
 
@@ -53,6 +53,32 @@ def test_the_field_ends_to_a_pixel_where_a_border_begins(side: str, depth: int, 
     image = half_disc()
     top, left = (depth if side == name else 0 for name in ("top", "left"))
     assert field_of(bordered(image, {side: depth}, level)) == (top, top + 400, left, left + 300)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize(("share", "rest"), [(0.25, 0.0), (0.5, 0.0), (0.75, 0.0), (0.5, 0.5)])
+def test_a_plate_over_a_part_of_a_side_is_left_out_with_its_strip(
+    side: str, share: float, rest: float, *, low: bool
+) -> None:
+    image = half_disc().astype(np.float32)
+    lines = bordered(image, {side: 45}, rest)
+    strip = from_each_side(lines)[SIDES.index(side)][:45]
+    length = round(share * strip.shape[1])
+    strip[:, slice(-length, None) if low else slice(0, length)] = 1
+    found, plain = small_field(lines), small_field(image)
+    top, left = (45 if side == name else 0 for name in ("top", "left"))
+    assert field_of(lines) == (top, top + 400, left, left + 300)
+    np.testing.assert_array_equal(found.picture, plain.picture)
+
+
+def test_a_strip_that_holds_more_than_a_plate_is_left_in_place() -> None:
+    image = np.pad(half_disc().astype(np.float32), ((0, 0), (0, 45)))
+    image[200:, 300:] = 1
+    image[50:70, 310:330] = 0.4  # a nipple, or a label
+    assert field_of(image) == (0, 400, 0, 345)
+    assert small_field(image).picture[50:70, 310:330].min() > 0.39
+    assert small_field(image).picture[210:, 310:].max() == 0
 
 
 def test_a_frame_and_a_black_margin_within_it_are_taken_off_one_after_the_other() -> None:
@@ -226,6 +252,22 @@ def test_a_film_on_a_lit_plate_is_the_film(name: str, inverted: bool) -> None:
         assert np.abs(prepared.pixels - control.pixels).mean() < SQUARE
         told = {"strips_removed"} | ({"inverted_tag"} if inverted else set())
         assert codes(prepared) == codes(control) | told
+
+
+@pytest.mark.parametrize("name", ["sfm-benign-0/1-130", "sfm-benign-0/1-131", "sfm-benign-0/1-133"])
+@pytest.mark.parametrize("share", [0.25, 0.75])
+@pytest.mark.parametrize("low", [False, True])
+def test_a_plate_over_a_part_of_the_chest_wall_of_a_film_moves_nothing(name: str, share: float, *, low: bool) -> None:
+    dataset, pixels = film(name)
+    width, length = round(0.15 * pixels.shape[1]), round(share * len(pixels))
+    plate = np.zeros((len(pixels), width), np.uint16)
+    plate[slice(-length, None) if low else slice(0, length)] = 2**16 - 1
+    beside = [plate, pixels] if dataset.PatientOrientation[0] == "A" else [pixels, plate]
+    alone, covered = small_field(pixels), small_field(np.hstack(beside))
+    # the film's own thin borders may be found a pixel of the small picture earlier or later
+    left = width if beside[0] is plate else 0
+    assert covered.field.cols.start - left == pytest.approx(alone.field.cols.start, abs=3)
+    assert covered.field.cols.stop - left == pytest.approx(alone.field.cols.stop, abs=3)
 
 
 def test_varied_phantoms_are_never_called_inverted() -> None:

@@ -1,4 +1,5 @@
 import pickle
+from pathlib import Path
 
 from glam.findings import CODES, finding, input_error
 
@@ -7,6 +8,11 @@ def test_every_code_has_a_sentence_and_a_status_of_the_callers() -> None:
     for code, meaning in CODES.items():
         assert meaning.sentence, code
         assert 400 <= meaning.status < 500 if meaning.severity == "error" else meaning.status == 200, code
+
+
+def test_every_code_is_tripped_by_some_test() -> None:
+    tests = [path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py") if path != Path(__file__)]
+    assert [code for code in CODES if not any(f'"{code}"' in text for text in tests)] == []
 
 
 def test_an_error_survives_the_way_between_processes() -> None:

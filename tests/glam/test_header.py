@@ -17,9 +17,10 @@ from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.reading import header
 from glam.reading.read import read_view
-from glam.view import View
+from tests.samples.mammograms import raw_element
 
 FileOf = Callable[..., bytes]
+LEFT = "\u5de6"
 SECRET = b"SECRET"
 TEXTS = (
     "SOPClassUID",
@@ -72,10 +73,7 @@ VALUES = (b"", SECRET * 40, b"\\\\", b"\xff\xfe\x00", b"1e999", b"-1")
 def planted(data: bytes, keyword: str, vr: str, value: bytes) -> bytes:
     """The file with an attribute replaced by bytes that pydicom would not write."""
     dataset = dcmread(BytesIO(data))
-    tag = tag_for_keyword(keyword)
-    assert tag is not None
-    padded = value + b" " * (len(value) % 2)
-    dataset[keyword] = RawDataElement(BaseTag(tag), vr, len(padded), padded, 0, False, True)
+    dataset[keyword] = raw_element(keyword, value, vr)
     stream = BytesIO()
     dataset.save_as(stream)
     return stream.getvalue()
@@ -129,16 +127,6 @@ def nested(rng: np.random.Generator, depth: int) -> Dataset:
     return made
 
 
-def test_a_tomosynthesis_volume_hidden_in_a_private_group_is_refused(file_of: FileOf) -> None:
-    dataset = dcmread(BytesIO(file_of(SOPClassUID="1.2.840.10008.5.1.4.1.1.7")))
-    dataset.private_block(0x7E01, "HOLOGIC, Inc.", create=True).add_new(0x10, "OB", b"\0\0")
-    stream = BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    with pytest.raises(InputError) as caught:
-        read_view(stream.getvalue(), FrameConfig())
-    assert caught.value.code == "tomosynthesis"
-
-
 def test_a_sequence_has_items_and_no_text() -> None:
     dataset, item = Dataset(), Dataset()
     item.CodeValue = "1"
@@ -158,10 +146,11 @@ def test_a_moment_comes_from_the_first_attributes_that_hold_one() -> None:
     assert header.acquired_of(dataset) == ("20200101235959", 3)
 
 
-@pytest.mark.parametrize("spacing_mm", [(0.001, 0.001), (50.0, 50.0), (0.05, 0.2), (float("nan"), 0.1)])
-def test_a_view_made_by_hand_cannot_have_a_spacing_of_no_mammogram(spacing_mm: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="is that of no mammogram"):
-        View(pixels=np.zeros((2, 2), np.uint16), view="CC", laterality="L", spacing_mm=spacing_mm)
+def test_what_orders_images_is_kept_and_never_shown(file_of: FileOf) -> None:
+    when = {"AcquisitionDate": "20200131", "AcquisitionTime": "101500", "ContentTime": "235959", "InstanceNumber": "7"}
+    view = read_view(file_of(**when, ContentDate="20200201"), FrameConfig())
+    assert view.acquired == ("20200131101500", 7)
+    assert "20200131" not in repr(view)
 
 
 def attribute(keyword: str, value: bytes) -> Any:
@@ -208,3 +197,50 @@ def test_a_window_with_decimal_commas_shows_what_one_with_points_shows(file_of: 
     views = [read_view(data, FrameConfig()) for data in files]
     assert (views[0].pixels == views[1].pixels).all()
     assert views[0].findings == views[1].findings == ()
+
+
+def test_an_item_has_the_character_set_around_it_unless_it_has_its_own() -> None:
+    around, inner, other = Dataset(), Dataset(), Dataset()
+    around["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"GB18030")
+    inner["CodeMeaning"] = raw_element("CodeMeaning", LEFT.encode("gb18030"))
+    other["CodeMeaning"] = raw_element("CodeMeaning", LEFT.encode("cp932"))
+    other["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"ISO_IR 13")
+    around.AnatomicRegionSequence = [inner, other]
+    assert [header.text(item, "CodeMeaning") for item in header.items(around, "AnatomicRegionSequence")] == [LEFT, LEFT]
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_an_item_of_an_item_inherits_in_a_file_too(file_of: FileOf, undefined: bool) -> None:
+    meaning = "\u30bd\u53f3"  # the second byte of the first one is a backslash
+    written = meaning.encode("cp932")
+    region, modifier = Dataset(), Dataset()
+    modifier.CodeMeaning = "?" * len(written)
+    region.AnatomicRegionModifierSequence = [modifier]
+    dataset = dcmread(BytesIO(file_of()))
+    dataset.SpecificCharacterSet = "ISO_IR 13"
+    dataset.AnatomicRegionSequence = [region]
+    dataset["AnatomicRegionSequence"].is_undefined_length = undefined
+    stream = BytesIO()
+    dataset.save_as(stream)
+    read = dcmread(BytesIO(stream.getvalue().replace(b"?" * len(written), written)))
+    (item,) = header.items(read, "AnatomicRegionSequence")
+    (nested_item,) = header.items(item, "AnatomicRegionModifierSequence")
+    assert header.text(nested_item, "CodeMeaning") == meaning
+
+
+@pytest.mark.parametrize("vr", ["CS", "LO", "UN", "SH"])
+def test_every_attribute_is_text_whatever_its_vr(vr: str) -> None:
+    dataset = Dataset()
+    dataset["SpecificCharacterSet"] = raw_element("SpecificCharacterSet", b"GB18030")
+    dataset["SeriesDescription"] = raw_element("SeriesDescription", LEFT.encode("gb18030"), vr)
+    dataset["ViewPosition"] = raw_element("ViewPosition", LEFT.encode("gb18030"), vr)
+    assert header.text(dataset, "SeriesDescription") == LEFT
+    assert header.text(dataset, "ViewPosition") == LEFT
+
+
+@pytest.mark.parametrize(("term", "codec"), [("GB18030", "gb18030"), ("ISO_IR 13", "cp932"), ("ISO_IR 192", "utf_8")])
+def test_a_code_string_is_decoded_by_the_character_set_as_well(term: str, codec: str) -> None:
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = term
+    dataset["ViewPosition"] = raw_element("ViewPosition", "\uff2d\uff2c\uff2f".encode(codec))
+    assert header.text(dataset, "ViewPosition") == "\uff2d\uff2c\uff2f"

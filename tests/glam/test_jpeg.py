@@ -12,39 +12,32 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 
 from glam.config import FrameConfig
-from glam.findings import InputError
 from glam.reading import jpeg
 from glam.reading.read import read_view
-from tests.samples.mammograms import ENCODERS, breast_values, file_of
+from tests.samples.answers import refusal
+from tests.samples.mammograms import ENCODERS, file_of, noisy_values
 
 END = jpeg.END
 FILLED_IN = [uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1]
 """Syntaxes whose decoder fills what is missing and says nothing."""
 
 
-def noisy(syntax: str) -> np.ndarray:
-    values = breast_values().astype(int) + np.random.default_rng(0).integers(0, 60, (64, 48))
-    pixels = np.clip(values, 0, 4095).astype(np.uint16)
-    return (pixels >> 4).astype(np.uint8) if syntax == uid.JPEGBaseline8Bit else pixels
-
-
 def stream_of(syntax: str) -> bytes:
-    return ENCODERS[syntax](noisy(syntax), 8 if syntax == uid.JPEGBaseline8Bit else 12)
+    return ENCODERS[syntax](noisy_values(syntax), 8 if syntax == uid.JPEGBaseline8Bit else 12)
 
 
 def pixels_of(syntax: str, *fragments: bytes) -> np.ndarray:
-    return read_view(file_of(noisy(syntax), syntax, PixelData=encapsulate(list(fragments))), FrameConfig()).pixels
+    data = file_of(noisy_values(syntax), syntax, PixelData=encapsulate(list(fragments)))
+    return read_view(data, FrameConfig()).pixels
 
 
 def code_of(syntax: str, *fragments: bytes) -> str:
-    with pytest.raises(InputError) as caught:
-        pixels_of(syntax, *fragments)
-    return caught.value.code
+    return refusal(lambda: pixels_of(syntax, *fragments)).code
 
 
 def with_restarts() -> bytes:
     stream = BytesIO()
-    Image.fromarray(noisy(uid.JPEGBaseline8Bit)).save(stream, "JPEG", quality=95, restart_marker_blocks=6)
+    Image.fromarray(noisy_values(uid.JPEGBaseline8Bit)).save(stream, "JPEG", quality=95, restart_marker_blocks=6)
     return stream.getvalue()
 
 

@@ -45,6 +45,33 @@ def test_letters_on_a_plate_belong_to_it() -> None:
     assert mask[150:, 250:].all()
 
 
+def test_a_plate_that_runs_into_bright_tissue_ends_at_its_edge() -> None:
+    picture = breast()
+    picture[140:260, 150:300] = np.linspace(0.6, 0.97, 150)  # tissue that brightens evenly up to the plate
+    picture = np.pad(picture, ((0, 0), (0, 45)))
+    picture[100:, 300:] = 1
+    mask = plate_mask(picture)
+    assert mask is not None
+    assert mask[100:, 300:].all()
+    assert not mask[:, :290].any()
+
+
+@pytest.mark.parametrize("level", [0.55, 0.7])
+def test_a_flat_plate_is_found_beside_tissue_as_bright(level: float) -> None:
+    picture = np.pad(breast(), ((0, 0), (45, 0)))
+    picture[100:, :45] = level
+    mask = plate_mask(picture)
+    assert mask is not None
+    assert mask[100:, :45].all()
+    assert not mask[:, 60:].any()
+
+
+def test_a_ramp_along_rows_or_columns_is_no_plate() -> None:
+    ramp = np.tile(np.linspace(0.2, 1, 300, dtype=np.float32), (400, 1))
+    for picture in (ramp, np.ascontiguousarray(ramp[:, ::-1]), np.tile(ramp[0][:, None], (1, 200))):
+        assert plate_mask(np.where(breast(*picture.shape) > 0.5, np.float32(0.1), picture)) is None
+
+
 def test_a_frame_with_round_corners_is_found() -> None:
     y, x = np.mgrid[:400, :300]
     beyond = np.hypot(np.maximum(np.abs(x - 149.5) - 50, 0), np.maximum(np.abs(y - 199.5) - 100, 0)) > 75

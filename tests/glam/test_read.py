@@ -5,19 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
 
 from glam.config import FrameConfig
-from glam.findings import CODES, InputError
+from glam.findings import InputError
 from glam.phantom.dicom_file import write_dicom
 from glam.phantom.in_memory import view_of
 from glam.phantom.options import PhantomOptions
 from glam.phantom.pair import draw_pair
 from glam.reading.read import read_view
 from glam.view import WHITE, View
-from tests.samples.mammograms import SECRET, breast_values, encoded, mammogram
+from tests.samples.answers import error_of, finding_codes
+from tests.samples.mammograms import SECRET, breast_values, code_item, encoded, mammogram, raw_element
 
 MG = "1.2.840.10008.5.1.4.1.1.1.2"
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
@@ -26,24 +24,8 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 def with_raw(dataset: Dataset, keyword: str, value: bytes) -> bytes:
     """The file with an attribute replaced by a decimal string that pydicom would not write."""
-    tag = tag_for_keyword(keyword)
-    assert tag is not None
-    dataset[keyword] = RawDataElement(BaseTag(tag), "DS", len(value), value + b" " * (len(value) % 2), 0, False, True)
+    dataset[keyword] = raw_element(keyword, value, "DS")
     return encoded(dataset)
-
-
-def code_item(value: str, scheme: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, SECRET
-    return item
-
-
-def error_of(source: Any, **given: str) -> InputError:
-    with pytest.raises(InputError) as caught:
-        read_view(source, FrameConfig(), **given)
-    assert caught.value.code in CODES
-    assert SECRET not in str(caught.value)
-    return caught.value
 
 
 def test_a_windowed_mammogram_is_its_stored_values_over_the_window() -> None:
@@ -147,7 +129,7 @@ def test_the_request_decides_where_the_header_names_a_view_that_is_not_known(cha
     assert error_of(data).code == "unknown_view"
     view = read_view(data, FrameConfig(), view="CC")
     assert (view.view, view.provenance["view"]) == ("CC", "request")
-    assert "view_tag_unclear" in [finding.code for finding in view.findings]
+    assert "view_tag_unclear" in finding_codes(view)
 
 
 @pytest.mark.parametrize("number", [b"inf", b"nan", b"1e300"])
@@ -167,7 +149,7 @@ def test_sides_that_differ_between_image_and_series_are_told() -> None:
 )
 def test_an_orientation_that_is_not_upright_is_told(orientation: Any, unclear: bool) -> None:
     view = read_view(encoded(mammogram(PatientOrientation=orientation)), FrameConfig())
-    assert [finding.code for finding in view.findings] == ["orientation_unclear"] * unclear
+    assert finding_codes(view) == ["orientation_unclear"] * unclear
 
 
 def test_what_pydicom_would_quote_is_neither_warned_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -196,7 +178,7 @@ def test_a_film_says_what_it_lacks() -> None:
         encoded(mammogram(**changes, LossyImageCompression="01", BreastImplantPresent="YES")), FrameConfig()
     )
     assert not view.is_mg
-    assert [finding.code for finding in view.findings] == ["film", "burned_in", "lossy", "implant", "no_spacing"]
+    assert finding_codes(view) == ["film", "burned_in", "lossy", "implant", "no_spacing"]
 
 
 def test_identifiers_stay_out_of_the_representation() -> None:

@@ -1,12 +1,18 @@
 """The pixel spacing in the breast, and the magnification by the header."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydicom import Dataset
 
+from glam.config import FrameConfig
+from glam.reading.read import read_view
 from glam.reading.spacing import NO_SPACING, Magnification, Spacing, decide_spacing, magnification_of, spacing_of
+from tests.samples.answers import read_codes
+from tests.samples.mammograms import item
 
+FileOf = Callable[..., bytes]
 BY_DISTANCES = "(DistanceSourceToDetector / DistanceSourceToPatient)"
 BY_FACTOR = "EstimatedRadiographicMagnificationFactor"
 
@@ -117,3 +123,56 @@ def test_the_header_goes_before_the_request(
     spacing = decide_spacing(dataset, requested_mm)
     assert (spacing.mm, spacing.source) == (mm, source)
     assert [finding.code for finding in spacing.findings] == codes
+
+
+@pytest.mark.parametrize(
+    ("changes", "spacing_mm", "source"),
+    [
+        ({}, (0.1, 0.2), "ImagerPixelSpacing"),
+        ({"PixelSpacing": ["0.3", "0.3"]}, (0.1, 0.2), "ImagerPixelSpacing"),
+        (
+            {"EstimatedRadiographicMagnificationFactor": "1.25"},
+            (0.08, 0.16),
+            "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor",
+        ),
+        (
+            {"DistanceSourceToDetector": "650", "DistanceSourceToPatient": "325"},
+            (0.05, 0.1),
+            "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)",
+        ),
+        ({"EstimatedRadiographicMagnificationFactor": "1"}, (0.1, 0.2), "ImagerPixelSpacing"),
+        ({"EstimatedRadiographicMagnificationFactor": "0.5"}, (0.1, 0.2), "ImagerPixelSpacing"),
+        ({"ImagerPixelSpacing": None, "PixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4), "PixelSpacing"),
+        (
+            {"ImagerPixelSpacing": None, "NominalScannedPixelSpacing": [0.04, 0.05]},
+            (0.04, 0.05),
+            "NominalScannedPixelSpacing",
+        ),
+        ({"ImagerPixelSpacing": ["0", "0"]}, None, "none"),
+        (
+            {
+                "ImagerPixelSpacing": None,
+                "SharedFunctionalGroupsSequence": [item(PixelMeasuresSequence=[item(PixelSpacing=["0.1", "0.1"])])],
+            },
+            (0.1, 0.1),
+            "PixelSpacing",
+        ),
+    ],
+)
+def test_the_spacing_is_that_within_the_breast(
+    file_of: FileOf, changes: dict[str, Any], spacing_mm: tuple[float, float] | None, source: str
+) -> None:
+    view = read_view(file_of(**changes), FrameConfig())
+    assert view.spacing_mm == (None if spacing_mm is None else pytest.approx(spacing_mm))
+    assert view.provenance["spacing_mm"] == source
+
+
+@pytest.mark.parametrize(
+    ("expected", "changes"),
+    [
+        ("no_spacing", {"ImagerPixelSpacing": None}),
+        ("odd_spacing", {"ImagerPixelSpacing": ["0.001", "50"]}),
+    ],
+)
+def test_a_header_trips_its_code_and_no_other(file_of: FileOf, expected: str, changes: dict[str, Any]) -> None:
+    assert read_codes(file_of(**changes)) == [expected]

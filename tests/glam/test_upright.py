@@ -1,0 +1,111 @@
+"""How a view is turned upright, and what is told of it: the side of the chest wall, the hanging, borders that cut."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from glam.config import FrameConfig
+from glam.phantom.in_memory import view_of
+from glam.phantom.pair import Pair
+from glam.prepare import prepare
+from glam.view import WHITE, View
+from tests.samples.answers import finding_codes, refusal
+from tests.samples.views import phantom_pair, phantom_view, plain_breast, with_pixels
+
+CONFIG = FrameConfig(size=252, kind="stretch")
+CC = phantom_view("CC")
+NIPPLE_COL = phantom_pair().cc.truth.nipple[0]
+
+
+def prepared_codes(view: View) -> list[str]:
+    return finding_codes(prepare(view, CONFIG))
+
+
+def striped(pixels: np.ndarray) -> np.ndarray:
+    striped = pixels.copy()
+    striped[:6] = WHITE
+    return striped
+
+
+PLANTED: dict[str, View] = {
+    "side_conflict": with_pixels(CC, lambda pixels: pixels[:, ::-1]),
+    "side_unclear": plain_breast(shift=250, depth=150, slope=0.001, spacing_mm=0.4),
+    "strips_removed": with_pixels(CC, striped),
+    "unusual_hanging": replace(CC, laterality="R"),
+    "clipped": with_pixels(CC, lambda pixels: pixels[:, : round(0.8 * NIPPLE_COL)]),
+    "second_body": with_pixels(CC, lambda pixels: np.concatenate([pixels, pixels[:, ::-1]], axis=1)),
+}
+
+
+@pytest.mark.parametrize("code", PLANTED)
+def test_a_view_trips_the_code_that_was_planted(code: str) -> None:
+    assert code in finding_codes(prepare(PLANTED[code], FrameConfig(size=126)))
+
+
+def test_a_breast_on_the_other_side_is_followed_and_told() -> None:
+    view = plain_breast()
+    mirrored = with_pixels(view, np.fliplr)
+    prepared = prepare(mirrored, CONFIG)
+    assert finding_codes(prepared) == ["side_conflict", "no_nipple"]
+    np.testing.assert_allclose(prepared.pixels, prepare(view, CONFIG).pixels, atol=0.02)
+
+
+def test_an_image_stored_upside_down_is_turned() -> None:
+    view = plain_breast()
+    turned = prepare(with_pixels(view, np.flipud, orientation=("A", "L")), CONFIG)
+    upright = prepare(replace(view, orientation=("A", "R")), CONFIG)
+    assert turned.preparation is not None
+    assert turned.preparation.upside_down
+    np.testing.assert_allclose(turned.pixels, upright.pixels, atol=0.02)
+
+
+def test_a_mirrored_image_whose_header_says_so_is_no_conflict_but_told() -> None:
+    view = plain_breast()
+    assert prepared_codes(with_pixels(view, np.fliplr, orientation=("P", "R"))) == ["unusual_hanging", "no_nipple"]
+    assert prepared_codes(replace(view, orientation=("A", "R"))) == ["no_nipple"]
+
+
+def test_a_side_that_contradicts_the_orientation_is_told(left: Pair) -> None:
+    for projection in (left.cc, left.mlo):
+        view = view_of(projection, CONFIG)
+        assert "unusual_hanging" not in prepared_codes(view)
+        assert "unusual_hanging" in prepared_codes(replace(view, laterality="R"))
+
+
+def test_two_breasts_in_one_image_are_told() -> None:
+    view = plain_breast()
+    gap = np.zeros_like(view.pixels[:, :80])
+    assert "second_body" in prepared_codes(
+        with_pixels(view, lambda pixels: np.concatenate([pixels, gap, pixels[:, ::-1]], axis=1))
+    )
+    assert "second_body" not in prepared_codes(view)
+
+
+def test_a_breast_that_runs_out_in_front_is_told() -> None:
+    view = plain_breast()
+    assert "clipped" not in prepared_codes(view)
+    assert "clipped" in prepared_codes(replace(view, pixels=view.pixels[:, :220]))
+    assert "clipped" in prepared_codes(replace(view, pixels=view.pixels[:400]))
+    assert "clipped" in prepared_codes(replace(view, pixels=view.pixels[200:]))
+
+
+def test_a_breast_that_touches_no_edge_leaves_its_side_unclear() -> None:
+    y, x = np.mgrid[:400, :300]
+    for centre, unclear in ((150, True), (0, False)):
+        distance = np.hypot(y - 200, x - centre)
+        disc = np.where(distance < 100, 50_000 - 100 * distance, 0).astype(np.uint16)
+        prepared = prepare(View(pixels=disc, view="CC", laterality="L"), FrameConfig(size=126))
+        assert ("side_unclear" in finding_codes(prepared)) == unclear
+
+
+def test_noise_is_refused() -> None:
+    noise = np.random.default_rng(0).integers(0, WHITE, (800, 640)).astype(np.uint16)
+    view = View(pixels=noise, view="CC", laterality="L")
+    assert refusal(lambda: prepare(view, CONFIG)).code == "no_breast"
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((80, 60)), np.full((80, 60), 0.7), np.zeros((1, 1))])
+def test_an_image_without_a_breast_is_refused(pixels: np.ndarray) -> None:
+    view = View(pixels=(pixels * WHITE).astype(np.uint16), view="CC", laterality="L")
+    assert refusal(lambda: prepare(view, CONFIG)).code == "no_breast"
