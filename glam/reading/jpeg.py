@@ -129,6 +129,15 @@ def end_of_scan(stream: bytes, header: JpegHeader) -> int:
     return len(stream[: markers[0]].rstrip(b"\xff")) if markers.size else len(stream)
 
 
+def is_followed(stream: bytes, header: JpegHeader) -> bool:
+    """Return whether another image begins behind a stream's header; compressed values have no such bytes."""
+    place = stream.find(START + b"\xff", header.data_start)
+    try:
+        return place >= 0 and read_header(stream[place:]).data_start > 0
+    except (ValueError, struct.error):
+        return False
+
+
 def probe_pair(scan: bytes, header: JpegHeader) -> ProbePair:
     """Return a stream up to the end of its scan, of one sample a pixel, with two continuations of every interval.
 
