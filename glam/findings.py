@@ -113,6 +113,7 @@ CODES: Mapping[str, Code] = {
     "syntax_differs": _warning(
         "the header names another transfer syntax than that of the pixel data, which was followed"
     ),
+    "excess_padding": _info("the pixel data is longer than the image: what follows it is padding and was left out"),
     "polarity_tags_differ": _warning(
         "PhotometricInterpretation and PresentationLUTShape disagree on what is dark: the former was followed"
     ),

@@ -74,6 +74,15 @@ class ProbePair(NamedTuple):
     ones: bytes
 
 
+def is_followed(stream: bytes, header: JpegHeader) -> bool:
+    """Return whether another image begins behind a stream's header; compressed values have no such bytes."""
+    place = stream.find(START + b"\xff", header.data_start)
+    try:
+        return place >= 0 and read_header(stream[place:]).data_start > 0
+    except (ValueError, struct.error):
+        return False
+
+
 def read_header(stream: bytes) -> JpegHeader:
     """Read a stream up to its first scan; ValueError where it is damaged or cut before that."""
     frame: Segment | None = None

@@ -154,7 +154,7 @@ def _is_tomosynthesis(dataset: "Dataset") -> bool:
 
 
 def _has_frames(dataset: "Dataset") -> bool:
-    return (number(dataset, "NumberOfFrames") or 1) > 1
+    return (number(dataset, "NumberOfFrames") or 1) >= 2  # what is no whole number: glam/reading/pixels.py
 
 
 def _is_document(dataset: "Dataset") -> bool:
