@@ -81,6 +81,8 @@ UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 """Soft hyphens and characters without a width: they part no word."""
 DASHES = re.compile("[\u2010-\u2015\u2043\u2212]")
 """Hyphens, dashes and minus signs of typography. Compatibility makes them of some others."""
+APOSTROPHES = re.compile("[\u2018\u2019\u02bc\u00b4\u2032`]")
+"""Apostrophes of typography, and the accents that are typed for them."""
 SHIFTED = re.compile(rb"(\x0e[^\x0f\x1b]*\x0f?)")
 """Bytes after a shift out: the upper half in seven bits, which the standard forbids. PS3.5 6.1.1."""
 SIGN_BEFORE_LETTER = re.compile(rb"[\xa1-\xff][A-Za-z](?=[A-Za-z]{0,5}(?![A-Za-z]))")
@@ -149,7 +151,7 @@ def folded(text: str) -> str:
 
     Accents are dropped from words of five letters and more: a short one is a code, and its letters count as they are.
     """
-    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", UNSEEN.sub("", text))).upper()
+    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", UNSEEN.sub("", APOSTROPHES.sub("'", text)))).upper()
     return re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), DASHES.sub("-", usual))
 
 

@@ -95,12 +95,12 @@ SIDE_TERMS = (
     Term(
         "L",
         ("7771000", "G-A101"),
-        r"LEFT|LINK(?:S|E[RSNM]?)|GAUCHE|IZQ|IZQUIERD[AO]|SINISTR[AO]|ESQ|ESQUERD[AO]|左側?|좌측?",
+        r"LEFT|LINK(?:S|E[RSNM]?)|GAUCHE|IZQ|IZQUIERD[AO]|SINISTR[AO]|ESQ|ESQUERD[AO]|左[側侧]?|좌측?",
     ),
     Term(
         "R",
         ("24028007", "G-A100"),
-        r"RIGHT|RECHT(?:S|E[RSNM]?)|DROITE?|DERECH[AO]|DCHA|DESTR[AO]|DIREIT[AO]|右側?|우측?",
+        r"RIGHT|RECHT(?:S|E[RSNM]?)|DROITE?|DERECH[AO]|DCHA|DESTR[AO]|DIREIT[AO]|右[側侧]?|우측?",
     ),
     Term("B", ("51440002", "G-A102"), r"BILATERAL\w*|BOTH"),
 )
