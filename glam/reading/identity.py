@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from glam.findings import Finding, finding, input_error
 from glam.reading.charset import folded
-from glam.reading.codes import SIDE_TERMS, UNKNOWN, VIEW_TERMS, term_names
+from glam.reading.coded import term_names
+from glam.reading.codes import SIDE_TERMS, UNKNOWN, VIEW_TERMS
 from glam.reading.header import functional_groups, items, text
 from glam.reading.view_text import BOTH, ViewText, sides_of, view_text_of, without_volumes
 
@@ -208,11 +209,11 @@ def _side(side_text: str) -> str:
 
 
 def _region_side(dataset: "Dataset") -> str:
-    """Return the side that modifies the anatomic region. PS3.3 10.5, PS3.16 CID 244."""
+    """Return the side that modifies the anatomic region; UNKNOWN for two of them. PS3.3 10.5, PS3.16 CID 244."""
     holders = (*items(dataset, "AnatomicRegionSequence"), dataset)
     named = (term_names(holder, "AnatomicRegionModifierSequence", SIDE_TERMS) for holder in holders)
     sides = {name for names in named for name in names if name != UNKNOWN}
-    return sides.pop() if len(sides) == 1 else BOTH if sides else ""
+    return _single(frozenset(sides))
 
 
 def _position_side(dataset: "Dataset") -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from glam.findings import Finding, finding, input_error
 from glam.reading.charset import folded
-from glam.reading.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS, term_names
+from glam.reading.coded import meanings, term_names
+from glam.reading.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS
 from glam.reading.header import items, number, orientation_unclear, text
 from glam.reading.identity import DESCRIPTIONS, SPECIMEN
 from glam.reading.spacing import MAGNIFIED, magnification_of
@@ -97,8 +98,9 @@ def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
     """Return the modifiers of the view: in its item or, with some vendors, beside it (PS3.3 C.8.11.7), and in words."""
     holders = (*items(dataset, "ViewCodeSequence"), dataset)
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
-    for keyword in (*DESCRIPTIONS, "ViewPosition"):
-        names += view_text_of(text(dataset, keyword)).modifiers
+    said = [text(dataset, keyword) for keyword in (*DESCRIPTIONS, "ViewPosition")]
+    for words in (*said, *meanings(dataset, "ViewCodeSequence")):
+        names += view_text_of(words).modifiers
     magnification = magnification_of(dataset)
     if max((magnification.factor, *magnification.contradicting)) >= MAGNIFIED:
         names.append("magnification")

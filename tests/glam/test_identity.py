@@ -232,3 +232,65 @@ def test_a_header_trips_its_code_and_no_other(file_of: FileOf, expected: str, ch
 def test_sources_that_agree_trip_none(file_of: FileOf) -> None:
     agreeing = {"ViewPosition": "LCC", "AcquisitionDeviceProcessingDescription": "CC", "Laterality": "B"}
     assert read_codes(file_of(**agreeing)) == []
+
+
+PRIVATE_CODE: dict[str, Any] = {"value": "17", "scheme": "99VENDOR"}
+
+
+@pytest.mark.parametrize(
+    ("words", "view"),
+    [
+        ("medio-lateral 45 degree oblique", "MLO"),
+        ("mediolateral 60\u00b0 oblique", "MLO"),
+        ("Oblique medio-laterale (MLO)", "MLO"),
+        ("cranio-caudal (CC)", "CC"),
+        ("cranio-caudal, not medio-lateral oblique", "CC"),
+        ("CC view", "CC"),
+    ],
+)
+def test_a_meaning_names_its_view(file_of: FileOf, words: str, view: str) -> None:
+    coded = {"ViewCodeSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
+    found = read_view(file_of(**NO_VIEW, SpecificCharacterSet="ISO_IR 192", **coded), FrameConfig())
+    assert (found.view, found.provenance["view"], found.findings) == (view, "ViewCodeSequence", ())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cranio-caudal or medio-lateral oblique",
+        "CC / MLO",
+        "cranio-caudal and MLO",
+        "not medio-lateral oblique",
+        "no CC",
+        "other than cranio-caudal",
+        "mediolateral view, oblique",
+        "left",
+    ],
+)
+def test_a_meaning_of_two_views_or_of_none_is_passed_over(file_of: FileOf, words: str) -> None:
+    coded = {"ViewCodeSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
+    assert "a view that is not known here" in error_of(file_of(**NO_VIEW, **coded)).message
+    assert read_codes(file_of(ViewPosition="MLO", **coded)) == ["view_tag_unclear"]
+
+
+def test_a_meaning_carries_the_modifiers_of_its_view(file_of: FileOf) -> None:
+    coded = {"ViewCodeSequence": [code_item(**PRIVATE_CODE, meaning="cranio-caudal rolled lateral")]}
+    found = read_view(file_of(**NO_VIEW, **coded), FrameConfig())
+    assert (found.view, found.modifiers, finding_codes(found)) == ("CC", ("rolled lateral",), ["special_view"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["right and left", "left or right", "Links und rechts", "left/right", "gauche et droite", "both left and right"],
+)
+def test_a_meaning_of_two_sides_is_passed_over_and_told(file_of: FileOf, words: str) -> None:
+    coded = {"AnatomicRegionModifierSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
+    assert error_of(file_of(**NO_SIDE, **coded)).code == "unknown_laterality"
+    found = read_view(file_of(**NO_SIDE, **coded), FrameConfig(), laterality="R")
+    assert (found.laterality, finding_codes(found)) == ("R", ["side_tag_unclear"])
+
+
+@pytest.mark.parametrize("words", ["not left", "left arm", "R/O", "upper outer"])
+def test_a_meaning_of_no_side_says_nothing(file_of: FileOf, words: str) -> None:
+    coded = {"AnatomicRegionModifierSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
+    assert error_of(file_of(**NO_SIDE, **coded)).message.startswith("neither header nor file name")
