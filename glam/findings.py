@@ -53,8 +53,8 @@ CODES: Mapping[str, Code] = {
     # view and side
     "unknown_view": _error("{problem}: GLAM takes CC and MLO; {way_out}"),
     "unknown_laterality": _error("{problem}: {way_out}"),
-    "view_mismatch": _error("{contradiction}: check which file went where"),
-    "side_mismatch": _error("{contradiction}: send the files of one breast in a request"),
+    "view_mismatch": _error("{contradiction}: {way_out}"),
+    "side_mismatch": _error("{contradiction}: {way_out}"),
     "patient_mismatch": _error("the files name different patients: send the views of one breast"),
     "study_mismatch": _error("the files come from different studies: send the views of one exam"),
     # the request

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from glam.findings import HeaderError
 from glam.reading.charset import decoded
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ BINARY_VRS = ("US", "SS", "UL", "SL", "FD", "FL")
 DIRECTION = re.compile(r"[APLRHF]{1,3}")
 """Letters of a direction in the patient: anterior, posterior, left, right, head, foot. PS3.3 C.7.6.1.1.1."""
 
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+"""What an enhanced image says of all its frames, and of each. PS3.3 C.7.6.16."""
+
 
 def functional_groups(dataset: "Dataset") -> list["Dataset"]:
     """Return what an enhanced image says of its first frame. PS3.3 C.7.6.16."""
-    sequences = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-    return [group for sequence in sequences for group in items(dataset, sequence)[:1]]
+    return [group for sequence in FUNCTIONAL_GROUPS for group in items(dataset, sequence)[:1]]
 
 
 def acquired_of(dataset: "Dataset") -> tuple[str, float]:
@@ -65,6 +68,7 @@ def raw_element(dataset: "Dataset", keyword: str) -> "DataElement | RawDataEleme
 
     Without `keep_deferred` pydicom converts an empty one, and fails on a VR that it does not know.
     """
+    _refuse_repeated(dataset, keyword)
     return dataset.get_item(keyword, keep_deferred=True) if keyword in dataset else None
 
 
@@ -135,10 +139,24 @@ def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
 
 def value(dataset: "Dataset", keyword: str) -> object:
     """Return an attribute as pydicom reads it; None if it is absent or broken."""
+    _refuse_repeated(dataset, keyword)
     try:
         return dataset.get(keyword)
     except broken_errors():
         return None
+
+
+def _refuse_repeated(dataset: "Dataset", keyword: str) -> None:
+    """Refuse an attribute that the parser saw twice, with two values: which one is meant is not known. PS3.5 7.1."""
+    repeated: frozenset[int] = getattr(dataset, "repeated", frozenset())
+    if repeated and _tag(keyword) in repeated:
+        raise HeaderError(keyword, "it stands in the header twice, with two values")
+
+
+def _tag(keyword: str) -> int | None:
+    from pydicom.datadict import tag_for_keyword
+
+    return tag_for_keyword(keyword)
 
 
 def broken_errors() -> tuple[type[Exception], ...]:
