@@ -97,14 +97,41 @@ def _vr(keyword: str) -> str:
     return dictionary_VR(keyword)
 
 
-def numbers(dataset: "Dataset", keyword: str) -> list[float]:
-    """Return the values of a decimal string; none if one of them is no number.
+def decimals(dataset: "Dataset", keyword: str) -> list[float]:
+    """Return the values of a decimal string, each in its place; NaN for one that is empty, or no finite number.
 
-    A comma can only be a decimal point there: backslashes separate values. PS3.5 6.2.
+    A comma can only be a decimal point there: backslashes separate values (PS3.5 6.2). Digits are those of ASCII, with
+    nothing between them. Values in a binary representation, as some writers store them, count as well.
     """
-    parts = [part.strip(" \0") for part in text(dataset, keyword).split("\\")]
-    values = [float(part.replace(",", ".")) if DECIMAL.fullmatch(part) else math.nan for part in parts if part]
+    return [_finite(part) for part in _parts(dataset, keyword)]
+
+
+def numbers(dataset: "Dataset", keyword: str) -> list[float]:
+    """Return the values of a decimal string, without empty ones; none if one of them is no number."""
+    values = [_finite(part) for part in _parts(dataset, keyword) if part != ""]
     return values if all(map(math.isfinite, values)) else []
+
+
+def _parts(dataset: "Dataset", keyword: str) -> list[object]:
+    """Return the values of an attribute, texts without their padding or numbers; none if it is absent or empty."""
+    element = raw_element(dataset, keyword)
+    if element is not None and element.VR in BINARY_VRS:
+        content = value(dataset, keyword)
+        values = content if isinstance(content, Sequence) and not isinstance(content, str | bytes) else [content]
+        return [single for single in values if single is not None]
+    joined = text(dataset, keyword).strip(" \0")
+    return [part.strip(" \0") for part in joined.split("\\")] if joined else []
+
+
+def _finite(part: object) -> float:
+    """Return a number, or the number that a text is; NaN for anything else."""
+    if isinstance(part, str):
+        part = float(part.replace(",", ".")) if DECIMAL.fullmatch(part) else math.nan
+    try:
+        single = float(part) if isinstance(part, int | float) else math.nan
+    except OverflowError:
+        return math.nan
+    return single if math.isfinite(single) else math.nan
 
 
 def number(dataset: "Dataset", keyword: str) -> float | None:
@@ -114,10 +141,7 @@ def number(dataset: "Dataset", keyword: str) -> float | None:
         values = numbers(dataset, keyword)
         return values[0] if len(values) == 1 else None
     content = value(dataset, keyword)
-    try:
-        single = float(content) if isinstance(content, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        return None
+    single = _finite(content.strip(" \0") if isinstance(content, str) else content)
     return single if math.isfinite(single) else None
 
 
