@@ -32,6 +32,10 @@ class Term(NamedTuple):
     """Pattern of how it is written out, over folded text."""
 
 
+ENLARGED = r"(?:1[.,][3-9]\d?|[23][.,]\d{1,2})\s?[X\u00d7]|[X\u00d7]\s?(?:1[.,][3-9]\d?|[23][.,]\d{1,2})"
+"""A factor of magnification: 1.8X, x1.5."""
+
+
 def _oblique(lateral: str) -> str:
     return rf"{lateral}{GAP}(?:{DEGREES}{GAP})?{OBLIQUE}|{OBLIQUE}{GAP}(?:{DEGREES}{GAP})?{lateral}"
 
@@ -71,7 +75,8 @@ MODIFIER_TERMS = (
     Term(
         "magnification",
         ("399163009", "R-102D6"),
-        r"(?:SPOT)?MAG(?:N|VIEW)?S?(?!\W*X?\W*1[.,]0)|MAGNIF\w*|VERGROSSER\w*|AGRANDI\w*|AMPLIA(?:CION|CAO|DA)|INGRANDI\w*",
+        r"(?:SPOT)?MAG(?:N|VIEW)?S?(?!\W*X?\W*1[.,]0)|MAGNIF\w*|VERGROSSER\w*|AGRANDI\w*|AMPLIA(?:CION|CAO|D[AO])|"
+        rf"INGRANDI\w*|VERGROT\w*|LUPENAUFNAHME|{ENLARGED}",
     ),
     Term("spot compression", ("399055006", "R-102D7"), rf"SPOTS?|SPOT(?:MAG|COMP\w*)|CONED?{GAP}(?:DOWN|COMP\w*|VIEW)"),
     Term("tangential", ("399110001", "R-102C2"), r"TANGENT\w*"),

@@ -39,6 +39,7 @@ from glam.reading.view_words import (
 )
 
 ROLLED = {"rolled lateral", "rolled medial", "rolled inferior", "rolled superior"}
+BEFORE_VIEW = ("ID", "TAN", "TANG", "RL", "RM", "RI", "RS")
 EXAGGERATED = ("XCC", "XCCL", "XCCM")
 LATERAL = rf"{MEDIOLATERAL}|{LATEROMEDIAL}"
 SIDE_WORD = "|".join(["L", "LT", "LEFT", "R", "RT", "RIGHT", *(term.spelled for term in SIDE_TERMS[:-1])])
@@ -175,12 +176,12 @@ def _modifiers_of(word: re.Match[str]) -> Iterator[str]:
 def _abbreviations_beside(tokens: Sequence[str]) -> Iterator[str]:
     """Yield the modifiers whose abbreviations follow a view or a side; AT, an English word, only as the last one.
 
-    ID stands before a view as well.
+    ID, tangential and rolled stand before a view as well.
     """
     follows = False
     for place, token in enumerate(tokens):
         ahead = next((other for other in tokens[place + 1 :] if other not in SHORT_SIDES), "")
-        if token == "ID" and not follows and view_word(ahead):
+        if token in BEFORE_VIEW and not follows and view_word(ahead):
             yield SUFFIXES[token]
         if follows and token in SUFFIXES and (token != "AT" or place == len(tokens) - 1):
             yield SUFFIXES[token]
