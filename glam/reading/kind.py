@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glam.findings import Finding, finding, input_error
-from glam.reading.charset import folded
 from glam.reading import kind_words
+from glam.reading.charset import folded
 from glam.reading.coded import meanings, term_names
 from glam.reading.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS
 from glam.reading.header import items, number, orientation_unclear, text
@@ -147,16 +147,9 @@ def _is_tomosynthesis(dataset: "Dataset") -> bool:
     if of_breast and is_other_class:
         return True
     is_named_so = sop_class == TOMOSYNTHESIS or any(value.startswith("TOMO") for value in _image_type(dataset))
+    is_slice = any(kind_words.is_slice(text(dataset, keyword)) for keyword in (*DESCRIPTIONS, "ImageType"))
     is_2d = _is_generated(dataset) or (sop_class != TOMOSYNTHESIS and _is_derived_from_slices(dataset))
-    return (is_named_so and (_has_frames(dataset) or not is_2d)) or (_is_slice(dataset) and not is_2d)
-
-
-def _is_slice(dataset: "Dataset") -> bool:
-    """Return whether a description calls this a slice or a slab, not a 2-D image made from them."""
-    said = [text(dataset, keyword) for keyword in (*DESCRIPTIONS, "ImageType")]
-    return any(
-        is_mentioned(kind_words.SLICE, words) and not is_mentioned(kind_words.TWO_DIMENSIONAL, words) for words in said
-    )
+    return (is_named_so and (_has_frames(dataset) or not is_2d)) or (is_slice and not is_2d)
 
 
 def _has_frames(dataset: "Dataset") -> bool:

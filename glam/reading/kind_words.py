@@ -5,6 +5,8 @@ English first, then what German, French, Spanish, Italian, Portuguese and Dutch 
 
 import re
 
+from glam.reading.view_text import is_mentioned
+
 TOMO = r"TOMO\w*|DBT|3D"
 SLICES = r"SLICES?|SLABS?|PLANES?|RECON\w*|PROJECTIONS?|VOLUMES?|STACK|SCHICHT\w*|COUPES?|CORTES?|STRAT[OI]|FETT[AE]"
 TOMO_SLICES = rf"(?:{TOMO})\W+(?:\w+\W+){{0,3}}(?:{SLICES})|(?:{SLICES})\W+(?:\w+\W+){{0,3}}(?:{TOMO})"
@@ -43,3 +45,8 @@ def is_film_class(sop_class: str) -> bool:
     """Return whether a film may be stored under a class: under one of FILM_CLASSES, none, or one of a vendor's own."""
     is_standard = sop_class.startswith(STANDARD_CLASSES)
     return not is_standard or any(f"{sop_class}.".startswith(f"{beginning}.") for beginning in FILM_CLASSES)
+
+
+def is_slice(words: str) -> bool:
+    """Return whether words call an image a slice or a slab, not a 2-D image made from them."""
+    return is_mentioned(SLICE, words) and not is_mentioned(TWO_DIMENSIONAL, words)
