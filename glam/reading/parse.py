@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from glam.findings import InputError, input_error
 from glam.reading import header
+from glam.reading.repeats import UNDEFINED, Repeats
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset, FileMetaDataset
@@ -32,8 +33,6 @@ HEADER_BYTES = 8
 """Of tag, VR and length, or of tag and long length."""
 GROUP_LENGTH_BYTES = 12
 """Of the element that says how long the file meta group is. PS3.10 7.1."""
-UNDEFINED = 0xFFFFFFFF
-"""The length of an element that ends with a delimiter."""
 
 
 class Encoding(NamedTuple):
@@ -171,9 +170,10 @@ def _dataset(stream: _Stream, meta: "FileMetaDataset", label: str, *, preamble: 
     from pydicom import DataElement, FileDataset
     from pydicom.filereader import read_dataset
 
-    pixels = list[PixelElement]()
+    pixels, repeats = list[PixelElement](), Repeats(stream.getvalue())
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        repeats.note(tag, stream.tell(), length)
         if tag == PIXEL_DATA:
             pixels.append(PixelElement(vr, length, stream.tell()))
         return tag == PIXEL_DATA
@@ -187,6 +187,7 @@ def _dataset(stream: _Stream, meta: "FileMetaDataset", label: str, *, preamble: 
         _check_whole(dataset, stream, to_end=True)
     implicit = bool(dataset.original_encoding[0])
     file = FileDataset(BytesIO(), dataset, preamble, meta, implicit, little)
+    file.repeated = frozenset(repeats.tags)
     file.set_original_encoding(implicit, little, dataset.original_character_set)
     if pixels:
         vr, length, start = pixels[-1]
