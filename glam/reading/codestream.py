@@ -171,22 +171,12 @@ def _jpeg(stream: bytes) -> Codestream:
 
 
 def _attempts_of_jpeg(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Attempt]:
-    """Yield a stream up to the end of its scan, as it is, then without zeros that may be padding.
-
-    Where no marker follows the scan, zeros may stand in place of values, and do not count; the one that follows a
-    value of 255 does, where the image needs it.
-    """
-    end = jpeg.end_of_scan(stream, header)
-    scan = stream[:end]
-    bare = scan.rstrip(b"\0")
-    if end < len(stream):
-        candidates = [scan] if scan == bare else [scan, bare]
-    else:
-        halved = bare.removesuffix(b"\xff")  # half of a marker
-        candidates = [halved] if halved == bare else [halved, bare + b"\0"]
-    for candidate in candidates:
-        probes = jpeg.probe_pair(candidate, header)
-        yield Attempt(probes.zeros, same=probes.ones)
+    """Yield a stream up to the end of its scan, as it is, then without zeros that may be padding."""
+    start = header.data_start
+    end = jpeg.end_of_scan(stream, start, restart_interval=header.restart_interval)
+    for values in jpeg.ends_of_values(stream[start:end], is_closed=end < len(stream)):
+        zeros, ones = jpeg.continued(values, header.restart_interval, header.num_restarts)
+        yield Attempt(stream[:start] + zeros + jpeg.END, same=stream[:start] + ones + jpeg.END)
 
 
 def _attempts_of_jpeg_ls(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Attempt]:
