@@ -136,7 +136,7 @@ def run_lengths(frame: bytes) -> tuple[Attempt, ...]:
     return (Attempt(frame), *(Attempt(bare + bytes(kept)) for kept in zeros))
 
 
-def is_run_lengths(frame: bytes) -> bool:
+def is_run_lengths(frame: Bytes) -> bool:
     """Return whether a frame begins as RLE of 8 or 16 bits does."""
     return len(frame) > RUN_LENGTHS_HEADER.size and RUN_LENGTHS_HEADER.unpack_from(frame)[:2] in ((1, 64), (2, 64))
 

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, TypeVar
 
 from glam.findings import InputError, input_error
-from glam.reading.parse import MAX_BYTES
+from glam.reading.deflate import MAX_BYTES
 from glam.reading.pixels import MAX_PIXELS
 
 if TYPE_CHECKING:
