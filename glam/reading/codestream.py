@@ -81,6 +81,8 @@ class Fragments(NamedTuple):
     parts: tuple[memoryview, ...]
     is_closed: bool
     """The delimiter stands behind them."""
+    has_lost_bytes: bool
+    """A fragment is shorter than it says, by what stands behind it."""
 
 
 class JoinedFragments(NamedTuple):
@@ -89,6 +91,8 @@ class JoinedFragments(NamedTuple):
     data: bytes
     is_closed: bool
     """The delimiter stands behind the fragments: the file did not break off within them."""
+    has_lost_bytes: bool = False
+    """A fragment is shorter than it says, by what stands behind it."""
 
     @property
     def compressed(self) -> bytes:
@@ -99,16 +103,18 @@ class JoinedFragments(NamedTuple):
 
 def fragments_of(data: Bytes) -> Fragments:
     """Return the fragments of encapsulated pixel data; the delimiter may be missing, and the last one cut."""
-    view, place, fragments = memoryview(data), 0, list[memoryview]()
+    view, place, fragments, has_lost_bytes = memoryview(data), 0, list[memoryview](), False
     while view[place : place + 4] == ITEM and place + 8 <= len(view):
         length = int.from_bytes(view[place + 4 : place + 8], "little")
         start, end = place + 8, min(place + 8 + length, len(view))
         place = _next_tag(view, start, end)
+        has_lost_bytes = has_lost_bytes or place < end
         fragments.append(view[start : min(place, end)])
     first = fragments[0] if fragments else b""
     has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # the first frame's offset is 0
     offsets = struct.unpack(f"<{len(first) // 4}I", first) if has_table and len(first) % 4 == 0 else ()
-    return Fragments(offsets, tuple(fragments[has_table:]), is_closed=view[place : place + 4] == DELIMITER)
+    is_closed = view[place : place + 4] == DELIMITER
+    return Fragments(offsets, tuple(fragments[has_table:]), is_closed, has_lost_bytes)
 
 
 def joined_fragments(data: Bytes) -> JoinedFragments:
@@ -120,7 +126,7 @@ def joined_fragments(data: Bytes) -> JoinedFragments:
     frame = b"".join(fragments.parts)
     if not frame:
         raise ValueError("the encapsulated pixel data is empty")
-    return JoinedFragments(frame, fragments.is_closed)
+    return JoinedFragments(frame, fragments.is_closed, fragments.has_lost_bytes)
 
 
 def _next_tag(view: memoryview, start: int, end: int) -> int:
@@ -155,7 +161,7 @@ def run_lengths(frame: bytes) -> tuple[Attempt, ...]:
     return (Attempt(frame), *(Attempt(bare + bytes(kept)) for kept in zeros))
 
 
-def is_run_lengths(frame: bytes) -> bool:
+def is_run_lengths(frame: Bytes) -> bool:
     """Return whether a frame begins as RLE of 8 or 16 bits does."""
     return len(frame) > RUN_LENGTHS_HEADER.size and RUN_LENGTHS_HEADER.unpack_from(frame)[:2] in ((1, 64), (2, 64))
 
@@ -193,22 +199,12 @@ def _jpeg(stream: bytes) -> Codestream:
 
 
 def _attempts_of_jpeg(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Attempt]:
-    """Yield a stream up to the end of its scan, as it is, then without zeros that may be padding.
-
-    Where no marker follows the scan, zeros may stand in place of values, and do not count; the one that follows a
-    value of 255 does, where the image needs it.
-    """
-    end = jpeg.end_of_scan(stream, header)
-    scan = stream[:end]
-    bare = scan.rstrip(b"\0")
-    if end < len(stream):
-        candidates = [scan] if scan == bare else [scan, bare]
-    else:
-        halved = bare.removesuffix(b"\xff")  # half of a marker
-        candidates = [halved] if halved == bare else [halved, bare + b"\0"]
-    for candidate in candidates:
-        probes = jpeg.probe_pair(candidate, header)
-        yield Attempt(probes.zeros, same=probes.ones)
+    """Yield a stream up to the end of its scan, as it is, then without zeros that may be padding."""
+    start = header.data_start
+    end = jpeg.end_of_scan(stream, start, restart_interval=header.restart_interval)
+    for values in jpeg.ends_of_values(stream[start:end], is_closed=end < len(stream)):
+        zeros, ones = jpeg.continued(values, header.restart_interval, header.num_restarts)
+        yield Attempt(stream[:start] + zeros + jpeg.END, same=stream[:start] + ones + jpeg.END)
 
 
 def _attempts_of_jpeg_ls(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Attempt]:

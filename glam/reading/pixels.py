@@ -21,6 +21,8 @@ MAX_SIDE = 65_535
 PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 IMAGE_ATTRIBUTES = ("Rows", "Columns", "BitsAllocated")
 GREY = ("MONOCHROME1", "MONOCHROME2")
+COLOURS = ("RGB", "ARGB", "YBR", "PALETTE", "HSV", "CMYK", "XYB")
+"""What a photometric interpretation of colours begins with. PS3.3 C.7.6.3.1.2."""
 
 
 class Layout(NamedTuple):
@@ -108,7 +110,10 @@ def layout_of(dataset: "Dataset") -> Layout:
         raise input_error("not_monochrome")
     photometric = header.text(dataset, "PhotometricInterpretation").strip().upper()
     if photometric not in GREY:
-        raise input_error("not_monochrome") if photometric else HeaderError("PhotometricInterpretation", "it is empty")
+        if photometric.startswith(COLOURS):
+            raise input_error("not_monochrome")
+        reason = "it is neither MONOCHROME1 nor MONOCHROME2" if photometric else "it is empty"
+        raise HeaderError("PhotometricInterpretation", reason)
     _check_one_frame(dataset)
     rows, cols = (_whole(dataset, name, range(1, MAX_SIDE + 1)) for name in ("Rows", "Columns"))
     if rows * cols > MAX_PIXELS:
