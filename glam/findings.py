@@ -53,8 +53,8 @@ CODES: Mapping[str, Code] = {
     # view and side
     "unknown_view": _error("{problem}: GLAM takes CC and MLO; {way_out}"),
     "unknown_laterality": _error("{problem}: {way_out}"),
-    "view_mismatch": _error("{contradiction}: check which file went where"),
-    "side_mismatch": _error("{contradiction}: send the files of one breast in a request"),
+    "view_mismatch": _error("{contradiction}: {way_out}"),
+    "side_mismatch": _error("{contradiction}: {way_out}"),
     "patient_mismatch": _error("the files name different patients: send the views of one breast"),
     "study_mismatch": _error("the files come from different studies: send the views of one exam"),
     # the request
@@ -81,7 +81,7 @@ CODES: Mapping[str, Code] = {
     "quality_control": _warning("the header calls this a quality control image: the answer does not describe a breast"),
     "other_organ": _warning("the header says that another organ than the breast was exposed"),
     "specimen": _warning("the header says that this is a specimen: the model was trained on whole breasts"),
-    "biopsy": _warning("the header says biopsy or stereotaxy: the model was trained on standard views"),
+    "biopsy": _warning("the header says biopsy, stereotaxy, wire or clip: the model was trained on standard views"),
     "subtraction": _warning("this is a recombined or subtracted image: the model was trained on plain mammograms"),
     "contrast": _warning("the image was taken with a contrast agent: the model was trained on plain mammograms"),
     "partial_view": _warning("the image shows only a part of the breast: the answer covers that part"),
@@ -114,6 +114,7 @@ CODES: Mapping[str, Code] = {
     "syntax_differs": _warning(
         "the header names another transfer syntax than that of the pixel data, which was followed"
     ),
+    "excess_padding": _info("the pixel data is longer than the image: what follows it is padding and was left out"),
     "polarity_tags_differ": _warning(
         "PhotometricInterpretation and PresentationLUTShape disagree on what is dark: the former was followed"
     ),

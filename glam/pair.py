@@ -130,7 +130,8 @@ def check_pair(cc: View | None, mlo: View | None) -> tuple[Finding, ...]:
     views = _by_key(cc, mlo)
     for key, view in views.items():
         if view.view != key.upper():
-            raise input_error("view_mismatch", key, contradiction=f"the file given as {key.upper()} is a {view.view}")
+            contradiction = f"the file given as {key.upper()} is a {view.view}"
+            raise input_error("view_mismatch", key, contradiction=contradiction, way_out="check which file went where")
     refuse_mixture(list(views.values()))
     if cc is None or mlo is None:
         return (finding("lone_view", absent="CC" if cc is None else "MLO"),)
@@ -218,7 +219,8 @@ def refuse_mixture(views: Sequence[View]) -> None:
         raise input_error("missing_view")
     for first, other in combinations(views, 2):
         if first.laterality != other.laterality:
-            raise input_error("side_mismatch", contradiction="the files show the left and the right breast")
+            way_out = "send the files of one breast in a request"
+            raise input_error("side_mismatch", contradiction="the files show both breasts", way_out=way_out)
         if first.is_mg and other.is_mg and (names := differing_identities(first, other)):
             raise input_error(f"{names[0]}_mismatch")
 

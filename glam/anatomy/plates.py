@@ -18,6 +18,8 @@ Mask = NDArray[np.bool_]
 Grey = NDArray[np.uint8]
 Region = NDArray[np.uint8]
 """1 inside, 0 outside."""
+Near = tuple[slice, slice]
+"""Rows and columns of a part of a picture."""
 
 EVEN = 8
 """Largest difference of neighbouring pixels of a plate, of 255 grey values."""
@@ -58,23 +60,25 @@ MIN_SIDE = 32
 
 
 class Scale(NamedTuple):
-    """Sizes in the pixels of a picture, and how much brighter and how large a plate is at least."""
+    """Sizes in the pixels of a picture, and how much brighter, how large and how straight a plate is at least."""
 
     rim: int
     blur: int
+    text: int
     step: float
     smallest: float
+    straight: float
 
 
-FINE = Scale(rim=RIM, blur=5, step=STEP, smallest=SMALLEST)
-COARSE = Scale(rim=RIM // 2, blur=3, step=0.6 * STEP, smallest=SMALLEST / 2)
+FINE = Scale(rim=RIM, blur=5, text=TEXT, step=STEP, smallest=SMALLEST, straight=STRAIGHT)
+COARSE = Scale(rim=RIM // 2, blur=3, text=TEXT // 2, step=0.6 * STEP, smallest=SMALLEST / 2, straight=0.6 * STRAIGHT)
 """Of the picture at half its size, where whatever may be a plate is kept."""
 
 
 class BrightRegion(NamedTuple):
     """A region in a part of a picture, and the smoothed grey values there."""
 
-    near: tuple[slice, slice]
+    near: Near
     region: Region
     smooth: Grey
 
@@ -99,14 +103,20 @@ def plate_mask(picture: Picture) -> Mask | None:
     half = np.asarray(
         cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA), np.uint8
     )
-    if not any(_bright_regions(half, COARSE)):  # so it is with nearly every picture
+    if not any(_plates(half, COARSE)):  # so it is with nearly every picture
         return None
     plates = np.zeros(picture.shape, bool)
-    for near, region, smooth in _bright_regions(grey, FINE):
-        filled = _filled(_of_one_level(region, smooth))
-        if _stands_out(filled, smooth, FINE) and _has_straight_edges(filled, _sides(near, picture.shape)):
-            plates[near] |= cv2.dilate(filled, square(RIM)) > 0
+    for near, region in _plates(grey, FINE):
+        plates[near] |= cv2.dilate(region, square(RIM)) > 0
     return plates if plates.any() and not plates.all() else None
+
+
+def _plates(grey: Grey, scale: Scale) -> Iterator[tuple[Near, Region]]:
+    """Yield the plates, each in a part of the picture."""
+    for near, region, smooth in _bright_regions(grey, scale):
+        filled = _filled(_of_one_level(region, smooth), scale)
+        if _stands_out(filled, smooth, scale) and _has_straight_edges(filled, _sides(near, grey.shape), scale):
+            yield near, filled
 
 
 def plate_border(picture: Picture, plates: Mask) -> Border | None:
@@ -167,7 +177,7 @@ def _candidates(stats: NDArray[Any], shape: tuple[int, ...], scale: Scale) -> li
     return np.flatnonzero(fits).tolist()
 
 
-def _sides(near: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _sides(near: Near, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return ((left, top), (right, bottom)), where the picture's sides lie in pixels of a part of it."""
     rows, cols = near
     first = np.array([cols.start, rows.start], np.float64)
@@ -188,10 +198,11 @@ def _of_one_level(region: Region, smooth: Grey) -> Region:
     return (labels == largest).astype(np.uint8)
 
 
-def _filled(region: Region) -> Region:
+def _filled(region: Region, scale: Scale) -> Region:
     """Return a region without its gaps and small holes; what lies beside the picture belongs to it."""
-    padded = cv2.copyMakeBorder(region, TEXT, TEXT, TEXT, TEXT, cv2.BORDER_REPLICATE)
-    closed = np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(TEXT // 2)), np.uint8)[TEXT:-TEXT, TEXT:-TEXT]
+    text = scale.text
+    padded = cv2.copyMakeBorder(region, text, text, text, text, cv2.BORDER_REPLICATE)
+    closed = np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(text // 2)), np.uint8)[text:-text, text:-text]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < HOLE * region.size
     small[0] = True  # the region itself
@@ -207,24 +218,25 @@ def _stands_out(region: Region, smooth: Grey, scale: Scale) -> bool:
     return bool(around.any() and level - np.percentile(smooth[around], DARKER_PARTS) >= scale.step)
 
 
-def _has_straight_edges(region: Region, sides: NDArray[np.float64]) -> bool:
+def _has_straight_edges(region: Region, sides: NDArray[np.float64], scale: Scale) -> bool:
     """Say whether enough of a region's edge is straight along rows or columns, or it is a frame with round corners."""
     contours, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    edge, across, along = np.sum([_edge_lengths(np.asarray(contour), sides) for contour in contours], axis=0).tolist()
-    if edge and across + along >= STRAIGHT * edge:
+    lengths = [_edge_lengths(np.asarray(contour), sides, scale.rim) for contour in contours]
+    edge, across, along = np.sum(lengths, axis=0).tolist()
+    if edge and across + along >= scale.straight * edge:
         return True
     rings = all(line.mean() > RING for line in (region[0], region[-1], region[:, 0], region[:, -1]))
     whole = bool(((sides[0] == 0) & (sides[1] + 1 == region.shape[::-1])).all())
     return whole and rings and min(across, along) >= ROUNDED * edge
 
 
-def _edge_lengths(contour: NDArray[Any], sides: NDArray[np.float64]) -> tuple[float, float, float]:
+def _edge_lengths(contour: NDArray[Any], sides: NDArray[np.float64], rim: int) -> tuple[float, float, float]:
     """Return the length of a contour inside the picture, and of its straight pieces along rows and along columns."""
     corners = cv2.approxPolyDP(contour, 2.5, closed=True)[:, 0].astype(np.float64)
     steps = np.roll(corners, -1, axis=0) - corners  # (corner, xy)
     middles, lengths = corners + steps / 2, np.hypot(*steps.T)
-    beside = (middles <= sides[0] + RIM + 1) | (middles >= sides[1] - RIM - 1)
-    inside = ~(beside & (np.abs(steps) <= RIM + 2)).any(axis=1)
+    beside = (middles <= sides[0] + rim + 1) | (middles >= sides[1] - rim - 1)
+    inside = ~(beside & (np.abs(steps) <= rim + 2)).any(axis=1)
     long = inside & (lengths >= SHORTEST_PIECE * np.min(sides[1] - sides[0]))
     across, along = (long & (np.abs(step) <= SLANT * lengths + 1) for step in (steps[:, 1], steps[:, 0]))
     return float(lengths[inside].sum()), float(lengths[across].sum()), float(lengths[along].sum())

@@ -81,6 +81,15 @@ UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 """Soft hyphens and characters without a width: they part no word."""
 DASHES = re.compile("[\u2010-\u2015\u2043\u2212]")
 """Hyphens, dashes and minus signs of typography. Compatibility makes them of some others."""
+APOSTROPHES = re.compile("[\u2018\u2019\u02bc\u00b4\u2032`]")
+"""Apostrophes of typography, and the accents that are typed for them."""
+NO_MEANING = re.compile(
+    "[\x1a\x80-\x9f\u2400-\u2426\u25a1\ud800-\udfff\ue100-\uf8ff\ufff9-\uffff\U000f0000-\U0010ffff]|\\?(?=[^\\W_])"
+)
+"""What stands where another program could not read a character: U+FFFD and its like, private areas, surrogates, and a
+question mark directly before a letter, which may be the second half of that character."""
+HALF_WIDTH = re.compile("[\uff61-\uff9f][A-Za-z](?=[A-Za-z]{0,5}(?![A-Za-z]))")
+"""A half-width letter or sign of Japanese, of one byte, and a letter behind it: the two may be one character."""
 SHIFTED = re.compile(rb"(\x0e[^\x0f\x1b]*\x0f?)")
 """Bytes after a shift out: the upper half in seven bits, which the standard forbids. PS3.5 6.1.1."""
 SIGN_BEFORE_LETTER = re.compile(rb"[\xa1-\xff][A-Za-z](?=[A-Za-z]{0,5}(?![A-Za-z]))")
@@ -148,9 +157,12 @@ def folded(text: str) -> str:
     """Return a text as words are looked for in it: upper case, full-width letters as usual ones, long words plain.
 
     Accents are dropped from words of five letters and more: a short one is a code, and its letters count as they are.
+    Marks of characters that were lost, and accents that belong to no letter, become bytes without a meaning.
     """
-    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", UNSEEN.sub("", text))).upper()
-    return re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), DASHES.sub("-", usual))
+    readable = NO_MEANING.sub(chr(PRIVATE), APOSTROPHES.sub("'", UNSEEN.sub("", text)))
+    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", readable)).upper()
+    plain = re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), DASHES.sub("-", usual))
+    return "".join(chr(PRIVATE) if unicodedata.category(letter)[0] == "M" else letter for letter in plain)
 
 
 def _without_accents(word: str) -> str:
@@ -170,6 +182,8 @@ def _one_byte(piece: bytes, codec: str) -> str:
         return _one_byte(whole, codec) + _private(cut) if _is_cut_character(error) else _guessed(piece)
     if re.search("[\x80-\x9f]", text):
         return _guessed(piece)
+    if codec == "cp932":
+        return HALF_WIDTH.sub(lambda match: _private(match[0].encode(codec)), text)
     return _without_halves(piece, text) if ONE_BYTE_CODECS.fullmatch(codec) else text
 
 

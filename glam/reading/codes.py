@@ -4,14 +4,7 @@ Each by its codes, SNOMED CT first, then SRT and what was deprecated, and by how
 """
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
-from glam.reading.charset import folded
-from glam.reading.header import items, text
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from typing import NamedTuple
 
 CODE_SCHEMES = ("SCT", "SRT", "SNM3", "99SDM", "")
 """One coding system under four names: CID 4015, note 2. Codes without a name of their system count as its codes."""
@@ -26,6 +19,8 @@ MEDIOLATERAL = rf"MEDI(?:O|ALE?){GAP}LATERA\w*"
 LATEROMEDIAL = rf"LATER(?:O|ALE?){GAP}MEDIA\w*"
 OBLIQUE = r"(?:OBL[\w\ue000-\ue0ff]*|SCHR\S{1,4}?[G\ue047\ue067][\w\ue000-\ue0ff]*)"
 """English, French, Spanish, Portuguese, Italian, Dutch; German. Letters with accents may be bytes without a meaning."""
+DEGREES = rf"\d{{1,2}}O?{GAP}(?:DEG\w*|GRAD\w*|GRAUS?)?"
+"""An angle between the words of an oblique view: 45 degree, 45\u00b0, 45 Grad."""
 
 
 class Term(NamedTuple):
@@ -36,13 +31,13 @@ class Term(NamedTuple):
     spelled: str
     """Pattern of how it is written out, over folded text."""
 
-    def is_in(self, folded_text: str) -> bool:
-        """Return whether a folded text has the term, written out."""
-        return bool(re.search(whole_words(self.spelled), folded_text))
+
+ENLARGED = r"(?:1[.,][3-9]\d?|[23][.,]\d{1,2})\s?[X\u00d7]|[X\u00d7]\s?(?:1[.,][3-9]\d?|[23][.,]\d{1,2})"
+"""A factor of magnification: 1.8X, x1.5."""
 
 
 def _oblique(lateral: str) -> str:
-    return rf"{lateral}{GAP}{OBLIQUE}|{OBLIQUE}{GAP}{lateral}"
+    return rf"{lateral}{GAP}(?:{DEGREES}{GAP})?{OBLIQUE}|{OBLIQUE}{GAP}(?:{DEGREES}{GAP})?{lateral}"
 
 
 def _exaggerated(direction: str) -> str:
@@ -80,7 +75,8 @@ MODIFIER_TERMS = (
     Term(
         "magnification",
         ("399163009", "R-102D6"),
-        r"(?:SPOT)?MAG(?:N|VIEW)?S?(?!\W*X?\W*1[.,]0)|MAGNIF\w*|VERGROSSER\w*|AGRANDI\w*|AMPLIA(?:CION|CAO|DA)|INGRANDI\w*",
+        r"(?:SPOT)?MAG(?:N|VIEW)?S?(?!\W*X?\W*1[.,]0)|MAGNIF\w*|VERGROSSER\w*|AGRANDI\w*|AMPLIA(?:CION|CAO|D[AO])|"
+        rf"INGRANDI\w*|VERGROT\w*|LUPENAUFNAHME|{ENLARGED}",
     ),
     Term("spot compression", ("399055006", "R-102D7"), rf"SPOTS?|SPOT(?:MAG|COMP\w*)|CONED?{GAP}(?:DOWN|COMP\w*|VIEW)"),
     Term("tangential", ("399110001", "R-102C2"), r"TANGENT\w*"),
@@ -95,51 +91,18 @@ SIDE_TERMS = (
     Term(
         "L",
         ("7771000", "G-A101"),
-        r"LEFT|LINK(?:S|E[RSNM]?)|GAUCHE|IZQ|IZQUIERD[AO]|SINISTR[AO]|ESQ|ESQUERD[AO]|左側?|좌측?",
+        r"LEFT|LINK(?:S|E[RSNM]?)|GAUCHE|IZQ|IZQUIERD[AO]|SINISTR[AO]|ESQ|ESQUERD[AO]|左[側侧]?|좌측?",
     ),
     Term(
         "R",
         ("24028007", "G-A100"),
-        r"RIGHT|RECHT(?:S|E[RSNM]?)|DROITE?|DERECH[AO]|DCHA|DESTR[AO]|DIREIT[AO]|右側?|우측?",
+        r"RIGHT|RECHT(?:S|E[RSNM]?)|DROITE?|DERECH[AO]|DCHA|DESTR[AO]|DIREIT[AO]|右[側侧]?|우측?",
     ),
     Term("B", ("51440002", "G-A102"), r"BILATERAL\w*|BOTH"),
 )
 """English, German and Dutch, French, Spanish, Italian, Portuguese, Japanese and Chinese, Korean."""
 
 
-def term_names(dataset: "Dataset", sequence: str, terms: Sequence[Term]) -> tuple[str, ...]:
-    """Return the names of a sequence's coded items in their order, each once; UNKNOWN for one that is not in `terms`.
-
-    An item counts by its code; where that is missing, or of a private scheme, by its meaning.
-    """
-    names = (_term_name(item, terms) for item in items(dataset, sequence))
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _term_name(item: "Dataset", terms: Sequence[Term]) -> str:
-    """Return the name of a coded item; "" for one without code and meaning."""
-    code, is_snomed = _code(item)
-    if coded := [term.name for term in terms if is_snomed and code in term.codes]:
-        return coded[0]
-    if is_snomed and text(item, "CodingSchemeDesignator"):
-        return UNKNOWN
-    meaning = folded(text(item, "CodeMeaning")).strip()
-    meant = [term.name for term in terms if meaning == term.name.upper() or term.is_in(meaning)]
-    return next(iter(meant), UNKNOWN) if code or meaning else ""
-
-
 def whole_words(pattern: str) -> str:
     """Return a pattern that finds whole words only; a byte without a meaning is part of its word."""
     return rf"(?<![^\W_])(?<![\ue000-\ue0ff])(?:{pattern})(?![^\W_])(?![\ue000-\ue0ff])"
-
-
-def _code(item: "Dataset") -> tuple[str, bool]:
-    """Return the code of an item, and whether it is one of SNOMED's. PS3.3 8.1, 8.2.
-
-    A code stands in one of three attributes by its length and its form.
-    """
-    scheme = text(item, "CodingSchemeDesignator").strip().upper()
-    if code := text(item, "CodeValue").strip() or text(item, "LongCodeValue").strip():
-        return code, scheme in CODE_SCHEMES
-    urn = text(item, "URNCodeValue").strip()
-    return re.split(r"[/:#|=.]", urn)[-1], bool(SNOMED_URN.search(urn.upper())) or scheme in CODE_SCHEMES[:-1]

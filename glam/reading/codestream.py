@@ -69,6 +69,20 @@ class Codestream(NamedTuple):
     """It cannot hold all that went into it."""
     attempts: tuple[Attempt, ...]
     """What to decode, in this order, until one gives an image."""
+    is_followed: bool
+    """Another image begins behind it."""
+
+
+class Fragments(NamedTuple):
+    """The items of encapsulated pixel data. PS3.5 A.4."""
+
+    offsets: tuple[int, ...]
+    """The basic offset table: where frames begin, from the first fragment on; empty: it says nothing, or is missing."""
+    parts: tuple[memoryview, ...]
+    is_closed: bool
+    """The delimiter stands behind them."""
+    has_lost_bytes: bool
+    """A fragment is shorter than it says, by what stands behind it."""
 
 
 class JoinedFragments(NamedTuple):
@@ -77,6 +91,8 @@ class JoinedFragments(NamedTuple):
     data: bytes
     is_closed: bool
     """The delimiter stands behind the fragments: the file did not break off within them."""
+    has_lost_bytes: bool = False
+    """A fragment is shorter than it says, by what stands behind it."""
 
     @property
     def compressed(self) -> bytes:
@@ -85,23 +101,32 @@ class JoinedFragments(NamedTuple):
         return self.data if self.is_closed else self.data[: len(bare) + MAX_FINAL_ZEROS]
 
 
-def joined_fragments(data: Bytes) -> JoinedFragments:
-    """Return the frame in encapsulated pixel data, without the offset table; ValueError: it is empty. PS3.5 A.4.
-
-    The delimiter may be missing, and the last fragment cut: whether the image is whole is for its codestream to say.
-    """
-    view, place, fragments = memoryview(data), 0, list[memoryview]()
+def fragments_of(data: Bytes) -> Fragments:
+    """Return the fragments of encapsulated pixel data; the delimiter may be missing, and the last one cut."""
+    view, place, fragments, has_lost_bytes = memoryview(data), 0, list[memoryview](), False
     while view[place : place + 4] == ITEM and place + 8 <= len(view):
         length = int.from_bytes(view[place + 4 : place + 8], "little")
         start, end = place + 8, min(place + 8 + length, len(view))
         place = _next_tag(view, start, end)
+        has_lost_bytes = has_lost_bytes or place < end
         fragments.append(view[start : min(place, end)])
     first = fragments[0] if fragments else b""
-    has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # of one frame: its offset is 0
-    frame = b"".join(fragments[has_table:])
+    has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # the first frame's offset is 0
+    offsets = struct.unpack(f"<{len(first) // 4}I", first) if has_table and len(first) % 4 == 0 else ()
+    is_closed = view[place : place + 4] == DELIMITER
+    return Fragments(offsets, tuple(fragments[has_table:]), is_closed, has_lost_bytes)
+
+
+def joined_fragments(data: Bytes) -> JoinedFragments:
+    """Return the frame in encapsulated pixel data, without the offset table; ValueError: it is empty.
+
+    Whether the image is whole is for its codestream to say.
+    """
+    fragments = fragments_of(data)
+    frame = b"".join(fragments.parts)
     if not frame:
         raise ValueError("the encapsulated pixel data is empty")
-    return JoinedFragments(frame, is_closed=view[place : place + 4] == DELIMITER)
+    return JoinedFragments(frame, fragments.is_closed, fragments.has_lost_bytes)
 
 
 def _next_tag(view: memoryview, start: int, end: int) -> int:
@@ -124,7 +149,7 @@ def codestream(data: bytes) -> Codestream | None:
         stream = jpeg2000.codestream(data)
         if stream.startswith(jpeg.START):
             return _jpeg(stream)
-        return _jpeg2000(stream) if stream.startswith(jpeg2000.START) else None
+        return _jpeg2000(stream, data) if stream.startswith(jpeg2000.START) else None
     except struct.error:
         raise ValueError("the codestream's header is cut short") from None
 
@@ -136,7 +161,7 @@ def run_lengths(frame: bytes) -> tuple[Attempt, ...]:
     return (Attempt(frame), *(Attempt(bare + bytes(kept)) for kept in zeros))
 
 
-def is_run_lengths(frame: bytes) -> bool:
+def is_run_lengths(frame: Bytes) -> bool:
     """Return whether a frame begins as RLE of 8 or 16 bits does."""
     return len(frame) > RUN_LENGTHS_HEADER.size and RUN_LENGTHS_HEADER.unpack_from(frame)[:2] in ((1, 64), (2, 64))
 
@@ -167,26 +192,19 @@ def _jpeg(stream: bytes) -> Codestream:
     else:
         attempts = _attempts_of_jpeg(stream, header)
     is_lossy = header.process == "dct" or header.is_near_lossless
-    return Codestream(syntax, header.rows, header.cols, header.samples, header.bits, is_lossy, tuple(attempts))
+    is_followed = jpeg.is_followed(stream, header)
+    return Codestream(
+        syntax, header.rows, header.cols, header.samples, header.bits, is_lossy, tuple(attempts), is_followed
+    )
 
 
 def _attempts_of_jpeg(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Attempt]:
-    """Yield a stream up to the end of its scan, as it is, then without zeros that may be padding.
-
-    Where no marker follows the scan, zeros may stand in place of values, and do not count; the one that follows a
-    value of 255 does, where the image needs it.
-    """
-    end = jpeg.end_of_scan(stream, header)
-    scan = stream[:end]
-    bare = scan.rstrip(b"\0")
-    if end < len(stream):
-        candidates = [scan] if scan == bare else [scan, bare]
-    else:
-        halved = bare.removesuffix(b"\xff")  # half of a marker
-        candidates = [halved] if halved == bare else [halved, bare + b"\0"]
-    for candidate in candidates:
-        probes = jpeg.probe_pair(candidate, header)
-        yield Attempt(probes.zeros, same=probes.ones)
+    """Yield a stream up to the end of its scan, as it is, then without zeros that may be padding."""
+    start = header.data_start
+    end = jpeg.end_of_scan(stream, start, restart_interval=header.restart_interval)
+    for values in jpeg.ends_of_values(stream[start:end], is_closed=end < len(stream)):
+        zeros, ones = jpeg.continued(values, header.restart_interval, header.num_restarts)
+        yield Attempt(stream[:start] + zeros + jpeg.END, same=stream[:start] + ones + jpeg.END)
 
 
 def _attempts_of_jpeg_ls(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Attempt]:
@@ -202,9 +220,11 @@ def _attempts_of_jpeg_ls(stream: bytes, header: jpeg.JpegHeader) -> Iterator[Att
     yield Attempt(bare + jpeg.END, refused=bare + LONGER)
 
 
-def _jpeg2000(stream: bytes) -> Codestream:
+def _jpeg2000(stream: bytes, frame: bytes) -> Codestream:
+    """Read a JPEG 2000 stream, and look behind its end in the frame, where it may lie in boxes."""
     header = jpeg2000.read_header(stream)
     end = jpeg2000.end_of_tiles(stream, header)
+    behind = frame.find(jpeg2000.START) + end
     lossless, lossy = uid.JPEG2000Lossless, uid.JPEG2000
     if header.is_high_throughput:
         lossless, lossy = uid.HTJ2KLossless, uid.HTJ2K
@@ -216,4 +236,5 @@ def _jpeg2000(stream: bytes) -> Codestream:
         header.bits,
         not header.is_reversible,
         (Attempt(stream[:end] + jpeg2000.END),),
+        is_followed=frame.find(jpeg2000.START, behind) >= 0,
     )

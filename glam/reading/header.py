@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from glam.findings import HeaderError
 from glam.reading.charset import decoded
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ BINARY_VRS = ("US", "SS", "UL", "SL", "FD", "FL")
 DIRECTION = re.compile(r"[APLRHF]{1,3}")
 """Letters of a direction in the patient: anterior, posterior, left, right, head, foot. PS3.3 C.7.6.1.1.1."""
 
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+"""What an enhanced image says of all its frames, and of each. PS3.3 C.7.6.16."""
+
 
 def functional_groups(dataset: "Dataset") -> list["Dataset"]:
     """Return what an enhanced image says of its first frame. PS3.3 C.7.6.16."""
-    sequences = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-    return [group for sequence in sequences for group in items(dataset, sequence)[:1]]
+    return [group for sequence in FUNCTIONAL_GROUPS for group in items(dataset, sequence)[:1]]
 
 
 def acquired_of(dataset: "Dataset") -> tuple[str, float]:
@@ -65,6 +68,7 @@ def raw_element(dataset: "Dataset", keyword: str) -> "DataElement | RawDataEleme
 
     Without `keep_deferred` pydicom converts an empty one, and fails on a VR that it does not know.
     """
+    _refuse_repeated(dataset, keyword)
     return dataset.get_item(keyword, keep_deferred=True) if keyword in dataset else None
 
 
@@ -93,14 +97,41 @@ def _vr(keyword: str) -> str:
     return dictionary_VR(keyword)
 
 
-def numbers(dataset: "Dataset", keyword: str) -> list[float]:
-    """Return the values of a decimal string; none if one of them is no number.
+def decimals(dataset: "Dataset", keyword: str) -> list[float]:
+    """Return the values of a decimal string, each in its place; NaN for one that is empty, or no finite number.
 
-    A comma can only be a decimal point there: backslashes separate values. PS3.5 6.2.
+    A comma can only be a decimal point there: backslashes separate values (PS3.5 6.2). Digits are those of ASCII, with
+    nothing between them. Values in a binary representation, as some writers store them, count as well.
     """
-    parts = [part.strip(" \0") for part in text(dataset, keyword).split("\\")]
-    values = [float(part.replace(",", ".")) if DECIMAL.fullmatch(part) else math.nan for part in parts if part]
+    return [_finite(part) for part in _parts(dataset, keyword)]
+
+
+def numbers(dataset: "Dataset", keyword: str) -> list[float]:
+    """Return the values of a decimal string, without empty ones; none if one of them is no number."""
+    values = [_finite(part) for part in _parts(dataset, keyword) if part != ""]
     return values if all(map(math.isfinite, values)) else []
+
+
+def _parts(dataset: "Dataset", keyword: str) -> list[object]:
+    """Return the values of an attribute, texts without their padding or numbers; none if it is absent or empty."""
+    element = raw_element(dataset, keyword)
+    if element is not None and element.VR in BINARY_VRS:
+        content = value(dataset, keyword)
+        values = content if isinstance(content, Sequence) and not isinstance(content, str | bytes) else [content]
+        return [single for single in values if single is not None]
+    joined = text(dataset, keyword).strip(" \0")
+    return [part.strip(" \0") for part in joined.split("\\")] if joined else []
+
+
+def _finite(part: object) -> float:
+    """Return a number, or the number that a text is; NaN for anything else."""
+    if isinstance(part, str):
+        part = float(part.replace(",", ".")) if DECIMAL.fullmatch(part) else math.nan
+    try:
+        single = float(part) if isinstance(part, int | float) else math.nan
+    except OverflowError:
+        return math.nan
+    return single if math.isfinite(single) else math.nan
 
 
 def number(dataset: "Dataset", keyword: str) -> float | None:
@@ -110,10 +141,7 @@ def number(dataset: "Dataset", keyword: str) -> float | None:
         values = numbers(dataset, keyword)
         return values[0] if len(values) == 1 else None
     content = value(dataset, keyword)
-    try:
-        single = float(content) if isinstance(content, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        return None
+    single = _finite(content.strip(" \0") if isinstance(content, str) else content)
     return single if math.isfinite(single) else None
 
 
@@ -135,10 +163,24 @@ def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
 
 def value(dataset: "Dataset", keyword: str) -> object:
     """Return an attribute as pydicom reads it; None if it is absent or broken."""
+    _refuse_repeated(dataset, keyword)
     try:
         return dataset.get(keyword)
     except broken_errors():
         return None
+
+
+def _refuse_repeated(dataset: "Dataset", keyword: str) -> None:
+    """Refuse an attribute that the parser saw twice, with two values: which one is meant is not known. PS3.5 7.1."""
+    repeated: frozenset[int] = getattr(dataset, "repeated", frozenset())
+    if repeated and _tag(keyword) in repeated:
+        raise HeaderError(keyword, "it stands in the header twice, with two values")
+
+
+def _tag(keyword: str) -> int | None:
+    from pydicom.datadict import tag_for_keyword
+
+    return tag_for_keyword(keyword)
 
 
 def broken_errors() -> tuple[type[Exception], ...]:

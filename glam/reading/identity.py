@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from glam.findings import Finding, finding, input_error
-from glam.reading.charset import folded
-from glam.reading.codes import SIDE_TERMS, UNKNOWN, VIEW_TERMS, term_names
-from glam.reading.header import functional_groups, items, text
+from glam.reading.codes import UNKNOWN
+from glam.reading.header import text
+from glam.reading.identity_tags import IMAGE_SIDE_TAGS, SIDE_TAGS, SPECIMEN, VIEW_TAGS, single
 from glam.reading.view_text import BOTH, ViewText, sides_of, view_text_of, without_volumes
 
 if TYPE_CHECKING:
@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 VIEWS = ("CC", "MLO")
 SIDES = ("L", "R")
-SPECIMEN = "specimen"
-VIEW_NAMES = frozenset({term.name for term in VIEW_TERMS} | {"AT", "CV", "TAN"}) - {SPECIMEN}
-"""Views that may be named in a message; a specimen's radiograph has no view."""
-EMPTY_WORDS = ("NONE", "UNKNOWN", "UNSPECIFIED", "N/A", "NA", "-")
-"""Words that are written where an attribute should be empty."""
 DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
 NAME_THE_VIEW = "name the view in the request"
 NAME_THE_SIDE = "name the side, L or R, in the request"
 """Ways out of an image whose view or side is not known."""
+CHECK_THE_FILES = "check which file went where"
+CORRECT_THE_HEADER = "correct the header, which contradicts itself"
+"""Ways out of a header that contradicts the request, or itself; no request overrides a header."""
 SOURCE_NAMES = {"request": "the request", "file name": "the file name"}
 """Source that is no attribute -> its name in a message."""
 
@@ -65,7 +63,7 @@ def decide_view(dataset: "Dataset", requested: str | None, *, file_name: str = "
     tags = [claim for claim in _claims(dataset, VIEW_TAGS) if claim.value != SPECIMEN]
     known, unclear = _known(tags)
     by_request = _request_claims(requested, view_text_of(requested or "").views)
-    _refuse_contradiction("view_mismatch", [*known, *by_request] if known else [])
+    _refuse_contradiction("view_mismatch", known, by_request)
     if unclear and not known and not by_request:
         problem = "the header names a view that is not known here"
         raise input_error("unknown_view", problem=problem, way_out=NAME_THE_VIEW)
@@ -91,14 +89,14 @@ def decide_side(dataset: "Dataset", requested: str | None, *, file_name: str = "
     """
     known, unclear = _known(_claims(dataset, SIDE_TAGS))
     of_image = [claim for claim in known if claim.source in IMAGE_SIDE_TAGS]
-    if of_image and of_image[0].value == BOTH:
-        problem = f"{of_image[0].source} names both breasts"
+    if of_both := [claim for claim in of_image if claim.value == BOTH]:
+        problem = f"{of_both[0].source} names both breasts"
         raise input_error("unknown_laterality", problem=problem, way_out="send an image of one breast")
     of_both_sides = [claim for claim in known if claim.value == BOTH]
     of_one_side = [claim for claim in known if claim.value != BOTH]
     tags = [claim for claim in of_one_side if claim in of_image] or of_one_side[:1]
     by_request = _request_claims(requested, sides_of(requested or ""))
-    _refuse_contradiction("side_mismatch", [*tags, *by_request] if tags else [])
+    _refuse_contradiction("side_mismatch", tags, by_request)
     words = _word_claims(dataset, file_name, lambda meaning: meaning.sides)
     if not (claims := [*tags, *by_request, *words]):
         raise input_error("unknown_laterality", problem=_no_side(unclear, of_both_sides), way_out=NAME_THE_SIDE)
@@ -137,19 +135,17 @@ def _request_claims(requested: str | None, named: frozenset[str]) -> list[Claim]
     """Return the claim of the request, if it makes one; a text that names nothing or two things is not repeated."""
     if not (requested or "").strip():
         return []
-    value = _single(named)
+    value = single(named)
     return [Claim("something else" if value in ("", UNKNOWN) else value, "request")]
 
 
-def _single(named: frozenset[str]) -> str:
-    """Return what is named, UNKNOWN if it is several things, "" for nothing."""
-    return UNKNOWN if len(named) > 1 else "".join(named)
-
-
-def _refuse_contradiction(code: str, claims: Sequence[Claim]) -> None:
+def _refuse_contradiction(code: str, tags: Sequence[Claim], by_request: Sequence[Claim]) -> None:
+    """Refuse tags that contradict each other, which no request can settle, or the request."""
+    claims = [*tags, *by_request] if tags else []
     sentences = {claim.value: str(claim) for claim in reversed(claims)}  # of each value the source that goes first
     if len(sentences) > 1:
-        raise input_error(code, contradiction=" but ".join(reversed(sentences.values())))
+        way_out = CORRECT_THE_HEADER if len({tag.value for tag in tags}) > 1 else CHECK_THE_FILES
+        raise input_error(code, contradiction=" but ".join(reversed(sentences.values())), way_out=way_out)
 
 
 def _differing_words(code: str, words: Sequence[Claim], followed: Claim) -> list[Finding]:
@@ -158,92 +154,8 @@ def _differing_words(code: str, words: Sequence[Claim], followed: Claim) -> list
     return [finding(code, words=str(claim), followed=followed.source_name) for claim in differing]
 
 
-def _view_code(dataset: "Dataset") -> str:
-    """Return the name of the coded view, UNKNOWN for a code outside the table or for several views, "" for none."""
-    names = term_names(dataset, "ViewCodeSequence", VIEW_TERMS)
-    known = [name for name in names if name != UNKNOWN]
-    return known[0] if len(known) == 1 else UNKNOWN if names else ""
-
-
-def _view_position(dataset: "Dataset") -> str:
-    """Return the view that is named, alone or with a side and modifiers; UNKNOWN for two of them or any other text."""
-    position = text(dataset, "ViewPosition")
-    exact = folded(position).strip(" \\")
-    named = frozenset({exact}) & VIEW_NAMES or view_text_of(position).views
-    return "" if exact in ("", *EMPTY_WORDS) else _single(named) or UNKNOWN
-
-
-def _view_as_orientation(dataset: "Dataset") -> str:
-    """Return a view that stands where the orientation belongs, as CBIS-DDSM writes it."""
-    orientation = text(dataset, "PatientOrientation").upper()
-    return orientation if orientation in VIEW_NAMES else ""
-
-
-def _frame_view(dataset: "Dataset") -> str:
-    return next((name for item in _frame_items(dataset) if (name := _view_code(item))), "")
-
-
-def _processed_view(dataset: "Dataset") -> str:
-    """Return the view by which an image was processed, where the text names nothing else, as Fujifilm writes it."""
-    processing = view_text_of(text(dataset, "AcquisitionDeviceProcessingDescription"))
-    return _single(processing.views) if processing.is_view_alone else ""
-
-
-def _image_side(dataset: "Dataset") -> str:
-    return _side(text(dataset, "ImageLaterality"))
-
-
-def _frame_side(dataset: "Dataset") -> str:
-    sides = (_side(text(item, "FrameLaterality")) for item in _frame_items(dataset))
-    return next((side for side in sides if side), "")
-
-
-def _series_side(dataset: "Dataset") -> str:
-    return _side(text(dataset, "Laterality"))
-
-
-def _side(side_text: str) -> str:
-    """Return L, R or B for a text about the side alone, in a letter or a word; UNKNOWN for two sides or any other."""
-    return "" if folded(side_text).strip(" \\") in ("", *EMPTY_WORDS) else _single(sides_of(side_text)) or UNKNOWN
-
-
-def _region_side(dataset: "Dataset") -> str:
-    """Return the side that modifies the anatomic region. PS3.3 10.5, PS3.16 CID 244."""
-    holders = (*items(dataset, "AnatomicRegionSequence"), dataset)
-    named = (term_names(holder, "AnatomicRegionModifierSequence", SIDE_TERMS) for holder in holders)
-    sides = {name for names in named for name in names if name != UNKNOWN}
-    return sides.pop() if len(sides) == 1 else BOTH if sides else ""
-
-
-def _position_side(dataset: "Dataset") -> str:
-    return _single(view_text_of(text(dataset, "ViewPosition")).sides)
-
-
-def _frame_items(dataset: "Dataset") -> list["Dataset"]:
-    """Return what may hold the anatomy of a frame: functional groups and their Frame Anatomy. PS3.3 C.7.6.16.2.8."""
-    groups = functional_groups(dataset)
-    return [*groups, *(item for holder in (dataset, *groups) for item in items(holder, "FrameAnatomySequence")[:1])]
-
-
-VIEW_TAGS: Mapping[str, Callable[["Dataset"], str]] = {
-    "ViewCodeSequence": _view_code,
-    "ViewPosition": _view_position,
-    "PatientOrientation": _view_as_orientation,
-    "functional groups": _frame_view,
-    "AcquisitionDeviceProcessingDescription": _processed_view,
-}
-IMAGE_SIDE_TAGS = ("ImageLaterality", "FrameLaterality")
-SIDE_TAGS: Mapping[str, Callable[["Dataset"], str]] = {
-    "ImageLaterality": _image_side,
-    "FrameLaterality": _frame_side,
-    "Laterality": _series_side,
-    "AnatomicRegionModifierSequence": _region_side,
-    "ViewPosition": _position_side,
-}
-
-
 def _word_claims(dataset: "Dataset", file_name: str, named: Callable[[ViewText], frozenset[str]]) -> list[Claim]:
     """Return the claims of the descriptions and the file name, of each that names exactly one view or side."""
     texts = {name: without_volumes(text(dataset, name)) for name in DESCRIPTIONS} | {"file name": file_name}
-    claims = [Claim(_single(named(view_text_of(description))), source) for source, description in texts.items()]
+    claims = [Claim(single(named(view_text_of(description))), source) for source, description in texts.items()]
     return [claim for claim in claims if claim.value not in ("", UNKNOWN)]

@@ -74,11 +74,20 @@ class ProbePair(NamedTuple):
     ones: bytes
 
 
+def is_followed(stream: bytes, header: JpegHeader) -> bool:
+    """Return whether another image begins behind a stream's header; compressed values have no such bytes."""
+    place = stream.find(START + b"\xff", header.data_start)
+    try:
+        return place >= 0 and read_header(stream[place:]).data_start > 0
+    except (ValueError, struct.error):
+        return False
+
+
 def read_header(stream: bytes) -> JpegHeader:
     """Read a stream up to its first scan; ValueError where it is damaged or cut before that."""
     frame: Segment | None = None
     restart_interval = 0
-    for segment in _segments(stream):
+    for segment in segments(stream):
         if segment.marker in FRAMES:
             frame = segment
         if segment.marker == RESTART_INTERVAL:
@@ -99,8 +108,8 @@ def read_header(stream: bytes) -> JpegHeader:
     raise ValueError("no frame header, or no scan behind it")
 
 
-def _segments(stream: bytes) -> Iterator[Segment]:
-    """Yield the segments up to the first scan; ValueError where one is cut."""
+def segments(stream: bytes) -> Iterator[Segment]:
+    """Yield the segments, with compressed values behind those that start a scan; ValueError where one is cut."""
     place = len(START)
     while match := MARKER.search(stream, place):
         marker, place = match[1][0], match.end()
@@ -113,37 +122,48 @@ def _segments(stream: bytes) -> Iterator[Segment]:
             raise ValueError("a marker segment is cut short")
         yield Segment(marker, stream[place + 2 : place + length], place + length)
         place += length
-        if marker == START_OF_SCAN:
-            return
 
 
-def end_of_scan(stream: bytes, header: JpegHeader) -> int:
-    """Return where the compressed values end: before the first marker that is no restart, else with the stream."""
+def end_of_scan(stream: bytes, start: int, *, restart_interval: int) -> int:
+    """Return where the values from `start` on end: before the first marker that is no restart, else with the stream."""
     octets = np.frombuffer(stream, np.uint8)
-    places = np.flatnonzero(octets[header.data_start : -1] == 0xFF) + header.data_start
+    places = np.flatnonzero(octets[start:-1] == 0xFF) + start
     following = octets[places + 1]
     is_within = (following == 0) | (following == 0xFF)
-    if header.restart_interval:
+    if restart_interval:
         is_within |= (following & 0xF8) == 0xD0
     markers = places[~is_within]
     return len(stream[: markers[0]].rstrip(b"\xff")) if markers.size else len(stream)
 
 
-def probe_pair(scan: bytes, header: JpegHeader) -> ProbePair:
-    """Return a stream up to the end of its scan, of one sample a pixel, with two continuations of every interval.
+def ends_of_values(values: bytes, *, is_closed: bool) -> list[bytes]:
+    """Return the values of a scan as they are, then without zeros at their end that may be padding.
+
+    Where no marker follows them (`is_closed`: one does), zeros may stand in place of values, and do not count; the one
+    that follows a value of 255 does, where the image needs it.
+    """
+    bare = values.rstrip(b"\0")
+    if is_closed:
+        return [values] if values == bare else [values, bare]
+    halved = bare.removesuffix(b"\xff")  # half of a marker
+    return [halved] if halved == bare else [halved, bare + b"\0"]
+
+
+def continued(values: bytes, restart_interval: int, num_restarts: int) -> ProbePair:
+    """Return the values of a scan with two continuations of every interval.
 
     A decoder skips what it does not need before a restart marker. ValueError where the restart markers are not those
     of the image, in their order.
     """
-    if not header.restart_interval:
-        return ProbePair(scan + ZEROS + END, scan + ONES + END)
-    restarts = [marker[0] & 7 for marker in RESTART.findall(scan, header.data_start)]
+    if not restart_interval:
+        return ProbePair(values + ZEROS, values + ONES)
+    restarts = [marker[0] & 7 for marker in RESTART.findall(values)]
     in_order = [count % 8 for count in range(len(restarts))]
-    if restarts != in_order or len(restarts) not in (header.num_restarts, header.num_restarts + 1):
+    if restarts != in_order or len(restarts) not in (num_restarts, num_restarts + 1):
         raise ValueError("restart markers are missing or not in their order")
-    return ProbePair(_continued(scan, ZEROS) + END, _continued(scan, ONES) + END)
+    return ProbePair(_with_continuations(values, ZEROS), _with_continuations(values, ONES))
 
 
-def _continued(scan: bytes, continuation: bytes) -> bytes:
-    """Return a stream with a continuation before each restart marker and at the end."""
-    return RESTART.sub(lambda marker: continuation + marker[0], scan) + continuation
+def _with_continuations(values: bytes, continuation: bytes) -> bytes:
+    """Return values with a continuation before each restart marker and at the end."""
+    return RESTART.sub(lambda marker: continuation + marker[0], values) + continuation

@@ -1,13 +1,14 @@
 """The kind of image that a header describes: refusals, and findings about kinds that are rare in the training data."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glam.findings import Finding, finding, input_error
+from glam.reading import kind_words
 from glam.reading.charset import folded
-from glam.reading.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS, term_names
+from glam.reading.coded import meanings, term_names
+from glam.reading.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS
 from glam.reading.header import items, number, orientation_unclear, text
 from glam.reading.identity import DESCRIPTIONS, SPECIMEN
 from glam.reading.spacing import MAGNIFIED, magnification_of
@@ -35,14 +36,7 @@ NO_IMAGES = (f"{STORAGE}11.", f"{STORAGE}88.")
 HOLOGIC_VOLUME = (0x7E01, 0x0010)
 """Creator of the private group in which older Hologic systems hide a tomosynthesis volume."""
 FILM_MODALITIES = ("MG", "CR", "RG")
-SYNTHETIC_NAMES = re.compile(
-    r"(?<![A-Z0-9])([CS][-_ ]?VIEW|G-VIEW|V[-_ ]?PREVIEW|"
-    r"(GENERATED|SYNTH(ETIC|ESI[SZ]ED)?|INTELLIGENT|INSIGHT)[-_ ]?2D)(?![A-Z0-9])"
-)
-"""Names of products that make a 2-D mammogram from tomosynthesis."""
 SYNTHETIC_PLACES = ("SeriesDescription", "ManufacturerModelName", "ProcessingFunction")
-GENERATED_2D = re.compile(r"(GENERATED|TOMO|SYNTHETIC)[-_ ]?2D")
-"""A value of ImageType that calls a 2-D image synthetic: as in PS3.3 C.8.11.7.1.4, and as vendors write."""
 MODIFIER_FINDINGS: Mapping[str, str] = {
     "spot compression": "spot_view",
     "magnification": "magnified",
@@ -97,8 +91,9 @@ def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
     """Return the modifiers of the view: in its item or, with some vendors, beside it (PS3.3 C.8.11.7), and in words."""
     holders = (*items(dataset, "ViewCodeSequence"), dataset)
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
-    for keyword in (*DESCRIPTIONS, "ViewPosition"):
-        names += view_text_of(text(dataset, keyword)).modifiers
+    said = [text(dataset, keyword) for keyword in (*DESCRIPTIONS, "ViewPosition")]
+    for words in (*said, *meanings(dataset, "ViewCodeSequence")):
+        names += view_text_of(words).modifiers
     magnification = magnification_of(dataset)
     if max((magnification.factor, *magnification.contradicting)) >= MAGNIFIED:
         names.append("magnification")
@@ -115,15 +110,14 @@ def _says(keyword: str, *values: str) -> Predicate:
 
 
 def _mentions(pattern: str) -> Predicate:
-    """Return a test for a whole word in the descriptions or in ImageType."""
-    words = re.compile(rf"(?<![A-Z0-9])({pattern})(?![A-Z0-9])")
+    """Return a test for words, which nothing denies, in the descriptions or in ImageType."""
     keywords = (*DESCRIPTIONS, "ImageType")
-    return lambda dataset: any(words.search(folded(text(dataset, keyword))) for keyword in keywords)
+    return lambda dataset: any(is_mentioned(pattern, text(dataset, keyword)) for keyword in keywords)
 
 
 def _is_generated(dataset: "Dataset") -> bool:
     """Return whether ImageType calls this a 2-D image made from tomosynthesis."""
-    return any(GENERATED_2D.fullmatch(value) for value in _image_type(dataset))
+    return any(kind_words.GENERATED_2D.fullmatch(value) for value in _image_type(dataset))
 
 
 def _is_derived_from_slices(dataset: "Dataset") -> bool:
@@ -136,7 +130,11 @@ def _is_synthetic(dataset: "Dataset") -> bool:
     names = folded(" ".join(text(dataset, name) for name in SYNTHETIC_PLACES))
     sources = {text(item, "ReferencedSOPClassUID") for item in items(dataset, "SourceImageSequence")}
     is_named_so = _is_generated(dataset) or _is_derived_from_slices(dataset)
-    return is_named_so or bool(SYNTHETIC_NAMES.search(names)) or not sources.isdisjoint((TOMOSYNTHESIS, *PROJECTIONS))
+    return (
+        is_named_so
+        or bool(kind_words.SYNTHETIC_NAMES.search(names))
+        or not sources.isdisjoint((TOMOSYNTHESIS, *PROJECTIONS))
+    )
 
 
 def _is_tomosynthesis(dataset: "Dataset") -> bool:
@@ -149,12 +147,13 @@ def _is_tomosynthesis(dataset: "Dataset") -> bool:
     if of_breast and is_other_class:
         return True
     is_named_so = sop_class == TOMOSYNTHESIS or any(value.startswith("TOMO") for value in _image_type(dataset))
+    is_slice = any(kind_words.is_slice(text(dataset, keyword)) for keyword in (*DESCRIPTIONS, "ImageType"))
     is_2d = _is_generated(dataset) or (sop_class != TOMOSYNTHESIS and _is_derived_from_slices(dataset))
-    return is_named_so and (_has_frames(dataset) or not is_2d)
+    return (is_named_so and (_has_frames(dataset) or not is_2d)) or (is_slice and not is_2d)
 
 
 def _has_frames(dataset: "Dataset") -> bool:
-    return (number(dataset, "NumberOfFrames") or 1) > 1
+    return (number(dataset, "NumberOfFrames") or 1) >= 2  # what is no whole number: glam/reading/pixels.py
 
 
 def _is_document(dataset: "Dataset") -> bool:
@@ -175,7 +174,8 @@ def _is_no_mammogram(dataset: "Dataset") -> bool:
     if _is_digital(dataset):
         return False
     of_breast = _says("Modality", "MG")(dataset) or _says("BodyPartExamined", "BREAST")(dataset)
-    return not (of_breast and _says("Modality", *FILM_MODALITIES)(dataset))
+    is_film = _says("Modality", *FILM_MODALITIES)(dataset) and kind_words.is_film_class(text(dataset, "SOPClassUID"))
+    return not (of_breast and is_film)
 
 
 def _is_film(dataset: "Dataset") -> bool:
@@ -200,7 +200,7 @@ def _is_specimen(dataset: "Dataset") -> bool:
 
 def _has_contrast(dataset: "Dataset") -> bool:
     agent = bool(text(dataset, "ContrastBolusAgent")) or bool(items(dataset, "ContrastBolusAgentSequence"))
-    return agent or _mentions("CEDM|CESM|CEM|POST_CONTRAST|LOW_ENERGY|HIGH_ENERGY")(dataset)
+    return agent or _mentions(kind_words.CONTRAST)(dataset)
 
 
 def _has_bare_implant(dataset: "Dataset") -> bool:
@@ -233,7 +233,7 @@ REMARKS: Mapping[str, Predicate] = {
     "synthetic_2d": _is_synthetic,
     "quality_control": _says("QualityControlImage", "YES", "BOTH"),
     "specimen": _is_specimen,
-    "biopsy": _mentions(r"STEREO\w*|BIOPSY\w*|(PRE|POST)FIRE\w*|POST(BIOPSY|MARKER)\w*"),
+    "biopsy": _mentions(kind_words.INTERVENTION),
     "subtraction": _mentions(r"SUBTRACTION|SUBTRACTED|RECOMBINED"),
     "contrast": _has_contrast,
     "partial_view": _says("PartialView", "YES"),

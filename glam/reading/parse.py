@@ -5,14 +5,15 @@ the end of a file in silence, so that whether a file is whole is found out witho
 """
 
 import struct
-import zlib
 from contextlib import AbstractContextManager, nullcontext
 from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from glam.findings import InputError, input_error
-from glam.reading import header
+from glam.findings import input_error
+from glam.reading import deflate, header
+from glam.reading.deflate import MAX_BYTES, too_large
+from glam.reading.repeats import UNDEFINED, Repeats
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset, FileMetaDataset
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 Source = bytes | str | Path | BinaryIO
 """The content of a file, its path, or an open stream."""
 
-MAX_BYTES = 160_000_000
-"""Largest file that is read, inflated if it is deflated: the largest image uncompressed, and a long header."""
-FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
-"""What a data set begins with where the preamble is missing: file meta, or identification."""
 PREAMBLE_BYTES = 128
 PREFIX = b"DICM"
 """Stands behind the preamble, whatever is in that: a file may be TIFF and DICOM at once. PS3.10 7.1."""
@@ -32,8 +29,6 @@ HEADER_BYTES = 8
 """Of tag, VR and length, or of tag and long length."""
 GROUP_LENGTH_BYTES = 12
 """Of the element that says how long the file meta group is. PS3.10 7.1."""
-UNDEFINED = 0xFFFFFFFF
-"""The length of an element that ends with a delimiter."""
 
 
 class Encoding(NamedTuple):
@@ -74,15 +69,17 @@ def parse(source: Source) -> "Dataset":
 
     data = content(source)
     is_bare = not has_prefix(data)
-    if is_bare and not _begins_a_dataset(data):
+    if is_bare and not deflate.begins_a_dataset(data):
         raise input_error("not_dicom")
     stream = _Stream(data)
     stream.seek(0 if is_bare else PREAMBLE_BYTES + len(PREFIX))
     meta = _file_meta(stream)
     label = header.text(meta, "TransferSyntaxUID")
-    if label == uid.DeflatedExplicitVRLittleEndian:
-        stream = _Stream(_inflated(stream.read()))
-    return _dataset(stream, meta, label, preamble=None if is_bare else data[:PREAMBLE_BYTES])
+    inflated = deflate.inflated_dataset(data, stream.tell(), is_named=label == uid.DeflatedExplicitVRLittleEndian)
+    if inflated is not None:
+        stream = _Stream(inflated)
+    preamble = None if is_bare else data[:PREAMBLE_BYTES]
+    return _dataset(stream, meta, label, preamble=preamble, inflated=inflated is not None)
 
 
 def has_preamble(dataset: "Dataset") -> bool:
@@ -103,13 +100,13 @@ def content(source: Source) -> bytes:
             num_bytes = stream.seek(0, SEEK_END) - start
             stream.seek(start)
             if num_bytes > MAX_BYTES:
-                raise _too_large()
+                raise too_large()
         chunks, num_read = [], 0
         while num_read <= MAX_BYTES and (chunk := stream.read(MAX_BYTES + 1 - num_read)):  # a raw stream reads in parts
             chunks.append(chunk)
             num_read += len(chunk)
     if num_read > MAX_BYTES:
-        raise _too_large()
+        raise too_large()
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
@@ -118,15 +115,6 @@ def opened(source: Source) -> AbstractContextManager[BinaryIO]:
     if isinstance(source, str | Path):
         return Path(source).open("rb")
     return nullcontext(BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source)
-
-
-def _begins_a_dataset(beginning: bytes) -> bool:
-    """Return whether bytes begin as a first element does: its group, then letters of a VR or a short length."""
-    letters, length = beginning[4:6], int.from_bytes(beginning[4:8], "little")
-    if beginning[:2] == b"\0\x08":  # big endian is always explicit
-        return letters.isalpha() and letters.isupper()
-    is_short = len(beginning) >= 8 and length < 2**16
-    return beginning[:2] in FIRST_GROUPS and (is_short or (letters.isalpha() and letters.isupper()))
 
 
 def _file_meta(stream: _Stream) -> "FileMetaDataset":
@@ -151,29 +139,17 @@ def _file_meta(stream: _Stream) -> "FileMetaDataset":
     return meta
 
 
-def _inflated(deflated: bytes) -> bytes:
-    """Return the data set of a deflated file, of which no more than the limit is inflated. PS3.5 A.5."""
-    is_zlib = deflated[:1] == b"\x78"  # old writers put zlib's header there, which no deflated block begins with
-    inflate = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
-    try:
-        data = inflate.decompress(deflated, MAX_BYTES + 1)
-    except zlib.error:
-        raise input_error("truncated") from None
-    if len(data) > MAX_BYTES:
-        raise _too_large()
-    if not inflate.eof:
-        raise input_error("truncated")
-    return data
-
-
-def _dataset(stream: _Stream, meta: "FileMetaDataset", label: str, *, preamble: bytes | None) -> "FileDataset":
+def _dataset(
+    stream: _Stream, meta: "FileMetaDataset", label: str, *, preamble: bytes | None, inflated: bool
+) -> "FileDataset":
     """Return the elements up to the pixel data, and the pixel data as far as it is there."""
     from pydicom import DataElement, FileDataset
     from pydicom.filereader import read_dataset
 
-    pixels = list[PixelElement]()
+    pixels, repeats = list[PixelElement](), Repeats(stream.getvalue())
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        repeats.note(tag, stream.tell(), length)
         if tag == PIXEL_DATA:
             pixels.append(PixelElement(vr, length, stream.tell()))
         return tag == PIXEL_DATA
@@ -187,16 +163,40 @@ def _dataset(stream: _Stream, meta: "FileMetaDataset", label: str, *, preamble: 
         _check_whole(dataset, stream, to_end=True)
     implicit = bool(dataset.original_encoding[0])
     file = FileDataset(BytesIO(), dataset, preamble, meta, implicit, little)
+    file.repeated = frozenset(repeats.tags)
+    file.is_inflated = inflated
     file.set_original_encoding(implicit, little, dataset.original_character_set)
     if pixels:
         vr, length, start = pixels[-1]
         end = None if length == UNDEFINED else start + length
+        if inflated and end is not None:
+            _check_elements_follow(stream.getvalue(), end, implicit=implicit)
         element = DataElement(
             PIXEL_DATA, "OW" if vr in (None, "OW") else "OB", memoryview(stream.getvalue())[start:end]
         )
         element.is_undefined_length = length == UNDEFINED
         file.add(element)
     return file
+
+
+def _check_elements_follow(data: bytes, end: int, *, implicit: bool) -> None:
+    """Refuse an inflated data set as `truncated` unless elements, or nothing, stand behind its pixel data.
+
+    A deflated stream that lost bytes mostly inflates all the same, to another length than the pixel data says.
+    """
+    from pydicom.filereader import read_dataset
+    from pydicom.valuerep import VR
+
+    stream = _Stream(data)
+    stream.seek(end)
+    try:
+        following = read_dataset(stream, implicit, True)
+    except _parser_errors():
+        raise input_error("truncated") from None
+    _check_whole(following, stream, to_end=True)
+    is_impossible = any(element.tag <= PIXEL_DATA or element.VR not in {*VR, None} for element in following.values())
+    if is_impossible or end > len(data):
+        raise input_error("truncated")
 
 
 def _parser_errors() -> tuple[type[Exception], ...]:
@@ -241,8 +241,3 @@ def _check_whole(dataset: "Dataset", stream: _Stream, *, to_end: bool) -> None:
     is_zeros = 0 in dataset  # a copy that broke off, filled up
     if is_short or is_zeros or is_half_header or (to_end and not is_at_end):
         raise input_error("truncated")
-
-
-def _too_large() -> InputError:
-    megabytes = f"{MAX_BYTES // 1_000_000} MB"
-    return input_error("too_large", size=f"more than {megabytes}", limit=megabytes)

@@ -21,6 +21,8 @@ MAX_SIDE = 65_535
 PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 IMAGE_ATTRIBUTES = ("Rows", "Columns", "BitsAllocated")
 GREY = ("MONOCHROME1", "MONOCHROME2")
+COLOURS = ("RGB", "ARGB", "YBR", "PALETTE", "HSV", "CMYK", "XYB")
+"""What a photometric interpretation of colours begins with. PS3.3 C.7.6.3.1.2."""
 
 
 class Layout(NamedTuple):
@@ -74,11 +76,13 @@ def stored_pixels(dataset: "Dataset") -> StoredPixels:
 
     from glam.reading.codestream import Codestream
     from glam.reading.decoders import CODECS, NATIVE, decoder_of, unsupported_syntax
+    from glam.reading.frames import check_offset_tables, padding_codes, without_delimiter
     from glam.reading.syntax import image_data, label_of
 
     layout, label = layout_of(dataset), label_of(dataset)
     if label and label not in (*NATIVE, *CODECS):
         raise unsupported_syntax(label)
+    check_offset_tables(dataset, label)
     image = image_data(dataset, layout)
     decoder = decoder_of(image.syntax)
     if decoder is None:
@@ -86,7 +90,11 @@ def stored_pixels(dataset: "Dataset") -> StoredPixels:
     codes = ["syntax_differs"] if image.differs else []
     if decoder == "native" and not isinstance(image.data, Codestream):
         swapped = image.syntax == ExplicitVRBigEndian and (layout.allocated == 16 or dataset["PixelData"].VR == "OW")
-        values = _native(image.data, layout, swapped=swapped)
+        has_delimiter = dataset["PixelData"].is_undefined_length
+        data = without_delimiter(image.data, layout) if has_delimiter else image.data
+        flat = _native(data, layout, swapped=swapped)
+        codes += padding_codes(flat, layout)
+        values = flat[: layout.rows * layout.cols].reshape(layout.rows, layout.cols)
     else:
         values, layout = _decoded(image.data, layout, image.syntax, decoder)
     if isinstance(image.data, Codestream) and image.data.is_lossy:
@@ -102,7 +110,11 @@ def layout_of(dataset: "Dataset") -> Layout:
         raise input_error("not_monochrome")
     photometric = header.text(dataset, "PhotometricInterpretation").strip().upper()
     if photometric not in GREY:
-        raise input_error("not_monochrome") if photometric else HeaderError("PhotometricInterpretation", "it is empty")
+        if photometric.startswith(COLOURS):
+            raise input_error("not_monochrome")
+        reason = "it is neither MONOCHROME1 nor MONOCHROME2" if photometric else "it is empty"
+        raise HeaderError("PhotometricInterpretation", reason)
+    _check_one_frame(dataset)
     rows, cols = (_whole(dataset, name, range(1, MAX_SIDE + 1)) for name in ("Rows", "Columns"))
     if rows * cols > MAX_PIXELS:
         size, limit = (f"{pixels / 1e6:.0f} Mpx" for pixels in (rows * cols, MAX_PIXELS))
@@ -113,6 +125,12 @@ def layout_of(dataset: "Dataset") -> Layout:
     high_bit = _whole(dataset, "HighBit", range(min(bits, 8) - 1, allocated), absent=bits - 1)
     signed = _whole(dataset, "PixelRepresentation", range(2), absent=0)
     return Layout(rows, cols, allocated, bits, high_bit, bool(signed))
+
+
+def _check_one_frame(dataset: "Dataset") -> None:
+    """Refuse a NumberOfFrames that is no number of frames; one above 1 has been refused before."""
+    if header.text(dataset, "NumberOfFrames") and header.number(dataset, "NumberOfFrames") != 1:
+        raise HeaderError("NumberOfFrames", "it is not a whole number from 1 on; a single image may go without it")
 
 
 def _whole(dataset: "Dataset", keyword: str, allowed: range, *, absent: int | None = None) -> int:
@@ -126,28 +144,30 @@ def _whole(dataset: "Dataset", keyword: str, allowed: range, *, absent: int | No
 
 
 def _native(data: "Bytes", layout: Layout, *, swapped: bool) -> NDArray[Any]:
-    """Return the (rows, cols) bit patterns of uncompressed pixel data, without a copy where they are little endian.
+    """Return all bit patterns of uncompressed pixel data, flat, without a copy where they are little endian.
 
     Bytes that are swapped in their words are so for values of 8 bits, too: PS3.5 8.1.1 and A.3.
     """
-    count = layout.rows * layout.cols
-    if len(data) < count * layout.allocated // 8:
+    if swapped:  # words: half of one is missing
+        data = np.frombuffer(data, np.uint16, len(data) // 2).byteswap().view(np.uint8).data
+    itemsize = layout.allocated // 8
+    if len(data) < layout.rows * layout.cols * itemsize:
         raise input_error("truncated")
-    if swapped:
-        data = np.frombuffer(data, np.uint16, len(data) // 2).byteswap().data
-    return np.frombuffer(data, f"<u{layout.allocated // 8}", count).reshape(layout.rows, layout.cols)
+    return np.frombuffer(data, f"<u{itemsize}", len(data) // itemsize)
 
 
 def _decoded(image: "Codestream | Bytes", layout: Layout, syntax: str, decoder: str) -> tuple[NDArray[Any], Layout]:
     """Return the (rows, cols) bit patterns of compressed pixel data, and how values lie in them."""
     from glam.reading.codestream import Codestream
     from glam.reading.decoders import decode_frame
+    from glam.reading.frames import check_single_image
 
     stream = image if isinstance(image, Codestream) else None
     if stream and stream.samples != 1:
         raise input_error("not_monochrome")
     if stream and ((stream.rows, stream.cols) != (layout.rows, layout.cols) or stream.bits > 16):
         raise HeaderError("Rows, Columns or BitsStored", "the compressed image has another size or more than 16 bits")
+    check_single_image(image)
     try:
         samples = decode_frame(image, layout, syntax, decoder)
     except ValueError:

@@ -1,7 +1,6 @@
 """Free text about a view: which view and side it names, and which modifiers of the plain view.
 
-The abbreviations are those of the ACR (PS3.16 CID 4014 and 4015): M or S before a view, ID, RL, TAN ... behind it.
-The side stands before them, or behind them as some countries write it.
+The side stands before the view, or behind it as some countries write it.
 """
 
 import re
@@ -21,48 +20,34 @@ from glam.reading.codes import (
     VIEW_TERMS,
     whole_words,
 )
+from glam.reading.denied import is_denied
+from glam.reading.side_text import without_other_words
+from glam.reading.view_words import (
+    JOINED_SUFFIXES,
+    OF_BREAST,
+    PREFIXES,
+    SHORT_SIDES,
+    SIDES_BEHIND_VIEW,
+    SUFFIXES,
+    TOKEN,
+    any_side,
+    belongs_to_view,
+    is_of_view,
+    view_word,
+    without_modifiers,
+    written_side,
+)
 
-SUFFIXES = {
-    "ID": "implant displaced",
-    "RL": "rolled lateral",
-    "RM": "rolled medial",
-    "RI": "rolled inferior",
-    "RS": "rolled superior",
-    "NP": "nipple in profile",
-    "AC": "anterior compression",
-    "IMF": "infra-mammary fold",
-    "AX": "axillary tissue",
-    "CV": "cleavage",
-    "AT": "axillary tail",
-    "TANG": "tangential",
-    "TAN": "tangential",
-}
-JOINED_SUFFIXES = SUFFIXES | {"SPOT": "spot compression", "MAG": "magnification"}
-"""Modifiers that are written behind a view without a blank."""
-PREFIXES = {"M": "magnification", "S": "spot compression"}
 ROLLED = {"rolled lateral", "rolled medial", "rolled inferior", "rolled superior"}
+BEFORE_VIEW = ("ID", "TAN", "TANG", "RL", "RM", "RI", "RS")
 EXAGGERATED = ("XCC", "XCCL", "XCCM")
-SIDE_LETTERS = {"L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R"}
-SIDES_BEHIND_VIEW = {"L": "L", "E": "L", "I": "L", "G": "L", "R": "R", "D": "R"}
-"""Letters of a side behind CC or MLO: esquerda, izquierda, gauche; direita, derecha, droite."""
 LATERAL = rf"{MEDIOLATERAL}|{LATEROMEDIAL}"
-SIDE_WORD = "|".join([*SIDE_LETTERS, *(term.spelled for term in SIDE_TERMS[:-1])])
+SIDE_WORD = "|".join(["L", "LT", "LEFT", "R", "RT", "RIGHT", *(term.spelled for term in SIDE_TERMS[:-1])])
 SIDE_WITHIN_VIEW = re.compile(
     rf"(?P<first>{whole_words(f'{LATERAL}|ML|LM|{OBLIQUE}')}){GAP}(?P<side>{whole_words(SIDE_WORD)}){GAP}"
     rf"(?={whole_words(f'{LATERAL}|{OBLIQUE}')})"
 )
 """A side between the words of an oblique view: mediolateral left oblique."""
-VIEW_WORD = re.compile(
-    r"(?P<side>LEFT|LT|L|RIGHT|RT|R)?(?P<prefixes>[MS]{0,2})"
-    r"(?P<view>CC|MLO|ML|LMO|LM|XCCL|XCCM|XCC|SIO|FB)"
-    rf"(?P<suffixes>(?:{'|'.join(JOINED_SUFFIXES)})*)(?P<side_behind>(?<=CC)[LREIGD]|(?<=MLO)[LREIGD])?\d{{0,2}}"
-)
-"""A word that names a view, with what may be joined to it: LMLO, RMCC, CCID, MLOE, MLO2."""
-CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-"""Scripts that put no blank between their words and Latin letters."""
-TOKEN = re.compile(rf"[{CJK}]+|(?:[^\W_{CJK}]|[\ue000-\ue0ff])+")
-"""A word of a text; a byte without a meaning (glam/reading/charset.py) is part of it."""
-NEGATED = re.compile(r"(?<![^\W_])(?:NOT?|NON|W/O|WITHOUT|OHNE|KEINE?|SANS|SIN|SEM|SENZA|ZONDER)[\s-]+$")
 ID_HOLDERS = "PAT(?:IENTS?)?|PT|STUDY|EXAM|ACC|ACCESSION|CASE|SUBJECT|USER|TECH|OPERATOR|DEVICE|STATION|UNIT|SERIES"
 ID_NUMBER = re.compile(
     rf"(?<![^\W_])(?:(?:{ID_HOLDERS})[\s._-]*ID(?![^\W\d_])(?:[\s:#=._-]*\w*\d\w*)?|ID\s*[:#=](?:\s*\w*\d\w*)?|"
@@ -71,11 +56,6 @@ ID_NUMBER = re.compile(
 """An identifier, where ID is no displaced implant: Patient ID, ID: A1, ID 12345."""
 INITIALS = re.compile(r"(?<![\w.])(?:[^\W\d_]\.[\s-]*)+(?=(?P<name>[^\W\d_]{2,}))")
 """Letters with a full stop before a name: R. Smith, J. L. Brown."""
-OF_IMAGE = re.compile(
-    r"BREASTS?|MAM\w*|BRUST|SEIN|SENO|BORST|MG|FFDM|HD|DIGITAL\w*|\w*\d\w*|TOMO\w*|C|CVIEWS?|INTELLIGENT|SYNTH\w*|COMBO|"
-    r"VIEWS?|PROJ\w*|IMAGES?|SCANS?|FILMS?|RAW|PROC\w*|SCREEN\w*|DIAG\w*|STANDARD|ROUTINE|BILAT\w*|UNILAT\w*"
-)
-"""Words about the image, or with a digit, that may stand between a view and a side's letter; C is that of C-View."""
 VOLUME = re.compile(r"(?<!\w)(?:\d+(?:[.,]\d+)?\s*(?:cc|ml|mL)|\d{2,}(?:[.,]\d+)?\s+(?:CC|ML))(?!\w)")
 """An amount of contrast agent: 100 ml, 1.5 cc."""
 
@@ -111,25 +91,26 @@ def view_text_of(text: str) -> ViewText:
     folded_text = SIDE_WITHIN_VIEW.sub(r"\g<side> \g<first> ", folded_text)
     for term in VIEW_TERMS:
         folded_text = re.sub(whole_words(term.spelled), f" {term.name.upper()} ", folded_text)
+    folded_text = without_other_words(folded_text)
     tokens: list[str] = TOKEN.findall(folded_text)
-    words = [match for token in tokens if (match := _view_word(token))]
-    sides = {side for token in tokens if (side := _side(token, beside_view=False))} | set(_letters_beside(folded_text))
+    words = [match for token in tokens if (match := view_word(token))]
+    sides = {side for token in tokens if (side := written_side(token))} | set(_letters_beside(folded_text))
     sides |= {side for word in words if (side := _side_of_view_word(word))}
     abbreviated = [name for word in words for name in _modifiers_of(word)]
     modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(tokens)])
-    unmodified = TOKEN.findall(_without_modifiers(folded_text))
+    unmodified = TOKEN.findall(without_modifiers(folded_text))
     return ViewText(
         views=frozenset(word["view"] for word in words) | _oblique_views(words, folded_text),
         sides=frozenset(sides),
         modifiers=tuple(name for name in modifiers if name != "rolled" or ROLLED.isdisjoint(modifiers)),
-        is_view_alone=bool(words) and all(map(_is_of_view, unmodified)),
+        is_view_alone=bool(words) and all(map(is_of_view, unmodified)),
     )
 
 
 def sides_of(text: str) -> frozenset[str]:
     """Return the sides named in a text about the side alone, where a letter counts by itself."""
-    tokens = TOKEN.findall(folded(text[:MAX_LENGTH]))
-    letters = {"L", "R", BOTH} & set(tokens)
+    tokens = TOKEN.findall(without_other_words(folded(text[:MAX_LENGTH])))
+    letters = {token[0] for token in tokens if token in ("L", "LT", "R", "RT", BOTH)}
     both = {BOTH for token in tokens if re.fullmatch(SIDE_TERMS[-1].spelled, token)}
     return view_text_of(text).sides | letters | both
 
@@ -155,53 +136,28 @@ def is_mentioned(pattern: str, text: str) -> bool:
 def _is_named(pattern: str, folded_text: str) -> bool:
     """Return whether a folded text has a term, without a word before it that denies it."""
     matches = re.finditer(whole_words(pattern), folded_text)
-    return any(not NEGATED.search(folded_text[: match.start()]) for match in matches)
-
-
-def _without_modifiers(folded_text: str) -> str:
-    for term in MODIFIER_TERMS:
-        folded_text = re.sub(whole_words(term.spelled), " ", folded_text)
-    return folded_text
-
-
-def _is_of_view(token: str) -> bool:
-    return bool(_view_word(token) or _side(token, beside_view=True)) or token in SUFFIXES or token.isdecimal()
-
-
-def _view_word(token: str) -> re.Match[str] | None:
-    """Return the parts of a word that names a view.
-
-    M and S before CC, ML and others count behind a side only: SCC is a carcinoma.
-    """
-    match = VIEW_WORD.fullmatch(token)
-    if not match or (match["prefixes"] and not match["side"] and match["view"] != "MLO"):
-        return None
-    return None if match["side"] and match["side_behind"] else match
-
-
-def _side(token: str, *, beside_view: bool) -> str:
-    if token in SIDE_LETTERS:
-        return SIDE_LETTERS[token] if beside_view or len(token) > 1 else ""
-    return next((term.name for term in SIDE_TERMS[:-1] if re.fullmatch(term.spelled, token)), "")
+    return any(not is_denied(folded_text, *match.span()) for match in matches)
 
 
 def _letters_beside(folded_text: str) -> Iterator[str]:
-    """Yield the sides of lone letters beside a view, with nothing between them but what belongs to it."""
-    without_initials = INITIALS.sub(lambda match: match[0] if _belongs_to_view(match["name"]) else " ", folded_text)
+    """Yield the sides of lone letters beside a view, with nothing between them but what belongs to it.
+
+    LT and RT count beside a word about the breast too, and alone.
+    """
+    without_initials = INITIALS.sub(lambda match: match[0] if belongs_to_view(match["name"]) else " ", folded_text)
     for term in MODIFIER_TERMS[:-1]:  # the last one takes views with it
         without_initials = re.sub(whole_words(term.spelled), " ", without_initials)
-    for belongs, group in groupby(TOKEN.findall(without_initials), _belongs_to_view):
+    words = TOKEN.findall(without_initials)
+    for belongs, group in groupby(words, belongs_to_view):
         tokens = list(group)
-        if belongs and any(map(_view_word, tokens)):
-            yield from (SIDE_LETTERS[token] for token in tokens if token in SIDE_LETTERS)
-
-
-def _belongs_to_view(token: str) -> bool:
-    return _is_of_view(token) or OF_IMAGE.fullmatch(token) is not None
+        if belongs and any(map(view_word, tokens)):
+            yield from (SHORT_SIDES[token] for token in tokens if token in SHORT_SIDES)
+        elif belongs and (tokens == words or any(map(OF_BREAST.fullmatch, tokens))):
+            yield from (SHORT_SIDES[token] for token in tokens if token in ("LT", "RT", "ESQ"))
 
 
 def _side_of_view_word(word: re.Match[str]) -> str:
-    return SIDE_LETTERS.get(word["side"] or "", "") or SIDES_BEHIND_VIEW.get(word["side_behind"] or "", "")
+    return any_side(word["side"] or "") or SIDES_BEHIND_VIEW.get(word["side_behind"] or "", "")
 
 
 def _oblique_views(words: Sequence[re.Match[str]], folded_text: str) -> frozenset[str]:
@@ -220,14 +176,14 @@ def _modifiers_of(word: re.Match[str]) -> Iterator[str]:
 def _abbreviations_beside(tokens: Sequence[str]) -> Iterator[str]:
     """Yield the modifiers whose abbreviations follow a view or a side; AT, an English word, only as the last one.
 
-    ID stands before a view as well.
+    ID, tangential and rolled stand before a view as well.
     """
     follows = False
     for place, token in enumerate(tokens):
-        ahead = next((other for other in tokens[place + 1 :] if other not in SIDE_LETTERS), "")
-        if token == "ID" and not follows and _view_word(ahead):
+        ahead = next((other for other in tokens[place + 1 :] if other not in SHORT_SIDES), "")
+        if token in BEFORE_VIEW and not follows and view_word(ahead):
             yield SUFFIXES[token]
         if follows and token in SUFFIXES and (token != "AT" or place == len(tokens) - 1):
             yield SUFFIXES[token]
-        elif not (follows and token in SIDE_LETTERS):
-            follows = bool(_view_word(token)) or token in SIDE_LETTERS
+        elif not (follows and token in SHORT_SIDES):
+            follows = bool(view_word(token)) or token in SHORT_SIDES

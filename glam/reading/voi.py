@@ -84,7 +84,7 @@ def _luts(dataset: "Dataset", modality: Values) -> Iterator[Voi | None]:
 
 
 def _windows(dataset: "Dataset", modality: Values) -> Iterator[Voi | None]:
-    centres, widths = _decimals(dataset, "WindowCenter"), _decimals(dataset, "WindowWidth")
+    centres, widths = header.decimals(dataset, "WindowCenter"), header.decimals(dataset, "WindowWidth")
     if not centres or not widths:
         return
     names = header.text(dataset, "WindowCenterWidthExplanation").split("\\")
@@ -104,20 +104,6 @@ def _in_order(kind: str, explanations: list[str]) -> list[tuple[int, str]]:
     return [
         (index, f"{kind} {index + 1} of {len(explanations)}{' NORMAL' if normal[index] else ''}") for index in order
     ]
-
-
-def _decimals(dataset: "Dataset", keyword: str) -> list[float]:
-    """Return the values of a decimal string, each in its place; not a number: one that cannot be read."""
-    decimals = header.text(dataset, keyword).strip(" \0")
-    return [_decimal(part.strip(" \0")) for part in decimals.split("\\")] if decimals else []
-
-
-def _decimal(part: str) -> float:
-    """Return a number; a comma can only be the decimal point of another country."""
-    try:
-        return float(part.replace(",", "."))
-    except ValueError:
-        return math.nan
 
 
 def _window(modality: Values, centre: float, width: float, function: str) -> Values | None:

@@ -112,6 +112,43 @@ def test_a_letter_behind_a_sign_may_be_half_of_a_character(value: bytes, declare
     assert view_text_of(decoded(value, declared)).sides == set(side)
 
 
+@pytest.mark.parametrize(
+    ("value", "declared"),
+    [
+        *(
+            (text.encode(), "ISO_IR 192")
+            for text in ("MLO \ufffdL", "MLO \ufffd\ufffdR", "MLO \ue123L", "MLO \U000f0000R")
+        ),
+        *(
+            (text.encode(), "ISO_IR 192")
+            for text in ("MLO \u25a1L", "MLO L\ufffd", "MLO L\u0338", "MLO \u0390L", "MLO ?L")
+        ),
+        *((b"\xa5LMLO", term) for term in ("ISO_IR 13", "ISO 2022 IR 13\\ISO 2022 IR 87")),
+        *((value, "ISO_IR 13") for value in (b"\xa1L MLO", b"\xc0L MLO", b"MLO \xb1R", b"\xa4\xa4\xc0LCC")),
+        *((value, "ISO_IR 126") for value in (b"\xc0L MLO", b"MLO \xe0R")),
+        (b"MLO \x1aL", ""),
+        (b"MLO \xa5L", "GB18030"),
+    ],
+)
+def test_a_letter_beside_what_could_not_be_read_is_no_side(value: bytes, declared: str) -> None:
+    assert view_text_of(decoded(value, declared)).sides == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufffdRMLO", "\ufffdLCC", "LCC\ufffd", "?RMLO", "\ue123CC", f"{chr(0xDC83)}LCC", "RMLO\u0338"]
+)
+def test_a_view_beside_what_could_not_be_read_is_none(text: str) -> None:
+    assert view_text_of(text)[:2] == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["L CC \ufffd", "L CC?", "Cr\ufffdneo L CC", "\uff8b\uff80\uff9e\uff98 L CC", "L CC \u0e0b\u0e49\u0e32\u0e22"],
+)
+def test_what_could_not_be_read_elsewhere_takes_no_view_or_side_with_it(text: str) -> None:
+    assert view_text_of(text)[:2] == ({"CC"}, {"L"})
+
+
 def test_bytes_without_a_meaning_stay_distinct() -> None:
     assert decoded(b"A\x83B", "") != decoded(b"A\x84B", "") != decoded(b"A\x84C", "")
 

@@ -244,3 +244,40 @@ def test_a_code_string_is_decoded_by_the_character_set_as_well(term: str, codec:
     dataset.SpecificCharacterSet = term
     dataset["ViewPosition"] = raw_element("ViewPosition", "\uff2d\uff2c\uff2f".encode(codec))
     assert header.text(dataset, "ViewPosition") == "\uff2d\uff2c\uff2f"
+
+
+@pytest.mark.parametrize(
+    "bad", [b"1_000", b"nan", b"inf", "\uff11".encode(), "\u0661".encode(), b"0x10", b"1 0", b"1e999", b""]
+)
+def test_a_value_that_is_no_decimal_string_is_none_in_its_place(bad: bytes) -> None:
+    values = header.decimals(attribute("WindowWidth", b"1,5\\" + bad + b"\\3"), "WindowWidth")
+    assert (values[0], np.isnan(values[1]), values[2]) == (1.5, True, 3.0)
+
+
+@pytest.mark.parametrize("vr", ["FD", "FL"])
+def test_a_decimal_string_that_was_stored_in_binary_counts(file_of: FileOf, vr: str) -> None:
+    binary = np.array([0.25, 0.5], "<f8" if vr == "FD" else "<f4").tobytes()
+    view = read_view(planted(file_of(), "ImagerPixelSpacing", vr, binary), FrameConfig())
+    assert (view.spacing_mm, view.provenance["spacing_mm"], view.findings) == ((0.25, 0.5), "ImagerPixelSpacing", ())
+    nothing = np.array([0.25, np.nan], "<f8" if vr == "FD" else "<f4").tobytes()
+    assert read_view(planted(file_of(), "ImagerPixelSpacing", vr, nothing), FrameConfig()).spacing_mm is None
+
+
+@pytest.mark.parametrize("vr", ["FD", "FL", "US"])
+def test_a_window_that_was_stored_in_binary_counts(file_of: FileOf, vr: str) -> None:
+    kind = {"FD": "<f8", "FL": "<f4", "US": "<u2"}[vr]
+    plain = file_of(WindowCenter="1000", WindowWidth="900")
+    data = plain
+    for keyword, single in (("WindowCenter", 1000), ("WindowWidth", 900)):
+        data = planted(data, keyword, vr, np.array([single], kind).tobytes())
+    view = read_view(data, FrameConfig())
+    assert view.provenance["voi"] == "window LINEAR"
+    assert np.array_equal(view.pixels, read_view(plain, FrameConfig()).pixels)
+
+
+@pytest.mark.parametrize("width", [b"1_000", b"nan", "\uff19\uff10\uff10".encode()])
+def test_a_window_whose_width_is_no_number_is_passed_over(file_of: FileOf, width: bytes) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = planted(file_of(), "WindowWidth", "DS", width)
+    assert [found.code for found in read_view(data, FrameConfig()).findings] == ["voi_passed_over", "no_window"]

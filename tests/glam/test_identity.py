@@ -11,6 +11,7 @@ from glam.config import FrameConfig
 from glam.reading.read import read_view
 from tests.samples.answers import error_of, finding_codes, read_codes
 from tests.samples.mammograms import SECRET, code_item, item
+from tests.samples.mammograms import file_of as mammogram_file
 
 FileOf = Callable[..., bytes]
 
@@ -232,3 +233,123 @@ def test_a_header_trips_its_code_and_no_other(file_of: FileOf, expected: str, ch
 def test_sources_that_agree_trip_none(file_of: FileOf) -> None:
     agreeing = {"ViewPosition": "LCC", "AcquisitionDeviceProcessingDescription": "CC", "Laterality": "B"}
     assert read_codes(file_of(**agreeing)) == []
+
+
+PRIVATE_CODE: dict[str, Any] = {"value": "17", "scheme": "99VENDOR"}
+
+
+@pytest.mark.parametrize(
+    ("words", "view"),
+    [
+        ("medio-lateral 45 degree oblique", "MLO"),
+        ("mediolateral 60\u00b0 oblique", "MLO"),
+        ("Oblique medio-laterale (MLO)", "MLO"),
+        ("cranio-caudal (CC)", "CC"),
+        ("cranio-caudal, not medio-lateral oblique", "CC"),
+        ("CC view", "CC"),
+    ],
+)
+def test_a_meaning_names_its_view(file_of: FileOf, words: str, view: str) -> None:
+    coded = {"ViewCodeSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
+    found = read_view(file_of(**NO_VIEW, SpecificCharacterSet="ISO_IR 192", **coded), FrameConfig())
+    assert (found.view, found.provenance["view"], found.findings) == (view, "ViewCodeSequence", ())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cranio-caudal or medio-lateral oblique",
+        "CC / MLO",
+        "cranio-caudal and MLO",
+        "not medio-lateral oblique",
+        "no CC",
+        "other than cranio-caudal",
+        "mediolateral view, oblique",
+        "left",
+    ],
+)
+def test_a_meaning_of_two_views_or_of_none_is_passed_over(file_of: FileOf, words: str) -> None:
+    coded = {"ViewCodeSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
+    assert "a view that is not known here" in error_of(file_of(**NO_VIEW, **coded)).message
+    assert read_codes(file_of(ViewPosition="MLO", **coded)) == ["view_tag_unclear"]
+
+
+def test_a_meaning_carries_the_modifiers_of_its_view(file_of: FileOf) -> None:
+    coded = {"ViewCodeSequence": [code_item(**PRIVATE_CODE, meaning="cranio-caudal rolled lateral")]}
+    found = read_view(file_of(**NO_VIEW, **coded), FrameConfig())
+    assert (found.view, found.modifiers, finding_codes(found)) == ("CC", ("rolled lateral",), ["special_view"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["right and left", "left or right", "Links und rechts", "left/right", "gauche et droite", "both left and right"],
+)
+def test_a_meaning_of_two_sides_is_passed_over_and_told(file_of: FileOf, words: str) -> None:
+    coded = {"AnatomicRegionModifierSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
+    assert error_of(file_of(**NO_SIDE, **coded)).code == "unknown_laterality"
+    found = read_view(file_of(**NO_SIDE, **coded), FrameConfig(), laterality="R")
+    assert (found.laterality, finding_codes(found)) == ("R", ["side_tag_unclear"])
+
+
+@pytest.mark.parametrize("words", ["not left", "left arm", "R/O", "upper outer"])
+def test_a_meaning_of_no_side_says_nothing(file_of: FileOf, words: str) -> None:
+    coded = {"AnatomicRegionModifierSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
+    assert error_of(file_of(**NO_SIDE, **coded)).message.startswith("neither header nor file name")
+
+
+SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {SHARED: in_frame(FrameLaterality="B")},
+        {PER_FRAME: in_frame(FrameLaterality="B")},
+        {"FrameAnatomySequence": [item(FrameLaterality="B")]},
+        {PER_FRAME: in_frame(FrameLaterality="L") + in_frame(FrameLaterality="R")},
+        {SHARED: in_frame(FrameLaterality="L"), PER_FRAME: in_frame(FrameLaterality="R")},
+        {PER_FRAME: [item(FrameAnatomySequence=[item(FrameLaterality="L"), item(FrameLaterality="R")])]},
+    ],
+)
+@pytest.mark.parametrize("image", ["L", "R", None])
+def test_frames_of_both_breasts_are_refused(file_of: FileOf, changes: dict[str, Any], image: str | None) -> None:
+    error = error_of(file_of(ImageLaterality=image, **changes), laterality="L")
+    assert error.code == "unknown_laterality"
+    assert error.message == "FrameLaterality names both breasts: send an image of one breast"
+
+
+def test_frames_of_one_breast_are_read_and_checked_against_the_image(file_of: FileOf) -> None:
+    frames = {SHARED: in_frame(FrameLaterality="R"), PER_FRAME: [*in_frame(FrameLaterality="R"), *in_frame()]}
+    assert read_view(file_of(**NO_SIDE, **frames), FrameConfig()).laterality == "R"
+    assert error_of(file_of(**frames)).code == "side_mismatch"
+    later = {PER_FRAME: [*in_frame(), *in_frame(FrameLaterality="R")]}
+    assert error_of(file_of(**later)).code == "side_mismatch"
+
+
+def test_frames_of_two_views_name_none(file_of: FileOf) -> None:
+    frames = in_frame(ViewCodeSequence=[code_item(CC)]) + in_frame(ViewCodeSequence=[code_item(MLO)])
+    assert error_of(file_of(**NO_VIEW, **{PER_FRAME: frames})).code == "unknown_view"
+
+
+CONTRADICTIONS = (
+    ("view_mismatch", {"ViewCodeSequence": [code_item(MLO)]}, {"ViewPosition": "MLO"}),
+    ("view_mismatch", {"PatientOrientation": "MLO"}, {"PatientOrientation": None}),
+    ("side_mismatch", {SHARED: in_frame(FrameLaterality="R")}, {"ImageLaterality": "R"}),
+)
+
+
+@pytest.mark.parametrize(("refusal", "changes", "correction"), CONTRADICTIONS)
+def test_a_header_that_contradicts_itself_is_to_be_corrected_and_can_be(
+    file_of: FileOf, refusal: str, changes: dict[str, Any], correction: dict[str, Any]
+) -> None:
+    for asked in ({}, {"view": "CC"}, {"laterality": "L"}, {"view": "CC", "laterality": "R"}):
+        error = error_of(file_of(**changes), **asked)
+        assert (error.code, error.message.endswith(": correct the header, which contradicts itself")) == (refusal, True)
+    assert read_codes(file_of(**changes | correction)) == []
+
+
+def test_a_header_that_contradicts_the_request_is_another_file() -> None:
+    data = mammogram_file()
+    for asked in ({"view": "MLO"}, {"laterality": "R"}):
+        assert error_of(data, **asked).message.endswith(": check which file went where")
+    assert read_view(data, FrameConfig(), view="CC", laterality="L").findings == ()

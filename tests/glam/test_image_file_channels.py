@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.samples.answers import finding_codes
+from glam.reading.image_file import stored_picture
+from tests.samples.answers import finding_codes, refusal
 from tests.samples.pictures import grey_values, picture_view, refused_code, saved
 
 
@@ -100,3 +101,59 @@ def test_white_is_zero_is_turned_without_a_word(dtype: type) -> None:
     view = picture_view(data)
     np.testing.assert_array_equal(view.pixels, picture_view(saved(grey, "TIFF")).pixels)
     assert "inverted_tag" not in finding_codes(view)
+
+
+def tiff_by_hand(values: np.ndarray, tags: dict[int, int]) -> bytes:
+    """A TIFF of one strip without compression; `tags` of one short number each."""
+    strip = values.tobytes()
+    bits = values.dtype.itemsize * 8
+    usual = {256: values.shape[-1], 257: values.shape[-2], 258: bits, 259: 1, 262: 1, 277: 1, 273: 8, 279: len(strip)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, number) for tag, number in sorted({**usual, **tags}.items()))
+    start = struct.pack("<4sI", b"II*\0", 8 + len(strip))
+    return start + strip + struct.pack("<H", len(entries) // 12) + entries + bytes(4)
+
+
+def test_a_tiff_of_eight_bits_with_a_sign_is_read_with_it() -> None:
+    grey = grey_values()
+    signed = (grey.astype(int) - 128).astype(np.int8)
+    np.testing.assert_array_equal(stored_picture(tiff_by_hand(signed, {339: 2})).values, grey)
+    np.testing.assert_array_equal(stored_picture(tiff_by_hand(grey, {339: 1})).values, grey)
+    np.testing.assert_array_equal(picture_view(tiff_by_hand(signed, {339: 2})).pixels, picture_view(saved(grey)).pixels)
+
+
+def test_channels_of_sixteen_bits_one_after_another_are_named_and_not_called_colour() -> None:
+    grey = fine_values()
+    data = planar_tiff(np.stack([grey] * 3))
+    error = refusal(lambda: picture_view(data))
+    assert error.code == "unsupported_picture"
+    assert "stored one after another" in error.message
+    assert picture_view(saved(grey)).pixels.shape == grey.shape  # the way out
+
+
+def planar_tiff(channels: np.ndarray) -> bytes:
+    """A TIFF of three planes of 16 bits, each a strip of its own."""
+    planes = [plane.tobytes() for plane in channels]
+    rows, cols = channels.shape[1:]
+    behind = 8 + sum(map(len, planes))
+    lists = {258: (3, "H", [16] * 3), 273: (4, "I", [8 + place * len(planes[0]) for place in range(3)])}
+    lists |= {279: (4, "I", [len(plane) for plane in planes])}
+    numbers = {256: cols, 257: rows, 259: 1, 262: 2, 277: 3, 278: rows, 284: 2}
+    entries = {tag: struct.pack("<HHII", tag, 4, 1, number) for tag, number in numbers.items()}
+    stored = b""
+    for tag, (kind, letter, items) in lists.items():
+        entries[tag] = struct.pack("<HHII", tag, kind, 3, behind + len(stored))
+        stored += struct.pack(f"<3{letter}", *items).ljust(12, b"\0")
+    directory = struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+    return struct.pack("<4sI", b"II*\0", behind + len(stored)) + b"".join(planes) + stored + directory
+
+
+COMPRESSIONS = {34712: "JPEG 2000", 50002: "JPEG XL", 52546: "JPEG XL", 34887: "LERC", 34933: "PNG", 22610: "JPEG XR"}
+
+
+@pytest.mark.parametrize("compression", [*COMPRESSIONS, 61234])
+def test_a_compression_that_is_not_read_is_named_and_not_called_damage(compression: int) -> None:
+    error = refusal(lambda: picture_view(tiff_by_hand(grey_values(), {259: compression})))
+    assert error.code == "unsupported_picture"
+    name = COMPRESSIONS.get(compression, "an unknown")
+    assert f"{name} compression within a TIFF" in error.message
+    assert picture_view(saved(grey_values())).pixels.shape == (120, 90)  # the way out: a PNG

@@ -142,7 +142,10 @@ def test_the_header_says_process_size_and_restarts() -> None:
 def test_a_probe_continues_every_interval() -> None:
     whole = with_restarts()
     header = jpeg.read_header(whole)
-    zeros, ones = jpeg.probe_pair(whole[: jpeg.end_of_scan(whole, header)], header)
+    start = header.data_start
+    values = whole[start : jpeg.end_of_scan(whole, start, restart_interval=header.restart_interval)]
+    probes = jpeg.continued(values, header.restart_interval, header.num_restarts)
+    zeros, ones = (whole[:start] + continued + END for continued in probes)
     assert zeros.count(jpeg.ZEROS + b"\xff") == ones.count(jpeg.ONES + b"\xff") == 8
     expected = np.asarray(Image.open(BytesIO(whole)))
     for probe in (zeros, ones):

@@ -131,3 +131,91 @@ def test_a_tomosynthesis_volume_hidden_in_a_private_group_is_refused(file_of: Fi
     stream = BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     assert read_codes(stream.getvalue()) == ["tomosynthesis"]
+
+
+DERIVED = ["DERIVED", "PRIMARY"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "changes"),
+    [
+        *(
+            ("tomosynthesis", {"SeriesDescription": words})
+            for words in (
+                "L CC Breast Tomosynthesis Image slice 12",
+                "TOMO RECON",
+                "L CC DBT slices",
+                "L CC slab",
+                "L CC slice 12",
+                "L CC Tomosynthese Schicht 3",
+                "L CC reconstructed tomo",
+                "TOMO PROJECTIONS",
+            )
+        ),
+        ("tomosynthesis", {"ImageType": [*DERIVED, "SLAB"]}),
+        *(
+            ("not_a_mammogram", {"SOPClassUID": f"{STORAGE}{kind}"})
+            for kind in ("6.1", "3.1", "4", "4.1", "20", "128", "12.1")
+        ),
+        *(("film", {"SOPClassUID": f"{STORAGE}{kind}"}) for kind in ("7", "7.2", "1", "1.1")),
+        ("film", {"SOPClassUID": "1.2.276.0.1"}),
+        *(
+            ("contrast", {"SeriesDescription": words})
+            for words in (
+                "L CC contrast-enhanced",
+                "L CC with contrast",
+                "L galactogram",
+                "L CC ductogram",
+                "L CC Kontrastmittel",
+            )
+        ),
+        *(
+            ("biopsy", {"SeriesDescription": words})
+            for words in (
+                "L CC wire localization",
+                "L CC needle loc",
+                "L CC post clip",
+                "L CC clip placement",
+                "L CC Drahtmarkierung",
+            )
+        ),
+        *(("special_view", {"SeriesDescription": words}) for words in ("TAN CC", "RL CC", "RM L CC")),
+        *(
+            ("magnified", {"SeriesDescription": words})
+            for words in ("L CC 1.8X", "CC x1,5", "L CC 1.5 x", "L CC vergroting", "L CC Lupenaufnahme")
+        ),
+    ],
+)
+def test_words_trip_the_code_of_their_kind(file_of: FileOf, expected: str, changes: dict[str, Any]) -> None:
+    assert read_codes(file_of(**changes)) == [expected]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "L CC Combo TomoHD",
+            "L CC tomo",
+            "TOMO 2D",
+            "L CC no contrast",
+            "L CC without contrast",
+            "L CC high contrast",
+        ),
+        *(
+            "L CC no biopsy",
+            "L CC contrast enhancement",
+            "L CC 1.0X",
+            "L CC 2x",
+            "L CC 11.8X",
+            "L CC underwire",
+            "CC L",
+        ),
+    ],
+)
+def test_words_of_plain_images_trip_none(file_of: FileOf, words: str) -> None:
+    assert read_codes(file_of(SeriesDescription=words)) == []
+
+
+def test_a_synthetic_image_made_of_slices_is_no_slice(file_of: FileOf) -> None:
+    assert read_codes(file_of(SeriesDescription="L CC C-View of tomo slices")) == ["synthetic_2d"]
+    assert read_codes(file_of(SeriesDescription="L specimen slice 3")) == ["specimen"]

@@ -12,7 +12,7 @@ from pydicom import uid
 
 from glam.config import FrameConfig
 from glam.findings import InputError
-from glam.reading import parse
+from glam.reading import deflate, parse
 from glam.reading.read import read_view
 from tests.samples.answers import error_of, pixels_of
 from tests.samples.mammograms import SECRET, breast_values, encoded, file_of, mammogram
@@ -64,7 +64,7 @@ def test_a_file_without_its_preamble_is_read_and_told(syntax: str, start: int | 
 
 
 def test_a_bomb_is_too_large_and_never_inflated_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parse, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(deflate, "MAX_BYTES", 1_000_000)
     bomb = deflated(bytes(500_000_000))
     assert len(bomb) < 1_000_000
     tracemalloc.start()

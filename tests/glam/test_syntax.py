@@ -119,6 +119,50 @@ def test_how_a_header_is_written_decides_how_it_is_read(written: str, label: str
     )
 
 
+@pytest.mark.parametrize("syntax", STREAMS)
+def test_compressed_pixels_under_the_label_of_uncompressed_fragments_are_read_and_told(syntax: str) -> None:
+    _, data = sample(syntax)
+    view = view_of(relabelled(data, syntax, ENCAPSULATED_NATIVE))
+    np.testing.assert_array_equal(view.pixels, view_of(data).pixels)
+    assert finding_codes(view).count("syntax_differs") == 1
+
+
+@pytest.mark.parametrize("syntax", STREAMS)
+def test_compressed_pixels_without_fragments_under_a_plain_label_are_read_and_told(syntax: str) -> None:
+    pixels, data = sample(syntax)
+    stream = ENCODERS[syntax](pixels, 8 * pixels.dtype.itemsize if pixels.dtype == np.uint8 else 12)
+    view = view_of(file_of(pixels, PixelData=stream + b"\0" * (len(stream) % 2)))
+    np.testing.assert_array_equal(view.pixels, view_of(data).pixels)
+    assert "syntax_differs" in finding_codes(view)
+
+
+def test_uncompressed_fragments_under_the_label_of_run_lengths_are_read_and_told() -> None:
+    pixels = breast_values()
+    view = view_of(file_of(pixels, uid.RLELossless, PixelData=encapsulate([pixels.tobytes()])))
+    np.testing.assert_array_equal(view.pixels, view_of(file_of(pixels)).pixels)
+    assert finding_codes(view) == ["syntax_differs"]
+
+
+FOREIGN = {b"\x89PNG\r\n\x1a\n": "a PNG file", b"II*\0": "a TIFF file", b"\xff\x0a": "JPEG XL", b"GIF89a": "a GIF file"}
+
+
+@pytest.mark.parametrize("start", FOREIGN)
+@pytest.mark.parametrize("label", [uid.JPEG2000Lossless, uid.RLELossless, uid.JPEGBaseline8Bit, ENCAPSULATED_NATIVE])
+def test_another_file_in_place_of_pixel_data_is_named_and_not_called_damage(start: bytes, label: str) -> None:
+    pixels, _ = sample(uid.JPEGBaseline8Bit)
+    data = file_of(pixels, uid.JPEGBaseline8Bit, PixelData=encapsulate([start + bytes(range(200))]))
+    error = error_of(relabelled(data, uid.JPEGBaseline8Bit, label))
+    assert (error.code, FOREIGN[start] in error.message) == ("unsupported_syntax", True)
+    view_of(file_of(pixels))  # the way out: uncompressed
+
+
+@pytest.mark.parametrize("said", ["MONOCHROME", "MONOCHROME3", "GREY", ["MONOCHROME2", "MONOCHROME1"]])
+def test_a_photometric_interpretation_that_is_none_is_not_called_colour(said: Any) -> None:
+    error = error_of(file_of(None, PhotometricInterpretation=said))
+    assert (error.code, "PhotometricInterpretation" in error.message) == ("bad_value", True)
+    assert error_of(file_of(None, PhotometricInterpretation="YBR_FULL")).code == "not_monochrome"
+
+
 def boxed(stream: bytes, *, length: int | None = None, extended: bool = False) -> bytes:
     """A JP2 file by hand: signature, type, an empty header, and the codestream in its box."""
     size = len(stream) + 8 if length is None else length
