@@ -77,6 +77,8 @@ class JoinedFragments(NamedTuple):
     data: bytes
     is_closed: bool
     """The delimiter stands behind the fragments: the file did not break off within them."""
+    has_lost_bytes: bool = False
+    """A fragment is shorter than it says, by what stands behind it."""
 
     @property
     def compressed(self) -> bytes:
@@ -90,18 +92,19 @@ def joined_fragments(data: Bytes) -> JoinedFragments:
 
     The delimiter may be missing, and the last fragment cut: whether the image is whole is for its codestream to say.
     """
-    view, place, fragments = memoryview(data), 0, list[memoryview]()
+    view, place, fragments, has_lost_bytes = memoryview(data), 0, list[memoryview](), False
     while view[place : place + 4] == ITEM and place + 8 <= len(view):
         length = int.from_bytes(view[place + 4 : place + 8], "little")
         start, end = place + 8, min(place + 8 + length, len(view))
         place = _next_tag(view, start, end)
+        has_lost_bytes = has_lost_bytes or place < end
         fragments.append(view[start : min(place, end)])
     first = fragments[0] if fragments else b""
     has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # of one frame: its offset is 0
     frame = b"".join(fragments[has_table:])
     if not frame:
         raise ValueError("the encapsulated pixel data is empty")
-    return JoinedFragments(frame, is_closed=view[place : place + 4] == DELIMITER)
+    return JoinedFragments(frame, is_closed=view[place : place + 4] == DELIMITER, has_lost_bytes=has_lost_bytes)
 
 
 def _next_tag(view: memoryview, start: int, end: int) -> int:

@@ -81,6 +81,8 @@ def image_data(dataset: "Dataset", layout: "Layout") -> ImageData:
         _refuse_foreign(frame.data)
     is_rle = is_run_lengths(frame.data) or (label == uid.RLELossless and not fits)
     if in_fragments and is_rle and not is_named_values:
+        if frame.has_lost_bytes:  # the runs may take what follows for the byte that is missing
+            raise input_error("truncated")
         return ImageData(uid.RLELossless, frame.compressed, is_inflated or label not in ("", uid.RLELossless))
     return _values_data(frame.data, num_bytes, label, written)
 
