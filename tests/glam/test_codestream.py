@@ -134,7 +134,8 @@ def item(data: bytes, fill: bytes = b"") -> bytes:
 def test_fragments_are_joined_as_far_as_they_are_there() -> None:
     whole = encapsulate([b"\1\2\3\4"]) + DELIMITER + bytes(4)
     assert joined_fragments(whole)[:2] == (b"\1\2\3\4", True)
-    assert joined_fragments(whole[:-8]) == joined_fragments(whole[:-8] + bytes(100))[:2] == (b"\1\2\3\4", False)
+    assert joined_fragments(whole[:-8]) == joined_fragments(whole[:-8] + bytes(100))
+    assert joined_fragments(whole[:-8])[:2] == (b"\1\2\3\4", False)
     assert joined_fragments(whole[:-10])[:2] == (b"\1\2", False)
     with pytest.raises(ValueError, match="empty"):
         joined_fragments(b"")
@@ -155,6 +156,7 @@ def test_a_fragment_that_reaches_into_what_follows_it_ends_there() -> None:
             data = TABLE + item(b"\1\2\3\4")[:-lost] + behind
             assert joined_fragments(data).data == b"\1\2\3\4"[: 4 - lost] + rest, (behind, lost)
             assert joined_fragments(data).is_closed == behind.startswith(DELIMITER)
+            assert joined_fragments(data).has_lost_bytes
     within = b"\1\2" + DELIMITER + bytes(4)
     assert joined_fragments(TABLE + item(within) + DELIMITER)[:2] == (within, True)
     assert joined_fragments(TABLE + item(within + b"\3"))[:2] == (within + b"\3", False)
