@@ -219,8 +219,8 @@ def refuse_mixture(views: Sequence[View]) -> None:
         raise input_error("missing_view")
     for first, other in combinations(views, 2):
         if first.laterality != other.laterality:
-            way_out = "send the files of one breast in a request"
-            raise input_error("side_mismatch", contradiction="the files show both breasts", way_out=way_out)
+            contradiction, way_out = "the files show the left and the right breast", "send the files of one breast"
+            raise input_error("side_mismatch", contradiction=contradiction, way_out=way_out)
         if first.is_mg and other.is_mg and (names := differing_identities(first, other)):
             raise input_error(f"{names[0]}_mismatch")
 

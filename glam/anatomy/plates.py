@@ -55,6 +55,8 @@ SLANT = 0.1
 """Largest inclination of a straight piece of the edge."""
 DARK = 2
 """Percentile of the pixels outside plates that is the grey value of the air."""
+MOST_PLATES = 6
+"""Largest number of plates apart from each other: a test card has more."""
 MIN_SIDE = 32
 """Rows and columns of a picture in which a plate is looked for."""
 
@@ -108,7 +110,8 @@ def plate_mask(picture: Picture) -> Mask | None:
     plates = np.zeros(picture.shape, bool)
     for near, region in _plates(grey, FINE):
         plates[near] |= cv2.dilate(region, square(RIM)) > 0
-    return plates if plates.any() and not plates.all() else None
+    count = cv2.connectedComponents(plates.astype(np.uint8))[0] - 1
+    return plates if 0 < count <= MOST_PLATES and not plates.all() else None
 
 
 def _plates(grey: Grey, scale: Scale) -> Iterator[tuple[Near, Region]]:
