@@ -53,6 +53,10 @@ class Exchange:
     """The whole body is here."""
     status: int = 0
     """Of the answer; 0: none has begun."""
+    is_answered: bool = False
+    """The whole answer was handed to the connection before the client left."""
+    has_left: bool = False
+    """The client closed the connection before that."""
 
     @property
     def held(self) -> int:
