@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from fastapi import FastAPI, Request
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Message
 
@@ -126,6 +127,25 @@ def test_a_form_without_its_end_is_cut_short():
     client, form = House().client, {"content-type": "multipart/form-data; boundary=b"}
     for content, status in ((b"--b\r\n\r\nx\r\n--b--", 200), (b"--b\r\n\r\nx\r\n--b-", 400), (b"", 400)):
         assert client.post("/count", content=content, headers=form).status_code == status
+
+
+def test_an_answer_that_its_caller_does_not_take_in_time_is_no_200():
+    house = House()
+    scope = {"type": "http", "method": "GET", "path": "/slow", "headers": [], "app": house.app}
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        return {}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await anyio.sleep_forever()  # what the HTTP layer does while the client takes nothing
+
+    records = Records(metrics=house.metrics, audit=None, bundle="")
+    answer = PlainTextResponse("answer")
+    guard = Guard(answer, limits=Limits(deadline_s=0.1), keys=ApiKeys(), load=lambda: house.load, records=records)
+    anyio.run(guard, scope, receive, send)
+    assert (house.counted("/slow", 200), house.counted("/slow", 499)) == (0, 1)
 
 
 def test_a_caller_without_a_key_is_refused_and_a_probe_needs_none():
