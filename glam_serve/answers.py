@@ -127,11 +127,11 @@ class Answers:
         except TimeoutError:
             raise Refusal("timed_out") from None
         except WorkerLostError:
-            raise Refusal("worker_lost", {"retry-after": "2"}) from None
+            raise Refusal("worker_lost") from None
         if answer is None:
             raise Refusal("internal_error")
         if isinstance(answer, Unanswered):
-            raise Refusal(answer.code, {"retry-after": "2"})
+            raise Refusal(answer.code)
         add_seconds("model", answer.model_s)
         add_seconds("wait", max(0.0, time.perf_counter() - start - answer.model_s))
         return answer

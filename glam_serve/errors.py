@@ -13,10 +13,11 @@ from glam_serve.account import note_codes
 
 
 class Fault(NamedTuple):
-    """HTTP status and sentence of a code."""
+    """HTTP status and sentence of a code; how soon to try again, where that may help."""
 
     status: int
     sentence: str
+    retry_after_s: int | None = None
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -43,17 +44,17 @@ FAULTS: Mapping[str, Fault] = {
     "body_too_large": Fault(413, "the request is larger than this server takes"),
     "not_multipart": Fault(415, "send multipart/form-data, as in: curl -F cc=@CC.dcm -F mlo=@MLO.dcm"),
     "not_json": Fault(415, "send application/json, as in: curl -H 'Content-Type: application/json' -d '{...}'"),
-    "too_many_jobs": Fault(429, "as many jobs as this server takes are waiting: try again later"),
-    "too_many_requests": Fault(429, "as many requests as this server takes are under way: try again later"),
+    "too_many_jobs": Fault(429, "as many jobs as this server takes are waiting: try again later", 10),
+    "too_many_requests": Fault(429, "as many requests as this server takes are under way: try again later", 1),
     "internal_error": Fault(500, "the server failed on this request; its log says where"),
     "audit_failed": Fault(500, "the server could not write its audit log, without which it gives no answer"),
-    "not_ready": Fault(503, "the model is not loaded: try again later"),
-    "engine_unavailable": Fault(503, "the Triton server that runs the model does not answer: try again later"),
-    "worker_lost": Fault(503, "the process that ran the model ended before it answered: send the request again"),
+    "not_ready": Fault(503, "the model is not loaded: try again later", 2),
+    "engine_unavailable": Fault(503, "the Triton server that runs the model does not answer: try again later", 2),
+    "worker_lost": Fault(503, "the process that ran the model ended before it answered: send the request again", 2),
     "job_lost": Fault(503, "the process that had the job ended before it was done: submit it again"),
-    "busy": Fault(503, "the server holds as many uploads as it may: try again later"),
-    "too_many_connections": Fault(503, "the server holds as many connections as it may: try again later"),
-    "timed_out": Fault(504, "the answer did not come in time: try again later"),
+    "busy": Fault(503, "the server holds as many uploads as it may: try again later", 5),
+    "too_many_connections": Fault(503, "the server holds as many connections as it may: try again later", 5),
+    "timed_out": Fault(504, "the answer did not come in time: try again later", 5),
     "no_space": Fault(507, "the server's temporary folder is full: its operator has to make room"),
 }
 """Codes of the server itself, beside those of `glam.findings.CODES`, which speak of images."""
@@ -80,7 +81,9 @@ class Refusal(Exception):
     def response(self) -> JSONResponse:
         """Return the answer that says so."""
         fault = FAULTS[self.code]
-        return error_response(fault.status, self.code, fault.sentence, headers=self.headers)
+        later = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
+        headers = {**later, **(self.headers or {})}
+        return error_response(fault.status, self.code, fault.sentence, headers=headers)
 
 
 def error_body(code: str, message: str, where: str = "") -> dict[str, str]:

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from python_multipart.multipart import parse_options_header
 from starlette.types import Message, Receive, Scope
 
 from glam_serve.account import add_seconds
+from glam_serve.edges import FormEdges
 from glam_serve.errors import Refusal
 from glam_serve.limits import Limits
 
-TAIL_BYTES = 1024
-"""How much of a body's end may hold the closing boundary, which has up to 74 bytes, and what a client adds to it."""
 MAX_DIGITS = 18
 """Digits of a declared length that are taken for a number."""
 CLOSE = {"connection": "close"}
@@ -53,6 +51,10 @@ class Exchange:
     """The whole body is here."""
     status: int = 0
     """Of the answer; 0: none has begun."""
+    is_answered: bool = False
+    """The whole answer was handed to the connection before the client left."""
+    has_left: bool = False
+    """The client closed the connection before that."""
 
     @property
     def held(self) -> int:
@@ -70,8 +72,7 @@ class CountedBody:
         self._exchange = exchange
         self._limits = limits
         self._load = load
-        self._end = _end_of_form(scope)
-        self._tail = b""
+        self._edges = FormEdges(scope)
         self._must_end = asyncio.get_running_loop().time() + limits.upload_s
         self._is_read = False
         if not has_body(dict(scope["headers"])):  # an app that reads none would never be seen to have it all
@@ -84,10 +85,12 @@ class CountedBody:
         message = await self._next()
         if message["type"] == "http.disconnect":
             return message
-        self._count(message.get("body", b""))
+        body = message.get("body", b"")
+        self._count(body)
+        message = {**message, "body": self._edges.inner(body)}
         if not message.get("more_body", False):
             self._is_read = True
-            if self._end not in self._tail:
+            if not self._edges.is_whole:
                 raise Refusal("malformed_request")  # the parser would take half a file for a whole one
             self._exchange.uploaded.set()
             add_seconds("upload", time.perf_counter() - self._exchange.start)
@@ -109,7 +112,6 @@ class CountedBody:
         self._load().add(spooled=self._exchange.held - before)
         if self._exchange.received > self._limits.max_upload_bytes:
             raise Refusal("body_too_large", CLOSE)
-        self._tail = (self._tail + body[-TAIL_BYTES:])[-TAIL_BYTES:]
 
 
 def declared_bytes(headers: dict[bytes, bytes]) -> int:
@@ -121,10 +123,3 @@ def declared_bytes(headers: dict[bytes, bytes]) -> int:
 def has_body(headers: dict[bytes, bytes]) -> bool:
     """Say whether a request has a body, by its framing (RFC 9112, 6.3)."""
     return declared_bytes(headers) > 0 or b"transfer-encoding" in headers
-
-
-def _end_of_form(scope: Scope) -> bytes:
-    """Return what closes a multipart body; nothing for a body of another kind."""
-    kind, options = parse_options_header(dict(scope["headers"]).get(b"content-type"))
-    boundary = options.get(b"boundary")
-    return b"--" + boundary + b"--" if kind == b"multipart/form-data" and boundary else b""

@@ -28,6 +28,8 @@ OPEN_PATHS = frozenset({"/livez", "/readyz"})
 """Paths that answer without a key and whatever the load: probes of an orchestrator."""
 SCHEMA_PATHS = frozenset({"/openapi.json", "/docs"})
 """Paths that answer without a key: they say how to ask, and hold nothing of a key, a request or a patient."""
+READING = frozenset({"GET", "DELETE"})
+"""Methods of requests that run no model and hold no upload: answered however many wait for the model."""
 UUID = re.compile(rb"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -48,15 +50,18 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        method = _method(scope)
+        if method == "HEAD":  # what GET answers, without its body, which the HTTP layer leaves out
+            scope = dict(scope) | {"method": "GET"}
         exchange = Exchange(request_id=request_id(scope), route=_route(scope))
         scope.setdefault("state", {})["request_id"] = exchange.request_id
         account = open_account()
         await self._answer_or_refuse(scope, receive, self._noted(send, exchange), exchange)
         done = Done(
             request_id=exchange.request_id,
-            method=_method(scope),
+            method=method,
             route=exchange.route,
-            status=exchange.status or CLOSED,
+            status=exchange.status if exchange.is_answered else CLOSED,
             seconds=time.perf_counter() - exchange.start,
         )
         self.records.after_answer(done, account)
@@ -68,12 +73,15 @@ class Guard:
             if message["type"] == "http.response.start":
                 status, identity = message["status"], exchange.request_id
                 await self.records.before_answer(request_id=identity, route=exchange.route, status=status)
-                exchange.status = status
                 headers = [*message.get("headers", ()), (b"x-request-id", identity.encode())]
                 if timing := current_account().server_timing():
                     headers.append((b"server-timing", timing.encode()))
                 message["headers"] = headers
-            await send(message)
+            await send(message)  # waits for a client that takes its answer slowly
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+            elif not message.get("more_body", False):
+                exchange.is_answered = not exchange.has_left
 
         return send_noted
 
@@ -106,11 +114,15 @@ class Guard:
         declared = declared_bytes(headers)
         if declared > self.limits.max_upload_bytes:
             raise Refusal("body_too_large", CLOSE)
+        if scope["method"] in READING:
+            exchange.uploaded.set()  # no body is taken
+            await self._answer(scope, receive, send, exchange)
+            return
         load = self.load()
         if load.waiting() >= self.limits.max_waiting:
-            raise Refusal("too_many_requests", {"retry-after": "1", **CLOSE})
+            raise Refusal("too_many_requests", CLOSE)
         if load.spooled() + declared > self.limits.max_spool_bytes:
-            raise Refusal("busy", {"retry-after": "5", **CLOSE})
+            raise Refusal("busy", CLOSE)
         exchange.reserved = declared
         load.add(waiting=1, spooled=declared)
         try:
@@ -143,6 +155,7 @@ class Guard:
                     pass
         except TimeoutError:
             return False
+        exchange.has_left = not exchange.is_answered
         return True
 
 

@@ -42,7 +42,7 @@ def _add_status_routes(app: FastAPI, answers: Answers, model: ModelBody) -> None
     @app.get("/readyz", summary="Whether the model is loaded")
     async def readyz() -> StatusBody:
         if not answers.server.is_ready:
-            raise Refusal("not_ready", {"retry-after": "2"})
+            raise Refusal("not_ready")
         return StatusBody(status="ready")
 
     @app.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse)

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from fastapi import FastAPI, Request
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Message
 
@@ -128,6 +129,25 @@ def test_a_form_without_its_end_is_cut_short():
         assert client.post("/count", content=content, headers=form).status_code == status
 
 
+def test_an_answer_that_its_caller_does_not_take_in_time_is_no_200():
+    house = House()
+    scope = {"type": "http", "method": "GET", "path": "/slow", "headers": [], "app": house.app}
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        return {}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await anyio.sleep_forever()  # what the HTTP layer does while the client takes nothing
+
+    records = Records(metrics=house.metrics, audit=None, bundle="")
+    answer = PlainTextResponse("answer")
+    guard = Guard(answer, limits=Limits(deadline_s=0.1), keys=ApiKeys(), load=lambda: house.load, records=records)
+    anyio.run(guard, scope, receive, send)
+    assert (house.counted("/slow", 200), house.counted("/slow", 499)) == (0, 1)
+
+
 def test_a_caller_without_a_key_is_refused_and_a_probe_needs_none():
     house = House(keys=(KEY,))
     answer = house.client.post("/count", content=b"0")
@@ -144,8 +164,8 @@ def test_how_to_ask_can_be_read_without_a_key_in_a_browser(path: str):
     assert house.client.get(path).status_code == 200
     assert code_of(house.client.get(f"{path}/more")) == (401, "no_key")
     house.load.num_waiting = 10**6
-    assert code_of(house.client.get(path)) == (429, "too_many_requests")  # no probe: what is held bounds it too
-    assert house.counted(path, 429) == 1
+    assert house.client.get(path).status_code == 200  # it runs no model
+    assert house.counted(path, 200) == 2
 
 
 def test_what_the_server_holds_bounds_what_it_takes_and_everything_is_let_go():
@@ -166,8 +186,26 @@ def test_what_the_server_holds_bounds_what_it_takes_and_everything_is_let_go():
 
 def test_a_late_answer_is_504():
     house = House(limits=Limits(deadline_s=0.1))
-    assert code_of(house.client.get("/slow")) == (504, "timed_out")
+    answer = house.client.get("/slow")
+    assert code_of(answer) == (504, "timed_out")
+    assert answer.headers["retry-after"] == "5"
     assert house.load.num_waiting == 0
+
+
+def test_head_answers_as_get_does_without_the_body():
+    house = House()
+    answer = house.client.head("/readyz")
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "7")
+    assert house.client.head("/predict/1").status_code == 200
+    assert house.client.head("/count").status_code == 405
+
+
+def test_what_reads_only_is_answered_while_the_model_is_asked_too_much():
+    house = House(limits=Limits(max_upload_mb=1, max_spool_mb=1, max_waiting=1))
+    house.load.num_waiting = 1
+    assert house.client.get("/predict/1", headers={"content-length": "1000"}).status_code == 200
+    assert code_of(house.client.post("/count", content=b"0")) == (429, "too_many_requests")
+    assert (house.load.num_waiting, house.load.num_bytes) == (1, 0)
 
 
 def test_a_request_keeps_its_uuid_and_nothing_else_that_the_caller_calls_it():

@@ -1,0 +1,56 @@
+"""What may stand before and behind the parts of a multipart body (RFC 2046 5.1.1), left out as the body comes in."""
+
+from python_multipart.multipart import parse_options_header
+from starlette.types import Scope
+
+
+class FormEdges:
+    """Takes a body in pieces and returns what a parser of forms reads: from the first boundary to the closing one.
+
+    A body of another kind passes as it is.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        boundary = _boundary(scope)
+        self._is_form = bool(boundary)
+        self._line = b"\r\n--" + boundary
+        self._kept = b"\r\n"  # the end of what came so far: a boundary may be cut in two, and the first needs no line
+        self._has_begun = False
+        self._has_ended = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the closing boundary has come."""
+        return self._has_ended or not self._is_form
+
+    def inner(self, body: bytes) -> bytes:
+        """Return the part of the next piece that lies between the edges."""
+        if not self._is_form:
+            return body
+        if self._has_ended:
+            return b""
+        return self._until_end(body) if self._has_begun else self._from_begin(body)
+
+    def _from_begin(self, body: bytes) -> bytes:
+        seen = self._kept + body
+        begin = seen.find(self._line)
+        if begin < 0:
+            self._kept = seen[-len(self._line) :]
+            return b""
+        self._has_begun, self._kept = True, b"\r\n"
+        return self._until_end(seen[begin + 2 :])
+
+    def _until_end(self, body: bytes) -> bytes:
+        seen, closing = self._kept + body, self._line + b"--"
+        end = seen.find(closing)
+        if end < 0:
+            self._kept = seen[-len(closing) :]
+            return body
+        self._has_ended = True
+        return body[: end + len(closing) - len(self._kept)]
+
+
+def _boundary(scope: Scope) -> bytes:
+    """Return the boundary of a multipart/form-data body; nothing for a body of another kind."""
+    kind, options = parse_options_header(dict(scope["headers"]).get(b"content-type"))
+    return options.get(b"boundary", b"") if kind == b"multipart/form-data" else b""
