@@ -59,7 +59,9 @@ def make_server(
     install_error_handlers(app)
     cache = ResultCache(bundle.sha256, max_bytes=options.cache_mb << 20)
     sets = packaged_sets() | ({} if options.prompt_sets is None else sets_in(options.prompt_sets))
-    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s, cache=cache, prompt_sets=sets)
+    interpreter = Interpreter(bundle)
+    interpreter.warm_up()  # here, before the API processes are forked: they read no file of the bundle
+    answers = Answers(server, interpreter, deadline_s=limits.deadline_s, cache=cache, prompt_sets=sets)
     add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
     publish_schema(app)
     return server

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from glam.bundle import Bundle
+from glam.bundle import Bundle, read_bundle
 from glam.exam import MAX_IMAGES
 from glam.predict import Predictor
 from glam.prediction import INCLUDES
@@ -237,6 +238,19 @@ def test_sentences_are_embedded_once(client: Served, files):
     for _ in range(2):
         assert client.post("/predict", files=files(cc="L_CC"), data=form).status_code == 200
     assert [request.tokens is not None for request in client.asked].count(True) == 1
+
+
+def test_a_server_that_started_reads_no_file_of_its_bundle_any_more(
+    random_bundle: Bundle, predictor: Predictor, files, tmp_path: Path
+):
+    copied = shutil.copytree(random_bundle.folder, tmp_path / "bundle")
+    client = serve(read_bundle(copied), predictor)
+    shutil.rmtree(copied)
+    asked = [{"prompts": "a zebra"}, {"prompts": '{"set": "glam-short"}'}]
+    answers = [client.post("/predict", files=files(cc="L_CC", mlo="L_MLO"), data=data) for data in asked]
+    answers.append(client.post("/v1/embed/text", json={"texts": ["a mass"]}))
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert answers[0].json()["prompts"]["a zebra"]["unknown_words"] == ["zebra"]
 
 
 def test_sets_of_a_folder_take_the_place_of_others(random_bundle: Bundle, predictor: Predictor, files, tmp_path: Path):
