@@ -40,7 +40,7 @@ class HubManager(BaseManager):
     def kill(self) -> None:
         """End the hub's process, if there is one."""
         process: BaseProcess | None = getattr(self, "_process", None)
-        if process is not None:
+        if process is not None and process.pid is not None:  # None: it was never started
             process.kill()
             process.join()
 
