@@ -28,6 +28,7 @@ from glam.config import ModelConfig, model_config_from_json
 from glam.files import JsonDict, json_object
 from glam.golden import golden_difference
 from glam.licence import ACTIONS, LicenceError, forbidding, permission
+from glam.variants import check_variants
 
 if TYPE_CHECKING:
     from glam.words.tokens import Tokenizer
@@ -161,6 +162,7 @@ def _bundle(folder: Path, manifest: JsonDict, *, sha256: str) -> Bundle:
         message = f"{folder / MANIFEST} does not read as a bundle ({type(error).__name__}: {error}): export it again"
         raise BundleError("bundle_unreadable", message) from error
     _check_permission(bundle)
+    check_variants(folder / MANIFEST, bundle.variants)
     return bundle
 
 

@@ -41,7 +41,7 @@ CODES: Mapping[str, Code] = {
     "unsupported_picture": _error(
         "pictures with {kind} are not read here: save it as a grey-scale PNG of 8 or 16 bits", 415
     ),
-    "too_large": _error("the image has {size} and the limit is {limit}", 413),
+    "too_large": _error("the image is too large ({size}): at most {limit} are read", 413),
     # the kind of image
     "encapsulated_document": _error("this is a document in a DICOM file: send the mammogram itself"),
     "tomosynthesis": _error("this is tomosynthesis: send the 2-D mammogram, or the synthetic 2-D image made from it"),
@@ -61,7 +61,7 @@ CODES: Mapping[str, Code] = {
     "missing_view": _error("there is no mammogram in the request: send a CC view, an MLO view, or both"),
     "no_usable_image": _error("none of the images can be used; {problem}"),
     "bad_images": _error("an exam has 1 to {most} images, not {count}: send those of one exam"),
-    "bad_prompt": _error("{problem}: leave it out, or say less"),
+    "bad_prompt": _error("the prompts cannot be used: {problem}"),
     "bad_include": _error("unknown part in include: expected any of {names}"),
     "bad_field": _error("{problem}"),
     "repeated_field": _error("{field} was sent more than once: send it once"),
@@ -71,8 +71,8 @@ CODES: Mapping[str, Code] = {
     # findings
     "lone_view": _info("the {absent} view is missing: the answer has no attention between the views"),
     "not_dicom_picture": _warning(
-        "this picture has no DICOM header: view and side are those of the request or the file name, and an earlier"
-        " program may have changed its grey values"
+        "this picture has no DICOM header: its view and side are those that came with it, and an earlier program"
+        " may have changed its grey values"
     ),
     "film": _warning("the image is a digitised film or secondary capture, not a digital mammogram"),
     "synthetic_2d": _warning(

@@ -37,7 +37,11 @@ class Interpreter:
         self._prepare_sha = prepare_sha(bundle.model.frame)
         alignment = bundle.model.alignment
         self._cell_side = alignment.side if alignment.pooling == "anchored" else None
-        self._tokenizer: Tokenizer | None = None  # read when the first prompt comes
+        self._tokenizer: Tokenizer | None = None  # read when the first prompt comes, or by `warm_up`
+
+    def warm_up(self) -> None:
+        """Open what would be opened later: after this no file of the bundle is read, whatever becomes of it."""
+        self._tokenizer = self._tokenizer or self.bundle.tokenizer()
 
     def prediction(
         self,
@@ -108,7 +112,8 @@ class Interpreter:
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the text tower."""
-        self._tokenizer = self._tokenizer or self.bundle.tokenizer()
+        self.warm_up()
+        assert self._tokenizer is not None
         return self._tokenizer
 
     def match(self, prompts: Sequence[str], vectors: PromptVectors, embedding: np.ndarray) -> dict[str, PromptMatch]:

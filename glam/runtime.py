@@ -137,6 +137,8 @@ def onnx_session(
 
     `profile`: the shapes that TensorRT builds its engine for; GLAM_ENGINE_CACHE names the folder that keeps engines.
     """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads {threads} is not above 0: leave it out for all cores")
     if not path.is_file():
         raise ValueError(f"no graph at {path}: make a bundle with glam-export onnx")
     switch_telemetry_off()

@@ -18,7 +18,7 @@ class Run:
     bundle: Path | None = None
     """Folder that glam-export made. None: the demo bundle that comes with the package."""
     host: Literal["127.0.0.1", "0.0.0.0", "::"] = "127.0.0.1"
-    """Address to listen on; other machines reach 0.0.0.0 and ::, and nothing here asks them for a password."""
+    """Address to listen on; other machines reach 0.0.0.0 and ::, and are asked for a key only with --api-keys."""
     port: int = 8000
     threads: int | None = None
     """Threads of one call of the model. None: all cores."""
@@ -55,10 +55,11 @@ class Run:
         from glam.bundle import DEMO_BUNDLE, PORTABLE, read_bundle
         from glam.loading import with_variant
         from glam_serve.keys import ApiKeys
+        from glam_serve.listening import listening_socket
         from glam_serve.log import log_to_stderr
         from glam_serve.metrics import metrics_folder
         from glam_serve.server import check_permission, make_server
-        from glam_serve.supervisor import Supervisor, listening_socket
+        from glam_serve.supervisor import Supervisor
 
         if not 1024 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")

@@ -143,6 +143,10 @@ class Hub:
         """Drop a job and its answer; False where there was none."""
         return self._jobs.forget(key)
 
+    def let_go_of_job(self, key: str) -> None:
+        """Note that the API process which had a job no longer holds its form."""
+        self._jobs.let_go(key)
+
     def _wait(self, is_due: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not is_due() and (left_s := deadline - time.monotonic()) > 0:

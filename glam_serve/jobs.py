@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from dataclasses import dataclass
 
 import anyio
 from fastapi import Request, Response
@@ -12,14 +13,27 @@ from glam_serve.accept import JSON
 from glam_serve.answers import Answers, Question
 from glam_serve.errors import FAULTS, Refusal, error_body
 from glam_serve.log import where_raised
+from glam_serve.records import JOBS_PATH, AuditFailedError, Records
 from glam_serve.sharing import stays_here
 from glam_serve.store import Job, JobState, new_token
 from glam_serve.vitals import SharedLoad
 
 log = logging.getLogger(__name__)
 
+FORGOTTEN_AFTER_S = 1.0
+"""Pause between two questions whether jobs that wait here were forgotten through another API process."""
 AT_A_TIME = 1
 """Jobs that an API process answers side by side: callers who wait go before those who do not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A job that was taken, and the request that submitted it."""
+
+    key: str
+    job: Job
+    request_id: str
+    records: Records
 
 
 class JobRunner:
@@ -29,6 +43,9 @@ class JobRunner:
         self.answers = answers
         self._turn = asyncio.Semaphore(AT_A_TIME)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._queued: dict[str, asyncio.Task[None]] = {}
+        """Jobs that wait for their turn, by id."""
+        self._watcher: asyncio.Task[None] | None = None
 
     async def submit(self, request: Request) -> Response:
         """Take a form, whose fields are checked now and whose files are read later; answer with the job's id."""
@@ -40,9 +57,10 @@ class JobRunner:
         if not await anyio.to_thread.run_sync(self.answers.server.hub.submit_job, key, job):
             question.fields.close()
             raise Refusal("too_many_jobs", {"retry-after": "10"})
-        task = asyncio.create_task(self._run(key, job, question, withheld))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if self._watcher is None or self._watcher.done():
+            self._watcher = self._keep(asyncio.create_task(self._watch_for_forgotten()))
+        submitted = Submitted(key=key, job=job, request_id=request.state.request_id, records=request.app.state.records)
+        self._queued[key] = self._keep(asyncio.create_task(self._run(submitted, question, withheld)))
         return Response(_status(key, "queued"), 202, {"location": f"/v1/jobs/{key}"}, JSON)
 
     async def look(self, request: Request, job_id: str) -> Response:
@@ -55,40 +73,70 @@ class JobRunner:
         return Response(_status(job_id, job.state, job.body), media_type=JSON)
 
     async def forget(self, job_id: str) -> Response:
-        """Drop a job and its answer; one that runs is finished and thrown away."""
+        """Drop a job, its form and its answer; one that runs is finished and thrown away."""
         if not await anyio.to_thread.run_sync(self.answers.server.hub.forget_job, job_id):
             raise Refusal("no_such_job")
+        self._drop(job_id)
         return Response(status_code=204)
 
-    async def _run(self, key: str, job: Job, question: Question, withheld: Finding | None) -> None:
+    def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Hold a task until it is done: the event loop holds none."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _drop(self, key: str) -> None:
+        """End a job that waits in this process, and give back its form."""
+        if task := self._queued.pop(key, None):
+            task.cancel()
+
+    async def _watch_for_forgotten(self) -> None:
+        """Drop the jobs that wait here and were forgotten through another API process, while any waits."""
+        await asyncio.sleep(FORGOTTEN_AFTER_S)
+        while self._queued:
+            for key in list(self._queued):
+                if await anyio.to_thread.run_sync(self.answers.server.hub.job, key) is None:
+                    self._drop(key)
+            await asyncio.sleep(FORGOTTEN_AFTER_S)
+
+    async def _run(self, submitted: Submitted, question: Question, withheld: Finding | None) -> None:
         """Answer a job; whatever happens to it is its state, for nobody waits here who could be told."""
-        hub = self.answers.server.hub
+        hub, key, job = self.answers.server.hub, submitted.key, submitted.job
         load = SharedLoad(self.answers.server.vitals, self.answers.server.api_index)
         held = question.fields.num_bytes  # the guard counts them for as long as the request lasts, and no longer
         load.add(spooled=held)
         try:
             async with self._turn:
+                self._queued.pop(key, None)
                 if not await anyio.to_thread.run_sync(hub.advance_job, key, job._replace(state="running")):
                     return
-                state, body = await self._outcome(question, withheld)
+                state, body = await self._outcome(submitted, question, withheld)
             await anyio.to_thread.run_sync(hub.advance_job, key, job._replace(state=state, body=body))
         finally:
             question.fields.close()
             load.add(spooled=-held)
+            await anyio.to_thread.run_sync(hub.let_go_of_job, key)
 
-    async def _outcome(self, question: Question, withheld: Finding | None) -> tuple[JobState, bytes]:
-        """Return the state that a job ends in, and the JSON of its answer or of its error."""
+    async def _outcome(
+        self, submitted: Submitted, question: Question, withheld: Finding | None
+    ) -> tuple[JobState, bytes]:
+        """Return the state that a job ends in, and the JSON of its answer, which is audited first, or of its error."""
         try:
             prediction = await self.answers.predict(question)
             result_id = await self.answers.keep(prediction)
             answer = await anyio.to_thread.run_sync(
                 lambda: prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id}
             )
-            return "done", json.dumps(answer, allow_nan=False).encode()
+            body = json.dumps(answer, allow_nan=False).encode()
+            await submitted.records.audit_answer(request_id=submitted.request_id, route=JOBS_PATH, status=200)
+            return "done", body
         except InputError as error:
             return "failed", _error(error.code, error.message, error.where)
         except Refusal as refusal:
             return "failed", _error(refusal.code, FAULTS[refusal.code].sentence)
+        except AuditFailedError as error:
+            log.error("%s audit_failed: %s", submitted.request_id, error)
+            return "failed", _error("audit_failed", FAULTS["audit_failed"].sentence)
         except Exception as error:  # as the guard does for a request: told, and its message kept back
             log.error("a job failed: %s", where_raised(error))
             return "failed", _error("internal_error", FAULTS["internal_error"].sentence)

@@ -23,7 +23,11 @@ class ApiKeys:
     @classmethod
     def from_file(cls, path: Path) -> "ApiKeys":
         """Read keys, one a line; empty lines and lines that begin with # are passed over. ValueError for none."""
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is no text: write one key a line") from None
+        lines = [line.strip() for line in text.splitlines()]
         keys = [line for line in lines if line and not line.startswith("#")]
         if not keys:
             raise ValueError(f"{path} holds no key: write one a line, or leave out --api-keys")

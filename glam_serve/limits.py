@@ -7,6 +7,11 @@ from typing import Literal
 from glam.triton.endpoint import parse_endpoint
 from glam_serve.log import LogFormat
 
+MAX_THREADS = 1024
+MAX_BATCH = 4096
+MAX_BATCH_WAIT_S = 10.0
+"""Nobody waits longer for others; the deadline of a request goes on meanwhile."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -30,7 +35,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 < value < float("inf"):
-                raise ValueError(f"{name} {value:g} is not above 0")
+                raise ValueError(f"{name} {value:g} is not above 0 and finite")
         if self.max_spool_mb < self.max_upload_mb:
             raise ValueError(
                 f"max_spool_mb {self.max_spool_mb} is below max_upload_mb {self.max_upload_mb}:"
@@ -73,6 +78,15 @@ class Workers:
         for name in ("num_workers", "num_apis"):
             if not 1 <= getattr(self, name) <= 64:
                 raise ValueError(f"{name} {getattr(self, name)} is not between 1 and 64")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise ValueError(f"threads {self.threads} is not between 1 and {MAX_THREADS}: leave it out for all cores")
+        if not 1 <= self.max_batch <= MAX_BATCH:
+            raise ValueError(f"max_batch {self.max_batch} is not between 1 and {MAX_BATCH}")
+        if not 0 <= self.batch_wait_s <= MAX_BATCH_WAIT_S:  # NaN is not
+            raise ValueError(f"batch_wait_s {self.batch_wait_s:g} is not between 0 and {MAX_BATCH_WAIT_S:g}")
+        self._check_engine()
+
+    def _check_engine(self) -> None:
         if self.runtime == "triton":
             if self.triton_url is None:
                 raise ValueError("runtime triton needs --triton-url: grpc://HOST:8001 or http://HOST:8000")

@@ -13,8 +13,9 @@ log = logging.getLogger("glam_serve")
 
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 """Paths that machines ask all day: an answer of 200 to them is no line of the log."""
-NO_MODEL = PROBES | {"/v1/model", "/openapi.json", "/docs"}
-"""Paths that tell nothing of an image: they are not audited."""
+JOBS_PATH = "/v1/jobs"
+NO_MODEL = PROBES | {"/v1/model", "/openapi.json", "/docs", JOBS_PATH, f"{JOBS_PATH}/{{job_id}}"}
+"""Paths whose answers are not audited: they tell nothing of an image, or only what a job has written down itself."""
 
 
 class AuditFailedError(Exception):
@@ -43,9 +44,13 @@ class Records:
 
     async def before_answer(self, *, request_id: str, route: str, status: int) -> None:
         """Write an answer of the model to the audit log; AuditFailedError when it cannot be written."""
-        if self.audit is None or not 200 <= status < 300 or route in NO_MODEL:
-            return
-        await anyio.to_thread.run_sync(self._append, request_id, route, status)
+        if 200 <= status < 300 and route not in NO_MODEL:
+            await self.audit_answer(request_id=request_id, route=route, status=status)
+
+    async def audit_answer(self, *, request_id: str, route: str, status: int) -> None:
+        """Write a line, where there is an audit log; AuditFailedError when it cannot be written."""
+        if self.audit is not None:
+            await anyio.to_thread.run_sync(self._append, request_id, route, status)
 
     def _append(self, request_id: str, route: str, status: int) -> None:
         assert self.audit is not None

@@ -55,22 +55,22 @@ def make_server(
     app.router.redirect_slashes = False  # a redirect would be no answer in the one shape, and to a name of the caller's
     app.router.routes[:] = []  # LitServe's own, and FastAPI's /docs, which loads scripts from a public network
     # Not LitServe's gzip, which holds the event loop for longer than a model may take.
-    app.user_middleware[:] = [_guard(server, bundle, limits, keys, options)]
+    audit = None if options.audit is None else AuditLog(options.audit)
+    app.state.records = Records(metrics=server.metrics, audit=audit, bundle=bundle.sha256)
+    app.user_middleware[:] = [_guard(server, limits, keys, app.state.records)]
     install_error_handlers(app)
     cache = ResultCache(bundle.sha256, max_bytes=options.cache_mb << 20)
     sets = packaged_sets() | ({} if options.prompt_sets is None else sets_in(options.prompt_sets))
-    answers = Answers(server, Interpreter(bundle), deadline_s=limits.deadline_s, cache=cache, prompt_sets=sets)
+    interpreter = Interpreter(bundle)
+    interpreter.warm_up()  # here, before the API processes are forked: they read no file of the bundle
+    answers = Answers(server, interpreter, deadline_s=limits.deadline_s, cache=cache, prompt_sets=sets)
     add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
     publish_schema(app)
     return server
 
 
-def _guard(
-    server: DispatchServer, bundle: Bundle, limits: Limits, keys: ApiKeys | None, options: ServerOptions
-) -> Middleware:
+def _guard(server: DispatchServer, limits: Limits, keys: ApiKeys | None, records: Records) -> Middleware:
     """Return the middleware around the app."""
-    audit = None if options.audit is None else AuditLog(options.audit)
-    records = Records(metrics=server.metrics, audit=audit, bundle=bundle.sha256)
 
     def load() -> SharedLoad:
         return SharedLoad(server.vitals, server.api_index)

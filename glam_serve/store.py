@@ -105,12 +105,15 @@ class Jobs:
 
     def __init__(self) -> None:
         self._store = Store(max_items=MAX_JOBS, max_bytes=MAX_JOB_BYTES, kept_s=JOB_KEPT_S)
+        self._forgotten: dict[str, int] = {}
+        """API processes of the jobs that were forgotten while open, until each has let go of the form."""
         self._lock = threading.Lock()
 
     def submit(self, key: str, job: Job) -> bool:
-        """Take a job; False where as many are open as may be."""
+        """Take a job; False where as many are open, or forgotten and still held, as may be."""
         with self._lock:
-            if sum(other.is_open for _, other in self._store.items()) >= MAX_OPEN_JOBS:
+            num_open = sum(other.is_open for _, other in self._store.items())
+            if num_open + len(self._forgotten) >= MAX_OPEN_JOBS:
                 return False
             self._put(key, job)
             return True
@@ -129,11 +132,21 @@ class Jobs:
 
     def forget(self, key: str) -> bool:
         """Drop a job and its answer; False where there was none."""
-        return self._store.drop(key)
+        with self._lock:
+            job = self._store.get(key)
+            if job is not None and job.is_open:
+                self._forgotten[key] = job.api
+            return self._store.drop(key)
+
+    def let_go(self, key: str) -> None:
+        """Note that the API process which had a job no longer holds its form."""
+        with self._lock:
+            self._forgotten.pop(key, None)
 
     def fail_all_of(self, api: int, error: bytes) -> None:
         """Let the open jobs of an API process that ended fail."""
         with self._lock:
+            self._forgotten = {key: other for key, other in self._forgotten.items() if other != api}
             for key, job in self._store.items():
                 if job.api == api and job.is_open:
                     self._put(key, job._replace(state="failed", body=error))

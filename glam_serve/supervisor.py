@@ -19,6 +19,7 @@ from glam_serve.children import begin_as_child
 from glam_serve.dispatch import DispatchServer
 from glam_serve.hub_process import HubHangsError, hub_answers_within
 from glam_serve.listen import counting
+from glam_serve.restarts import RESTART_PAUSE_S, Restarts
 from glam_serve.vitals import BEAT_S, CANNOT_LOAD, is_stopped
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,6 @@ FIRST_BEAT_S = 120.0
 """Time from a process's start to its first heartbeat: imports, and loading the model."""
 HUB_ANSWER_S = 5.0
 """Longest time that the hub may take to answer the supervisor; beyond, everything starts anew with another hub."""
-RESTART_PAUSE_S = 1.0
-"""Least time between two starts of the same worker, so that one that dies at once does not fill the machine."""
-BACKLOG = 128
 
 
 class StartError(RuntimeError):
@@ -47,23 +45,6 @@ class Member:
     process: BaseProcess
     started: float
     stopped_since: float | None = None
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket; OSError with the way out where something listens there already."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(
-        socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-    )  # not SO_REUSEPORT: a second server must not share it
-    try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise OSError(f"cannot listen on {host} port {port} ({error.strerror}): choose another --port") from error
-    listener.set_inheritable(True)
-    return listener
 
 
 class ApiServer(uvicorn.Server):
@@ -87,10 +68,13 @@ class Supervisor:
         self.metrics = server.metrics
         self.apis: dict[int, Member] = {}
         self.workers: dict[int, Member] = {}
+        self.restarts = Restarts(self.vitals.num_workers)
+        self.was_ready = False
+        """Whether a worker has ever loaded the model."""
         self.stopping = False
 
     def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or SIGHUP, then answer what is under way; StartError when no worker comes up."""
+        """Serve until SIGTERM, SIGINT or SIGHUP, then answer what is under way; StartError when it does not come up."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
         try:
@@ -114,6 +98,8 @@ class Supervisor:
                 self._replace_lost()
                 self._wait_for_a_death()
         except HubHangsError as error:
+            if self.hub is None:  # the first one: another would not fare better
+                raise StartError(f"the process that holds the queue did not start: {error}") from error
             log.error("the hub gives no answer (%s): starting another", error)
         if not self.stopping:
             self.metrics.restarts.labels("hub").inc()
@@ -128,14 +114,17 @@ class Supervisor:
         with hub_answers_within(HUB_ANSWER_S):
             self._manager = self.server.start_hub(self.listener)  # kept: the hub ends with it
         self.hub = Member(process=self._manager.process, started=time.monotonic())
+        self.restarts.clear()
         for index in range(self.vitals.num_workers):
-            self._start_worker(index)
+            self._start_worker(index, self._next_start_of_worker(index))
         for index in range(self.vitals.num_apis):
             self._start_api(index)
 
-    def _start_worker(self, index: int) -> None:
+    def _next_start_of_worker(self, index: int) -> int:
         with hub_answers_within(HUB_ANSWER_S):
-            start = self.server.next_start_of_worker(index)
+            return self.server.next_start_of_worker(index)
+
+    def _start_worker(self, index: int, start: int) -> None:
         process = self.server.start_worker(index, start)
         self.workers[index] = Member(process=process, started=time.monotonic())
 
@@ -166,9 +155,16 @@ class Supervisor:
             if not self.stopping and self._is_lost(member, self.vitals.api_beats[index], f"API process {index}"):
                 self.metrics.restarts.labels("api").inc()
                 self._start_api(index)
+        self._replace_workers()
+
+    def _replace_workers(self) -> None:
+        self.was_ready = self.was_ready or any(self.vitals.worker_ready)
         for index, member in list(self.workers.items()):
             if not self.stopping and self._is_lost(member, self.vitals.worker_beats[index], f"worker {index}"):
-                self._restart_worker(index)
+                self._plan_restart(index, self.workers.pop(index))
+        for index, start in [] if self.stopping else self.restarts.take_due():
+            self.metrics.restarts.labels("worker").inc()
+            self._restart_worker(index, start)
 
     def _wait_for_a_death(self) -> None:
         """Return when a process has ended, or after a quarter of a second."""
@@ -176,13 +172,25 @@ class Supervisor:
         members = [self.hub, *self.apis.values(), *self.workers.values()]
         multiprocessing.connection.wait([member.process.sentinel for member in members], timeout=BEAT_S)
 
-    def _restart_worker(self, index: int) -> None:
-        if self.workers[index].process.exitcode == CANNOT_LOAD:
+    def _restart_worker(self, index: int, start: int) -> None:
+        """Start another incarnation of a worker; where the machine has no room for a process, try again later."""
+        try:
+            self._start_worker(index, start)
+        except OSError as error:
+            pause_s = self.restarts.plan(index, start=start, started=time.monotonic(), was_ready=False)
+            log.error("worker %d could not be started (%s): next try in %.0f s", index, error.strerror, pause_s)
+
+    def _plan_restart(self, index: int, lost: Member) -> None:
+        """Give up what a lost worker was at, and note when it is started again; StartError where none ever could."""
+        if lost.process.exitcode == CANNOT_LOAD and not self.was_ready:
             raise StartError("a worker could not load the model: its lines above say why")
-        self.metrics.restarts.labels("worker").inc()
-        age = time.monotonic() - self.workers[index].started
-        time.sleep(max(0.0, RESTART_PAUSE_S - age))
-        self._start_worker(index)
+        was_ready = bool(self.vitals.worker_ready[index])
+        self.vitals.worker_ready[index] = 0
+        start = self._next_start_of_worker(index)
+        pause_s = self.restarts.plan(index, start=start, started=lost.started, was_ready=was_ready)
+        if not was_ready:
+            ready, of = self.vitals.num_ready(), self.vitals.num_workers
+            log.error("worker %d was not ready: next try in %.0f s; %d of %d are ready", index, pause_s, ready, of)
 
     def _is_lost(self, member: Member, beat: float, name: str) -> bool:
         """Say whether a process is gone; one that hangs is killed first."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VIEWS = ("CC", "MLO")
 SIDES = ("L", "R")
 DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
-NAME_THE_VIEW = "name the view in the request"
+NAME_THE_VIEW = "send it as cc or as mlo"
 NAME_THE_SIDE = "name the side, L or R, in the request"
 """Ways out of an image whose view or side is not known."""
 CHECK_THE_FILES = "check which file went where"
@@ -69,7 +69,7 @@ def decide_view(dataset: "Dataset", requested: str | None, *, file_name: str = "
         raise input_error("unknown_view", problem=problem, way_out=NAME_THE_VIEW)
     words = _word_claims(dataset, file_name, lambda meaning: meaning.views)
     if not (claims := [*known, *by_request, *words]):
-        problem = "neither header nor file name says which view this is"
+        problem = "the file does not say which view this is"
         raise input_error("unknown_view", problem=problem, way_out=NAME_THE_VIEW)
     followed = claims[0]
     if followed.value not in VIEWS:
@@ -118,7 +118,7 @@ def _no_side(unclear: Sequence[Claim], of_both: Sequence[Claim]) -> str:
         return f"{of_both[0].source} names both breasts"
     if unclear:
         return f"{unclear[0].source} names neither L nor R"
-    return "neither header nor file name says which breast this is"
+    return "the file does not say which breast this is"
 
 
 def _claims(dataset: "Dataset", sources: Mapping[str, Callable[["Dataset"], str]]) -> list[Claim]:

@@ -68,6 +68,8 @@ def read_prompt_set(path: Path) -> PromptSet:
         data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} does not read as YAML: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply: that is no prompt set") from None
     try:
         return prompt_set(data)
     except ValueError as error:
@@ -115,6 +117,8 @@ def sets_in(folder: Path) -> dict[str, PromptSet]:
         raise ValueError(f"there is no folder of prompt sets at {folder}")
     found: dict[str, PromptSet] = {}
     for path in sorted(folder.glob("*.yaml")):
+        if not path.is_file():  # a pipe would keep the reader waiting
+            raise ValueError(f"{path} is no plain file: take it out of the folder of prompt sets")
         entry = read_prompt_set(path)
         if entry.name in found:
             raise ValueError(f"{path}: a prompt set named {entry.name!r} was read before: rename one of them")

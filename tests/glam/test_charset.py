@@ -221,7 +221,7 @@ def test_a_description_of_other_letters_names_no_view_and_the_request_does(
     with pytest.raises(InputError) as caught:
         read_view(data, FrameConfig())
     assert caught.value.code == "unknown_view"
-    assert "name the view in the request" in caught.value.message
+    assert "send it as cc or as mlo" in caught.value.message
     assert read_view(data, FrameConfig(), view="CC").view == "CC"
 
 

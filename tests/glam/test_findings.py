@@ -19,7 +19,7 @@ def test_an_error_survives_the_way_between_processes() -> None:
     error = input_error("too_large", "cc", size="81 Mpx", limit="64 Mpx")
     back = pickle.loads(pickle.dumps(error))
     assert (back.code, back.message, back.where, back.status) == ("too_large", error.message, "cc", 413)
-    assert str(back) == "cc: the image has 81 Mpx and the limit is 64 Mpx"
+    assert str(back) == "cc: the image is too large (81 Mpx): at most 64 Mpx are read"
 
 
 def test_a_finding_carries_its_severity_from_the_table() -> None:

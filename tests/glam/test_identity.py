@@ -144,7 +144,7 @@ def test_a_name_that_says_several_things_or_none_says_nothing(file_of: FileOf, t
         (NO_VIEW | {"SeriesDescription": "L ML"}, "SeriesDescription says ML:"),
         ({"ViewPosition": SECRET}, "a view that is not known here:"),
         (NO_VIEW | {"ViewCodeSequence": [code_item("12345")]}, "a view that is not known here:"),
-        (NO_VIEW, "neither header nor file name"),
+        (NO_VIEW, "the file does not say which"),
     ],
 )
 def test_another_view_is_refused_by_its_name(file_of: FileOf, changes: dict[str, Any], says: str) -> None:
@@ -177,7 +177,7 @@ def test_two_tags_of_the_image_that_differ_are_refused(file_of: FileOf, refusal:
         ({"ImageLaterality": "B"}, "ImageLaterality names both breasts:"),
         (NO_SIDE | {"FrameAnatomySequence": [item(FrameLaterality="B")]}, "FrameLaterality names both breasts:"),
         ({"ImageLaterality": SECRET}, "ImageLaterality names neither L nor R:"),
-        (NO_SIDE, "neither header nor file name"),
+        (NO_SIDE, "the file does not say which"),
     ],
 )
 def test_an_image_of_no_single_breast_is_refused(file_of: FileOf, changes: dict[str, Any], says: str) -> None:

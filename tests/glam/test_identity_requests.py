@@ -56,7 +56,7 @@ def test_the_request_goes_before_words_and_after_tags(file_of: FileOf) -> None:
 def test_the_request_decides_where_the_header_cannot_say_which_view(file_of: FileOf, changes: dict[str, Any]) -> None:
     error = error_of(file_of(**changes))
     assert error.code == "unknown_view"
-    assert error.message.endswith("name the view in the request")
+    assert error.message.endswith("send it as cc or as mlo")
     for asked in ("CC", "MLO"):
         view = read_view(file_of(**changes), FrameConfig(), view=asked)
         assert (view.view, view.provenance["view"]) == (asked, "request")
@@ -69,8 +69,8 @@ def test_the_request_decides_where_the_header_cannot_say_which_view(file_of: Fil
         ({"ImageLaterality": "U"}, "ImageLaterality names neither L nor R"),
         ({"ImageLaterality": ["L", "R"]}, "ImageLaterality names neither L nor R"),
         (NO_SIDE | {"Laterality": "B"}, "Laterality names both breasts"),
-        (NO_SIDE | {"SeriesDescription": "bilateral"}, "neither header nor file name says which breast this is"),
-        (NO_SIDE, "neither header nor file name says which breast this is"),
+        (NO_SIDE | {"SeriesDescription": "bilateral"}, "the file does not say which breast this is"),
+        (NO_SIDE, "the file does not say which breast this is"),
     ],
 )
 def test_the_request_decides_where_the_header_names_no_single_side(
@@ -104,7 +104,7 @@ def test_the_request_never_overrides_a_header_that_says_otherwise(
 def test_a_view_that_only_words_name_is_answered_as_what_the_request_says(file_of: FileOf) -> None:
     data = file_of(**NO_VIEW, SeriesDescription="LXCCL")
     error = error_of(data)
-    assert error.message.endswith("GLAM takes CC and MLO; name the view in the request if it is one of them")
+    assert error.message.endswith("GLAM takes CC and MLO; send it as cc or as mlo if it is one of them")
     view = read_view(data, FrameConfig(), view="CC")
     assert (view.view, view.modifiers) == ("CC", ("exaggerated",))
     assert finding_codes(view) == ["special_view", "view_words_differ"]

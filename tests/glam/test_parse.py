@@ -86,7 +86,7 @@ def test_a_file_over_the_byte_limit_is_not_read(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "image.dcm").write_bytes(data)
     monkeypatch.setattr(parse, "MAX_BYTES", len(data) - 1)
     for source in (data, BytesIO(data), tmp_path / "image.dcm"):
-        with pytest.raises(InputError, match="the limit is"):
+        with pytest.raises(InputError, match=r"at most .* are read"):
             read_view(source, FrameConfig())
     monkeypatch.setattr(parse, "MAX_BYTES", len(data))
     assert read_view(data, FrameConfig()).view == "CC"

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,16 @@ def test_the_packaged_set_answers_as_the_bundles_own_class_vectors(
     assert prediction.prompt_set is not None
     for task in ("birads", "density"):
         assert prediction.prompt_set.tasks[task] == pytest.approx(getattr(prediction, task), abs=1e-4)
+
+
+def test_a_pipe_in_a_folder_of_sets_is_refused_and_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ValueError, match=r"pipe.yaml is no plain file"):
+        sets_in(tmp_path)
+
+
+@pytest.mark.parametrize("nested", ["[" * 20_000, "{a: " * 20_000])
+def test_a_file_that_is_nested_too_deeply_is_named(tmp_path: Path, nested: str):
+    (tmp_path / "deep.yaml").write_text(nested)
+    with pytest.raises(ValueError, match=r"deep.yaml (is nested too deeply|does not read as YAML)"):
+        read_prompt_set(tmp_path / "deep.yaml")

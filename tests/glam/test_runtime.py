@@ -138,6 +138,12 @@ def test_provider_that_does_not_start_is_no_silent_fall_back(folder, monkeypatch
         OnnxRuntime(folder, provider="NoSuchProvider")
 
 
+@pytest.mark.parametrize("threads", [0, -3])
+def test_there_is_at_least_one_thread(folder, threads: int):
+    with pytest.raises(ValueError, match=f"^threads {threads} is not above 0: leave it out for all cores"):
+        OnnxRuntime(folder, threads=threads)
+
+
 def test_folder_without_graphs_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no graph at .*vision.onnx: make a bundle with glam-export onnx"):
         OnnxRuntime(tmp_path)

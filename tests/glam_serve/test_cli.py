@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glam_serve.supervisor import listening_socket
+from glam_serve.listening import listening_socket
 
 
 def glam_serve(*words: object, prelude: str = "") -> subprocess.CompletedProcess[str]:

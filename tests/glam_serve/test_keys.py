@@ -60,5 +60,11 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path):
         ApiKeys.from_file(tmp_path / "keys")
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path: Path):
+    (tmp_path / "keys").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"keys is no text: write one key a line"):
+        ApiKeys.from_file(tmp_path / "keys")
+
+
 def test_the_keys_themselves_are_not_kept():
     assert FIRST not in repr(vars(ApiKeys([FIRST])))

@@ -1,9 +1,13 @@
 """The routes of a server in one process: the model answers in place of a worker, a Hub in place of its process."""
 
+import asyncio
 import base64
 import io
 import json
+import shutil
+import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +16,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from glam.bundle import Bundle
+from glam.bundle import Bundle, read_bundle
 from glam.exam import MAX_IMAGES
 from glam.predict import Predictor
 from glam.prediction import INCLUDES
@@ -239,6 +243,19 @@ def test_sentences_are_embedded_once(client: Served, files):
     assert [request.tokens is not None for request in client.asked].count(True) == 1
 
 
+def test_a_server_that_started_reads_no_file_of_its_bundle_any_more(
+    random_bundle: Bundle, predictor: Predictor, files, tmp_path: Path
+):
+    copied = shutil.copytree(random_bundle.folder, tmp_path / "bundle")
+    client = serve(read_bundle(copied), predictor)
+    shutil.rmtree(copied)
+    asked = [{"prompts": "a zebra"}, {"prompts": '{"set": "glam-short"}'}]
+    answers = [client.post("/predict", files=files(cc="L_CC", mlo="L_MLO"), data=data) for data in asked]
+    answers.append(client.post("/v1/embed/text", json={"texts": ["a mass"]}))
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert answers[0].json()["prompts"]["a zebra"]["unknown_words"] == ["zebra"]
+
+
 def test_sets_of_a_folder_take_the_place_of_others(random_bundle: Bundle, predictor: Predictor, files, tmp_path: Path):
     lines = json.dumps({"format": 1, "name": "glam-short", "version": "7", "tasks": {"classes": CLASSES}})
     (tmp_path / "own.yaml").write_text(lines)  # JSON is YAML
@@ -440,6 +457,59 @@ def test_a_job_that_cannot_be_answered_says_why(client: Served, files, monkeypat
         job = finished(client, taken.headers["location"])
         assert job["error"]["code"] == "internal_error"
         assert SECRET not in json.dumps(job)
+
+
+def test_the_form_of_a_job_that_waits_is_given_back_when_it_is_forgotten(
+    client: Served, files, monkeypatch: pytest.MonkeyPatch
+):
+    go_on, answer = threading.Event(), client.server.ask
+
+    async def after_a_while(payload: ModelRequest, **options) -> ModelAnswer:
+        await asyncio.to_thread(go_on.wait, 30)
+        return await answer(payload, **options)
+
+    def spooled_falls_to(num_bytes: int) -> None:
+        deadline = time.monotonic() + 10
+        while sum(client.server.vitals.spooled) != num_bytes:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    monkeypatch.setattr(client.server, "ask", after_a_while)
+    form = files(cc="L_CC")
+    size = len(form[0][1][1])
+    with client:
+        first, second, third = (client.post("/v1/jobs", files=form).headers["location"] for _ in range(3))
+        assert sum(client.server.vitals.spooled) == 3 * size
+        assert client.delete(second).status_code == 204
+        spooled_falls_to(2 * size)
+        assert client.server.hub.forget_job(third.rpartition("/")[2])  # as another API process does
+        spooled_falls_to(size)
+        go_on.set()
+        assert finished(client, first)["state"] == "done"
+        spooled_falls_to(0)
+
+
+def test_the_audit_log_has_one_line_for_a_job_that_was_answered_by_the_request_that_submitted_it(
+    random_bundle: Bundle, predictor: Predictor, files, tmp_path: Path
+):
+    audit = tmp_path / "audit"
+    client = serve(random_bundle, predictor, options=ServerOptions(audit=audit))
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    with client:
+        taken = client.post("/v1/jobs", files=files(cc="L_CC"), headers={"X-Request-ID": ids[0]})
+        finished(client, location := taken.headers["location"])
+        assert client.get(location).json()["state"] == "done"
+        assert client.delete(location).status_code == 204
+        assert client.get(location).status_code == 404
+        failing = client.post("/v1/jobs", files=[("cc", ("x", b"x"))])
+        assert finished(client, failing.headers["location"])["state"] == "failed"
+        assert client.post("/predict", files=files(cc="L_CC"), headers={"X-Request-ID": ids[1]}).status_code == 200
+        lines = [json.loads(line) for line in audit.read_text().splitlines()]
+        told = [(line["request_id"], line["route"], line["status"]) for line in lines]
+        assert told == [(ids[0], "/v1/jobs", 200), (ids[1], "/predict", 200)]
+        audit.unlink()
+        job = finished(client, client.post("/v1/jobs", files=files(cc="L_CC")).headers["location"])
+        assert (job["answer"], job["error"]["code"]) == (None, "audit_failed")
 
 
 def test_an_answer_with_embeddings_that_stay_is_fetched_here_alone(kept: Served, files):

@@ -1,5 +1,5 @@
 from glam_serve.hub import JOB_LOST, Hub
-from glam_serve.store import MAX_OPEN_JOBS, Job, Store, new_token
+from glam_serve.store import MAX_OPEN_JOBS, Job, Jobs, Store, new_token
 
 
 class Clock:
@@ -73,3 +73,18 @@ def test_results_of_one_api_process_are_found_by_another_and_survive_its_end():
     hub.keep_result("a", b"vectors")
     hub.api_started(0)
     assert (hub.result("a"), hub.result("b")) == (b"vectors", None)
+
+
+def test_a_job_that_is_forgotten_while_it_waits_takes_its_place_until_its_form_is_given_back():
+    jobs = Jobs()
+    keys = [f"job-{number}" for number in range(MAX_OPEN_JOBS)]
+    assert all(jobs.submit(key, Job(api=index % 2, state="queued")) for index, key in enumerate(keys))
+    assert jobs.forget(keys[0])
+    assert jobs.get(keys[0]) is None
+    assert not jobs.submit("next", Job(api=0, state="queued"))
+    jobs.let_go(keys[0])
+    assert jobs.submit("next", Job(api=0, state="queued"))
+    assert jobs.forget(keys[1])
+    assert not jobs.submit("another", Job(api=0, state="queued"))
+    jobs.fail_all_of(1, b"{}")  # the API process that held its form has ended
+    assert jobs.submit("another", Job(api=0, state="queued"))

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from glam.bundle import Bundle
 from glam_serve.local import group_lives
 from tests.samples.forms import Form, Outcome, ask, form
-from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, of_proc, start_server, wait_until
+from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, launch, of_proc, start_server, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -152,6 +153,21 @@ def test_a_hub_that_hangs_is_replaced_however_it_came_to(random_bundle: Bundle, 
         end(server)
 
 
+def test_a_hub_that_cannot_start_ends_the_server_with_one_line(random_bundle: Bundle, tmp_path: Path):
+    folder = tmp_path / ("x" * 200)
+    folder.mkdir()
+    server = launch(random_bundle.folder, tmp_path / "log", before=lambda: os.environ.update(TMPDIR=str(folder)))
+    try:
+        assert server.process.wait(60) == 1
+    finally:
+        end(server)
+    (line,) = server.log.read_text().splitlines()
+    assert line == (
+        "glam-serve: the process that holds the queue did not start: "
+        f"AF_UNIX path too long in {folder}: let TMPDIR name a folder of fewer characters"
+    )
+
+
 def test_a_second_server_on_the_port_is_refused(serve: Serve, random_bundle: Bundle):
     server = serve(*STALLING)
     command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
@@ -198,6 +214,28 @@ def test_with_one_of_two_workers_lost_the_other_answers(serve: Serve, question: 
     os.kill(server.pids("worker")[0], signal.SIGKILL)
     assert server.status("/readyz") == 200
     assert_answers(server, question)
+
+
+def test_a_worker_that_cannot_start_again_does_not_end_a_server_with_a_healthy_one(
+    random_bundle: Bundle, question: Form, tmp_path: Path
+):
+    folder = shutil.copytree(random_bundle.folder, tmp_path / "bundle")
+    tokenizer = folder / "tokenizer.json"
+    content = tokenizer.read_bytes()
+    server = start_server(folder, tmp_path / "log", *LIMITS, "--workers", "2")
+    try:
+        wait_until(lambda: server.metrics()["glam_workers_ready"] == 2, "both workers are ready", 60)
+        tokenizer.write_bytes(content + b" ")
+        os.kill(server.pids("worker")[0], signal.SIGKILL)
+        wait_until(lambda: "next try in 2 s; 1 of 2 are ready" in server.log.read_text(), "it cannot start", 60)
+        assert (server.status("/readyz"), server.metrics()["glam_workers_ready"]) == (200, 1)
+        assert_answers(server, question)
+        os.kill(server.pids("worker")[0], signal.SIGKILL)  # the healthy one, unless the other was at another try
+        tokenizer.write_bytes(content)
+        wait_until(lambda: server.metrics()["glam_workers_ready"] == 2, "both are ready again", 60)
+        assert server.process.poll() is None
+    finally:
+        end(server)
 
 
 def both_loaded(server: RealServer) -> bool:
