@@ -294,7 +294,7 @@ def test_a_meaning_of_two_sides_is_passed_over_and_told(file_of: FileOf, words: 
 @pytest.mark.parametrize("words", ["not left", "left arm", "R/O", "upper outer"])
 def test_a_meaning_of_no_side_says_nothing(file_of: FileOf, words: str) -> None:
     coded = {"AnatomicRegionModifierSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
-    assert error_of(file_of(**NO_SIDE, **coded)).message.startswith("neither header nor file name")
+    assert error_of(file_of(**NO_SIDE, **coded)).message.startswith("the file does not say which breast")
 
 
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
