@@ -15,10 +15,9 @@ from glam.view import Field
 FLAT_SHARE = 0.05
 """Share of the range within which grey values count as the darkest or the brightest one."""
 MUCH_AIR = 0.3
-"""Share of the picture from which air is no dark part of a breast; in parts of films without air that takes 0.21."""
+"""Least share of the picture that is much air: dark parts of a breast that fills the picture take less."""
 SMOOTH = 0.015
-"""Largest change between neighbouring pixels of a little air, as a share of the contrast of breast and air; in dark
-parts of breasts it is 0.026 and more."""
+"""Largest change between neighbouring pixels of a little air, as a share of the contrast of breast and air."""
 
 
 def exposed_field(stored: NDArray[Any], table: NDArray[np.uint16], step: int) -> Field:

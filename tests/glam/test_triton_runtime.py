@@ -184,7 +184,7 @@ def test_what_is_no_triton_is_an_engine_that_is_not_there(
 ):
     with answering_with(content) as port:
         runtime = TritonRuntime(random_bundle, f"{protocol}://127.0.0.1:{port}", timeout_s=3)
-        seconds_until_unavailable(runtime, "does not answer|does not serve|is of another bundle")
+        assert seconds_until_unavailable(runtime, "does not answer|does not serve|is of another bundle") < 10
 
 
 # With a real server

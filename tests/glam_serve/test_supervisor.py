@@ -261,6 +261,8 @@ def test_nothing_outlives_a_parent_that_was_killed_while_its_workers_import(serv
     server.process.kill()
     server.process.wait()
     wait_until(lambda: not group_lives(server.process.pid), "every process ends", 5)  # how soon: test_children
+    with pytest.raises(ConnectionRefusedError):
+        server.connect()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,9 @@ def test_a_client_that_takes_no_answer_loses_its_connection(server: uvicorn.Serv
         connection.send(sent)
         wait_until(lambda: len(server.server_state.connections) == 1, "connected", 5)
         wait_until(lambda: not server.server_state.connections, "dropped", wire.DRAIN_IDLE_S + 10 * STALL_S)
+    with connect(server) as other:
+        other.sendall(get("/").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert rest_of(other).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_client_that_reads_slowly_and_steadily_gets_its_whole_answer(server: uvicorn.Server):
@@ -186,6 +189,9 @@ def test_a_client_that_has_gone_is_noticed(server: uvicorn.Server, sent: bytes):
         connection.sendall(sent)
         time.sleep(0.1)
     wait_until(lambda: not server.server_state.connections, "noticed", SLOW_S / 2)
+    with connect(server) as other:
+        other.sendall(get("/").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert rest_of(other).startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_preface_of_http_2_is_refused_once(server: uvicorn.Server):
