@@ -73,7 +73,7 @@ def _reason(failure: OSError) -> str:
 
 def _begin(parent: int, listener: socket.socket | None) -> None:
     """Prepare the hub's process."""
-    begin_as_child(parent)
+    begin_as_child(parent, "hub")
     if listener is not None:
         listener.close()
 

@@ -227,7 +227,7 @@ class Supervisor:
 
 def _serve_api(server: DispatchServer, listener: socket.socket, index: int, parent: int, grace_s: float) -> None:
     """Accept and answer, in a forked API process."""
-    begin_as_child(parent)
+    begin_as_child(parent, f"api-{index}")
     server.become_api(index)
     config = uvicorn.Config(
         app=server.app,

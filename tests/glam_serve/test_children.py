@@ -70,7 +70,7 @@ def test_a_bound_process_makes_its_call(script: Path):
 
 def test_a_process_that_still_imports_ends_with_its_parent(family: tuple[subprocess.Popen[str], int]):
     parent, pid = family
-    assert of_proc(pid, "cmdline")
+    assert of_proc(pid, "comm") == b"glam-worker\n"
     parent.kill()
     parent.wait()
     wait_until(lambda: not of_proc(pid, "cmdline"), "the child ends", 2)

@@ -164,7 +164,7 @@ def test_a_hub_that_hangs_or_has_ended_is_told_in_time():
 
 def test_a_hub_that_does_not_come_up_leaves_no_process(monkeypatch: pytest.MonkeyPatch):
     begun = []
-    monkeypatch.setattr("glam_serve.hub_process.begin_as_child", lambda parent: time.sleep(LONG_S))
+    monkeypatch.setattr("glam_serve.hub_process.begin_as_child", lambda *_: time.sleep(LONG_S))
     monkeypatch.setattr(HubManager, "kill", lambda manager: begun.append(manager.process) or KILL(manager))
     with pytest.raises(HubHangsError), hub_answers_within(0.2):
         start_hub(Vitals(num_apis=1, num_workers=1))

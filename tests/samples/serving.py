@@ -79,17 +79,17 @@ class RealServer:
         return time.monotonic() - start
 
     def pids(self, kind: Kind) -> list[int]:
-        """Pids of its workers (spawned), API processes (forked), or hub (the first one that was forked, again too).
+        """Pids of its processes of a kind that live and have begun."""
+        every = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+        return sorted(pid for pid in every if self._is_of(pid, kind))
 
-        The hub is the forked process that does not listen at the port.
-        """
-        children = [int(pid) for pid in self._own("task/{0}/children").split()]
-        spawned = [pid for pid in children if b"spawn_main" in of_proc(pid, "cmdline")]
-        forked = [pid for pid in children if b"glam_serve.cli" in of_proc(pid, "cmdline")]
-        if kind == "worker":
-            return sorted(spawned)
-        listening = f"socket:[{_inode(self.port)}]"
-        return sorted(pid for pid in forked if (listening in _open_files(pid)) == (kind == "api"))
+    def _is_of(self, pid: int, kind: Kind) -> bool:
+        name, _, words = of_proc(pid, "stat").decode(errors="replace").rpartition(") ")
+        match words.split():
+            case [state, parent, *_]:
+                return f"(glam-{kind}" in name and int(parent) == self.process.pid and state != "Z"
+            case _:  # it has ended
+                return False
 
     def connect(self) -> socket.socket:
         """A connection."""
@@ -106,9 +106,6 @@ class RealServer:
         kinds: tuple[Kind, ...] = ("hub", "api", "worker")
         return {kind: sum(_cpu_s(pid) for pid in self.pids(kind)) for kind in kinds}
 
-    def _own(self, name: str) -> str:
-        return of_proc(self.process.pid, name.format(self.process.pid)).decode()
-
 
 def of_proc(pid: int, name: str) -> bytes:
     """What proc(5) has of a process; nothing when it has ended."""
@@ -122,22 +119,6 @@ def _cpu_s(pid: int) -> float:
     """User and system time of a process, proc(5)."""
     words = of_proc(pid, "stat").rpartition(b")")[2].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK") if words else 0.0
-
-
-def _open_files(pid: int) -> set[str]:
-    try:
-        return {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:
-        return set()
-
-
-def _inode(port: int) -> str:
-    """Inode of the socket that listens at a port."""
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        words = line.split()
-        if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
-            return words[9]
-    return ""
 
 
 Serve = Callable[..., RealServer]
