@@ -14,9 +14,10 @@ from typing import Literal
 from glam.exam import ExamPrediction
 from glam.prediction import Prediction
 
-Stage = Literal["upload", "read", "wait", "model", "answer"]
-"""Parts of a request's time: until its body is here; reading and preparing its files, waiting for a free thread
-included; waiting for a worker; the model, of the whole batch; and making the answer of its vectors."""
+Stage = Literal["upload", "queue", "read", "wait", "model", "answer"]
+"""Parts of a request's time: until its body is here; of a job alone, until its turn; reading and preparing its files,
+waiting for a free thread included; waiting for a worker; the model, of the whole batch; making the answer of vectors.
+"""
 CacheOutcome = Literal["hit", "miss"]
 
 
@@ -47,6 +48,12 @@ def open_account() -> Account:
     account = Account()
     _current.set(account)
     return account
+
+
+def open_account_of_job() -> None:
+    """Open an account for a job in its own context: the upload is that of the request that submitted it."""
+    upload = current_account().seconds.get("upload", 0.0)
+    open_account().seconds["upload"] = upload
 
 
 def current_account() -> Account:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from dataclasses import dataclass
 
 import anyio
@@ -10,10 +11,12 @@ from fastapi import Request, Response
 
 from glam.findings import Finding, InputError
 from glam_serve.accept import JSON
+from glam_serve.account import add_seconds, open_account_of_job
 from glam_serve.answers import Answers, Question
 from glam_serve.errors import FAULTS, Refusal, error_body
 from glam_serve.log import where_raised
 from glam_serve.records import JOBS_PATH, AuditFailedError, Records
+from glam_serve.replies import with_timings
 from glam_serve.sharing import stays_here
 from glam_serve.store import Job, JobState, new_token
 from glam_serve.vitals import SharedLoad
@@ -105,8 +108,11 @@ class JobRunner:
         load = SharedLoad(self.answers.server.vitals, self.answers.server.api_index)
         held = question.fields.num_bytes  # the guard counts them for as long as the request lasts, and no longer
         load.add(spooled=held)
+        open_account_of_job()
+        submitted_at = time.perf_counter()
         try:
             async with self._turn:
+                add_seconds("queue", time.perf_counter() - submitted_at)
                 self._queued.pop(key, None)
                 if not await anyio.to_thread.run_sync(hub.advance_job, key, job._replace(state="running")):
                     return
@@ -125,7 +131,7 @@ class JobRunner:
             prediction = await self.answers.predict(question)
             result_id = await self.answers.keep(prediction)
             answer = await anyio.to_thread.run_sync(
-                lambda: prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id}
+                lambda: with_timings(prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id})
             )
             body = json.dumps(answer, allow_nan=False).encode()
             await submitted.records.audit_answer(request_id=submitted.request_id, route=JOBS_PATH, status=200)

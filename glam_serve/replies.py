@@ -15,8 +15,13 @@ from glam_serve.answers import Question
 
 
 async def json_reply(answer: Json) -> Response:
-    """Return a JSON answer, written in a thread: it may be megabytes."""
-    return Response(await anyio.to_thread.run_sync(_text, answer), media_type=JSON)
+    """Return a JSON answer with its times, written in a thread: it may be megabytes."""
+    return Response(await anyio.to_thread.run_sync(_text, with_timings(answer)), media_type=JSON)
+
+
+def with_timings(answer: Json) -> Json:
+    """Return an answer that says where the time of its request, or its job, went."""
+    return answer | {"timings_ms": current_account().milliseconds()}
 
 
 async def prediction_reply(
@@ -32,7 +37,7 @@ async def prediction_reply(
     def write() -> tuple[bytes, str]:
         with timed("answer"):
             answer = prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id}
-        answer["timings_ms"] = current_account().milliseconds()
+        answer = with_timings(answer)
         if not wants_npz(request.headers.get("accept")):
             return _text(answer), JSON
         return npz(answer_arrays(prediction, question.include, with_embeddings=withheld is None), answer), NPZ

@@ -14,7 +14,8 @@ WITHHELD = (
     " false), unless the server listens on the loopback interface and the request bears no header of a proxy."
 )
 TIMINGS = (
-    "Parts of the time of this request, in milliseconds: upload, read, wait, model (of the whole batch), answer."
+    "Parts of the time of this request or job, in milliseconds: upload, queue (of a job, until its turn), read, wait,"
+    " model (of the whole batch), answer."
     " From the server alone."
 )
 RESULT_ID = "Name of this answer's vectors, for /v1/zero-shot, which needs no image then; good for ten minutes."

@@ -14,6 +14,7 @@ from glam.pair import MAX_PROMPTS, PreparedBreast, PreparedView, check_prompts
 from glam.prediction import NOTICE, Json, match_json
 from glam.view import Side
 from glam.zeroshot import breast_embedding
+from glam_serve.account import timed
 from glam_serve.answers import Answers, KeptVectors
 from glam_serve.errors import Refusal
 from glam_serve.prompts import Prompts, plain_object, prompts_of_object
@@ -61,7 +62,8 @@ class VectorAnswers:
             kept[side] = np.stack(of_side)
         result_id = await self.answers.keep_vectors(kept, fields.aggregation)
         withheld = self.answers.withheld(request)
-        images = [_image_json(read, view, vector, withheld) for view, vector in zip(views, vectors, strict=True)]
+        with timed("answer"):
+            images = [_image_json(read, view, vector, withheld) for view, vector in zip(views, vectors, strict=True)]
         answer = {"images": images, "left_out": read.left_out, "result_id": result_id} | self._ending(withheld)
         return await json_reply(answer | {"prepare_sha": self.bundle.prepare_sha})
 
@@ -84,9 +86,10 @@ class VectorAnswers:
         vectors = await self.answers.vectors(texts)
         withheld = self.answers.withheld(request)
         unknown = self.answers.interpreter.tokenizer.unknown_words
-        entries = [
-            {"embedding": _numbers(vectors[text], withheld), "unknown_words": list(unknown(text))} for text in texts
-        ]
+        with timed("answer"):
+            entries = [
+                {"embedding": _numbers(vectors[text], withheld), "unknown_words": list(unknown(text))} for text in texts
+            ]
         return await json_reply({"texts": entries} | self._ending(withheld))
 
     async def zero_shot(self, request: Request) -> Response:
@@ -115,7 +118,8 @@ class VectorAnswers:
                 entries.append({"laterality": side, "prompts": sentences, "prompt_set": of_set and of_set.as_json()})
             return entries
 
-        entries = await anyio.to_thread.run_sync(answer)
+        with timed("answer"):
+            entries = await anyio.to_thread.run_sync(answer)
         return await json_reply({"answers": entries, "bundle": self.bundle.sha256, "notice": NOTICE})
 
     def _prompts(self, asked: ZeroShotRequest) -> Prompts:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from glam_serve.schema import RESULT_ID, Body, FindingBody, LeftOutBody, PromptBody, SetBody, Side, ViewName
+from glam_serve.schema import RESULT_ID, TIMINGS, Body, FindingBody, LeftOutBody, PromptBody, SetBody, Side, ViewName
 
 Vector = Annotated[list[float] | None, Field(description="Of length 1; null where it is withheld.")]
 
@@ -29,6 +29,7 @@ class EmbeddedImagesBody(Body):
     bundle: str
     prepare_sha: str
     notice: str
+    timings_ms: dict[str, float] = Field(description=TIMINGS)
 
 
 class EmbedTextsRequest(Body):
@@ -51,6 +52,7 @@ class EmbeddedTextsBody(Body):
     findings: list[FindingBody] = Field(description="embedding_withheld, where it is.")
     bundle: str
     notice: str
+    timings_ms: dict[str, float] = Field(description=TIMINGS)
 
 
 class ZeroShotRequest(Body):
@@ -77,3 +79,4 @@ class ZeroShotBody(Body):
     answers: list[ZeroShotEntryBody]
     bundle: str
     notice: str
+    timings_ms: dict[str, float] = Field(description=TIMINGS)
