@@ -55,7 +55,7 @@ class Run:
         from glam.bundle import DEMO_BUNDLE, PORTABLE, read_bundle
         from glam.loading import with_variant
         from glam_serve.keys import ApiKeys
-        from glam_serve.listening import listening_socket
+        from glam_serve.listening import allow_open_files, listening_socket
         from glam_serve.log import log_to_stderr
         from glam_serve.metrics import metrics_folder
         from glam_serve.server import check_permission, make_server
@@ -83,6 +83,7 @@ class Run:
                 ),
             )
             listener = listening_socket(self.host, self.port)
+            allow_open_files(self.limits)
             Supervisor(server, listener, grace_s=self.limits.grace_s).run()
 
     def _workers(self) -> Workers:

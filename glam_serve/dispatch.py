@@ -105,11 +105,6 @@ class DispatchServer(litserve.LitServer):
         self._transport = HubTransport(self.hub)
         self._transport.start = self.hub.api_started(index)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a worker that has loaded the model gives signs of life."""
-        return self.vitals.num_ready() > 0
-
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Beat, and watch for requests that were lost, for as long as the API process serves."""

@@ -32,7 +32,8 @@ class Limits:
     grace_s: float = 30.0
     """Longest time to answer what is under way when the server is stopped."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError for a bound that has no meaning. Not done by __init__: what tyro meets there it frames."""
         for name, value in vars(self).items():
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} {value:g} is not above 0 and finite")

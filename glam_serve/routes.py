@@ -13,13 +13,7 @@ from glam_serve.jobs import JobRunner
 from glam_serve.metrics import exposition
 from glam_serve.openapi import FORMS, JSON_BODIES, response_of
 from glam_serve.replies import prediction_reply
-from glam_serve.schema import (
-    ExamBody,
-    JobBody,
-    ModelBody,
-    PredictionBody,
-    StatusBody,
-)
+from glam_serve.schema import AliveBody, ExamBody, JobBody, ModelBody, PredictionBody, ReadyBody
 from glam_serve.vector_routes import VectorAnswers
 from glam_serve.vector_schema import EmbeddedImagesBody, EmbeddedTextsBody, ZeroShotBody
 
@@ -36,14 +30,15 @@ def add_routes(app: FastAPI, answers: Answers, model: ModelBody) -> None:
 
 def _add_status_routes(app: FastAPI, answers: Answers, model: ModelBody) -> None:
     @app.get("/livez", summary="Whether the server lives")
-    async def livez() -> StatusBody:
-        return StatusBody(status="alive")
+    async def livez() -> AliveBody:
+        return AliveBody(status="alive")
 
     @app.get("/readyz", summary="Whether the model is loaded")
-    async def readyz() -> StatusBody:
-        if not answers.server.is_ready:
+    async def readyz() -> ReadyBody:
+        vitals = answers.server.vitals
+        if not (num_ready := vitals.num_ready()):
             raise Refusal("not_ready")
-        return StatusBody(status="ready")
+        return ReadyBody(status="ready", workers_ready=num_ready, workers=vitals.num_workers)
 
     @app.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse)
     def metrics() -> Response:

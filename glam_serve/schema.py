@@ -213,10 +213,18 @@ class JobBody(Body):
     error: ErrorBody | None = Field(description="Of a job that failed.")
 
 
-class StatusBody(Body):
-    """Whether the server lives, or takes requests."""
+class AliveBody(Body):
+    """That the server lives."""
 
-    status: Literal["alive", "ready"]
+    status: Literal["alive"]
+
+
+class ReadyBody(Body):
+    """That the server takes requests."""
+
+    status: Literal["ready"]
+    workers_ready: int = Field(description="Workers that have loaded the model and give signs of life: 1 at the least.")
+    workers: int = Field(description="Workers that there should be.")
 
 
 class ModelBody(Body):

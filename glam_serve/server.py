@@ -42,7 +42,11 @@ def make_server(
     host: Host | None = None,
     options: ServerOptions | None = None,
 ) -> DispatchServer:
-    """Return a server of a bundle, not yet running. `host`: where it will listen; None: unknown, perhaps a network."""
+    """Return a server of a bundle, not yet running; ValueError for limits that have no meaning.
+
+    `host`: where it will listen; None: unknown, perhaps a network.
+    """
+    limits.check()
     workers, options = workers or Workers(), options or ServerOptions()
     vitals = Vitals(num_apis=workers.num_apis, num_workers=workers.num_workers)
     api = GlamAPI(bundle, vitals, workers, options.log_format)

@@ -7,13 +7,14 @@ from glam_serve.limits import Limits, ServerOptions, Workers
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
 def test_every_limit_is_above_0_and_finite(name: str, value: float):
     with pytest.raises(ValueError, match=f"^{name} "):
-        Limits(**{name: value})
+        Limits(**{name: value}).check()
 
 
 def test_the_largest_request_must_fit_into_what_is_held_together():
     with pytest.raises(ValueError, match="could never be taken"):
-        Limits(max_upload_mb=100, max_spool_mb=99)
+        Limits(max_upload_mb=100, max_spool_mb=99).check()
     limits = Limits(max_upload_mb=100, max_spool_mb=100)
+    limits.check()
     assert limits.max_upload_bytes == limits.max_spool_bytes == 100 * 1024 * 1024
 
 
