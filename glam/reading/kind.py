@@ -92,7 +92,7 @@ def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
     holders = (*items(dataset, "ViewCodeSequence"), dataset)
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
     said = [text(dataset, keyword) for keyword in (*DESCRIPTIONS, "ViewPosition")]
-    for words in (*said, *meanings(dataset, "ViewCodeSequence")):
+    for words in (*said, *meanings(dataset, "ViewCodeSequence", VIEW_TERMS)):
         names += view_text_of(words).modifiers
     magnification = magnification_of(dataset)
     if max((magnification.factor, *magnification.contradicting)) >= MAGNIFIED:
