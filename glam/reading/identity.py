@@ -97,7 +97,7 @@ def decide_side(dataset: "Dataset", requested: str | None, *, file_name: str = "
         raise input_error("unknown_laterality", problem=problem, way_out="send an image of one breast")
     of_both_sides = [claim for claim in known if claim.value == BOTH]
     of_one_side = [claim for claim in known if claim.value != BOTH]
-    tags = [claim for claim in of_one_side if claim in of_image] or of_one_side[:1]
+    tags = [claim for claim in of_one_side if claim in of_image] or of_one_side
     by_request = _request_claims(requested, sides_of(requested or ""))
     _refuse_contradiction("side_mismatch", tags, by_request)
     words = _word_claims(dataset, file_name, lambda meaning: meaning.sides)

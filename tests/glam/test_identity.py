@@ -360,6 +360,12 @@ CONTRADICTIONS = (
     ("view_mismatch", {"ViewCodeSequence": [code_item(MLO)]}, {"ViewPosition": "MLO"}),
     ("view_mismatch", {"PatientOrientation": "MLO"}, {"PatientOrientation": None}),
     ("side_mismatch", {SHARED: in_frame(FrameLaterality="R")}, {"ImageLaterality": "R"}),
+    ("side_mismatch", NO_SIDE | {"Laterality": "L", "ViewPosition": "RCC"}, {"Laterality": None}),
+    (
+        "side_mismatch",
+        NO_SIDE | {"Laterality": "R", "AnatomicRegionModifierSequence": [code_item("7771000")]},
+        {"Laterality": "B"},
+    ),
 )
 
 
