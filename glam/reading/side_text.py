@@ -19,8 +19,9 @@ BOTH_WORD = re.compile(f"{BOTH}|{SIDE_TERMS[-1].spelled}")
 def sides_named(words: Sequence[str]) -> frozenset[str]:
     """Return the side that the words of a text name, or both of them if the text has both anywhere.
 
-    A side counts where it is joined to a view (LMLO), where every word from it to a view and from the text's end to it
-    is known (`Screening R MLO`, `CC left`), and, written out, in a text of known words without a view.
+    A side counts where it is joined to a view (LMLO); before a view, if every word from the text's beginning to the
+    view is known (`Screening R MLO`), or behind one, if every word to the end is (`CC left`); and, written out, in a
+    text of known words without a view.
     """
     beside = [*_up_to_view(words), *_up_to_view(words[::-1])]
     if all(map(is_known, words)) and not any(map(view_word, words)):

@@ -1,6 +1,6 @@
 """Free text about a view: which view and side it names, and which modifiers of the plain view.
 
-The side stands before the view, or behind it as some countries write it.
+The words are found here; which of them name a side is decided in glam/reading/side_text.py.
 """
 
 import re
@@ -52,10 +52,10 @@ ID_NUMBER = re.compile(
 """An identifier, where ID is no displaced implant: Patient ID, ID: A1, ID 12345."""
 VOLUME = re.compile(r"(?<!\w)(?:\d+(?:[.,]\d+)?\s*(?:cc|ml|mL)|\d{2,}(?:[.,]\d+)?\s+(?:CC|ML))(?!\w)")
 """An amount of contrast agent: 100 ml, 1.5 cc."""
-
 CC_AND_SIDE = re.compile(r"CC[LREIGD]\d{0,2}")
 """CC with a side behind it, which is much else too: a detector, an index, a gall bladder."""
 CARBON_COPY = re.compile(r"(?<![^\W_])CC(?=\s*:\s*DR|\s+TO(?![^\W_]))")
+"""The beginning of a letter's copy: cc: Dr Smith, cc to Dr Smith."""
 
 MAX_LENGTH = 1000
 """Number of characters that are read; a description has 64."""
@@ -88,7 +88,7 @@ def view_text_of_name(file_name: str) -> ViewText:
 
 
 def _meaning(text: str, kept: Callable[[list[str]], list[str]]) -> ViewText:
-    """Return what the words of a text mean that are kept of it."""
+    """Return what a text means, of its words those that are kept."""
     folded_text = ID_NUMBER.sub(" ", folded(text[:MAX_LENGTH]))
     written_out = [term.name for term in MODIFIER_TERMS if _is_named(term.spelled, folded_text)]
     folded_text = SIDE_WITHIN_VIEW.sub(r"\g<side> \g<first> ", folded_text)
@@ -112,14 +112,15 @@ def sides_of(text: str) -> frozenset[str]:
 
 
 def _words(folded_text: str) -> list[str]:
-    """Return the words of a text, "" for what is no word, and for a view that is denied or may be something else."""
+    """Return the words of a text, "" for each sign, and for each view that is denied or may be something else."""
     matches = WORD.finditer(CARBON_COPY.sub(" ", folded_text))
-    words = ["" if match["other"] or _is_denied_view(match) else match[0] for match in matches]
+    words = ["" if match["sign"] or _is_denied_view(match) else match[0] for match in matches]
     is_one_view = len(list(filter(view_word, words))) == 1 and all(map(is_of_view, words))
     return words if is_one_view else ["" if CC_AND_SIDE.fullmatch(word) else word for word in words]
 
 
 def _is_name(word: str) -> bool:
+    """Return whether a word of a file's name may be that of a person or a place."""
     return not (view_word(word) or any_side(word) or denies(word))
 
 

@@ -39,16 +39,16 @@ VIEW_WORD = re.compile(
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Scripts that put no blank between their words and Latin letters."""
 WORD = re.compile(
-    rf"(?P<synthetic>(?<![^\W_])[CSG][-_ ]?VIEW(?![^\W_]))|[{CJK}]+|(?:[^\W_{CJK}]|[\ue000-\ue0ff])+|"
-    r"(?P<other>[^\w\s,;:.()\[\]{}|\\/\"\u00ab\u00bb\u201c-\u201f\u2022\u00b7\u00d7!-]|"
+    rf"(?<![^\W_])[CSG][- ]?VIEW(?![^\W_])|[{CJK}]+|(?:[^\W_{CJK}]|[\ue000-\ue0ff])+|"
+    r"(?P<sign>[^\w\s,;:.()\[\]{}|\\/\"\u00ab\u00bb\u201c-\u201f\u2022\u00b7\u00d7!-]|"
     r"[:./](?=\s?\d)|(?<=[^\W_])(?<!CC)(?<!MLO)[(\[])"
 )
-"""A word of a text, a byte without a meaning (glam/reading/charset.py) as part of it; or what only parts no words: a
-sign (R&D, l'autre), a number joined to something (L:12), a bracket directly behind a word: C-View(R)."""
+"""A word of a text, a byte without a meaning (glam/reading/charset.py) as a part of it; or a sign that does more than
+part words: R&D, l'autre, the colon of L:12, a bracket directly behind a word other than a view: C-View(R)."""
 OF_IMAGE = re.compile(
-    r"BREAST|BRUST|SEIN|SENO|BORST|MAMM?[AO]?|MAMM?OGR\w*|\u4e73[\u623f\u817a]?|\u30de\u30f3\u30e2\w*|\uc720\ubc29|SIDED?|SEITE|MG|DM|"
-    r"FFDM|[23]D|DIGITAL\w*|TOMO\w*|DBT|[CSG][-_ ]?VIEW|SYNTH\w*|COMBO|HD|RAW|SCREEN\w*|DIAG\w*|STANDARD|ROUTINE|"
-    r"BILAT\w*|UNILAT\w*|PNG|DCM|DICOM|JPE?G|TIFF?"
+    r"BREAST|BRUST|SEIN|SENO|BORST|MAMM?[AO]?|MAMM?OGR\w*|\u4e73[\u623f\u817a]?|\u30de\u30f3\u30e2\w*|\uc720\ubc29|"
+    r"SIDED?|SEITE|MG|DM|FFDM|[23]D|DIGITAL\w*|TOMO\w*|DBT|[CSG][- ]?VIEW|SYNTH\w*|COMBO|HD|RAW|SCREEN\w*|DIAG\w*|"
+    r"STANDARD|ROUTINE|BILAT\w*|UNILAT\w*|PNG|DCM|DICOM|JPE?G|TIFF?"
 )
 """Words about the breast, the image and its file that may stand beside a view and a side, and change neither."""
 

@@ -215,6 +215,7 @@ def test_words_trip_the_code_of_their_kind(file_of: FileOf, expected: str, chang
             "L CC 2x",
             "L CC 11.8X",
             "L CC underwire",
+            "L CC drahtloser Detektor",
             "CC L",
         ),
     ],
