@@ -89,7 +89,7 @@ def view_text_of_name(file_name: str) -> ViewText:
 
 def _meaning(text: str, kept: Callable[[list[str]], list[str]]) -> ViewText:
     """Return what a text means, of its words those that are kept."""
-    folded_text = ID_NUMBER.sub(" ", folded(text[:MAX_LENGTH]))
+    folded_text = ID_NUMBER.sub(" ", _folded_beginning(text))
     written_out = [term.name for term in MODIFIER_TERMS if _is_named(term.spelled, folded_text)]
     folded_text = SIDE_WITHIN_VIEW.sub(r"\g<side> \g<first> ", folded_text)
     for term in VIEW_TERMS:
@@ -108,7 +108,12 @@ def _meaning(text: str, kept: Callable[[list[str]], list[str]]) -> ViewText:
 
 def sides_of(text: str) -> frozenset[str]:
     """Return the sides named in a text about the side alone, `B` for both breasts; a letter counts by itself."""
-    return sides_alone(_words(folded(text[:MAX_LENGTH])))
+    return sides_alone(_words(_folded_beginning(text)))
+
+
+def _folded_beginning(text: str) -> str:
+    """Return what is read of a text, folded; of a longer one with a mark behind it, which leaves no cut word known."""
+    return folded(text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}\ufffd")
 
 
 def _words(folded_text: str) -> list[str]:
@@ -143,7 +148,7 @@ def side_of_request(view: str | None, laterality: str | None) -> str | None:
 
 def is_mentioned(pattern: str, text: str) -> bool:
     """Return whether a text has words of a pattern, without a word before them that denies them."""
-    return _is_named(pattern, folded(text[:MAX_LENGTH]))
+    return _is_named(pattern, _folded_beginning(text))
 
 
 def _is_named(pattern: str, folded_text: str) -> bool:

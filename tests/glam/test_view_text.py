@@ -228,3 +228,7 @@ def test_a_denied_word_is_not_mentioned() -> None:
 
 def test_what_lies_beyond_a_description_is_not_read() -> None:
     assert view_text_of(" " * MAX_LENGTH + "LCC") == view_text_of("")
+    left_cut_off = " " * (MAX_LENGTH - len("MLO left")) + "MLO left"
+    assert view_text_of(left_cut_off).sides == {"L"}
+    assert view_text_of(f"{left_cut_off}-handed").sides == frozenset()
+    assert view_text_of(f"LMLO {left_cut_off}").sides == {"L"}
