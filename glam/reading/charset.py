@@ -92,7 +92,7 @@ HALF_WIDTH = re.compile("[\uff61-\uff9f][A-Za-z](?=[A-Za-z]{0,5}(?![A-Za-z]))")
 """A half-width letter or sign of Japanese, of one byte, and a letter behind it: the two may be one character."""
 SHIFTED = re.compile(rb"(\x0e[^\x0f\x1b]*\x0f?)")
 """Bytes after a shift out: the upper half in seven bits, which the standard forbids. PS3.5 6.1.1."""
-SIGN_BEFORE_LETTER = re.compile(rb"[\xa1-\xff][A-Za-z](?=[A-Za-z]{0,5}(?![A-Za-z]))")
+SIGN_BEFORE_LETTER = re.compile(rb"[\x80-\xff][A-Za-z](?=[A-Za-z]{0,5}(?![A-Za-z]))")
 """A byte of the upper half, and a letter behind it that may be the rest of its character: alone, or before a view."""
 ONE_BYTE_CODECS = re.compile(r"latin_1|iso8859_\d+|tis_620|koi8_r|cp125\d")
 """Codecs of the upper half whose characters have one byte each."""
@@ -157,10 +157,11 @@ def folded(text: str) -> str:
     """Return a text as words are looked for in it: upper case, full-width letters as usual ones, long words plain.
 
     Accents are dropped from words of five letters and more: a short one is a code, and its letters count as they are.
-    Marks of characters that were lost, and accents that belong to no letter, become bytes without a meaning.
+    Marks of characters that were lost, and accents that belong to no letter, become bytes without a meaning; an
+    underscore, which Python counts among the letters, becomes a blank.
     """
     readable = NO_MEANING.sub(chr(PRIVATE), APOSTROPHES.sub("'", UNSEEN.sub("", text)))
-    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", readable)).upper()
+    usual = unicodedata.normalize("NFKC", NO_LETTERS.sub(" ", readable)).upper().replace("_", " ")
     plain = re.sub(r"[^\W\d_]{5,}", lambda word: _without_accents(word[0]), DASHES.sub("-", usual))
     return "".join(chr(PRIVATE) if unicodedata.category(letter)[0] == "M" else letter for letter in plain)
 

@@ -8,7 +8,6 @@ from glam.reading.charset import folded
 from glam.reading.codes import CODE_SCHEMES, OBLIQUE, SNOMED_URN, UNKNOWN, Term, whole_words
 from glam.reading.denied import is_denied
 from glam.reading.header import items, text
-from glam.reading.side_text import without_other_words
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,20 +22,29 @@ def term_names(dataset: "Dataset", sequence: str, terms: Sequence[Term]) -> tupl
     return tuple(dict.fromkeys(names))
 
 
-def meanings(dataset: "Dataset", sequence: str) -> tuple[str, ...]:
-    """Return the meanings of the items of a sequence that count by their meaning."""
-    return tuple(text(item, "CodeMeaning") for item in items(dataset, sequence) if not _code(item)[1])
+def coded_names(dataset: "Dataset", sequence: str, terms: Sequence[Term]) -> tuple[str, ...]:
+    """Return the names of those items only that count by their code; UNKNOWN for a code that is not in `terms`."""
+    return tuple(name for item in items(dataset, sequence) if (name := _coded_name(item, terms)))
+
+
+def meanings(dataset: "Dataset", sequence: str, terms: Sequence[Term]) -> tuple[str, ...]:
+    """Return the meanings of the items that count by their meaning."""
+    return tuple(text(item, "CodeMeaning") for item in items(dataset, sequence) if not _coded_name(item, terms))
+
+
+def _coded_name(item: "Dataset", terms: Sequence[Term]) -> str:
+    """Return the name of an item by its code, UNKNOWN for one of SNOMED's outside `terms`; "" for no such code."""
+    code, is_snomed = _code(item)
+    coded = next((term.name for term in terms if is_snomed and code in term.codes), "")
+    return coded or (UNKNOWN if is_snomed and text(item, "CodingSchemeDesignator") else "")
 
 
 def _term_names(item: "Dataset", terms: Sequence[Term]) -> tuple[str, ...]:
     """Return the names of a coded item; none for one without code and meaning."""
-    code, is_snomed = _code(item)
-    if coded := [term.name for term in terms if is_snomed and code in term.codes]:
-        return (coded[0],)
-    if is_snomed and text(item, "CodingSchemeDesignator"):
-        return (UNKNOWN,)
+    if name := _coded_name(item, terms):
+        return (name,)
     meaning = folded(text(item, "CodeMeaning")).strip()
-    return (_meant(meaning, terms) or (UNKNOWN,)) if code or meaning else ()
+    return (_meant(meaning, terms) or (UNKNOWN,)) if meaning or _code(item)[0] else ()
 
 
 def _meant(meaning: str, terms: Sequence[Term]) -> tuple[str, ...]:
@@ -46,7 +54,7 @@ def _meant(meaning: str, terms: Sequence[Term]) -> tuple[str, ...]:
     """
     if exact := [term.name for term in terms if term.name.upper() == meaning]:
         return (exact[0],)
-    rest, names = without_other_words(meaning), list[str]()
+    rest, names = meaning, list[str]()
     for term in terms:
         abbreviated = f"|{term.name.upper()}" if len(term.name) > 1 else ""
         spans = [match.span() for match in re.finditer(whole_words(term.spelled + abbreviated), rest)]

@@ -84,19 +84,19 @@ MODIFIER_TERMS = (
     Term("anterior compression", ("441752004", "P2-00161"), rf"ANT(?:ERIOR)?{GAP}COMP(?:RESSION)?"),
     Term("infra-mammary fold", ("442593008", "R-40ABE"), rf"INFRA{GAP}MAMMARY{GAP}FOLD|IMF"),
     Term("axillary tissue", ("442580003", "R-40AB2"), rf"AXILL(?:ARY|A){GAP}TISSUE"),
-    Term("exaggerated", (), r"EXAGG\w*|XCC[LM]?"),
+    Term("exaggerated", (), r"EXAGG\w*"),
 )
 """Rolled without a direction, and exaggerated, are no terms of CID 4015: people write them beside CC."""
 SIDE_TERMS = (
     Term(
         "L",
         ("7771000", "G-A101"),
-        r"LEFT|LINK(?:S|E[RSNM]?)|GAUCHE|IZQ|IZQUIERD[AO]|SINISTR[AO]|ESQ|ESQUERD[AO]|左[側侧]?|좌측?",
+        r"LEFT|LINK(?:S|E[RSNM]?)|GAUCHE|IZQ|IZQUIERD[AO]|SINISTR[AO]|ESQ|ESQUERD[AO]|左[側侧]?(?:乳[房腺]?)?|좌측?(?:유방)?",
     ),
     Term(
         "R",
         ("24028007", "G-A100"),
-        r"RIGHT|RECHT(?:S|E[RSNM]?)|DROITE?|DERECH[AO]|DCHA|DESTR[AO]|DIREIT[AO]|右[側侧]?|우측?",
+        r"RIGHT|RECHT(?:S|E[RSNM]?)|DROITE?|DERECH[AO]|DCHA|DESTR[AO]|DIREIT[AO]|右[側侧]?(?:乳[房腺]?)?|우측?(?:유방)?",
     ),
     Term("B", ("51440002", "G-A102"), r"BILATERAL\w*|BOTH"),
 )

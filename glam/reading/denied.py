@@ -1,4 +1,7 @@
-"""Words that deny a word of a text: no implant, not left, except MLO, left missing."""
+"""Words that deny a view, a modifier or a kind of image in a text: no implant, except MLO, CC missing.
+
+A side needs no such list: beside a word that is not known, it does not count (glam/reading/side_text.py).
+"""
 
 import re
 
@@ -29,3 +32,8 @@ def is_denied(folded_text: str, start: int, end: int) -> bool:
     """Return whether the words around a part of a folded text deny it."""
     before, behind = folded_text[max(0, start - WINDOW) : start], folded_text[end : end + WINDOW]
     return bool(BEFORE.search(before) or BEHIND.match(behind))
+
+
+def denies(word: str) -> bool:
+    """Return whether a folded word denies what stands behind it."""
+    return re.fullmatch(NEGATIONS, word) is not None

@@ -12,7 +12,8 @@ from glam.findings import Finding, finding, input_error
 from glam.reading.codes import UNKNOWN
 from glam.reading.header import text
 from glam.reading.identity_tags import IMAGE_SIDE_TAGS, SIDE_TAGS, SPECIMEN, VIEW_TAGS, single
-from glam.reading.view_text import BOTH, ViewText, sides_of, view_text_of, without_volumes
+from glam.reading.side_text import BOTH
+from glam.reading.view_text import ViewText, sides_of, view_text_of, view_text_of_name, without_volumes
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -72,6 +73,8 @@ def decide_view(dataset: "Dataset", requested: str | None, *, file_name: str = "
         problem = "the file does not say which view this is"
         raise input_error("unknown_view", problem=problem, way_out=NAME_THE_VIEW)
     followed = claims[0]
+    if followed in words and (contradiction := _contradiction(words)):
+        raise input_error("unknown_view", problem=contradiction, way_out=NAME_THE_VIEW)
     if followed.value not in VIEWS:
         way_out = f"{NAME_THE_VIEW} if it is one of them" if followed in words else "send one of them"
         raise input_error("unknown_view", problem=str(followed), way_out=way_out)
@@ -94,13 +97,15 @@ def decide_side(dataset: "Dataset", requested: str | None, *, file_name: str = "
         raise input_error("unknown_laterality", problem=problem, way_out="send an image of one breast")
     of_both_sides = [claim for claim in known if claim.value == BOTH]
     of_one_side = [claim for claim in known if claim.value != BOTH]
-    tags = [claim for claim in of_one_side if claim in of_image] or of_one_side[:1]
+    tags = [claim for claim in of_one_side if claim in of_image] or of_one_side
     by_request = _request_claims(requested, sides_of(requested or ""))
     _refuse_contradiction("side_mismatch", tags, by_request)
     words = _word_claims(dataset, file_name, lambda meaning: meaning.sides)
     if not (claims := [*tags, *by_request, *words]):
         raise input_error("unknown_laterality", problem=_no_side(unclear, of_both_sides), way_out=NAME_THE_SIDE)
     followed = claims[0]
+    if followed in words and (contradiction := _contradiction(words)):
+        raise input_error("unknown_laterality", problem=contradiction, way_out=NAME_THE_SIDE)
     if followed.value not in SIDES:
         raise input_error("unknown_laterality", problem=str(followed), way_out=NAME_THE_SIDE)
     differing = [claim for claim in of_one_side if claim.value != followed.value]
@@ -141,11 +146,15 @@ def _request_claims(requested: str | None, named: frozenset[str]) -> list[Claim]
 
 def _refuse_contradiction(code: str, tags: Sequence[Claim], by_request: Sequence[Claim]) -> None:
     """Refuse tags that contradict each other, which no request can settle, or the request."""
-    claims = [*tags, *by_request] if tags else []
-    sentences = {claim.value: str(claim) for claim in reversed(claims)}  # of each value the source that goes first
-    if len(sentences) > 1:
-        way_out = CORRECT_THE_HEADER if len({tag.value for tag in tags}) > 1 else CHECK_THE_FILES
-        raise input_error(code, contradiction=" but ".join(reversed(sentences.values())), way_out=way_out)
+    if tags and (contradiction := _contradiction([*tags, *by_request])):
+        way_out = CORRECT_THE_HEADER if _contradiction(tags) else CHECK_THE_FILES
+        raise input_error(code, contradiction=contradiction, way_out=way_out)
+
+
+def _contradiction(claims: Sequence[Claim]) -> str:
+    """Return what the claims say, of each value the first source that claims it; "" where all of them agree."""
+    sentences = {claim.value: str(claim) for claim in reversed(claims)}
+    return " but ".join(reversed(sentences.values())) if len(sentences) > 1 else ""
 
 
 def _differing_words(code: str, words: Sequence[Claim], followed: Claim) -> list[Finding]:
@@ -156,6 +165,7 @@ def _differing_words(code: str, words: Sequence[Claim], followed: Claim) -> list
 
 def _word_claims(dataset: "Dataset", file_name: str, named: Callable[[ViewText], frozenset[str]]) -> list[Claim]:
     """Return the claims of the descriptions and the file name, of each that names exactly one view or side."""
-    texts = {name: without_volumes(text(dataset, name)) for name in DESCRIPTIONS} | {"file name": file_name}
-    claims = [Claim(single(named(view_text_of(description))), source) for source, description in texts.items()]
+    texts = {name: view_text_of(without_volumes(text(dataset, name))) for name in DESCRIPTIONS}
+    texts["file name"] = view_text_of_name(file_name)
+    claims = [Claim(single(named(meaning)), source) for source, meaning in texts.items()]
     return [claim for claim in claims if claim.value not in ("", UNKNOWN)]

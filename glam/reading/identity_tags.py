@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from glam.reading.charset import folded
-from glam.reading.coded import term_names
+from glam.reading.coded import coded_names, meanings, term_names
 from glam.reading.codes import SIDE_TERMS, UNKNOWN, VIEW_TERMS
 from glam.reading.header import FUNCTIONAL_GROUPS, items, text
-from glam.reading.view_text import BOTH, sides_of, view_text_of
+from glam.reading.side_text import BOTH
+from glam.reading.view_text import sides_of, view_text_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 SPECIMEN = "specimen"
 VIEW_NAMES = frozenset({term.name for term in VIEW_TERMS} | {"AT", "CV", "TAN"}) - {SPECIMEN}
 """Views that may be named in a message; a specimen's radiograph has no view."""
+REGION_MODIFIERS = "AnatomicRegionModifierSequence"
 EMPTY_WORDS = ("NONE", "UNKNOWN", "UNSPECIFIED", "N/A", "NA", "-")
 """Words that are written where an attribute should be empty."""
 
@@ -78,9 +80,10 @@ def _side(side_text: str) -> str:
 
 def _region_side(dataset: "Dataset") -> str:
     """Return the side that modifies the anatomic region; UNKNOWN for two of them. PS3.3 10.5, PS3.16 CID 244."""
-    holders = (*items(dataset, "AnatomicRegionSequence"), dataset)
-    named = (term_names(holder, "AnatomicRegionModifierSequence", SIDE_TERMS) for holder in holders)
-    sides = {name for names in named for name in names if name != UNKNOWN}
+    sides = set[str]()
+    for holder in (*items(dataset, "AnatomicRegionSequence"), dataset):
+        sides |= {*coded_names(holder, REGION_MODIFIERS, SIDE_TERMS)} - {UNKNOWN}
+        sides |= {side for words in meanings(holder, REGION_MODIFIERS, SIDE_TERMS) for side in sides_of(words)}
     return single(frozenset(sides))
 
 
@@ -109,6 +112,6 @@ SIDE_TAGS: Mapping[str, Callable[["Dataset"], str]] = {
     "ImageLaterality": _image_side,
     "FrameLaterality": _frame_side,
     "Laterality": _series_side,
-    "AnatomicRegionModifierSequence": _region_side,
+    REGION_MODIFIERS: _region_side,
     "ViewPosition": _position_side,
 }

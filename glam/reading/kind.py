@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from glam.findings import Finding, finding, input_error
 from glam.reading import kind_words
-from glam.reading.charset import folded
 from glam.reading.coded import meanings, term_names
 from glam.reading.codes import MODIFIER_TERMS, UNKNOWN, VIEW_TERMS
 from glam.reading.header import items, number, orientation_unclear, text
@@ -92,7 +91,7 @@ def _modifiers(dataset: "Dataset") -> tuple[str, ...]:
     holders = (*items(dataset, "ViewCodeSequence"), dataset)
     names = [name for holder in holders for name in term_names(holder, "ViewModifierCodeSequence", MODIFIER_TERMS)]
     said = [text(dataset, keyword) for keyword in (*DESCRIPTIONS, "ViewPosition")]
-    for words in (*said, *meanings(dataset, "ViewCodeSequence")):
+    for words in (*said, *meanings(dataset, "ViewCodeSequence", VIEW_TERMS)):
         names += view_text_of(words).modifiers
     magnification = magnification_of(dataset)
     if max((magnification.factor, *magnification.contradicting)) >= MAGNIFIED:
@@ -127,14 +126,10 @@ def _is_derived_from_slices(dataset: "Dataset") -> bool:
 
 
 def _is_synthetic(dataset: "Dataset") -> bool:
-    names = folded(" ".join(text(dataset, name) for name in SYNTHETIC_PLACES))
+    is_named_so = any(is_mentioned(kind_words.SYNTHETIC_NAMES, text(dataset, name)) for name in SYNTHETIC_PLACES)
     sources = {text(item, "ReferencedSOPClassUID") for item in items(dataset, "SourceImageSequence")}
-    is_named_so = _is_generated(dataset) or _is_derived_from_slices(dataset)
-    return (
-        is_named_so
-        or bool(kind_words.SYNTHETIC_NAMES.search(names))
-        or not sources.isdisjoint((TOMOSYNTHESIS, *PROJECTIONS))
-    )
+    is_made_of_slices = not sources.isdisjoint((TOMOSYNTHESIS, *PROJECTIONS))
+    return _is_generated(dataset) or _is_derived_from_slices(dataset) or is_named_so or is_made_of_slices
 
 
 def _is_tomosynthesis(dataset: "Dataset") -> bool:

@@ -11,27 +11,27 @@ TOMO = r"TOMO\w*|DBT|3D"
 SLICES = r"SLICES?|SLABS?|PLANES?|RECON\w*|PROJECTIONS?|VOLUMES?|STACK|SCHICHT\w*|COUPES?|CORTES?|STRAT[OI]|FETT[AE]"
 TOMO_SLICES = rf"(?:{TOMO})\W+(?:\w+\W+){{0,3}}(?:{SLICES})|(?:{SLICES})\W+(?:\w+\W+){{0,3}}(?:{TOMO})"
 NUMBERED_SLICE = r"(?:SLICE|SCHICHT|COUPE|CORTE)\W*(?:NO\W*|NR\W*|#\W*)?\d+"
-SLICE = rf"TOMO(?:SLICES?|SLABS?)|SLABS?|{NUMBERED_SLICE}|{TOMO_SLICES}"
+SLICE = rf"TOMO(?:SLICES?|SLABS?)|SMART[- ]?SLICES?|SLABS?|{NUMBERED_SLICE}|{TOMO_SLICES}"
 """A slice or a slab of tomosynthesis, stored as a mammogram."""
-TWO_DIMENSIONAL = r"2-?D|SPECIMEN|[CS][-_ ]?VIEWS?|V[-_ ]?PREVIEW|SYNTH\w*"
+TWO_DIMENSIONAL = r"2-?D|SPECIMEN|[CS][- ]?VIEWS?|V[- ]?PREVIEW|SYNTH\w*"
 """What such words belong to, where they describe a 2-D image made from slices, or slices of a specimen."""
 CONTRAST = (
-    r"CEDM|CESM|CEM|CEDBT|CE[-_ ]?MAMMO\w*|LOW[-_ ]?ENERGY|HIGH[-_ ]?ENERGY|DUAL[-_ ]?ENERGY|CONTRAST[-_ ]?ENHANCED|"
-    r"(?:WITH|W/|POST|PRE|AFTER|IV)[-_ ]*CONTRAST|CONTRAST[-_ ]?(?:MAMMO\w*|AGENT|MEDI(?:UM|A))|KONTRASTMITTEL\w*|"
+    r"CEDM|CESM|CEM|CEDBT|CE[- ]?MAMMO\w*|LOW[- ]?ENERGY|HIGH[- ]?ENERGY|DUAL[- ]?ENERGY|CONTRAST[- ]?ENHANCED|"
+    r"(?:WITH|W/|POST|PRE|AFTER|IV)[- ]*CONTRAST|CONTRAST[- ]?(?:MAMMO\w*|AGENT|MEDI(?:UM|A))|KONTRASTMITTEL\w*|"
     r"(?:AVEC|PRODUIT DE|CON|MEDIO DE|COM|MEZZO DI|MET) CONTRAST[EO]?|"
-    r"ANGIO[-_ ]?MAMMO\w*|GALA[CK]TO\w*|DU[CK]TOGR\w*"
+    r"ANGIO[- ]?MAMMO\w*|GALA[CK]TO\w*|DU[CK]TOGR\w*"
 )
 """Contrast agent in the vessels, or in the ducts of the breast (galactography)."""
 INTERVENTION = (
-    r"STEREO\w*|BIOPSY\w*|BIOPS\w*|BX|(?:PRE|POST)[-_ ]?FIRE\w*|"
-    r"POST[-_ ]?(?:BIOPSY|MARKER|CLIPS?|BX|PROCEDURE|WIRE|LOC)\w*|CLIP[-_ ]?(?:PLACEMENT|CHECK|MARK\w*)|"
-    r"(?:WIRE|NEEDLE|SEED|HOOK)[-_ ]?(?:GUIDED[-_ ]?)?LOC\w*|LOCALI[SZ]ATION\w*|HOOK[-_ ]?WIRE|WIRE|"
-    r"DRAHT\w*|NADEL\w*|LOKALISATION\w*|REPERAGE\w*|HARPON\w*|ARPON\w*|LOCALIZACION|LOCALIZZAZIONE|LOCALIZACAO"
+    r"STEREO\w*|BIOPSY\w*|BIOPS\w*|BX|(?:PRE|POST)[- ]?FIRE\w*|"
+    r"POST[- ]?(?:BIOPSY|MARKER|CLIPS?|BX|PROCEDURE|WIRE|LOC)\w*|CLIP[- ]?(?:PLACEMENT|CHECK|MARK\w*)|"
+    r"(?:WIRE|NEEDLE|SEED|HOOK)[- ]?(?:GUIDED[- ]?)?LOC\w*|LOCALI[SZ]ATION\w*|HOOK[- ]?WIRE|WIRE|"
+    r"DRAHT(?!LOS)\w*|NADEL\w*|LOKALISATION\w*|REPERAGE\w*|HARPON\w*|ARPON\w*|LOCALIZACION|LOCALIZZAZIONE|LOCALIZACAO"
 )
 """Biopsy, stereotaxy, wires and clips."""
-SYNTHETIC_NAMES = re.compile(
-    r"(?<![A-Z0-9])([CS][-_ ]?VIEW|G-VIEW|V[-_ ]?PREVIEW|"
-    r"(GENERATED|SYNTH(ETIC|ESI[SZ]ED)?|INTELLIGENT|INSIGHT)[-_ ]?2D)(?![A-Z0-9])"
+SYNTHETIC_NAMES = (
+    r"[CS][- ]?VIEWS?|G-VIEW|V[- ]?PREVIEW|(?:GENERATED|SYNTH|INTELLIGENT|INSIGHT)[- ]?2D|"
+    r"SYNTH(?:ETIC|ESI[SZ]ED)[- ]?(?:2D|MAMMO\w*|VIEWS?|IMAGES?)"
 )
 """Names of products that make a 2-D mammogram from tomosynthesis."""
 GENERATED_2D = re.compile(r"(GENERATED|TOMO|SYNTHETIC)[-_ ]?2D")

@@ -1,11 +1,11 @@
 """Free text about a view: which view and side it names, and which modifiers of the plain view.
 
-The side stands before the view, or behind it as some countries write it.
+The words are found here; which of them name a side is decided in glam/reading/side_text.py.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from itertools import dropwhile
 from typing import NamedTuple
 
 from glam.findings import input_error
@@ -20,22 +20,18 @@ from glam.reading.codes import (
     VIEW_TERMS,
     whole_words,
 )
-from glam.reading.denied import is_denied
-from glam.reading.side_text import without_other_words
+from glam.reading.denied import denies, is_denied
+from glam.reading.side_text import sides_alone, sides_named
 from glam.reading.view_words import (
     JOINED_SUFFIXES,
-    OF_BREAST,
     PREFIXES,
     SHORT_SIDES,
-    SIDES_BEHIND_VIEW,
     SUFFIXES,
-    TOKEN,
+    WORD,
     any_side,
-    belongs_to_view,
     is_of_view,
     view_word,
     without_modifiers,
-    written_side,
 )
 
 ROLLED = {"rolled lateral", "rolled medial", "rolled inferior", "rolled superior"}
@@ -54,12 +50,13 @@ ID_NUMBER = re.compile(
     r"ID[\s_-]*(?:(?:NO|NR)(?![^\W_])|\w*\d{3}\w*))"
 )
 """An identifier, where ID is no displaced implant: Patient ID, ID: A1, ID 12345."""
-INITIALS = re.compile(r"(?<![\w.])(?:[^\W\d_]\.[\s-]*)+(?=(?P<name>[^\W\d_]{2,}))")
-"""Letters with a full stop before a name: R. Smith, J. L. Brown."""
 VOLUME = re.compile(r"(?<!\w)(?:\d+(?:[.,]\d+)?\s*(?:cc|ml|mL)|\d{2,}(?:[.,]\d+)?\s+(?:CC|ML))(?!\w)")
 """An amount of contrast agent: 100 ml, 1.5 cc."""
+CC_AND_SIDE = re.compile(r"CC[LREIGD]\d{0,2}")
+"""CC with a side behind it, which is much else too: a detector, an index, a gall bladder."""
+CARBON_COPY = re.compile(r"(?<![^\W_])CC(?=\s*:\s*DR|\s+TO(?![^\W_]))")
+"""The beginning of a letter's copy: cc: Dr Smith, cc to Dr Smith."""
 
-BOTH = "B"
 MAX_LENGTH = 1000
 """Number of characters that are read; a description has 64."""
 
@@ -81,38 +78,59 @@ def without_volumes(text: str) -> str:
 
 
 def view_text_of(text: str) -> ViewText:
-    """Return the views, the sides and the modifiers that a text names.
+    """Return the views, the sides and the modifiers that a text names."""
+    return _meaning(text, list)
 
-    A lone letter, which may be an initial, counts as a side beside a view only, and not before a name with a full stop;
-    the abbreviation of a modifier counts beside view or side.
-    """
-    folded_text = ID_NUMBER.sub(" ", folded(text[:MAX_LENGTH]))
+
+def view_text_of_name(file_name: str) -> ViewText:
+    """Return the same of a file's name, where names of people and places may stand before the words about the view."""
+    return _meaning(file_name, lambda words: list(dropwhile(_is_name, words)))
+
+
+def _meaning(text: str, kept: Callable[[list[str]], list[str]]) -> ViewText:
+    """Return what a text means, of its words those that are kept."""
+    folded_text = ID_NUMBER.sub(" ", _folded_beginning(text))
     written_out = [term.name for term in MODIFIER_TERMS if _is_named(term.spelled, folded_text)]
     folded_text = SIDE_WITHIN_VIEW.sub(r"\g<side> \g<first> ", folded_text)
     for term in VIEW_TERMS:
         folded_text = re.sub(whole_words(term.spelled), f" {term.name.upper()} ", folded_text)
-    folded_text = without_other_words(folded_text)
-    tokens: list[str] = TOKEN.findall(folded_text)
-    words = [match for token in tokens if (match := view_word(token))]
-    sides = {side for token in tokens if (side := written_side(token))} | set(_letters_beside(folded_text))
-    sides |= {side for word in words if (side := _side_of_view_word(word))}
-    abbreviated = [name for word in words for name in _modifiers_of(word)]
-    modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(tokens)])
-    unmodified = TOKEN.findall(without_modifiers(folded_text))
+    words = kept(_words(without_modifiers(folded_text)))
+    views = [match for word in words if (match := view_word(word))]
+    abbreviated = [name for view in views for name in _modifiers_of(view)]
+    modifiers = dict.fromkeys([*written_out, *abbreviated, *_abbreviations_beside(_words(folded_text))])
     return ViewText(
-        views=frozenset(word["view"] for word in words) | _oblique_views(words, folded_text),
-        sides=frozenset(sides),
+        views=frozenset(view["view"] for view in views) | _oblique_views(views, folded_text),
+        sides=sides_named(words),
         modifiers=tuple(name for name in modifiers if name != "rolled" or ROLLED.isdisjoint(modifiers)),
-        is_view_alone=bool(words) and all(map(is_of_view, unmodified)),
+        is_view_alone=bool(views) and all(map(is_of_view, words)),
     )
 
 
 def sides_of(text: str) -> frozenset[str]:
-    """Return the sides named in a text about the side alone, where a letter counts by itself."""
-    tokens = TOKEN.findall(without_other_words(folded(text[:MAX_LENGTH])))
-    letters = {token[0] for token in tokens if token in ("L", "LT", "R", "RT", BOTH)}
-    both = {BOTH for token in tokens if re.fullmatch(SIDE_TERMS[-1].spelled, token)}
-    return view_text_of(text).sides | letters | both
+    """Return the sides named in a text about the side alone, `B` for both breasts; a letter counts by itself."""
+    return sides_alone(_words(_folded_beginning(text)))
+
+
+def _folded_beginning(text: str) -> str:
+    """Return what is read of a text, folded; of a longer one with a mark behind it, which leaves no cut word known."""
+    return folded(text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}\ufffd")
+
+
+def _words(folded_text: str) -> list[str]:
+    """Return the words of a text, "" for each sign, and for each view that is denied or may be something else."""
+    matches = WORD.finditer(CARBON_COPY.sub(" ", folded_text))
+    words = ["" if match["sign"] or _is_denied_view(match) else match[0] for match in matches]
+    is_one_view = len(list(filter(view_word, words))) == 1 and all(map(is_of_view, words))
+    return words if is_one_view else ["" if CC_AND_SIDE.fullmatch(word) else word for word in words]
+
+
+def _is_name(word: str) -> bool:
+    """Return whether a word of a file's name may be that of a person or a place."""
+    return not (view_word(word) or any_side(word) or denies(word))
+
+
+def _is_denied_view(match: re.Match[str]) -> bool:
+    return view_word(match[0]) is not None and is_denied(match.string, *match.span())
 
 
 def side_of_request(view: str | None, laterality: str | None) -> str | None:
@@ -130,34 +148,13 @@ def side_of_request(view: str | None, laterality: str | None) -> str | None:
 
 def is_mentioned(pattern: str, text: str) -> bool:
     """Return whether a text has words of a pattern, without a word before them that denies them."""
-    return _is_named(pattern, folded(text[:MAX_LENGTH]))
+    return _is_named(pattern, _folded_beginning(text))
 
 
 def _is_named(pattern: str, folded_text: str) -> bool:
     """Return whether a folded text has a term, without a word before it that denies it."""
     matches = re.finditer(whole_words(pattern), folded_text)
     return any(not is_denied(folded_text, *match.span()) for match in matches)
-
-
-def _letters_beside(folded_text: str) -> Iterator[str]:
-    """Yield the sides of lone letters beside a view, with nothing between them but what belongs to it.
-
-    LT and RT count beside a word about the breast too, and alone.
-    """
-    without_initials = INITIALS.sub(lambda match: match[0] if belongs_to_view(match["name"]) else " ", folded_text)
-    for term in MODIFIER_TERMS[:-1]:  # the last one takes views with it
-        without_initials = re.sub(whole_words(term.spelled), " ", without_initials)
-    words = TOKEN.findall(without_initials)
-    for belongs, group in groupby(words, belongs_to_view):
-        tokens = list(group)
-        if belongs and any(map(view_word, tokens)):
-            yield from (SHORT_SIDES[token] for token in tokens if token in SHORT_SIDES)
-        elif belongs and (tokens == words or any(map(OF_BREAST.fullmatch, tokens))):
-            yield from (SHORT_SIDES[token] for token in tokens if token in ("LT", "RT", "ESQ"))
-
-
-def _side_of_view_word(word: re.Match[str]) -> str:
-    return any_side(word["side"] or "") or SIDES_BEHIND_VIEW.get(word["side_behind"] or "", "")
 
 
 def _oblique_views(words: Sequence[re.Match[str]], folded_text: str) -> frozenset[str]:

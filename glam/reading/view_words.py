@@ -38,15 +38,19 @@ VIEW_WORD = re.compile(
 """A word that names a view, with what may be joined to it: LMLO, RMCC, CCID, MLOE, MLO2."""
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Scripts that put no blank between their words and Latin letters."""
-TOKEN = re.compile(rf"[{CJK}]+|(?:[^\W_{CJK}]|[\ue000-\ue0ff])+")
-"""A word of a text; a byte without a meaning (glam/reading/charset.py) is part of it."""
-OF_BREAST = re.compile(
-    r"BREASTS?|MAM\w*|BRUST|SEIN|SENO|BORST|MG|FFDM|HD|DIGITAL\w*|TOMO\w*|CVIEWS?|INTELLIGENT|SYNTH\w*|COMBO|"
-    r"VIEWS?|PROJ\w*|IMAGES?|SCANS?|FILMS?|RAW|PROC\w*|SCREEN\w*|DIAG\w*|STANDARD|ROUTINE|BILAT\w*|UNILAT\w*"
+WORD = re.compile(
+    rf"(?<![^\W_])[CSG][- ]?VIEW(?![^\W_])|[{CJK}]+|(?:[^\W_{CJK}]|[\ue000-\ue0ff])+|"
+    r"(?P<sign>[^\w\s,;:.()\[\]{}|\\/\"\u00ab\u00bb\u201c-\u201f\u2022\u00b7\u00d7!-]|"
+    r"[:./](?=\s?\d)|(?<=[^\W_])(?<!CC)(?<!MLO)[(\[])"
 )
-"""Words about the image that may stand between a view and a side's letter, or be joined to the letter."""
-OF_FILE = re.compile(r"\w*\d\w*|C|PNG|DCM|DICOM|JPE?G|TIFF?")
-"""Further ones that may stand between them: words with a digit, the C of C-View, the end of a file's name."""
+"""A word of a text, a byte without a meaning (glam/reading/charset.py) as a part of it; or a sign that does more than
+part words: R&D, l'autre, the colon of L:12, a bracket directly behind a word other than a view: C-View(R)."""
+OF_IMAGE = re.compile(
+    r"BREAST|BRUST|SEIN|SENO|BORST|MAMM?[AO]?|MAMM?OGR\w*|\u4e73[\u623f\u817a]?|\u30de\u30f3\u30e2\w*|\uc720\ubc29|"
+    r"SIDED?|SEITE|MG|DM|FFDM|[23]D|DIGITAL\w*|TOMO\w*|DBT|[CSG][- ]?VIEW|SYNTH\w*|COMBO|HD|RAW|SCREEN\w*|DIAG\w*|"
+    r"STANDARD|ROUTINE|BILAT\w*|UNILAT\w*|PNG|DCM|DICOM|JPE?G|TIFF?"
+)
+"""Words about the breast, the image and its file that may stand beside a view and a side, and change neither."""
 
 
 def view_word(token: str) -> re.Match[str] | None:
@@ -78,14 +82,9 @@ def is_of_view(token: str) -> bool:
     return bool(view_word(token) or any_side(token)) or token in SUFFIXES or token.isdecimal()
 
 
-def belongs_to_view(token: str) -> bool:
-    """Return whether a word may stand between a view and the letter of its side."""
-    return is_of_view(token) or bool(OF_BREAST.fullmatch(token) or OF_FILE.fullmatch(token))
-
-
-def is_modifier(token: str) -> bool:
-    """Return whether a word is a modifier of a view, abbreviated or written out."""
-    return token in JOINED_SUFFIXES or any(re.fullmatch(term.spelled, token) for term in MODIFIER_TERMS)
+def is_known(token: str) -> bool:
+    """Return whether a word may stand beside a side without changing what it means."""
+    return is_of_view(token) or bool(OF_IMAGE.fullmatch(token))
 
 
 def without_modifiers(folded_text: str) -> str:

@@ -102,8 +102,15 @@ def test_half_a_character_is_never_a_letter_of_a_view_or_a_side(value: bytes, de
             (value, "ISO_IR 100", "")
             for value in (b"\xa5L CC", b"\xa5LCC", b"CC \xb4L", b"\xadR MLO", b"MLO \xa4\xf7r")
         ),
-        *((b"\xd1L CC", "ISO_IR 166", ""), (b"\xbfR MLO", "windows-1252", ""), (b"\x1b-A\xd7R MLO", "", "")),
-        *((value, "ISO_IR 100", "L") for value in (b"\xabL\xbb CC", b"\xa0L CC", b"\xa9 L CC", b"LCC \xa9Siemens")),
+        *(
+            (b"\xd1L CC", "ISO_IR 166", ""),
+            *(
+                (value, "windows-1252", "")
+                for value in (b"\xbfR MLO", b"\x82RMLO", b"\x85L MLO", b"MLO \x96L", b"\x99L CC")
+            ),
+            (b"\x1b-A\xd7R MLO", "", ""),
+        ),
+        *((value, "ISO_IR 100", "L") for value in (b"\xabL\xbb CC", b"\xa0L CC", b"L CC \xa9", b"LCC \xa9Siemens")),
         *((value, "ISO_IR 192", "R") for value in (b"\xc3\x97R MLO", b"\xc2\xb7R MLO")),
     ],
 )
@@ -143,7 +150,7 @@ def test_a_view_beside_what_could_not_be_read_is_none(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["L CC \ufffd", "L CC?", "Cr\ufffdneo L CC", "\uff8b\uff80\uff9e\uff98 L CC", "L CC \u0e0b\u0e49\u0e32\u0e22"],
+    ["L CC \ufffd", "L CC?", "L CC cr\ufffdneo", "L CC \uff8b\uff80\uff9e\uff98", "L CC \u0e0b\u0e49\u0e32\u0e22"],
 )
 def test_what_could_not_be_read_elsewhere_takes_no_view_or_side_with_it(text: str) -> None:
     assert view_text_of(text)[:2] == ({"CC"}, {"L"})
@@ -180,6 +187,7 @@ def test_folding_makes_wide_letters_usual_and_nothing_else_a_letter() -> None:
     assert folded("m\u00e9dio-lat\u00e9rale") == "MEDIO-LATERALE"
     assert folded("\u00c7\u00c7") == "\u00c7\u00c7"
     assert folded("100 \u33c4").split() == ["100"]
+    assert folded("craniocaudal_left").split() == ["CRANIOCAUDAL", "LEFT"]
 
 
 @pytest.mark.parametrize("implicit", [False, True])

@@ -114,7 +114,7 @@ def test_the_side_comes_from_the_image_before_its_series(
 
 @pytest.mark.parametrize(
     ("name", "view", "side"),
-    [("case7_L_CC", "CC", "L"), ("RMLO", "MLO", "R"), ("left-mlo2", "MLO", "L"), ("12_rt_cc_36ccb1", "CC", "R")],
+    [("case7_L_CC", "CC", "L"), ("Smith-R-MLO", "MLO", "R"), ("left-mlo2", "MLO", "L"), ("12_rt_cc_36ccb1", "CC", "R")],
 )
 def test_a_file_name_says_what_nothing_else_does(
     file_of: FileOf, tmp_path: Path, name: str, view: str, side: str
@@ -230,6 +230,31 @@ def test_a_header_trips_its_code_and_no_other(file_of: FileOf, expected: str, ch
     assert read_codes(file_of(**changes)) == [expected]
 
 
+WORDS_THAT_DIFFER = (
+    ("unknown_laterality", NO_SIDE | {"SeriesDescription": "R CC", "ProtocolName": "L CC"}, {"laterality": "L"}),
+    ("unknown_view", NO_VIEW | {"SeriesDescription": "L CC", "ProtocolName": "L MLO"}, {"view": "MLO"}),
+)
+
+
+@pytest.mark.parametrize(("refusal", "changes", "asked"), WORDS_THAT_DIFFER)
+def test_words_that_contradict_each_other_are_not_chosen_from_and_the_request_decides(
+    file_of: FileOf, refusal: str, changes: dict[str, Any], asked: dict[str, str]
+) -> None:
+    error = error_of(file_of(**changes))
+    assert (error.code, "SeriesDescription says" in error.message) == (refusal, True)
+    assert " but ProtocolName says " in error.message
+    view = read_view(file_of(**changes), FrameConfig(), **asked)
+    assert asked.items() <= {"view": view.view, "laterality": view.laterality}.items()
+    assert len(view.findings) == 1  # the word that says otherwise
+
+
+def test_a_file_name_against_a_description_is_not_chosen_from(file_of: FileOf, tmp_path: Path) -> None:
+    path = tmp_path / "R_CC.dcm"
+    path.write_bytes(file_of(**NO_SIDE, SeriesDescription="L CC"))
+    assert "SeriesDescription says L but the file name says R: name the side" in error_of(path).message
+    assert read_view(path, FrameConfig(), laterality="L").laterality == "L"
+
+
 def test_sources_that_agree_trip_none(file_of: FileOf) -> None:
     agreeing = {"ViewPosition": "LCC", "AcquisitionDeviceProcessingDescription": "CC", "Laterality": "B"}
     assert read_codes(file_of(**agreeing)) == []
@@ -291,7 +316,7 @@ def test_a_meaning_of_two_sides_is_passed_over_and_told(file_of: FileOf, words: 
     assert (found.laterality, finding_codes(found)) == ("R", ["side_tag_unclear"])
 
 
-@pytest.mark.parametrize("words", ["not left", "left arm", "R/O", "upper outer"])
+@pytest.mark.parametrize("words", ["not left", "left arm", "R/O", "upper outer", "left unavailable"])
 def test_a_meaning_of_no_side_says_nothing(file_of: FileOf, words: str) -> None:
     coded = {"AnatomicRegionModifierSequence": [code_item(**PRIVATE_CODE, meaning=words)]}
     assert error_of(file_of(**NO_SIDE, **coded)).message.startswith("the file does not say which breast")
@@ -335,6 +360,12 @@ CONTRADICTIONS = (
     ("view_mismatch", {"ViewCodeSequence": [code_item(MLO)]}, {"ViewPosition": "MLO"}),
     ("view_mismatch", {"PatientOrientation": "MLO"}, {"PatientOrientation": None}),
     ("side_mismatch", {SHARED: in_frame(FrameLaterality="R")}, {"ImageLaterality": "R"}),
+    ("side_mismatch", NO_SIDE | {"Laterality": "L", "ViewPosition": "RCC"}, {"Laterality": None}),
+    (
+        "side_mismatch",
+        NO_SIDE | {"Laterality": "R", "AnatomicRegionModifierSequence": [code_item("7771000")]},
+        {"Laterality": "B"},
+    ),
 )
 
 

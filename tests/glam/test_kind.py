@@ -57,6 +57,10 @@ DISTANCES_120 = {"DistanceSourceToDetector": "660", "DistanceSourceToPatient": "
         ("synthetic_2d", {"SeriesDescription": "L CC Insight 2D"}),
         ("synthetic_2d", {"SeriesDescription": "L CC C-View"}),
         ("synthetic_2d", {"ManufacturerModelName": "Intelligent 2D"}),
+        *(
+            ("synthetic_2d", {"SeriesDescription": f"L CC {words}"})
+            for words in ("Generated2D", "Synthetic Mammogram", "synthesized_2D", "S-Views")
+        ),
         ("synthetic_2d", {"SourceImageSequence": [item(ReferencedSOPClassUID=f"{STORAGE}13.1.3")]}),
         ("quality_control", {"QualityControlImage": "YES"}),
         ("specimen", {"ViewCodeSequence": [code_item("127457009")]}),
@@ -150,6 +154,8 @@ DERIVED = ["DERIVED", "PRIMARY"]
                 "L CC Tomosynthese Schicht 3",
                 "L CC reconstructed tomo",
                 "TOMO PROJECTIONS",
+                "tomo_slices",
+                "L CC SmartSlice",
             )
         ),
         ("tomosynthesis", {"ImageType": [*DERIVED, "SLAB"]}),
@@ -203,11 +209,13 @@ def test_words_trip_the_code_of_their_kind(file_of: FileOf, expected: str, chang
         ),
         *(
             "L CC no biopsy",
+            "L CC no C-View",
             "L CC contrast enhancement",
             "L CC 1.0X",
             "L CC 2x",
             "L CC 11.8X",
             "L CC underwire",
+            "L CC drahtloser Detektor",
             "CC L",
         ),
     ],
