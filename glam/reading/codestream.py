@@ -5,7 +5,7 @@ them fill what a stream lacks with grey. What the pixels are is said by the code
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pydicom import uid
@@ -17,6 +17,8 @@ Bytes = bytes | memoryview
 ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 TAG_BYTES = 8
 """Of an item's or the delimiter's tag and length."""
+MAX_FRAGMENTS = 100_000
+"""Of the largest file in pieces of 1,600 bytes; writers use far longer ones."""
 RUN_LENGTHS_HEADER = struct.Struct("<16I")
 """Number of segments, then where each begins. PS3.5 G.5."""
 MAX_FINAL_ZEROS = 2
@@ -79,6 +81,8 @@ class Fragments(NamedTuple):
     offsets: tuple[int, ...]
     """The basic offset table: where frames begin, from the first fragment on; empty: it says nothing, or is missing."""
     parts: tuple[memoryview, ...]
+    starts: tuple[int, ...]
+    """Where their items begin, from the first on."""
     is_closed: bool
     """The delimiter stands behind them."""
     has_lost_bytes: bool
@@ -103,18 +107,42 @@ class JoinedFragments(NamedTuple):
 
 def fragments_of(data: Bytes) -> Fragments:
     """Return the fragments of encapsulated pixel data; the delimiter may be missing, and the last one cut."""
-    view, place, fragments, has_lost_bytes = memoryview(data), 0, list[memoryview](), False
+    view, place, has_lost_bytes = memoryview(data), 0, False
+    items, starts = list[memoryview](), list[int]()
     while view[place : place + 4] == ITEM and place + 8 <= len(view):
+        if len(items) > MAX_FRAGMENTS:
+            raise ValueError("more fragments than any image has")
+        starts.append(place)
         length = int.from_bytes(view[place + 4 : place + 8], "little")
         start, end = place + 8, min(place + 8 + length, len(view))
         place = _next_tag(view, start, end)
         has_lost_bytes = has_lost_bytes or place < end
-        fragments.append(view[start : min(place, end)])
-    first = fragments[0] if fragments else b""
-    has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # the first frame's offset is 0
-    offsets = struct.unpack(f"<{len(first) // 4}I", first) if has_table and len(first) % 4 == 0 else ()
+        items.append(view[start : min(place, end)])
+    has_table = _begins_with_table(items)
+    offsets = _offsets(items[0]) if has_table else ()
+    parts = tuple(items[has_table:])
     is_closed = view[place : place + 4] == DELIMITER
-    return Fragments(offsets, tuple(fragments[has_table:]), is_closed, has_lost_bytes)
+    return Fragments(
+        offsets, parts, tuple(start - starts[has_table] for start in starts[has_table:]), is_closed, has_lost_bytes
+    )
+
+
+def _begins_with_table(items: Sequence[memoryview]) -> bool:
+    """Return whether the first of several items is the offset table, which may be missing, or wrong.
+
+    The first frame's offset is 0. A table that says otherwise is known by the image that begins behind it.
+    """
+    if not items or len(items[0]) <= 4 or items[0][:4] == bytes(4):
+        return bool(items)
+    return len(items) > 1 and _begins_an_image(items[1]) and not _begins_an_image(items[0])
+
+
+def _begins_an_image(fragment: memoryview) -> bool:
+    return bytes(fragment[:8]).startswith((jpeg.START, jpeg2000.START, jpeg2000.BOXES)) or is_run_lengths(fragment)
+
+
+def _offsets(table: memoryview) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(table) // 4}I", table) if len(table) % 4 == 0 and table[:4] == bytes(4) else ()
 
 
 def joined_fragments(data: Bytes) -> JoinedFragments:

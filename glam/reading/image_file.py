@@ -13,6 +13,7 @@ from glam.reading.jpeg_scans import whole_jpeg
 from glam.reading.parse import PREAMBLE_BYTES, PREFIX, Source, content, has_prefix, opened
 from glam.reading.pillow import by_pillow, opened_picture, too_large
 from glam.reading.pixels import MAX_PIXELS, MAX_SIDE
+from glam.reading.tiff_pages import check_pages
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -81,7 +82,7 @@ def stored_picture(source: Source) -> StoredPicture:
     if format == "JPEG":
         data = whole_jpeg(data)
     if format == "TIFF":
-        tiff.check_compression(data)
+        check_pages(data)
     picture = opened_picture(data, format)
     with picture:
         page = _page(picture)
@@ -115,7 +116,7 @@ def _page(picture: "ImageFile") -> int:
     num_pages = by_pillow(lambda: getattr(picture, "n_frames", 1))
     if num_pages == 1:
         return 0
-    if picture.format != "TIFF" or num_pages > tiff.MAX_PAGES:
+    if picture.format != "TIFF":
         raise input_error("multi_frame")
     full_pages = list[int]()
     for page in range(num_pages):
