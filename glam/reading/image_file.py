@@ -83,6 +83,8 @@ def stored_picture(source: Source) -> StoredPicture:
         data = whole_jpeg(data)
     if format == "TIFF":
         check_pages(data)
+    if format == "PNG":
+        png.check_chunks(data)
     picture = opened_picture(data, format)
     with picture:
         page = _page(picture)
@@ -92,7 +94,8 @@ def stored_picture(source: Source) -> StoredPicture:
         if picture.mode not in (*GREY_MODES, *COLOUR_MODES):
             raise input_error("unsupported_picture", kind=f"pixels of the kind {picture.mode}")
         orientation = by_pillow(lambda: picture.getexif().get(ORIENTATION, 1))
-        _check_whole(picture, data)
+        if format == "TIFF":
+            tiff.check_strips(_tags(picture), data, picture.size)
         by_pillow(picture.load)
         is_deep = _is_deep(picture, data)
         values = _deep_values(picture, data, page) if is_deep else _values(picture)
@@ -101,14 +104,6 @@ def stored_picture(source: Source) -> StoredPicture:
         values = turn(values)
     decoder = "opencv" if is_deep else "pillow"
     return StoredPicture(np.ascontiguousarray(values), format, decoder, orientation if turn else 1)
-
-
-def _check_whole(picture: "ImageFile", data: bytes) -> None:
-    """Refuse a picture as `truncated` where its own checksums show that it is; JPEG was looked at before."""
-    if picture.format == "PNG":
-        png.check_chunks(data)
-    if picture.format == "TIFF":
-        tiff.check_strips(_tags(picture), data, picture.size)
 
 
 def _page(picture: "ImageFile") -> int:

@@ -16,8 +16,8 @@ FILL = b"\xff"
 """Any number of these may stand before a marker: ISO 10918-1 B.1.1.2."""
 MARKER = re.compile(rb"\xff([^\0\xff])")
 """The last byte of 255 and the number; with those before it, a long run of them would be searched again from each."""
-WITHOUT_SEGMENT = (0x01, *range(0xD0, 0xD9))
-"""TEM, the restarts, the start of the image."""
+SEGMENT = re.compile(rb"\xff([^\0\x01\xff\xd0-\xd8])")
+"""A marker that a segment follows, save the end: not TEM, the restarts and the start of the image."""
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 DEFINE_TABLES = (0xC4, 0xC8, 0xCC)
 """What lies among the numbers of frame headers and is none."""
@@ -27,6 +27,8 @@ RESTART_INTERVAL = 0xDD
 PROCESSES = {0xC0: "dct", 0xC1: "dct", 0xC3: "lossless", JPEG_LS_FRAME: "jpeg_ls"}
 """Frame header -> compression; the others, progressive and arithmetic ones, are not read."""
 
+MAX_SEGMENTS = 10_000
+"""Of a stream; 2,500 of the longest fill the largest file that is read."""
 BLOCK = 8
 """Rows and columns of values that the discrete cosine transform takes at once."""
 RESTART = re.compile(rb"\xff([\xd0-\xd7])")
@@ -112,16 +114,15 @@ def read_header(stream: bytes) -> JpegHeader:
 
 def segments(stream: bytes) -> Iterator[Segment]:
     """Yield the segments, with compressed values behind those that start a scan; ValueError where one is cut."""
-    place = len(START)
-    while match := MARKER.search(stream, place):
+    place, num_segments = len(START), 0
+    while match := SEGMENT.search(stream, place):
         marker, place = match[1][0], match.end()
         if marker == END_OF_IMAGE:
             return
-        if marker in WITHOUT_SEGMENT:
-            continue
         length = int.from_bytes(stream[place : place + 2], "big")
-        if length < 2 or place + length > len(stream):
-            raise ValueError("a marker segment is cut short")
+        num_segments += 1
+        if length < 2 or place + length > len(stream) or num_segments > MAX_SEGMENTS:
+            raise ValueError("a marker segment is cut short, or there are more than any image has")
         yield Segment(marker, stream[place + 2 : place + length], place + length)
         place += length
 

@@ -62,11 +62,12 @@ FORMS: Mapping[bytes, Form] = {
     for start, order, kinds in (
         (b"II*\0", "<", ("H", "HHI4s", "I")),
         (b"MM\0*", ">", ("H", "HHI4s", "I")),
-        (b"II+\0", "<", ("Q", "HHQ8s", "Q")),  # of more than 4 GB, or as if it were
-        (b"MM\0+", ">", ("Q", "HHQ8s", "Q")),
+        (b"II+\0", "<", ("Q", "HHQ8s", "Q")),
     )
 }
 """First bytes -> form."""
+BIG_ENDIAN_BIG_TIFF = b"MM\0+"
+"""Which Pillow takes for an ordinary one."""
 
 
 def check_pages(data: bytes) -> None:
@@ -76,6 +77,8 @@ def check_pages(data: bytes) -> None:
     """
     from PIL.TiffImagePlugin import COMPRESSION_INFO
 
+    if data.startswith(BIG_ENDIAN_BIG_TIFF):
+        raise input_error("unsupported_picture", kind="the byte order of a big-endian BigTIFF")
     form, budget = FORMS[data[:4]], len(data)
     for number, page in enumerate(_pages(data, form)):
         if number == MAX_PAGES:
