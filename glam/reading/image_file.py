@@ -84,7 +84,7 @@ def stored_picture(source: Source) -> StoredPicture:
     if format == "TIFF":
         check_pages(data)
     if format == "PNG":
-        png.check_chunks(data)
+        png.check_whole(data)
     picture = opened_picture(data, format)
     with picture:
         page = _page(picture)
@@ -95,7 +95,7 @@ def stored_picture(source: Source) -> StoredPicture:
             raise input_error("unsupported_picture", kind=f"pixels of the kind {picture.mode}")
         orientation = by_pillow(lambda: picture.getexif().get(ORIENTATION, 1))
         if format == "TIFF":
-            tiff.check_strips(_tags(picture), data, picture.size)
+            tiff.check_strips(_tags(picture), data)
         by_pillow(picture.load)
         is_deep = _is_deep(picture, data)
         values = _deep_values(picture, data, page) if is_deep else _values(picture)

@@ -82,6 +82,8 @@ def whole_jpeg(data: bytes, *, max_pixels: int | None = None) -> bytes:
         raise input_error("truncated") from None
     if max_pixels is not None and frame.rows * frame.cols > max_pixels:
         raise input_error("truncated")
+    if not frame.rows:  # libjpeg does not read it: ISO 10918-1 B.2.5
+        raise input_error("unsupported_picture", kind="their height behind their values (DNL)")
     if len(scans) > MAX_SCANS:
         raise input_error("unsupported_picture", kind=f"more than {MAX_SCANS} scans in a JPEG")
     if frame.marker in ARITHMETIC or not _is_checked(frame):
@@ -127,8 +129,8 @@ def _read(stream: bytes) -> tuple[Frame, list[Scan]]:
             elif segment.marker == jpeg.START_OF_SCAN:
                 end = jpeg.end_of_scan(stream, segment.end, restart_interval=restart_interval)
                 scans.append(_scan(segment, end, restart_interval))
-                if len(scans) > MAX_SCANS:
-                    break
+                if len(scans) > MAX_SCANS or (frame is not None and frame.marker == jpeg.JPEG_LS_FRAME):
+                    break  # its values hold what are markers in those of JPEG
     except struct.error:
         raise ValueError("a marker segment is cut short") from None
     if frame is None or not scans:

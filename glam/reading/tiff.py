@@ -1,29 +1,29 @@
 """TIFF: whether its strips or tiles are whole, which libtiff does not tell."""
 
 import zlib
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from glam.findings import input_error
 from glam.reading import jpeg
+from glam.reading.deflate import inflated_size
 from glam.reading.jpeg_scans import whole_jpeg
 from glam.reading.pillow import by_pillow, too_large
 from glam.reading.pixels import MAX_PIXELS
 
 Tags = Mapping[int, Any]
 """Of a page: numbers, bytes or text."""
+COLS, ROWS = 256, 257
 COMPRESSION, BITS, SAMPLES, ROWS_PER_STRIP, PLANAR, SAMPLE_FORMAT = 259, 258, 277, 278, 284, 339
 STRIPS, TILES = (273, 279), (324, 325)
 """Places of strips or tiles, and their numbers of bytes."""
 TILE_COLS, TILE_ROWS, JPEG_TABLES = 322, 323, 347
-PIECE_BYTES = 16_384
-"""So many are inflated at a time, to a thousand times as many."""
 ONE_AFTER_ANOTHER = 2
 """PlanarConfiguration of channels that are stored apart."""
 SIGNED = 2
 """SampleFormat of whole numbers with a sign."""
-JPEG, DEFLATES = 7, (8, 32946)
+OLD_JPEG, JPEG, DEFLATES = 6, 7, (8, 32946)
+"""The old kind may have its place in another tag."""
 
 
 class StripLayout(NamedTuple):
@@ -38,22 +38,26 @@ class StripLayout(NamedTuple):
     """Of a strip's values."""
 
 
-def check_strips(tags: Tags, data: bytes, size: tuple[int, int]) -> None:
-    """Refuse a page of columns and rows as `truncated` where compressed values of a strip or tile are not whole.
+def check_strips(tags: Tags, data: bytes) -> None:
+    """Refuse a page as `truncated` where strips or tiles are missing, or their values not whole.
 
     Deflated ones have to reach their end and its checksum; those of JPEG are decoded with two continuations. What is
     cut or changed within values of other compressions shows only where libtiff sees it.
     """
-    compression, layout = number(tags, COMPRESSION, 1), _layout(tags, size)
+    compression, layout = number(tags, COMPRESSION, 1), _layout(tags)
     if layout.rows * layout.cols > MAX_PIXELS:
         raise too_large()
-    strips = islice(_strips(tags, data), layout.num_strips)
-    if compression in DEFLATES:
-        for strip in strips:
+    places, lengths = (_numbers(tags, tag) for tag in (TILES if TILES[0] in tags else STRIPS))
+    is_checked = compression == JPEG or compression in DEFLATES
+    fewest = min(len(places), len(lengths)) if is_checked else len(places)
+    if fewest < layout.num_strips and compression != OLD_JPEG:  # Pillow leaves black what they should hold
+        raise input_error("truncated")
+    tables = _tables(tags) if compression == JPEG else b""
+    for place, length in zip(places[: layout.num_strips], lengths, strict=False):
+        strip = data[place : place + length]
+        if compression in DEFLATES:
             _check_deflated(strip, layout.num_bytes)
-    elif compression == JPEG:
-        tables = _tables(tags)
-        for strip in strips:
+        elif compression == JPEG:
             stream = tables + strip.removeprefix(jpeg.START) if tables else strip
             whole_jpeg(stream, max_pixels=layout.rows * layout.cols)
 
@@ -69,16 +73,9 @@ def _numbers(tags: Tags, tag: int) -> list[int]:
     return [value for value in values if isinstance(value, int) and value >= 0]
 
 
-def _strips(tags: Tags, data: bytes) -> Iterator[bytes]:
-    """Yield the compressed values of each strip, or of each tile."""
-    places, lengths = (_numbers(tags, tag) for tag in (TILES if TILES[0] in tags else STRIPS))
-    for place, length in zip(places, lengths, strict=False):
-        yield data[place : place + length]
-
-
-def _layout(tags: Tags, size: tuple[int, int]) -> StripLayout:
-    """Return the layout of a page of columns and rows."""
-    num_cols, num_rows = size
+def _layout(tags: Tags) -> StripLayout:
+    """Return the layout of a page, as it is stored: Pillow gives the size of one that is turned upright."""
+    num_cols, num_rows = max(1, number(tags, COLS, 1)), max(1, number(tags, ROWS, 1))
     if TILES[0] in tags:
         cols, rows = max(1, number(tags, TILE_COLS, num_cols)), max(1, number(tags, TILE_ROWS, num_rows))
     else:
@@ -93,15 +90,11 @@ def _layout(tags: Tags, size: tuple[int, int]) -> StripLayout:
 
 def _check_deflated(strip: bytes, most_bytes: int) -> None:
     """Refuse deflated values without their end and its checksum, or of more bytes than there is room for."""
-    inflate, num_bytes = zlib.decompressobj(), 0
-    for place in range(0, len(strip), PIECE_BYTES):
-        try:
-            num_bytes += len(inflate.decompress(strip[place : place + PIECE_BYTES]))
-        except zlib.error:
-            raise input_error("truncated") from None
-        if inflate.eof or num_bytes > most_bytes:
-            break
-    if not inflate.eof or num_bytes > most_bytes:
+    try:
+        values = inflated_size([strip], most_bytes)
+    except zlib.error:
+        raise input_error("truncated") from None
+    if not values.is_whole or values.num_bytes > most_bytes:
         raise input_error("truncated")
 
 
