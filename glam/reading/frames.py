@@ -15,16 +15,9 @@ from numpy.typing import NDArray
 
 from glam.findings import HeaderError, InputError, input_error
 from glam.reading import header, jpeg
-from glam.reading.codestream import (
-    DELIMITER,
-    RUN_LENGTHS_HEADER,
-    Bytes,
-    Codestream,
-    Fragments,
-    fragments_of,
-    is_run_lengths,
-)
+from glam.reading.codestream import RUN_LENGTHS_HEADER, Bytes, Codestream, is_run_lengths
 from glam.reading.decoders import ENCAPSULATED_NATIVE, NATIVE
+from glam.reading.fragments import DELIMITER, Fragments, fragments_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -11,17 +11,9 @@ from pydicom import uid
 
 from glam.findings import HeaderError, input_error
 from glam.reading import header
-from glam.reading.codestream import (
-    ITEM,
-    PROCESSES,
-    Bytes,
-    Codestream,
-    JoinedFragments,
-    codestream,
-    is_run_lengths,
-    joined_fragments,
-)
+from glam.reading.codestream import PROCESSES, Bytes, Codestream, codestream, is_run_lengths
 from glam.reading.decoders import ENCAPSULATED_NATIVE, NATIVE, late_height, unsupported_jpeg
+from glam.reading.fragments import ITEM, JoinedFragments, joined_fragments
 
 if TYPE_CHECKING:
     from pydicom import Dataset
