@@ -111,7 +111,8 @@ def averaged(image: NDArray[Any], down: int, across: int) -> NDArray[Any]:
     It is worked through in bands of rows, so that what lies between stays in the processor's cache, and halved as long
     as both numbers are even: OpenCV is several times as fast at that as at any other factor.
     """
-    rows, cols = max(1, image.shape[0] // down), max(1, image.shape[1] // across)
+    down, across = min(down, image.shape[0]), min(across, image.shape[1])
+    rows, cols = image.shape[0] // down, image.shape[1] // across
     shrunk = np.empty((rows, cols), image.dtype)
     band_rows = max(1, BAND // down)
     for first in range(0, rows, band_rows):

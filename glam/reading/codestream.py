@@ -1,4 +1,4 @@
-"""Encapsulated pixel data: the one frame out of its fragments, what its codestream says of itself, and where it ends.
+"""The codestream of a compressed image: what it says of itself, and where it ends.
 
 All of it is read before a decoder sees the codestream: a decoder allocates what the codestream claims, and most of
 them fill what a stream lacks with grey. What the pixels are is said by the codestream, not by the file's label.
@@ -14,9 +14,6 @@ from glam.reading import jpeg, jpeg2000
 
 Bytes = bytes | memoryview
 
-ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
-TAG_BYTES = 8
-"""Of an item's or the delimiter's tag and length."""
 RUN_LENGTHS_HEADER = struct.Struct("<16I")
 """Number of segments, then where each begins. PS3.5 G.5."""
 MAX_FINAL_ZEROS = 2
@@ -71,76 +68,6 @@ class Codestream(NamedTuple):
     """What to decode, in this order, until one gives an image."""
     is_followed: bool
     """Another image begins behind it."""
-
-
-class Fragments(NamedTuple):
-    """The items of encapsulated pixel data. PS3.5 A.4."""
-
-    offsets: tuple[int, ...]
-    """The basic offset table: where frames begin, from the first fragment on; empty: it says nothing, or is missing."""
-    parts: tuple[memoryview, ...]
-    is_closed: bool
-    """The delimiter stands behind them."""
-    has_lost_bytes: bool
-    """A fragment is shorter than it says, by what stands behind it."""
-
-
-class JoinedFragments(NamedTuple):
-    """The bytes of one image out of its fragments."""
-
-    data: bytes
-    is_closed: bool
-    """The delimiter stands behind the fragments: the file did not break off within them."""
-    has_lost_bytes: bool = False
-    """A fragment is shorter than it says, by what stands behind it."""
-
-    @property
-    def compressed(self) -> bytes:
-        """The bytes without the zeros that a copy which broke off was filled up with."""
-        bare = self.data.rstrip(b"\0")
-        return self.data if self.is_closed else self.data[: len(bare) + MAX_FINAL_ZEROS]
-
-
-def fragments_of(data: Bytes) -> Fragments:
-    """Return the fragments of encapsulated pixel data; the delimiter may be missing, and the last one cut."""
-    view, place, fragments, has_lost_bytes = memoryview(data), 0, list[memoryview](), False
-    while view[place : place + 4] == ITEM and place + 8 <= len(view):
-        length = int.from_bytes(view[place + 4 : place + 8], "little")
-        start, end = place + 8, min(place + 8 + length, len(view))
-        place = _next_tag(view, start, end)
-        has_lost_bytes = has_lost_bytes or place < end
-        fragments.append(view[start : min(place, end)])
-    first = fragments[0] if fragments else b""
-    has_table = bool(fragments) and (len(first) <= 4 or first[:4] == bytes(4))  # the first frame's offset is 0
-    offsets = struct.unpack(f"<{len(first) // 4}I", first) if has_table and len(first) % 4 == 0 else ()
-    is_closed = view[place : place + 4] == DELIMITER
-    return Fragments(offsets, tuple(fragments[has_table:]), is_closed, has_lost_bytes)
-
-
-def joined_fragments(data: Bytes) -> JoinedFragments:
-    """Return the frame in encapsulated pixel data, without the offset table; ValueError: it is empty.
-
-    Whether the image is whole is for its codestream to say.
-    """
-    fragments = fragments_of(data)
-    frame = b"".join(fragments.parts)
-    if not frame:
-        raise ValueError("the encapsulated pixel data is empty")
-    return JoinedFragments(frame, fragments.is_closed, fragments.has_lost_bytes)
-
-
-def _next_tag(view: memoryview, start: int, end: int) -> int:
-    """Return where the next item or the delimiter begins behind a fragment from `start` to `end`; `end` if none does.
-
-    It begins a byte later behind an odd length without the byte that fills it up, and before the end of the fragment
-    where bytes of that are lost: its length then reaches into what follows it.
-    """
-    for place in (end, end + 1, *range(end - 1, max(start, end - TAG_BYTES) - 1, -1)):
-        tag = view[place : place + TAG_BYTES].tobytes()
-        is_item = tag[: len(ITEM)] == ITEM
-        if is_item or (tag[: len(DELIMITER)] == DELIMITER and (place >= end or not any(tag[len(DELIMITER) :]))):
-            return place
-    return end
 
 
 def codestream(data: bytes) -> Codestream | None:

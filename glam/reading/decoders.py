@@ -91,6 +91,12 @@ def unsupported_jpeg() -> InputError:
     return input_error("unsupported_syntax", image="progressive or arithmetic JPEG", way_out="send it uncompressed")
 
 
+def late_height() -> InputError:
+    """Return the error of a JPEG codestream whose header has 0 rows, which libjpeg does not read. ISO 10918-1 B.2.5."""
+    image = "JPEG with its height behind its values (DNL)"
+    return input_error("unsupported_syntax", image=image, way_out="send it uncompressed")
+
+
 def decode_frame(frame: Codestream | Bytes, layout: "Layout", syntax: str, decoder: str) -> NDArray[Any]:
     """Return the samples of a compressed frame, flat, each in 8 or 16 bits; ValueError where it is damaged or cut.
 

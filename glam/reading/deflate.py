@@ -1,14 +1,20 @@
-"""Deflated data sets, by their bytes and not by the label of the file. PS3.5 A.5."""
+"""Deflated data sets, by their bytes and not by the label of the file, PS3.5 A.5; the size of deflated streams."""
 
 import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from glam.findings import InputError, input_error
+
+Bytes = bytes | memoryview
 
 MAX_BYTES = 160_000_000
 """Largest file that is read, inflated if it is deflated: the largest image uncompressed, and a long header."""
 FILE_META = b"\x02\x00"
 FIRST_GROUPS = (FILE_META, b"\x08\x00")
 """What a data set begins with where the preamble is missing: file meta, or identification."""
+PIECE_BYTES = 16_384
+"""So many are inflated at a time, to a thousand times as many."""
 FIRST_BYTES = 8
 """By which a data set is known."""
 
@@ -38,6 +44,25 @@ def _inflated(deflated: bytes) -> bytes | None:
     if len(inflated) > MAX_BYTES:
         raise too_large()
     return inflated if inflate.eof else None
+
+
+class Inflated(NamedTuple):
+    """What a deflated stream holds."""
+
+    num_bytes: int
+    is_whole: bool
+    """It reached its end, and the checksum there is right."""
+
+
+def inflated_size(parts: Iterable[Bytes], most_bytes: int) -> Inflated:
+    """Return the size of a zlib stream, which is not looked at beyond `most_bytes`; zlib.error where it is damaged."""
+    inflate, num_bytes = zlib.decompressobj(), 0
+    for part in parts:
+        for place in range(0, len(part), PIECE_BYTES):
+            num_bytes += len(inflate.decompress(part[place : place + PIECE_BYTES]))
+            if inflate.eof or num_bytes > most_bytes:
+                return Inflated(num_bytes, inflate.eof)
+    return Inflated(num_bytes, is_whole=False)
 
 
 def begins_a_dataset(beginning: bytes) -> bool:

@@ -13,18 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.findings import HeaderError, InputError
+from glam.findings import HeaderError, InputError, input_error
 from glam.reading import header, jpeg
-from glam.reading.codestream import (
-    DELIMITER,
-    RUN_LENGTHS_HEADER,
-    Bytes,
-    Codestream,
-    Fragments,
-    fragments_of,
-    is_run_lengths,
-)
+from glam.reading.codestream import RUN_LENGTHS_HEADER, Bytes, Codestream, is_run_lengths
 from glam.reading.decoders import ENCAPSULATED_NATIVE, NATIVE
+from glam.reading.fragments import DELIMITER, Fragments, fragments_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -55,10 +48,14 @@ def check_offset_tables(dataset: "Dataset", label: str) -> None:
     is_named_native = label in (*NATIVE, "") and label != ENCAPSULATED_NATIVE
     if is_named_native and not element.is_undefined_length:  # values may begin with any bytes
         return
-    fragments = fragments_of(element.value or b"")
+    try:
+        fragments = fragments_of(element.value or b"")
+    except ValueError:
+        raise input_error("truncated") from None
     for offsets in (fragments.offsets, _extended_offsets(dataset)):
-        if _are_in_order(offsets) and not _list_parts(offsets, fragments):
-            raise several_frames(f"the offset table names {len(offsets)} frames")
+        frames = [offset for offset in offsets if _is_within(offset, fragments)]
+        if _are_in_order(frames) and not _list_parts(frames, fragments):
+            raise several_frames(f"the offset table names {len(frames)} frames")
 
 
 def check_single_image(image: Codestream | Bytes) -> None:
@@ -94,6 +91,11 @@ def _extended_offsets(dataset: "Dataset") -> tuple[int, ...]:
 def _are_in_order(offsets: Sequence[int]) -> bool:
     """Return whether a table names several places, each behind the one before it."""
     return len(offsets) > 1 and all(before < after for before, after in pairwise(offsets))
+
+
+def _is_within(offset: int, fragments: Fragments) -> bool:
+    """Return whether a frame may begin at an offset: some writers add one that is the end of the last frame."""
+    return not fragments.is_closed or offset <= max(fragments.starts, default=0)
 
 
 def _list_parts(offsets: Sequence[int], fragments: Fragments) -> bool:

@@ -27,6 +27,8 @@ BINARY_VRS = ("US", "SS", "UL", "SL", "FD", "FL")
 DIRECTION = re.compile(r"[APLRHF]{1,3}")
 """Letters of a direction in the patient: anterior, posterior, left, right, head, foot. PS3.3 C.7.6.1.1.1."""
 
+MAX_SEQUENCE_BYTES = 4_000_000
+"""Of a sequence that is looked into, 30 LUTs of 16 bits: pydicom takes minutes for the items of a hostile file."""
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 """What an enhanced image says of all its frames, and of each. PS3.3 C.7.6.16."""
 
@@ -148,10 +150,14 @@ def number(dataset: "Dataset", keyword: str) -> float | None:
 def items(dataset: "Dataset", keyword: str) -> list["Dataset"]:
     """Return the items of a sequence; none if it is absent or no sequence.
 
-    An item that declares no character set is given that of what encloses it. PS3.5 7.5.3.
+    An item that declares no character set is given that of what encloses it. PS3.5 7.5.3. A HeaderError where it is
+    longer than MAX_SEQUENCE_BYTES.
     """
     from pydicom import Dataset
 
+    written = getattr(raw_element(dataset, keyword), "value", None)
+    if isinstance(written, bytes) and len(written) > MAX_SEQUENCE_BYTES:
+        raise HeaderError(keyword, f"it is longer than {MAX_SEQUENCE_BYTES // 1_000_000} MB")
     content = value(dataset, keyword)
     nested = [item for item in content if isinstance(item, Dataset)] if isinstance(content, Sequence) else []
     if "SpecificCharacterSet" in dataset:

@@ -13,6 +13,7 @@ from glam.reading.jpeg_scans import whole_jpeg
 from glam.reading.parse import PREAMBLE_BYTES, PREFIX, Source, content, has_prefix, opened
 from glam.reading.pillow import by_pillow, opened_picture, too_large
 from glam.reading.pixels import MAX_PIXELS, MAX_SIDE
+from glam.reading.tiff_pages import check_pages
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -81,7 +82,9 @@ def stored_picture(source: Source) -> StoredPicture:
     if format == "JPEG":
         data = whole_jpeg(data)
     if format == "TIFF":
-        tiff.check_compression(data)
+        check_pages(data)
+    if format == "PNG":
+        png.check_whole(data)
     picture = opened_picture(data, format)
     with picture:
         page = _page(picture)
@@ -91,7 +94,8 @@ def stored_picture(source: Source) -> StoredPicture:
         if picture.mode not in (*GREY_MODES, *COLOUR_MODES):
             raise input_error("unsupported_picture", kind=f"pixels of the kind {picture.mode}")
         orientation = by_pillow(lambda: picture.getexif().get(ORIENTATION, 1))
-        _check_whole(picture, data)
+        if format == "TIFF":
+            tiff.check_strips(_tags(picture), data)
         by_pillow(picture.load)
         is_deep = _is_deep(picture, data)
         values = _deep_values(picture, data, page) if is_deep else _values(picture)
@@ -102,20 +106,12 @@ def stored_picture(source: Source) -> StoredPicture:
     return StoredPicture(np.ascontiguousarray(values), format, decoder, orientation if turn else 1)
 
 
-def _check_whole(picture: "ImageFile", data: bytes) -> None:
-    """Refuse a picture as `truncated` where its own checksums show that it is; JPEG was looked at before."""
-    if picture.format == "PNG":
-        png.check_chunks(data)
-    if picture.format == "TIFF":
-        tiff.check_strips(_tags(picture), data, picture.size)
-
-
 def _page(picture: "ImageFile") -> int:
     """Turn to the one page that is no smaller copy of another and no mask, and return its number."""
     num_pages = by_pillow(lambda: getattr(picture, "n_frames", 1))
     if num_pages == 1:
         return 0
-    if picture.format != "TIFF" or num_pages > tiff.MAX_PAGES:
+    if picture.format != "TIFF":
         raise input_error("multi_frame")
     full_pages = list[int]()
     for page in range(num_pages):

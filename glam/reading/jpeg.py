@@ -7,16 +7,17 @@ is seen by giving it more than the image needs, in two ways: what differs then h
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
-
-import numpy as np
 
 START = b"\xff\xd8"
 END = b"\xff\xd9"
-MARKER = re.compile(rb"\xff+([^\0\xff])")
-"""Any number of fill bytes may stand before a marker: ISO 10918-1 B.1.1.2."""
-WITHOUT_SEGMENT = (0x01, *range(0xD0, 0xD9))
-"""TEM, the restarts, the start of the image."""
+FILL = b"\xff"
+"""Any number of these may stand before a marker: ISO 10918-1 B.1.1.2."""
+MARKER = re.compile(rb"\xff([^\0\xff])")
+"""The last byte of 255 and the number; with those before it, a long run of them would be searched again from each."""
+SEGMENT = re.compile(rb"\xff([^\0\x01\xff\xd0-\xd8])")
+"""A marker that a segment follows, save the end: not TEM, the restarts and the start of the image."""
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 DEFINE_TABLES = (0xC4, 0xC8, 0xCC)
 """What lies among the numbers of frame headers and is none."""
@@ -26,9 +27,12 @@ RESTART_INTERVAL = 0xDD
 PROCESSES = {0xC0: "dct", 0xC1: "dct", 0xC3: "lossless", JPEG_LS_FRAME: "jpeg_ls"}
 """Frame header -> compression; the others, progressive and arithmetic ones, are not read."""
 
+MAX_SEGMENTS = 10_000
+"""Of a stream; 2,500 of the longest fill the largest file that is read."""
 BLOCK = 8
 """Rows and columns of values that the discrete cosine transform takes at once."""
-RESTART = re.compile(rb"\xff+([\xd0-\xd7])")
+RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+MARKER_BUT_RESTART = re.compile(rb"\xff[^\0\xff\xd0-\xd7]")
 ZEROS = bytes(64)
 ONES = bytes(range(0xFE, 0xBE, -1))
 """Compressed values that differ from zeros from the first bit on."""
@@ -110,30 +114,23 @@ def read_header(stream: bytes) -> JpegHeader:
 
 def segments(stream: bytes) -> Iterator[Segment]:
     """Yield the segments, with compressed values behind those that start a scan; ValueError where one is cut."""
-    place = len(START)
-    while match := MARKER.search(stream, place):
+    place, num_segments = len(START), 0
+    while match := SEGMENT.search(stream, place):
         marker, place = match[1][0], match.end()
         if marker == END_OF_IMAGE:
             return
-        if marker in WITHOUT_SEGMENT:
-            continue
         length = int.from_bytes(stream[place : place + 2], "big")
-        if length < 2 or place + length > len(stream):
-            raise ValueError("a marker segment is cut short")
+        num_segments += 1
+        if length < 2 or place + length > len(stream) or num_segments > MAX_SEGMENTS:
+            raise ValueError("a marker segment is cut short, or there are more than any image has")
         yield Segment(marker, stream[place + 2 : place + length], place + length)
         place += length
 
 
 def end_of_scan(stream: bytes, start: int, *, restart_interval: int) -> int:
     """Return where the values from `start` on end: before the first marker that is no restart, else with the stream."""
-    octets = np.frombuffer(stream, np.uint8)
-    places = np.flatnonzero(octets[start:-1] == 0xFF) + start
-    following = octets[places + 1]
-    is_within = (following == 0) | (following == 0xFF)
-    if restart_interval:
-        is_within |= (following & 0xF8) == 0xD0
-    markers = places[~is_within]
-    return len(stream[: markers[0]].rstrip(b"\xff")) if markers.size else len(stream)
+    marker = (MARKER_BUT_RESTART if restart_interval else MARKER).search(stream, start)
+    return start + len(stream[start : marker.start()].rstrip(FILL)) if marker else len(stream)
 
 
 def ends_of_values(values: bytes, *, is_closed: bool) -> list[bytes]:
@@ -157,7 +154,8 @@ def continued(values: bytes, restart_interval: int, num_restarts: int) -> ProbeP
     """
     if not restart_interval:
         return ProbePair(values + ZEROS, values + ONES)
-    restarts = [marker[0] & 7 for marker in RESTART.findall(values)]
+    markers = islice(RESTART.finditer(values), num_restarts + 2)
+    restarts = [marker[1][0] & 7 for marker in markers]
     in_order = [count % 8 for count in range(len(restarts))]
     if restarts != in_order or len(restarts) not in (num_restarts, num_restarts + 1):
         raise ValueError("restart markers are missing or not in their order")
@@ -166,4 +164,8 @@ def continued(values: bytes, restart_interval: int, num_restarts: int) -> ProbeP
 
 def _with_continuations(values: bytes, continuation: bytes) -> bytes:
     """Return values with a continuation before each restart marker and at the end."""
-    return RESTART.sub(lambda marker: continuation + marker[0], values) + continuation
+    *closed, last = RESTART.split(values)  # the values of an interval and the number of its marker in turn
+    joined = [
+        closed[place].rstrip(FILL) + continuation + FILL + closed[place + 1] for place in range(0, len(closed), 2)
+    ]
+    return b"".join(joined) + last + continuation

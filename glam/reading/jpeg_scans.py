@@ -23,6 +23,8 @@ COEFFICIENTS = 64
 """Of a block."""
 MAX_COMPONENTS = 3
 """Of grey values or colours."""
+MAX_SCANS = 32
+"""Of a progressive image: encoders write 3 to 12. Each costs the time of a whole image, however few bytes it has."""
 
 
 class Component(NamedTuple):
@@ -68,15 +70,22 @@ class Scan(NamedTuple):
     restart_interval: int
 
 
-def whole_jpeg(data: bytes) -> bytes:
+def whole_jpeg(data: bytes, *, max_pixels: int | None = None) -> bytes:
     """Return a JPEG that Pillow reads to its end, which may be missing; `truncated` where values of it are.
 
-    What has four components or more, and what is too large, is left for Pillow to judge.
+    It is so, too, where there are more pixels than there is room for. What has four components or more, and what is
+    too large, is left for Pillow to judge.
     """
     try:
         frame, scans = _read(data)
     except ValueError:
         raise input_error("truncated") from None
+    if max_pixels is not None and frame.rows * frame.cols > max_pixels:
+        raise input_error("truncated")
+    if not frame.rows:  # libjpeg does not read it: ISO 10918-1 B.2.5
+        raise input_error("unsupported_picture", kind="their height behind their values (DNL)")
+    if len(scans) > MAX_SCANS:
+        raise input_error("unsupported_picture", kind=f"more than {MAX_SCANS} scans in a JPEG")
     if frame.marker in ARITHMETIC or not _is_checked(frame):
         return data
     if frame.marker not in (*SEQUENTIAL, PROGRESSIVE) or frame.bits != 8:
@@ -120,6 +129,8 @@ def _read(stream: bytes) -> tuple[Frame, list[Scan]]:
             elif segment.marker == jpeg.START_OF_SCAN:
                 end = jpeg.end_of_scan(stream, segment.end, restart_interval=restart_interval)
                 scans.append(_scan(segment, end, restart_interval))
+                if len(scans) > MAX_SCANS or (frame is not None and frame.marker == jpeg.JPEG_LS_FRAME):
+                    break  # its values hold what are markers in those of JPEG
     except struct.error:
         raise ValueError("a marker segment is cut short") from None
     if frame is None or not scans:

@@ -27,6 +27,8 @@ PREFIX = b"DICM"
 PIXEL_DATA = 0x7FE00010
 HEADER_BYTES = 8
 """Of tag, VR and length, or of tag and long length."""
+MAX_READS = 200_000
+"""Two or three an element: pydicom takes seconds for so many, and minutes for those of a hostile file."""
 GROUP_LENGTH_BYTES = 12
 """Of the element that says how long the file meta group is. PS3.10 7.1."""
 
@@ -38,9 +40,10 @@ class Encoding(NamedTuple):
     little: bool
 
 
-class PixelElement(NamedTuple):
-    """Where the pixel data is."""
+class FoundElement(NamedTuple):
+    """Where an element is."""
 
+    tag: int
     vr: str | None
     length: int
     """As declared."""
@@ -49,12 +52,16 @@ class PixelElement(NamedTuple):
 
 
 class _Stream(BytesIO):
-    """A stream that knows how many bytes its last read returned."""
+    """A stream that knows how many bytes its last read returned, and can be read a limited number of times."""
 
     num_read = 0
+    num_reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to so many bytes."""
+        """Return up to so many bytes; OSError where there have been more elements than a header has."""
+        self.num_reads += 1
+        if self.num_reads > MAX_READS:
+            raise OSError("more elements than a header has")
         data = super().read(size)
         self.num_read = len(data)
         return data
@@ -126,9 +133,8 @@ def _file_meta(stream: _Stream) -> "FileMetaDataset":
     start = stream.tell()
     try:
         meta = _read_file_meta_info(stream)
-        if (
-            stream.getvalue()[stream.tell() : stream.tell() + 2] == b"\0\0"
-        ):  # the message that brought the file; not needed
+        following = stream.getvalue()[stream.tell() : stream.tell() + 2]
+        if following == b"\0\0":  # the message that brought the file; not needed
             _read_command_set_elements(stream)
     except _parser_errors():
         raise input_error("truncated") from None
@@ -146,12 +152,10 @@ def _dataset(
     from pydicom import DataElement, FileDataset
     from pydicom.filereader import read_dataset
 
-    pixels, repeats = list[PixelElement](), Repeats(stream.getvalue())
+    elements, repeats = list[FoundElement](), Repeats(stream.getvalue())
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
-        repeats.note(tag, stream.tell(), length)
-        if tag == PIXEL_DATA:
-            pixels.append(PixelElement(vr, length, stream.tell()))
+        elements.append(FoundElement(int(tag), vr, length, stream.tell()))
         return tag == PIXEL_DATA
 
     implicit, little = _encoding(stream, label)
@@ -159,15 +163,18 @@ def _dataset(
         dataset = read_dataset(stream, implicit, little, stop_when=at_pixels)
     except _parser_errors():
         raise input_error("truncated") from None
-    if not pixels:
+    for element in elements:
+        repeats.note(element.tag, element.start, element.length)
+    has_pixels = bool(elements) and elements[-1].tag == PIXEL_DATA
+    if not has_pixels:
         _check_whole(dataset, stream, to_end=True)
     implicit = bool(dataset.original_encoding[0])
     file = FileDataset(BytesIO(), dataset, preamble, meta, implicit, little)
     file.repeated = frozenset(repeats.tags)
     file.is_inflated = inflated
     file.set_original_encoding(implicit, little, dataset.original_character_set)
-    if pixels:
-        vr, length, start = pixels[-1]
+    if has_pixels:
+        _, vr, length, start = elements[-1]
         end = None if length == UNDEFINED else start + length
         if inflated and end is not None:
             _check_elements_follow(stream.getvalue(), end, implicit=implicit)

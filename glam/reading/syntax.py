@@ -11,17 +11,9 @@ from pydicom import uid
 
 from glam.findings import HeaderError, input_error
 from glam.reading import header
-from glam.reading.codestream import (
-    ITEM,
-    PROCESSES,
-    Bytes,
-    Codestream,
-    JoinedFragments,
-    codestream,
-    is_run_lengths,
-    joined_fragments,
-)
-from glam.reading.decoders import ENCAPSULATED_NATIVE, NATIVE, unsupported_jpeg
+from glam.reading.codestream import PROCESSES, Bytes, Codestream, codestream, is_run_lengths
+from glam.reading.decoders import ENCAPSULATED_NATIVE, NATIVE, late_height, unsupported_jpeg
+from glam.reading.fragments import ITEM, JoinedFragments, joined_fragments
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -141,5 +133,7 @@ def _codestream_data(label: str, stream: Codestream, *, is_inflated: bool) -> Im
     """Return a codestream under the label, where that fits it, else under its true transfer syntax."""
     if not stream.syntax:
         raise unsupported_jpeg()
+    if not stream.rows:
+        raise late_height()
     fits = PROCESSES.get(label) == PROCESSES[stream.syntax]
     return ImageData(label if fits else stream.syntax, stream, (not fits or is_inflated) and bool(label))

@@ -1,93 +1,65 @@
-"""TIFF: how its values are compressed, and whether its strips or tiles are whole, which libtiff does not tell."""
+"""TIFF: whether its strips or tiles are whole, which libtiff does not tell."""
 
 import zlib
-from collections.abc import Iterator, Mapping
-from io import BytesIO
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from glam.findings import input_error
 from glam.reading import jpeg
+from glam.reading.deflate import inflated_size
 from glam.reading.jpeg_scans import whole_jpeg
-from glam.reading.pillow import by_pillow
+from glam.reading.pillow import by_pillow, too_large
 from glam.reading.pixels import MAX_PIXELS
-
-if TYPE_CHECKING:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 Tags = Mapping[int, Any]
 """Of a page: numbers, bytes or text."""
-MAX_PAGES = 16
-"""More pages than these are no picture with its smaller copies."""
-HEADER_BYTES, BIG_HEADER_BYTES = 8, 16
-BIG = (b"II+\0", b"MM\0+")
-"""First bytes of a TIFF of more than 4 GB, or as if it were."""
-
+COLS, ROWS = 256, 257
 COMPRESSION, BITS, SAMPLES, ROWS_PER_STRIP, PLANAR, SAMPLE_FORMAT = 259, 258, 277, 278, 284, 339
 STRIPS, TILES = (273, 279), (324, 325)
 """Places of strips or tiles, and their numbers of bytes."""
 TILE_COLS, TILE_ROWS, JPEG_TABLES = 322, 323, 347
-MAX_STRIP_BYTES = 8 * MAX_PIXELS
-"""Of the largest image in four channels of 16 bits."""
 ONE_AFTER_ANOTHER = 2
 """PlanarConfiguration of channels that are stored apart."""
 SIGNED = 2
 """SampleFormat of whole numbers with a sign."""
-JPEG, DEFLATES = 7, (8, 32946)
-NOT_READ: Mapping[int, str] = {
-    22610: "JPEG XR",
-    33003: "JPEG 2000",
-    33004: "JPEG 2000",
-    33005: "JPEG 2000",
-    34661: "JBIG",
-    34712: "JPEG 2000",
-    34887: "LERC",
-    34892: "lossy JPEG of DNG",
-    34933: "PNG",
-    34934: "JPEG XR",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
-}
-"""Compressions that Pillow does not read; any other that it does not know has no name here."""
+OLD_JPEG, JPEG, DEFLATES = 6, 7, (8, 32946)
+"""The old kind may have its place in another tag."""
 
 
-def check_compression(data: bytes) -> None:
-    """Refuse a TIFF whose compression nothing here decodes: Pillow takes it for damage."""
-    from PIL.TiffImagePlugin import COMPRESSION_INFO
+class StripLayout(NamedTuple):
+    """The strips or tiles of a page."""
 
-    for directory in by_pillow(lambda: list(islice(_directories(data), MAX_PAGES))):
-        compression = number(directory, COMPRESSION, 1)
-        if compression and compression not in COMPRESSION_INFO:  # 0 is damage
-            name = NOT_READ.get(compression, "an unknown")
-            raise input_error("unsupported_picture", kind=f"{name} compression within a TIFF")
-
-
-def _directories(data: bytes) -> "Iterator[ImageFileDirectory_v2]":
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    stream = BytesIO(data)
-    directory = ImageFileDirectory_v2(data[: BIG_HEADER_BYTES if data.startswith(BIG) else HEADER_BYTES])
-    while directory.next:
-        stream.seek(directory.next)
-        directory.load(stream)
-        yield directory
+    rows: int
+    """As the file says; the last strip may have fewer, and the only one fewer or more than the image."""
+    cols: int
+    num_strips: int
+    """Of those that make up the image; a file may name more."""
+    num_bytes: int
+    """Of a strip's values."""
 
 
-def check_strips(tags: Tags, data: bytes, size: tuple[int, int]) -> None:
-    """Refuse a page of columns and rows as `truncated` where compressed values of a strip or tile are not whole.
+def check_strips(tags: Tags, data: bytes) -> None:
+    """Refuse a page as `truncated` where strips or tiles are missing, or their values not whole.
 
     Deflated ones have to reach their end and its checksum; those of JPEG are decoded with two continuations. What is
     cut or changed within values of other compressions shows only where libtiff sees it.
     """
-    compression = number(tags, COMPRESSION, 1)
-    if compression in DEFLATES:
-        most_bytes = _bytes_of_strip(tags, size)
-        for strip in _strips(tags, data):
-            _check_deflated(strip, most_bytes)
-    elif compression == JPEG:
-        tables = _tables(tags)
-        for strip in _strips(tags, data):
-            whole_jpeg(tables + strip.removeprefix(jpeg.START) if tables else strip)
+    compression, layout = number(tags, COMPRESSION, 1), _layout(tags)
+    if layout.rows * layout.cols > MAX_PIXELS:
+        raise too_large()
+    places, lengths = (_numbers(tags, tag) for tag in (TILES if TILES[0] in tags else STRIPS))
+    is_checked = compression == JPEG or compression in DEFLATES
+    fewest = min(len(places), len(lengths)) if is_checked else len(places)
+    if fewest < layout.num_strips and compression != OLD_JPEG:  # Pillow leaves black what they should hold
+        raise input_error("truncated")
+    tables = _tables(tags) if compression == JPEG else b""
+    for place, length in zip(places[: layout.num_strips], lengths, strict=False):
+        strip = data[place : place + length]
+        if compression in DEFLATES:
+            _check_deflated(strip, layout.num_bytes)
+        elif compression == JPEG:
+            stream = tables + strip.removeprefix(jpeg.START) if tables else strip
+            whole_jpeg(stream, max_pixels=layout.rows * layout.cols)
 
 
 def number(tags: Tags, tag: int, absent: int) -> int:
@@ -101,32 +73,28 @@ def _numbers(tags: Tags, tag: int) -> list[int]:
     return [value for value in values if isinstance(value, int) and value >= 0]
 
 
-def _strips(tags: Tags, data: bytes) -> Iterator[bytes]:
-    """Yield the compressed values of each strip, or of each tile."""
-    places, lengths = (_numbers(tags, tag) for tag in (TILES if TILES[0] in tags else STRIPS))
-    for place, length in zip(places, lengths, strict=False):
-        yield data[place : place + length]
-
-
-def _bytes_of_strip(tags: Tags, size: tuple[int, int]) -> int:
-    """Return how many bytes a strip or tile stands for, the last strip perhaps for fewer."""
-    cols, rows = size
-    if TILE_COLS in tags:
-        cols, rows = number(tags, TILE_COLS, cols), number(tags, TILE_ROWS, rows)
+def _layout(tags: Tags) -> StripLayout:
+    """Return the layout of a page, as it is stored: Pillow gives the size of one that is turned upright."""
+    num_cols, num_rows = max(1, number(tags, COLS, 1)), max(1, number(tags, ROWS, 1))
+    if TILES[0] in tags:
+        cols, rows = max(1, number(tags, TILE_COLS, num_cols)), max(1, number(tags, TILE_ROWS, num_rows))
     else:
-        rows = min(rows, number(tags, ROWS_PER_STRIP, rows))
-    samples = 1 if number(tags, PLANAR, 1) == ONE_AFTER_ANOTHER else number(tags, SAMPLES, 1)
-    return min(rows * -(-cols * samples * number(tags, BITS, 8) // 8), MAX_STRIP_BYTES)
+        cols, rows = num_cols, max(1, number(tags, ROWS_PER_STRIP, num_rows))
+        if rows > max(num_rows, MAX_PIXELS // num_cols):  # all rows, written as the largest number
+            rows = num_rows
+    num_strips, samples = -(-num_cols // cols) * -(-num_rows // rows), number(tags, SAMPLES, 1)
+    if number(tags, PLANAR, 1) == ONE_AFTER_ANOTHER:
+        num_strips, samples = num_strips * samples, 1
+    return StripLayout(rows, cols, num_strips, rows * -(-cols * samples * number(tags, BITS, 8) // 8))
 
 
 def _check_deflated(strip: bytes, most_bytes: int) -> None:
     """Refuse deflated values without their end and its checksum, or of more bytes than there is room for."""
-    inflate = zlib.decompressobj()
     try:
-        values = inflate.decompress(strip, most_bytes + 1)
+        values = inflated_size([strip], most_bytes)
     except zlib.error:
         raise input_error("truncated") from None
-    if not inflate.eof or len(values) > most_bytes:
+    if not values.is_whole or values.num_bytes > most_bytes:
         raise input_error("truncated")
 
 

@@ -120,3 +120,11 @@ def test_a_ragged_body_is_no_breast() -> None:
     cross = np.where((np.abs(x - 60) < 50) | (np.abs(y - 256) < 50), 0.5, 0).astype(np.float32)
     assert not breast.breast_mask(cross).mask.any()
     assert breast.breast_mask(half_ellipse()).mask.any()
+
+
+@pytest.mark.parametrize("shape", [(65_535, 90), (65_535, 1), (90, 65_535), (1, 1)])
+def test_an_image_narrower_than_what_is_averaged_is_averaged_over_its_width(shape: tuple[int, int]) -> None:
+    values = np.full(shape, 700, np.uint16)
+    averaged = breast.averaged(values, 128, 128)
+    assert averaged.shape == tuple(max(1, length // 128) for length in shape)
+    assert (averaged == 700).all()

@@ -12,16 +12,14 @@ from pydicom.encaps import encapsulate
 
 from glam.config import FrameConfig
 from glam.reading.codestream import (
-    DELIMITER,
-    ITEM,
     PROCESSES,
     Attempt,
     check_run_lengths,
     codestream,
     is_run_lengths,
-    joined_fragments,
     run_lengths,
 )
+from glam.reading.fragments import DELIMITER, ITEM, joined_fragments
 from glam.reading.read import read_view
 from tests.samples.answers import error_of, pixels_of
 from tests.samples.mammograms import ENCODERS, breast_values, file_of, noisy_values

@@ -102,10 +102,42 @@ def test_a_table_that_names_two_frames_is_refused_though_only_one_is_an_image(sy
     stream, *_ = streams_of(syntax)
     length = len(item(stream))
     tables = {"ExtendedOffsetTable": struct.pack("<QQ", 0, length)}
-    for second in (b"", item(bytes(40)), item(b"\1" * 40)):
+    for second in (item(bytes(40)), item(b"\1" * 40)):
         two = item(struct.pack("<II", 0, length)) + item(stream) + second
         assert error_of(with_pixel_data(two, syntax)).code == "multi_frame"
         assert error_of(with_pixel_data(item(b"") + item(stream) + second, syntax, **tables)).code == "multi_frame"
+
+
+@pytest.mark.parametrize("syntax", COMPRESSED)
+def test_a_table_that_is_wrong_is_passed_over(syntax: str) -> None:
+    """With the end of the frame as a second offset (dicom-rs did so), offsets from the table on, or of odd length."""
+    frame, stream = frames_of(syntax)[0], streams_of(syntax)[0]
+    end = len(item(stream))
+    expected = pixels_of(file_of(frame, syntax))
+    tables = {
+        "end": struct.pack("<II", 0, end),
+        "end without the fill byte": struct.pack("<II", 0, end - 1),
+        "beyond the end": struct.pack("<II", 0, end + 1000),
+        "from the table on": struct.pack("<II", 16, 16 + end),
+        "odd length": bytes(6),
+        "one offset and more": struct.pack("<IIH", 12, 0, 0),
+    }
+    for name, table in tables.items():
+        data = with_pixel_data(item(table) + item(stream), syntax)
+        np.testing.assert_array_equal(pixels_of(data), expected, err_msg=name)
+        halves = item(stream[:80]) + item(stream[80:])
+        np.testing.assert_array_equal(pixels_of(with_pixel_data(item(table) + halves, syntax)), expected, err_msg=name)
+    extended = {"ExtendedOffsetTable": struct.pack("<QQ", 0, end)}
+    data = with_pixel_data(item(b"") + item(stream), syntax, **extended)
+    np.testing.assert_array_equal(pixels_of(data), expected)
+
+
+@pytest.mark.parametrize("syntax", COMPRESSED)
+def test_a_table_may_be_missing(syntax: str) -> None:
+    frame, stream = frames_of(syntax)[0], streams_of(syntax)[0]
+    expected = pixels_of(file_of(frame, syntax))
+    for fragments in (item(stream), item(stream[:70]) + item(stream[70:])):
+        np.testing.assert_array_equal(pixels_of(with_pixel_data(fragments, syntax)), expected)
 
 
 @pytest.mark.parametrize("syntax", [syntax for syntax in ENCODERS if syntax != uid.RLELossless])

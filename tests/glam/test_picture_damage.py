@@ -11,7 +11,7 @@ from PIL import Image
 
 from glam.findings import InputError
 from glam.reading.header import quiet_pydicom
-from glam.reading.image_file import stored_picture
+from glam.reading.image_file import UPRIGHT, stored_picture
 from glam.reading.jpeg_scans import whole_jpeg
 from tests.samples.pictures import grey_values, refused_code, saved
 
@@ -176,3 +176,45 @@ def test_what_cannot_be_proved_of_a_jpeg_is_left_to_the_decoder() -> None:
     assert whole_jpeg(arithmetic) == arithmetic
     four = saved(GREY.convert("CMYK"), "JPEG")
     assert whole_jpeg(four) == four
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"])
+def test_a_tiff_with_more_rows_than_strips_is_refused(compression: str | None) -> None:
+    """Pillow leaves black what no strip holds."""
+    whole = strips(noisy(), 16, **({"compression": compression} if compression else {}))
+    tag = next(tag for kind in (3, 4) if (tag := struct.pack("<HHI", 257, kind, 1)) + struct.pack("<I", 120) in whole)
+    rows = tag + struct.pack("<I", 120)
+    assert stored_picture(whole).values.shape == (120, 90)
+    for more in (129, 240, 60_000):
+        assert outcome(whole.replace(rows, tag + struct.pack("<I", more))) == "truncated"
+
+
+def test_the_height_of_a_jpeg_behind_its_values_is_refused_by_name() -> None:
+    whole = JPEGS["grey"]
+    place = whole.index(b"\xff\xc0") + 5
+    behind = b"\xff\xdc\0\4" + struct.pack(">H", 120)
+    late = whole[:place] + bytes(2) + whole[place + 2 : -2] + behind + END
+    with pytest.raises(InputError, match="DNL") as caught:
+        stored_picture(late)
+    assert caught.value.code == "unsupported_picture"
+    np.testing.assert_array_equal(stored_picture(whole[:-2] + behind + END).values, stored_picture(whole).values)
+
+
+def test_a_big_endian_big_tiff_is_refused_by_name() -> None:
+    data = b"MM\0+\0\x08\0\0" + struct.pack(">QQ", 16, 0) + bytes(8)
+    with pytest.raises(InputError, match="BigTIFF") as caught:
+        stored_picture(data)
+    assert caught.value.code == "unsupported_picture"
+
+
+@pytest.mark.parametrize("compression", ["tiff_adobe_deflate", "jpeg", "tiff_lzw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_strips_of_a_tiff_on_its_side_are_counted_as_they_are_stored(compression: str, orientation: int) -> None:
+    """Pillow says how large the picture is when it is upright."""
+    for values in (noisy(), np.ascontiguousarray(noisy().T)):
+        upright, whole = (
+            saved(values, "TIFF", compression=compression, tiffinfo={278: 16, 274: number})
+            for number in (1, orientation)
+        )
+        expected = UPRIGHT.get(orientation, lambda stored: stored)(stored_picture(upright).values)
+        np.testing.assert_array_equal(stored_picture(whole).values, expected)

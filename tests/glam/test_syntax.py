@@ -272,3 +272,18 @@ def test_a_bare_data_set_of_compressed_pixels_is_read() -> None:
 def test_the_reason_of_a_file_without_an_image_is_told_before_its_view() -> None:
     assert error_of(file_of(None, PixelData=None, ViewPosition=None)).code == "truncated"
     assert error_of(file_of(None, PixelData=None, Modality=None, SOPClassUID="1.2.3")).code == "truncated"
+
+
+def test_the_height_of_a_jpeg_behind_its_values_is_refused_by_name() -> None:
+    pixels, _ = sample(uid.JPEGBaseline8Bit)
+    stream = ENCODERS[uid.JPEGBaseline8Bit](pixels, 8)
+    place = stream.index(b"\xff\xc0") + 5
+    behind = b"\xff\xdc\0\4" + struct.pack(">H", 64)
+    late = stream[:place] + bytes(2) + stream[place + 2 : -2] + behind + stream[-2:]
+    error = error_of(file_of(pixels, uid.JPEGBaseline8Bit, PixelData=encapsulate([late])))
+    assert error.code == "unsupported_syntax"
+    assert "DNL" in error.message
+    assert "send it uncompressed" in error.message
+    told_twice = file_of(pixels, uid.JPEGBaseline8Bit, PixelData=encapsulate([stream[:-2] + behind + stream[-2:]]))
+    expected = view_of(file_of(pixels, uid.JPEGBaseline8Bit)).pixels
+    np.testing.assert_array_equal(view_of(told_twice).pixels, expected)
