@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.anatomy.breast import Picture, disc
+from glam.anatomy.body import Picture, disc
 from glam.findings import input_error
 
 GREY_PERCENTILES = (1.0, 99.9)

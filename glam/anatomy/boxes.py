@@ -1,7 +1,7 @@
 """Black boxes in grey air: a blacked-out name, the corners of a collimator, padding below the air's grey value.
 
-Such a box is flat, touches a side, and what lies around most of it is flat too, and brighter. The air before a breast
-is flat as well, but around it lies skin.
+They are seen by the grey values of the whole picture, wherever they lie: black, then hardly anything, then the air, of
+one grey value, and then the breast. Where the air itself is black, the skin has all the values up to the tissue.
 """
 
 from typing import Any
@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 Picture = NDArray[np.float32]
 
 FLAT = 1
-"""Largest difference of neighbouring pixels of a box, and of its surroundings, of 255 grey values."""
-STEP = 3
-"""Least step from a box up to the air, of 255 grey values."""
+"""Largest distance of the pixels of a box from black, and of flat air from its grey value, of 255 grey values."""
+STEP, BRIGHTEST = 3, 64
+"""Least and largest grey value of the air."""
 SMALLEST, LARGEST = 0.004, 0.4
 """Least and largest share of the picture that the boxes take."""
-AIR_PARTS = 0.6
-"""Least share of a box's surroundings that are air: a breast may lie beside it too."""
+LEAST_AIR, LEAST_BREAST = 0.05, 0.05
+"""Least shares of the picture that are flat air, and brighter than any air."""
+NEAR, FLAT_PARTS = 10, 0.5
+"""Of the pixels within so many grey values of the air, the least share that is as flat as air, and no tissue."""
+BETWEEN = 0.25
+"""Largest number of pixels from black half-way to the air, as a share of the black ones: blurred edges of the boxes."""
 EDGE = 2
 """Pixels over which the edge of a box may be blurred."""
-RING = 7
-"""Distance from a box, in pixels, up to which its surroundings are looked at."""
 MIN_SIDE = 32
 """Rows and columns of a picture in which a box is looked for."""
 
@@ -34,33 +36,26 @@ def without_boxes(picture: Picture) -> Picture:
     if min(picture.shape) < MIN_SIDE or high - low < 1e-6:
         return picture
     grey = ((picture - low) * (255 / (high - low))).astype(np.uint8)
-    black = (grey <= FLAT).astype(np.uint8)
-    if not SMALLEST <= black.mean() <= LARGEST:
+    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel()
+    level = _air_above_black(counts / np.float64(grey.size))
+    if level is None:
         return picture
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(black, connectivity=4)
-    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= SMALLEST * picture.size) + 1
-    lifted = picture
-    for label in large.tolist():
-        box = (np.asarray(labels) == label).astype(np.uint8)
-        air = _air_around(box, grey)
-        if air is not None:
-            covered = cv2.dilate(box, _square(EDGE)) > 0
-            level = np.median(picture[air]).astype(np.float32)
-            lifted = np.where(covered & (picture < level), level, lifted)
-    return lifted
+    air = np.median(picture[np.abs(grey.astype(np.int16) - level) <= FLAT]).astype(np.float32)
+    covered = cv2.dilate((grey <= FLAT).astype(np.uint8), _square(EDGE)) > 0
+    return np.where(covered & (picture < air), air, picture)
 
 
-def _air_around(box: NDArray[np.uint8], grey: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Return where the air around a box is, of one grey value; None: no side is touched, or there is too little air."""
-    if not any(line.any() for line in (box[0], box[-1], box[:, 0], box[:, -1])):
+def _air_above_black(shares: NDArray[np.float64]) -> int | None:
+    """Return the grey value of the air, by the share of each of 256 values; None: there are no boxes darker than it."""
+    black = shares[: FLAT + 1].sum()
+    if not SMALLEST <= black <= LARGEST:
         return None
-    around = (cv2.dilate(box, _square(RING)) > 0) & (cv2.dilate(box, _square(EDGE + 1)) == 0)
-    values = grey[around]
-    if not values.size:
-        return None
-    level = int(np.median(values))
-    air = around & (np.abs(grey.astype(np.int16) - level) <= FLAT)
-    return air if level >= STEP and air.sum() >= AIR_PARTS * values.size else None
+    level = STEP + int(np.argmax(shares[STEP : BRIGHTEST + 1]))
+    flat = shares[level - FLAT : level + FLAT + 1].sum()
+    near = shares[max(level - NEAR, FLAT + 1) : level + NEAR + 1].sum()
+    between, breast = shares[FLAT + 1 : level // 2 + 1].sum(), shares[level + NEAR + 1 :].sum()
+    is_air = flat >= LEAST_AIR and flat >= FLAT_PARTS * near and breast >= LEAST_BREAST
+    return level if is_air and between <= BETWEEN * black else None
 
 
 def _square(reach: int) -> NDArray[Any]:

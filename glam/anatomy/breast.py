@@ -4,13 +4,13 @@ Everything works on a small picture (long side about 512) of any grey scale with
 the centre of pixel i at i + 0.5. Lines and skin take the chest wall to be at x = 0.
 """
 
-from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glam.anatomy.body import disc, largest_body
 from glam.anatomy.evidence import is_breast
 
 Picture = NDArray[np.float32]
@@ -24,14 +24,10 @@ STRIP_DEPTH = 0.03
 """A bright strip along a border (film edge, scanner) reaches at most this share into the picture."""
 STRIP_STEP = 0.08
 """How much brighter a strip is than what lies behind it, as a share of the picture's range."""
-SKIN_LEVEL = 0.045
-"""The skin line, as a share of the way from background to tissue."""
-GLOW_WIDTH = 1 / 18
-"""Bright bands narrower than this share of the picture (film glow along a border, folds) are cut off the breast."""
-NIPPLE_SIZE = 0.12
-"""A nipple is no larger than this share of the picture."""
-NIPPLE_GAP = 7
-"""Pixels of darkness that may lie between a faint nipple and the skin."""
+LABEL_WHITE = 0.1
+"""Labels are taken out where they raise white by this share of the picture's range."""
+LABEL_GAP = 3
+"""Pixels around the breast in which nothing is a label."""
 LARGEST_BREAST = 0.98
 """Share of the picture above which there is no air beside a body, and it is no breast."""
 SMALLEST_SIDE = 32
@@ -128,8 +124,25 @@ def averaged(image: NDArray[Any], down: int, across: int) -> NDArray[Any]:
 
 
 def breast_mask(picture: Picture) -> BreastMask:
-    """Return the largest bright body, without border strips, labels, dust and film glow."""
-    low, high = (float(value) for value in np.percentile(picture[::4, ::4], (1, 99)))
+    """Return the largest bright body, without border strips, labels, dust and film glow.
+
+    Where letters or a plate beside it, and not the breast, decide what is white, they are taken out and it is looked
+    for again.
+    """
+    low, high = _black_and_white(picture[::4, ::4])
+    found = _bright_body(picture, low, high)
+    labels = _labels(picture, found)
+    if not labels[::4, ::4].any():
+        return found
+    unlabelled = np.where(labels, np.float32(low), picture)
+    _, white = _black_and_white(unlabelled[::4, ::4])
+    if white - low > (1 - LABEL_WHITE) * (high - low):
+        return found
+    return _bright_body(unlabelled, low, white)._replace(rival=found.rival)
+
+
+def _bright_body(picture: Picture, low: float, high: float) -> BreastMask:
+    """Return it in a picture whose black and white are given."""
     mask = np.zeros(picture.shape, bool)
     if high - low < 1e-6:
         return BreastMask(mask, (slice(0, picture.shape[0]), slice(0, picture.shape[1])))
@@ -137,11 +150,26 @@ def breast_mask(picture: Picture) -> BreastMask:
     inner = _inside_strips(scaled)
     if not scaled[inner].size:
         return BreastMask(mask, inner)
-    body, rival = _largest_body(np.asarray(cv2.GaussianBlur(scaled[inner], (0, 0), 1.0), np.float32))
+    body, rival = largest_body(np.asarray(cv2.GaussianBlur(scaled[inner], (0, 0), 1.0), np.float32))
     is_of_size = SMALLEST_BREAST <= body.mean() <= LARGEST_BREAST and min(picture.shape) >= SMALLEST_SIDE
     if is_of_size and is_breast(scaled[inner], body):
         mask[inner] = body
     return BreastMask(mask, inner, rival)
+
+
+def _labels(picture: Picture, found: BreastMask) -> Mask:
+    """Return what lies beside the breast, and in no strip, and is brighter than most of the breast."""
+    if not found.mask.any():
+        return found.mask
+    tissue = np.median(picture[::4, ::4][found.mask[::4, ::4]])
+    labels = np.zeros(picture.shape, bool)
+    labels[found.inner] = picture[found.inner] > tissue
+    return labels & (cv2.dilate(found.mask.astype(np.uint8), disc(LABEL_GAP)) == 0)
+
+
+def _black_and_white(pixels: Picture) -> tuple[float, float]:
+    low, high = np.percentile(pixels, (1, 99))
+    return float(low), float(high)
 
 
 def chest_wall_side(mask: Mask) -> tuple[Literal["left", "right"], float]:
@@ -173,13 +201,6 @@ def furthest(skin: Points, line: Line) -> tuple[float, float]:
     return float(x), float(y)
 
 
-@cache
-def disc(radius: int) -> NDArray[np.uint8]:
-    """Return a round structuring element."""
-    side = 2 * max(1, radius) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).astype(np.uint8)
-
-
 def _inside_strips(scaled: Picture) -> tuple[slice, slice]:
     top, bottom = _strip_width(scaled), _strip_width(scaled[::-1])
     left, right = _strip_width(scaled.T), _strip_width(scaled.T[::-1])
@@ -193,70 +214,3 @@ def _strip_width(scaled: NDArray[np.float32]) -> int:
     excess = np.percentile(scaled[:depth, ::2] - scaled[depth, ::2], 25, axis=1)
     bright = np.flatnonzero(excess > STRIP_STEP)
     return int(bright[-1]) + 2 if len(bright) else 0
-
-
-def _largest_body(scaled: Picture) -> tuple[Mask, float]:
-    """Threshold between background and tissue, cut off thin tails, keep the largest piece, fill its holes.
-
-    Return also the area of the second largest, as a share of the largest's.
-    """
-    background = float(np.percentile(scaled[::4, ::4], 2))
-    otsu, _ = cv2.threshold((scaled * 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    bright = scaled[scaled > otsu / 255]
-    if not len(bright):
-        return np.zeros(scaled.shape, bool), 0.0
-    level = background + SKIN_LEVEL * (float(bright.mean()) - background)
-    binary = (scaled > level).astype(np.uint8)
-    radius = round(max(scaled.shape) * GLOW_WIDTH / 4)  # of a disc in a picture of half the size
-    core, rival = _largest_pieces(_opened(binary[::2, ::2], disc(radius)))
-    around_core = cv2.resize(cv2.dilate(core, disc(radius + 1)), binary.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    body = _largest_filled(binary & np.asarray(around_core, np.uint8))
-    return _largest_filled(_with_nipple(binary, body)).astype(bool), rival
-
-
-def _with_nipple(binary: NDArray[np.uint8], body: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Add the small piece that was cut off the breast and stands free of the borders: a nipple, fainter than the skin.
-
-    What is cut off along a border is glow, and what lies apart from the breast is a label. Looked for at half the size.
-    """
-    apart = np.ascontiguousarray((binary & (1 - body))[::2, ::2])
-    around = np.asarray(cv2.dilate(np.ascontiguousarray(body[::2, ::2]), disc(NIPPLE_GAP // 2 + 1)), np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(apart, connectivity=8)
-    is_near = np.bincount(labels[(around & apart) > 0], minlength=count) > 0
-    rows, cols = apart.shape
-    left, top, width, height, area = stats.T
-    is_free = (left > 0) & (top > 0) & (left + width < cols) & (top + height < rows)
-    is_of_size = (np.maximum(width, height) <= NIPPLE_SIZE * max(rows, cols)) & (4 * area >= NIPPLE_GAP**2)
-    is_nipple = is_near & is_free & is_of_size
-    if not is_nipple.any():
-        return body
-    piece = (labels == int(np.argmax(np.where(is_nipple, area, 0)))).astype(np.uint8)
-    piece = np.asarray(cv2.resize(piece, binary.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8) & binary
-    return np.asarray(cv2.morphologyEx(body | piece, cv2.MORPH_CLOSE, disc(NIPPLE_GAP)), np.uint8)
-
-
-def _opened(binary: NDArray[np.uint8], kernel: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Open the picture as if it were dark outside: film glow along a border goes, as any thin piece does."""
-    pad = kernel.shape[0]
-    padded = cv2.copyMakeBorder(binary, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=[0])
-    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, kernel)
-    return np.asarray(opened, np.uint8)[pad:-pad, pad:-pad]
-
-
-def _largest_pieces(binary: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
-    """Return the largest piece, and the area of the next as a share of its own."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(binary), connectivity=8)
-    if count < 2:
-        return np.zeros_like(binary), 0.0
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    *_, second, largest = (0, *np.sort(areas).tolist())
-    return (labels == 1 + int(np.argmax(areas))).astype(np.uint8), second / largest
-
-
-def _largest_filled(binary: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the largest piece without its holes, by its outer contour."""
-    contours, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = np.zeros_like(binary)
-    if contours:
-        cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, [1], thickness=cv2.FILLED)
-    return filled

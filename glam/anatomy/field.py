@@ -46,6 +46,8 @@ LONG_SIDE = 256
 """About how many rows or columns the picture has in which borders are looked for."""
 SLOPES = np.linspace(-0.04, 0.04, 9)
 """Inclinations of an edge, in lines a line."""
+INCLINED = 0.02
+"""Share of all lines from which the lines that an edge runs through make it an inclined one."""
 DEEPEST = 0.4
 """Largest share of the picture that a border takes."""
 ROUNDS = 12
@@ -151,7 +153,8 @@ def _border(side: str, lines: NDArray[np.float32]) -> Border:
     if edge is None or (edge.first and _are_even(lines[: edge.first]).mean() < EVEN_LINES) or _grows(lines, edge):
         return Border(side, 0, bright=False)
     step = lines[edge.first : edge.last] - lines[edge.first + 2 : edge.last + 2]
-    return Border(side, edge.last + 1, bright=bool(np.median(step[np.abs(step) > FAINT_STEP]) > 0))
+    bright = bool(np.median(step[np.abs(step) > FAINT_STEP]) > 0)
+    return Border(side, edge.last + 1, bright=bright, inclined=edge.last - edge.first > INCLINED * len(lines))
 
 
 def _first_edge(lines: NDArray[np.float32]) -> _Edge | None:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glam.anatomy.breast import Line, Mask, Picture, Points, chest_wall, disc, furthest, skin_points
+from glam.anatomy.body import disc
+from glam.anatomy.breast import Line, Mask, Picture, Points, chest_wall, furthest, skin_points
 
 ANGLE_STEP_DEG = 4.0
 ANGLES_DEG = np.arange(6.0, 46.0, ANGLE_STEP_DEG)

@@ -37,7 +37,7 @@ STRIP_PARTS, WIDEST_STRIP = 0.15, 0.4
 """Least share of each line of a strip that plates take, and the largest share of the picture that the strip takes."""
 RIM = 4
 """Distance, in pixels, at which an even region ends before its edge."""
-SMALLEST = 0.01
+SMALLEST = 0.0075
 """Least share of the picture that a plate takes."""
 LARGEST = 0.6
 """Largest share of the picture that a plate takes."""
@@ -70,10 +70,14 @@ class Scale(NamedTuple):
     step: float
     smallest: float
     straight: float
+    thin: bool
+    """Whether a region may be one that is so thin along a side that all of its edge counts as the picture's."""
 
 
-FINE = Scale(rim=RIM, blur=5, text=TEXT, step=STEP, smallest=SMALLEST, straight=STRAIGHT)
-COARSE = Scale(rim=RIM // 2, blur=3, text=TEXT // 2, step=0.6 * STEP, smallest=SMALLEST / 2, straight=0.6 * STRAIGHT)
+FINE = Scale(rim=RIM, blur=5, text=TEXT, step=STEP, smallest=SMALLEST, straight=STRAIGHT, thin=False)
+COARSE = Scale(
+    rim=RIM // 2, blur=3, text=TEXT // 2, step=0.6 * STEP, smallest=0.8 * SMALLEST, straight=0.6 * STRAIGHT, thin=True
+)
 """Of the picture at half its size, where whatever may be a plate is kept."""
 
 
@@ -226,7 +230,7 @@ def _has_straight_edges(region: Region, sides: NDArray[np.float64], scale: Scale
     contours, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     lengths = [_edge_lengths(np.asarray(contour), sides, scale.rim) for contour in contours]
     edge, across, along = np.sum(lengths, axis=0).tolist()
-    if edge and across + along >= scale.straight * edge:
+    if (edge or scale.thin) and across + along >= scale.straight * edge:
         return True
     rings = all(line.mean() > RING for line in (region[0], region[-1], region[:, 0], region[:, -1]))
     whole = bool(((sides[0] == 0) & (sides[1] + 1 == region.shape[::-1])).all())

@@ -16,7 +16,7 @@ from tests.samples.mammograms import file_of
 
 PAIR = draw_pair(3, PhantomOptions(px_mm=0.48), laterality="L")
 CONFIG = FrameConfig(size=126)
-SHAPES = ("box", "triangle", "arc", "bottom", "two boxes")
+SHAPES = ("box", "triangle", "arc", "bottom", "two boxes", "off the sides", "over the muscle", "ragged edge")
 
 
 def black_parts(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -28,6 +28,9 @@ def black_parts(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         "arc": np.hypot(0.8 * (x - 0.4), y - 0.5) > 0.62,
         "bottom": (y > 0.9) & (x > 0.4),
         "two boxes": (np.abs(y - 0.5) > 0.4) & (x > 0.75),
+        "off the sides": (np.abs(y - 0.08) < 0.04) & (np.abs(x - 0.8) < 0.15),
+        "over the muscle": (y < 0.04) & (x < 0.3),
+        "ragged edge": x > 0.985 + 0.006 * np.sin(40 * y),
     }
 
 
@@ -75,9 +78,19 @@ def test_a_box_becomes_air_and_the_rest_stays(view: str) -> None:
     np.testing.assert_array_equal(lifted[~part], picture[~part])
 
 
+def test_noise_in_the_air_hides_no_box() -> None:
+    picture = grey_air("mlo", 0.05).astype(np.float32)
+    picture += np.random.default_rng(0).normal(0, 0.002 * WHITE, picture.shape).astype(np.float32)
+    part = black_parts(picture.shape)["box"]
+    lifted = without_boxes(np.where(part, np.float32(0), picture))
+    np.testing.assert_allclose(lifted[part], 0.05 * WHITE, rtol=0.02)
+
+
 def test_black_air_and_a_dark_cyst_are_no_boxes() -> None:
     y, x = np.mgrid[:400, :300]
     breast = np.where(np.hypot(x, y - 200) < 150, np.float32(0.5), np.float32(0))
     cyst = np.where(np.hypot(x - 60, y - 200) < 30, np.float32(0), np.float32(0.5))
-    for picture in (breast, cyst, np.zeros((400, 300), np.float32), breast[:20, :20]):
+    fatty = breast * np.float32(0.3) + np.where(breast > 0, np.float32(0.02) * np.sin(x + 2 * y), 0).astype(np.float32)
+    fatty[180:220, :40] = 1
+    for picture in (breast, cyst, fatty, np.zeros((400, 300), np.float32), breast[:20, :20]):
         assert without_boxes(picture) is picture

@@ -49,6 +49,17 @@ def test_strips_labels_glow_dust_and_noise_are_left_out() -> None:
     assert cols.stop <= 400 - 4
 
 
+@pytest.mark.parametrize("turn", [0.0, 0.2])
+def test_white_letters_or_a_plate_in_the_air_change_no_pixel_of_the_mask(turn: float) -> None:
+    picture = 0.5 * half_ellipse()
+    y, x = np.mgrid[:512, :400]
+    across, down = x - 330 + turn * (y - 70), y - 70 - turn * (x - 330)
+    labelled = np.where((np.abs(across) < 40) & (np.abs(down) < 30), np.float32(1), picture)
+    alone, found = breast.breast_mask(picture), breast.breast_mask(labelled)
+    np.testing.assert_array_equal(found.mask, alone.mask)
+    assert found.inner == alone.inner
+
+
 def test_a_breast_that_touches_the_upper_border_is_no_strip() -> None:
     picture = half_ellipse()[150:]
     found = breast.breast_mask(picture)

@@ -81,6 +81,18 @@ def test_a_strip_that_holds_more_than_a_plate_is_left_in_place() -> None:
     assert small_field(image).picture[210:, 310:].max() == 0
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_an_inclined_border_is_left_out_to_its_far_end(side: str) -> None:
+    image = np.pad(half_disc(1000, 800), ((0, 0), (64, 64)), mode="edge")
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    from_side = x if side == "left" else image.shape[1] - 1 - x
+    beyond = from_side < 64 + np.tan(np.deg2rad(2)) * (y - len(image) / 2)
+    field = small_field(np.where(beyond, 1.0, image)).field
+    assert not field.crop(beyond).any()
+    depth = field.cols.start if side == "left" else image.shape[1] - field.cols.stop
+    assert depth == pytest.approx(64 + np.tan(np.deg2rad(2)) * 500, abs=8)
+
+
 def test_a_frame_and_a_black_margin_within_it_are_taken_off_one_after_the_other() -> None:
     image = half_disc() + 0.15
     framed = bordered(bordered(image, dict.fromkeys(SIDES, 25), 0.0), dict.fromkeys(SIDES, 60), 1.15)

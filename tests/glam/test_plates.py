@@ -36,6 +36,16 @@ def test_a_plate_is_found_to_a_few_pixels_and_made_as_dark_as_the_air(where: str
     np.testing.assert_array_equal(dimmed[~mask], picture[~mask])
 
 
+@pytest.mark.parametrize("length", [0.4, 0.6])
+def test_a_thin_plate_is_found(length: float) -> None:
+    picture = np.pad(breast(512, 340), ((0, 0), (11, 0)))
+    picture[: round(length * 512), :11] = 1
+    mask = plate_mask(picture)
+    assert mask is not None
+    assert mask[: round(length * 512), :11].all()
+    assert not mask[:, 16:].any()
+
+
 def test_letters_on_a_plate_belong_to_it() -> None:
     picture = breast()
     picture[150:, 250:] = 1
