@@ -12,6 +12,8 @@ the work's CPU time over that of all processes of the server, is what remains co
 import argparse
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,7 +82,8 @@ def in_process(bundle: Path, pair: Pair, *, processes: int, seconds: float) -> l
 def baseline(module: str, bundle: Path, *words: str) -> Iterator[int]:
     """A server of bench.baselines, at the port that is given."""
     port = free_port(0)
-    process = subprocess.Popen([sys.executable, "-m", f"bench.baselines.{module}", str(bundle), str(port), *words])
+    command = [sys.executable, "-m", f"bench.baselines.{module}", str(bundle), str(port), *words]
+    process = subprocess.Popen(command, start_new_session=True)
     try:
         deadline = time.monotonic() + 120
         while ask(port, form({}), timeout_s=5).status <= 0:
@@ -89,11 +92,8 @@ def baseline(module: str, bundle: Path, *words: str) -> Iterator[int]:
             time.sleep(0.2)
         yield port
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # LitServe's workers outlive its parent otherwise, and take cores
+        process.wait()
 
 
 def overhead_s(port: int, bundle: Path, pair: Pair, *, rounds: int) -> float:
@@ -108,6 +108,12 @@ def overhead_s(port: int, bundle: Path, pair: Pair, *, rounds: int) -> float:
 def _seconds_of(loop: Loop) -> float:
     loop.pair()
     return loop.wall_s[-1]
+
+
+def _cpu_s_of_children() -> float:
+    """CPU time of ended child processes: the clients, which share the machine with the server."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def busy_elsewhere() -> float:
@@ -141,9 +147,10 @@ def measure(bundle: Path, folder: Path, pair: Pair, *, seconds: float, quick: bo
     beside = in_process(bundle, pair, processes=CORES, seconds=seconds)
     with running(bundle, folder / "log", *OPTIONS) as server:
         load(server.port, pair, "--seconds", "3", "--clients", str(2 * CORES))  # every worker has answered
-        before = server.cpu_s()
+        before, clients_before = server.cpu_s(), _cpu_s_of_children()
         served = closed_loops(server.port, pair, seconds=seconds, clients=clients)
         answered = sum(figures["pairs_per_s"] * seconds for figures in served.values())
+        clients_cpu_s = (_cpu_s_of_children() - clients_before) / answered
         cpu_s = {kind: (used - before[kind]) / answered for kind, used in server.cpu_s().items()}
         best = max(figures["pairs_per_s"] for figures in served.values())
         longer = 2 * seconds
@@ -164,6 +171,7 @@ def measure(bundle: Path, folder: Path, pair: Pair, *, seconds: float, quick: bo
         "in_process_pairs_per_s": round(sum(one["pairs"] / one["seconds"] for one in beside), 3),
         "server": served,
         "server_cpu_s_a_pair": {kind: round(used, 4) for kind, used in cpu_s.items()},
+        "clients_cpu_s_a_pair": round(clients_cpu_s, 4),
         "open_loop_at_80_percent": loop,
         "overhead_at_one_client_s": round(overhead, 4),
         "plain_litserve": plain_litserve,

@@ -75,7 +75,9 @@ class Answers:
         fields = await read_form(request)
         try:
             include = parse_include(fields.include)
-            prompts = await anyio.to_thread.run_sync(prompts_of_form, fields.prompts, self.prompt_sets)
+            prompts = Prompts()
+            if fields.prompts:
+                prompts = await anyio.to_thread.run_sync(prompts_of_form, fields.prompts, self.prompt_sets)
         except InputError:
             fields.close()
             raise

@@ -138,7 +138,7 @@ class DispatchServer(litserve.LitServer):
 
     def _put(self, uid: str, pending: Pending, payload: Any) -> None:
         """Pickle and queue a request: in a thread, it may be megabytes."""
-        body = pickle.dumps(payload)
+        body = pickle.dumps(payload, pickle.HIGHEST_PROTOCOL)  # an array is copied once, not twice
         envelope = Envelope(api=self.api_index, uid=uid, place=pending.place, ticket=pending.ticket, body=body)
         try:
             self.hub.put(envelope)

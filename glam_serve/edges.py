@@ -41,13 +41,24 @@ class FormEdges:
         return self._until_end(seen[begin + 2 :])
 
     def _until_end(self, body: bytes) -> bytes:
-        seen, closing = self._kept + body, self._line + b"--"
-        end = seen.find(closing)
-        if end < 0:
-            self._kept = seen[-len(closing) :]
+        closing = self._line + b"--"
+        end = self._place_of(closing, body)
+        if end is None:
+            self._kept = (self._kept + body[-len(closing) :])[-len(closing) :]
             return body
         self._has_ended = True
-        return body[: end + len(closing) - len(self._kept)]
+        return body[: end + len(closing)]
+
+    def _place_of(self, closing: bytes, body: bytes) -> int | None:
+        """Return where the closing boundary begins in a piece, below 0 where in the one before; None: it is not here.
+
+        Only the seam of the two pieces is copied: they may be megabytes.
+        """
+        across = (self._kept + body[: len(closing)]).find(closing)
+        if across >= 0:
+            return across - len(self._kept)
+        within = body.find(closing)
+        return within if within >= 0 else None
 
 
 def _boundary(scope: Scope) -> bytes:

@@ -203,7 +203,7 @@ class HubTransport(MessageTransport):
     def send(self, item: Any, consumer_id: int) -> None:
         """Send an answer from a worker."""
         assert self.worker is not None
-        answer = pickle.dumps(item)
+        answer = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
         with _exit_without_hub():
             self.hub.answer(self.worker, consumer_id, item[0], answer)
 

@@ -5,13 +5,14 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 import anyio
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartParser
+from starlette.formparsers import MultiPartException
 
 from glam.config import FrameConfig
 from glam.exam import PreparedExam, prepare_exam
@@ -21,11 +22,9 @@ from glam.prediction import AGGREGATIONS, Aggregation
 from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
 from glam_serve.account import timed
 from glam_serve.errors import Refusal, is_multipart
+from glam_serve.spool import Parser
 
 log = logging.getLogger(__name__)
-
-# LitServe keeps whole uploads in memory so that it can pickle them; here they never leave the process that got them.
-MultiPartParser.spool_max_size = 1 << 20
 
 FIELD_RULES: Mapping[str, str] = {
     **{field: f"must be a file with a name: curl -F {field}=@FILE" for field in (*VIEW_KEYS, "images")},
@@ -82,7 +81,10 @@ async def read_form(request: Request) -> FormFields:
     if not is_multipart(request):
         raise Refusal("not_multipart")
     try:
-        form = await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)
+        async with aclosing(request.stream()) as body:
+            form = await Parser(request.headers, body, max_files=MAX_PARTS, max_fields=MAX_PARTS).parse()
+    except MultiPartException:
+        raise Refusal("malformed_request") from None
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise

@@ -7,6 +7,7 @@ import pytest
 
 from bench.chaos import ALLOWED, DEADLINE_S, MARGIN_S, OPTIONS, disturb
 from bench.memory import memory_figures
+from bench.serve_cpu import mean, ratio
 from bench.soak import Soak, is_right, soak
 from glam.bundle import Bundle
 from tests.samples.forms import form
@@ -35,6 +36,15 @@ def test_growth_is_that_of_the_last_eighth_over_the_one_before_the_first_quarter
     load = Soak.__new__(Soak)
     load.sizes = [{1: (10 + second) << 20, 2: 50 << 20} for second in range(32)]
     assert load.growth_mb() == 20  # from second 10 to second 30
+
+
+def test_the_share_of_work_is_that_of_all_turns_together():
+    work = [{"decode": 40.0, "model": 10.0}, {"decode": 60.0, "model": 20.0}]
+    used = [{"api": 50.0, "worker": 10.0}, {"api": 70.0, "worker": 30.0}]
+    value, error = ratio(work, used)
+    assert value == round(130 / 160, 3)
+    assert 0 < error < 0.05
+    assert mean(used) == {"api": 60.0, "worker": 20.0}
 
 
 @pytest.mark.slow

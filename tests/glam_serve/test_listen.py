@@ -1,11 +1,14 @@
 """Connections below the app: what is refused before it is a request, asked of a real uvicorn in a thread."""
 
+import hashlib
 import json
+import random
 import socket
 import threading
 import time
 from collections.abc import Iterator
 
+import h11
 import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
@@ -20,7 +23,16 @@ IDLE_S = 0.4
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse("answer")(scope, receive, send)
+    """Answer with the hash of the body where there is one."""
+    body, has_more = hashlib.sha256(), scope["method"] == "POST"
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body.update(message["body"])
+        has_more = message["more_body"]
+    text = body.hexdigest() if scope["method"] == "POST" else "answer"
+    await PlainTextResponse(text)(scope, receive, send)
 
 
 @pytest.fixture
@@ -132,3 +144,55 @@ def test_a_connection_too_many_is_503_and_the_others_are_answered(
         assert counted(metrics, 503, "too_many_connections") == (1, 1)
         second.sendall(GET)
         assert second.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+BODY = random.Random(0).randbytes(3 << 20)
+HASH = hashlib.sha256(BODY).hexdigest().encode()
+CHUNKED = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:1000], BODY[1000:])) + b"0\r\n\r\n"
+BODIES = {
+    "of a known length": (b"Content-Length: %d" % len(BODY), BODY),
+    "that waits to be asked for": (b"Expect: 100-continue\r\nContent-Length: %d" % len(BODY), BODY),
+    "in chunks": (b"Transfer-Encoding: chunked", CHUNKED),
+}
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 100_003])
+@pytest.mark.parametrize("kind", BODIES)
+def test_a_large_body_comes_whole_and_what_follows_it_is_another_request(
+    connection: socket.socket, kind: str, piece: int
+):
+    header, body = BODIES[kind]
+    sent = b"POST / HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n" + body
+    sent += b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nend"
+    for start in range(0, len(sent), piece):
+        connection.sendall(sent[start : start + piece])
+    answers = rest_of(connection)
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert HASH in answers
+    assert answers.endswith(hashlib.sha256(b"end").hexdigest().encode())
+
+
+def test_the_middle_of_a_body_is_not_copied_through_h11(
+    connection: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[int] = []
+    receive_data = h11.Connection.receive_data
+
+    def noted(self: h11.Connection, data: bytes) -> None:
+        copied.append(len(data))
+        receive_data(self, data)
+
+    monkeypatch.setattr(h11.Connection, "receive_data", noted)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    connection.sendall(head)
+    connection.sendall(BODY)
+    assert HASH in rest_of(connection)
+    assert sum(copied) < len(BODY) / 2
+
+
+def test_a_body_that_breaks_off_ends_its_own_connection_alone(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as leaving:
+        leaving.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY[: 1 << 20])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as other:
+        other.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert rest_of(other).endswith(b"answer")

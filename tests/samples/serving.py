@@ -116,9 +116,11 @@ def of_proc(pid: int, name: str) -> bytes:
 
 
 def _cpu_s(pid: int) -> float:
-    """User and system time of a process, proc(5)."""
-    words = of_proc(pid, "stat").rpartition(b")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK") if words else 0.0
+    """CPU time of a process, its ended threads included, in steps of nanoseconds."""
+    try:  # clock_getcpuclockid(3), as Linux has it
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:  # it has ended
+        return 0.0
 
 
 Serve = Callable[..., RealServer]
