@@ -3,11 +3,9 @@
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import h11
-from h11._readers import ContentLengthReader
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from glam_serve.errors import FAULTS, error_body
@@ -62,9 +60,6 @@ class Connection(H11Protocol):
         if self._is_between_requests() and data.startswith(HTTP2_PREFACE):
             self._is_unread = True
             self._refuse("not_http")
-            return
-        if self._is_amid_body(len(data)):
-            self._take_of_body(data)
             return
         super().data_received(data)
         if self._is_between_requests() and not self.transport.is_closing():
@@ -129,25 +124,6 @@ class Connection(H11Protocol):
             self.wire.abort()
         else:
             self._probe_timer = self.loop.call_later(PROBE_S, self._look_for_departure)
-
-    def _is_amid_body(self, num_bytes: int) -> bool:
-        """Say whether the next bytes are of a body whose end is not among them, and nothing is left of earlier ones."""
-        reader = self.conn._reader  # h11's own, unpublished; the tests hold it
-        return (
-            isinstance(reader, ContentLengthReader)
-            and num_bytes < reader._remaining
-            and not self.conn._receive_buffer
-            and not self.conn.they_are_waiting_for_100_continue
-            and not self._is_between_requests()
-        )
-
-    def _take_of_body(self, data: bytes) -> None:
-        """Do what uvicorn and h11 do with a part of a body, without the four copies that they make of it."""
-        cast(ContentLengthReader, self.conn._reader)._remaining -= len(data)
-        self.cycle.body += data  # data itself where nothing waits
-        if len(self.cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        self.cycle.message_event.set()
 
     def _is_between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-import h11
 import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
@@ -170,24 +169,6 @@ def test_a_large_body_comes_whole_and_what_follows_it_is_another_request(
     assert answers.count(b"HTTP/1.1 200") == 2
     assert HASH in answers
     assert answers.endswith(hashlib.sha256(b"end").hexdigest().encode())
-
-
-def test_the_middle_of_a_body_is_not_copied_through_h11(
-    connection: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copied: list[int] = []
-    receive_data = h11.Connection.receive_data
-
-    def noted(self: h11.Connection, data: bytes) -> None:
-        copied.append(len(data))
-        receive_data(self, data)
-
-    monkeypatch.setattr(h11.Connection, "receive_data", noted)
-    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-    connection.sendall(head)
-    connection.sendall(BODY)
-    assert HASH in rest_of(connection)
-    assert sum(copied) < len(BODY) / 2
 
 
 def test_a_body_that_breaks_off_ends_its_own_connection_alone(port: int) -> None:
