@@ -166,12 +166,18 @@ def _aggregation(form: FormData) -> Aggregation:
     raise _broken_rule("aggregation")
 
 
-class UploadReader:
-    """Reads uploads in threads, at most one a core, so that a burst of files does not fill the memory."""
+def num_cores() -> int:
+    """Return how many cores this process may use, or has, where the system does not say which it may."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
-    def __init__(self, config: FrameConfig) -> None:
+
+class UploadReader:
+    """Reads uploads in threads, over all API processes at most one a core: more would fill memory and caches alone."""
+
+    def __init__(self, config: FrameConfig, *, num_apis: int) -> None:
         self.config = config
-        self.limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+        self.limiter = anyio.CapacityLimiter(max(1, num_cores() // num_apis))
 
     async def breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
         """Read and prepare one breast, and close its files; InputError says what cannot be used."""
