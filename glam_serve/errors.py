@@ -17,17 +17,20 @@ class Fault(NamedTuple):
 
     status: int
     sentence: str
+    """What happened and what to do; {problem} stands for what is known of this request."""
     retry_after_s: int | None = None
+
+    def message(self, problem: str = "it breaks a rule of the protocol") -> str:
+        """Return the sentence, about this request."""
+        return self.sentence.replace("{problem}", problem)
 
 
 FAULTS: Mapping[str, Fault] = {
-    "malformed_request": Fault(
-        400,
-        "the body could not be read as multipart/form-data: it is cut short, a field of text is too long, or there are"
-        " too many fields",
+    "malformed_request": Fault(400, "the body cannot be read as multipart/form-data: {problem}"),
+    "malformed_json": Fault(
+        400, "the body is not a JSON object in UTF-8, each key once: GET /openapi.json has its shape"
     ),
-    "malformed_json": Fault(400, "the body could not be read as a JSON object"),
-    "not_http": Fault(400, "this is not an HTTP/1.1 request"),
+    "not_http": Fault(400, "this is not a request of HTTP/1.1: {problem}"),
     "no_key": Fault(401, "this server asks for a key: send it as X-API-Key, or as Authorization: Bearer"),
     "embedding_stays": Fault(
         403,
@@ -71,19 +74,25 @@ OF_FRAMEWORK: Mapping[int, str] = {
 
 
 class Refusal(Exception):
-    """A request that is not answered: a code of FAULTS, and headers for the answer."""
+    """A request that is not answered: a code of FAULTS, what fills its sentence, and headers for the answer."""
 
-    def __init__(self, code: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, code: str, headers: Mapping[str, str] | None = None, *, problem: str = "") -> None:
         super().__init__(code)
         self.code = code
         self.headers = headers
+        self.message = FAULTS[code].message(problem)
 
     def response(self) -> JSONResponse:
         """Return the answer that says so."""
         fault = FAULTS[self.code]
         later = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
         headers = {**later, **(self.headers or {})}
-        return error_response(fault.status, self.code, fault.sentence, headers=headers)
+        return error_response(fault.status, self.code, self.message, headers=headers)
+
+
+def in_our_words(said: str, sentences: Mapping[str, str], *, otherwise: str) -> str:
+    """Return the sentence for what a library said, by how that begins; the rest of it may be the caller's."""
+    return next((sentence for beginning, sentence in sentences.items() if said.startswith(beginning)), otherwise)
 
 
 def error_body(code: str, message: str, where: str = "") -> dict[str, str]:
@@ -138,4 +147,4 @@ def is_multipart(request: Request) -> bool:
 async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)
     code = OF_FRAMEWORK.get(error.status_code, "internal_error" if error.status_code >= 500 else "malformed_request")
-    return error_response(error.status_code, code, FAULTS[code].sentence, headers=error.headers)
+    return error_response(error.status_code, code, FAULTS[code].message(), headers=error.headers)
