@@ -41,7 +41,7 @@ CODES: Mapping[str, Code] = {
     "unsupported_picture": _error(
         "pictures with {kind} are not read here: save it as a grey-scale PNG of 8 or 16 bits", 415
     ),
-    "too_large": _error("the image is too large ({size}): at most {limit} are read", 413),
+    "too_large": _error("the {part} is too large, over {limit}: send one 2-D mammogram as the device made it", 413),
     # the kind of image
     "encapsulated_document": _error("this is a document in a DICOM file: send the mammogram itself"),
     "tomosynthesis": _error("this is tomosynthesis: send the 2-D mammogram, or the synthetic 2-D image made from it"),

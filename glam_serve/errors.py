@@ -37,20 +37,24 @@ FAULTS: Mapping[str, Fault] = {
         "the model's licence keeps embeddings on the server's machine (may_share is false): ask from there, or send the"
         " result_id of an answer in place of embeddings",
     ),
-    "not_found": Fault(404, "there is nothing here: GET /openapi.json lists what there is"),
+    "not_found": Fault(404, "there is no such path: GET /openapi.json lists those that there are"),
     "no_such_result": Fault(
         404, "there is no result of this id, or none any more: results are kept for ten minutes; send the images again"
     ),
-    "no_such_job": Fault(404, "there is no job of this id, or none any more: jobs are kept for an hour"),
+    "no_such_job": Fault(
+        404, "there is no job of this id, or none any more: jobs are kept for an hour; submit it again"
+    ),
     "method_not_allowed": Fault(405, "this path takes another method: GET /openapi.json lists them"),
     "upload_stalled": Fault(408, "the request did not arrive in time: send it again over a faster connection"),
-    "body_too_large": Fault(413, "the request is larger than this server takes"),
+    "body_too_large": Fault(413, "the request is larger than this server takes: send less at a time"),
     "not_multipart": Fault(415, "send multipart/form-data, as in: curl -F cc=@CC.dcm -F mlo=@MLO.dcm"),
     "not_json": Fault(415, "send application/json, as in: curl -H 'Content-Type: application/json' -d '{...}'"),
     "too_many_jobs": Fault(429, "as many jobs as this server takes are waiting: try again later", 10),
     "too_many_requests": Fault(429, "as many requests as this server takes are under way: try again later", 1),
-    "internal_error": Fault(500, "the server failed on this request; its log says where"),
-    "audit_failed": Fault(500, "the server could not write its audit log, without which it gives no answer"),
+    "internal_error": Fault(500, "the server failed on this request: tell its operator, whose log says where"),
+    "audit_failed": Fault(
+        500, "the server cannot write its audit log, without which it gives no answer: tell its operator"
+    ),
     "not_ready": Fault(503, "the model is not loaded: try again later", 2),
     "engine_unavailable": Fault(503, "the Triton server that runs the model does not answer: try again later", 2),
     "worker_lost": Fault(503, "the process that ran the model ended before it answered: send the request again", 2),
@@ -58,7 +62,7 @@ FAULTS: Mapping[str, Fault] = {
     "busy": Fault(503, "the server holds as many uploads as it may: try again later", 5),
     "too_many_connections": Fault(503, "the server holds as many connections as it may: try again later", 5),
     "timed_out": Fault(504, "the answer did not come in time: try again later", 5),
-    "no_space": Fault(507, "the server's temporary folder is full: its operator has to make room"),
+    "no_space": Fault(507, "the server's temporary folder is full: tell its operator to make room"),
 }
 """Codes of the server itself, beside those of `glam.findings.CODES`, which speak of images."""
 
