@@ -1,6 +1,6 @@
 """The parent of a server: it owns the socket, starts the other processes, and replaces what dies or hangs.
 
-It imports and loads nothing heavy and has one thread, so that it can fork API processes at any time.
+It loads no model and has one thread, so that it can fork API processes at any time.
 """
 
 import logging
