@@ -55,11 +55,11 @@ class Run:
         from glam.bundle import DEMO_BUNDLE, PORTABLE, read_bundle
         from glam.loading import with_variant
         from glam_serve.keys import ApiKeys
-        from glam_serve.listening import allow_open_files, listening_socket
         from glam_serve.log import log_to_stderr
         from glam_serve.metrics import metrics_folder
         from glam_serve.server import check_permission, make_server
         from glam_serve.supervisor import Supervisor
+        from glam_serve.system import allow_open_files, listening_socket
 
         if not 1024 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")

@@ -16,9 +16,9 @@ from multiprocessing.process import BaseProcess
 import uvicorn
 
 from glam_serve.children import begin_as_child
+from glam_serve.connections import counting
 from glam_serve.dispatch import DispatchServer
 from glam_serve.hub_process import HubHangsError, hub_answers_within
-from glam_serve.listen import counting
 from glam_serve.restarts import RESTART_PAUSE_S, Restarts
 from glam_serve.vitals import BEAT_S, CANNOT_LOAD, is_stopped
 

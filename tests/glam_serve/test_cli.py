@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glam_serve.listening import listening_socket
+from glam_serve.system import listening_socket
 
 
 def glam_serve(*words: object, prelude: str = "") -> subprocess.CompletedProcess[str]:
@@ -70,7 +70,7 @@ def test_an_option_that_cannot_be_ends_without_a_trace(words: tuple[object, ...]
 )
 def test_as_many_files_may_be_open_as_the_limits_need_or_the_lack_is_told(soft: int, hard: int, outcome: str):
     code = (
-        "import logging, resource, sys; from glam_serve.limits import Limits; from glam_serve.listening import *;"
+        "import logging, resource, sys; from glam_serve.limits import Limits; from glam_serve.system import *;"
         "logging.basicConfig(stream=sys.stdout, format='%(message)s');"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); allow_open_files(Limits());"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE))"

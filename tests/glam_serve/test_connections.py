@@ -13,8 +13,8 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from glam_serve import listen
-from glam_serve.listen import NO_REQUEST, counting
+from glam_serve import connections
+from glam_serve.connections import NO_REQUEST, counting
 from glam_serve.metrics import Metrics, make_metrics
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -42,8 +42,8 @@ def metrics() -> Metrics:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> Iterator[int]:
     """A server whose connections may idle for IDLE_S, two at a time."""
-    monkeypatch.setattr(listen, "HEAD_TIMEOUT_S", IDLE_S)
-    monkeypatch.setattr(listen, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", IDLE_S)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, http=counting(metrics), ws="none", lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
