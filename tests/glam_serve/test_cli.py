@@ -48,8 +48,11 @@ def test_a_port_that_no_server_may_have_ends_with_one_sentence(port: int):
     [
         (("--limits.max-spool-mb", 8), "max_spool_mb 8 is below max_upload_mb 256"),
         (("--limits.deadline-s", 0), "deadline_s 0 is not above 0"),
-        (("--workers", 0), "num_workers 0 is not between 1 and 64"),
-        (("--api-keys", "/nowhere/keys"), "No such file"),
+        (("--workers", 0), "workers 0 is not between 1 and 64"),
+        (
+            ("--api-keys", "/nowhere/keys"),
+            "/nowhere/keys cannot be read (No such file or directory): name a file of keys",
+        ),
     ],
 )
 def test_an_option_that_cannot_be_ends_without_a_trace(words: tuple[object, ...], sentence: str):
