@@ -9,7 +9,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from glam_serve.errors import FAULTS, error_body, in_our_words
+from glam_serve.errors import BROKEN_RULE, FAULTS, error_body, in_our_words
 from glam_serve.metrics import Metrics
 from glam_serve.wire import Ending, Wire
 
@@ -166,7 +166,7 @@ class Connection(H11Protocol):
         if self._is_between_requests() and not self.transport.is_closing():
             self._refuse("upload_stalled")
 
-    def _refuse(self, code: str, *, problem: str = "") -> None:
+    def _refuse(self, code: str, *, problem: str = BROKEN_RULE) -> None:
         """Answer without a request, and close. A connection whose answer has begun is only closed."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             if self.note_refusal is not None:

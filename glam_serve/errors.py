@@ -11,6 +11,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from glam.findings import InputError
 from glam_serve.account import note_codes
 
+BROKEN_RULE = "a rule of its format is broken"
+"""What is told where a framework does not say which."""
+
 
 class Fault(NamedTuple):
     """HTTP status and sentence of a code; how soon to try again, where that may help."""
@@ -20,7 +23,7 @@ class Fault(NamedTuple):
     """What happened and what to do; {problem} stands for what is known of this request."""
     retry_after_s: int | None = None
 
-    def message(self, problem: str = "it breaks a rule of the protocol") -> str:
+    def message(self, problem: str = BROKEN_RULE) -> str:
         """Return the sentence, about this request."""
         return self.sentence.replace("{problem}", problem)
 
@@ -80,7 +83,7 @@ OF_FRAMEWORK: Mapping[int, str] = {
 class Refusal(Exception):
     """A request that is not answered: a code of FAULTS, what fills its sentence, and headers for the answer."""
 
-    def __init__(self, code: str, headers: Mapping[str, str] | None = None, *, problem: str = "") -> None:
+    def __init__(self, code: str, headers: Mapping[str, str] | None = None, *, problem: str = BROKEN_RULE) -> None:
         super().__init__(code)
         self.code = code
         self.headers = headers
