@@ -67,7 +67,9 @@ CODES: Mapping[str, Code] = {
     "repeated_field": _error("{field} was sent more than once: send it once"),
     "unknown_field": _error("unknown form field: expected one of {names}"),
     # the pixels
-    "no_breast": _error("no breast can be seen in the image: it is empty, or it is not a mammogram"),
+    "no_breast": _error(
+        "no breast can be seen in the image, which is empty or no mammogram: send one that shows a breast"
+    ),
     # findings
     "lone_view": _info("the {absent} view is missing: the answer has no attention between the views"),
     "not_dicom_picture": _warning(

@@ -33,7 +33,7 @@ class Limits:
     """Longest time to answer what is under way when the server is stopped."""
 
     def check(self) -> None:
-        """Raise ValueError for a bound that has no meaning. Not done by __init__: what tyro meets there it frames."""
+        """Raise ValueError for a bound that has no meaning; in `__init__` tyro would print a box around the message."""
         for name, value in vars(self).items():
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} {value:g} is not above 0 and finite")
