@@ -30,7 +30,9 @@ ENV GLAM_PROVIDER=CUDAExecutionProvider \
 FROM serve-${ACCELERATOR}
 COPY --from=build /opt/glam /opt/glam
 ENV PATH=/opt/glam/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
-RUN groupadd --gid 10001 glam && useradd --uid 10001 --gid glam --no-create-home --shell /usr/sbin/nologin glam
+# The audit log's folder: a new volume that is mounted there takes its owner.
+RUN groupadd --gid 10001 glam && useradd --uid 10001 --gid glam --no-create-home --shell /usr/sbin/nologin glam \
+ && install --directory --owner glam --group glam --mode 0700 /var/log/glam
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000

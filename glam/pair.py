@@ -171,11 +171,13 @@ def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
         raise TypeError(f"prompts is a list of sentences: [{prompts!r}]")
     texts = tuple(dict.fromkeys(text.strip() for text in prompts))
     if not all(texts):
-        raise input_error("bad_prompt", "prompts", problem="a prompt is empty")
+        raise input_error("bad_prompt", "prompts", problem="one is empty")
     if len(texts) > MAX_PROMPTS:
-        raise input_error("bad_prompt", "prompts", problem=f"{len(texts)} prompts are more than {MAX_PROMPTS}")
+        raise input_error(
+            "bad_prompt", "prompts", problem=f"there are {len(texts)}, and at most {MAX_PROMPTS} are taken"
+        )
     if any(len(text) > MAX_PROMPT_CHARS for text in texts):
-        raise input_error("bad_prompt", "prompts", problem=f"a prompt is longer than {MAX_PROMPT_CHARS} characters")
+        raise input_error("bad_prompt", "prompts", problem=f"one is longer than {MAX_PROMPT_CHARS} characters")
     return texts
 
 

@@ -1,1 +1,14 @@
-"""The HTTP server."""
+"""The HTTP server; docs/adr/0008-serving.md says why it is built so.
+
+Its modules:
+
+- the start and the processes: cli, server, limits, system, supervisor, restarts, children, vitals
+- what passes between them: hub, hub_process, dispatch, store
+- the model: worker
+- a connection and its request: connections, wire, guard, exchange, edges, keys, sharing
+- a form: uploads, spool, prompts
+- its answer: routes, answers, cache, jobs, vector_routes, replies, accept, errors
+- the published schema: schema, vector_schema, openapi, docs_page
+- what is written down: account, records, log, metrics, audit
+- a server for a while: local, demo
+"""

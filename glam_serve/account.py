@@ -23,7 +23,7 @@ CacheOutcome = Literal["hit", "miss"]
 
 @dataclass(kw_only=True)
 class Account:
-    """Of one request."""
+    """The times and codes of one request."""
 
     seconds: dict[Stage, float] = field(default_factory=dict)
     codes: list[str] = field(default_factory=list)

@@ -19,7 +19,6 @@ from glam.prediction import DEFAULT_INCLUDE, INCLUDES, Aggregation, Prediction, 
 from glam.view import Side
 from glam.words.prompt_sets import PromptSet
 from glam_serve.account import add_seconds, timed
-from glam_serve.api import ModelAnswer, ModelRequest, Unanswered
 from glam_serve.cache import ResultCache
 from glam_serve.dispatch import DispatchServer, WorkerLostError
 from glam_serve.errors import Refusal
@@ -27,6 +26,7 @@ from glam_serve.prompts import BATCH, Prompts, SentenceVectors, prompts_of_form
 from glam_serve.sharing import ASK_DIRECTLY, stays_here
 from glam_serve.store import new_token
 from glam_serve.uploads import FormFields, UploadReader, read_form
+from glam_serve.worker import ModelAnswer, ModelRequest, Unanswered
 
 Vectors = Mapping[str, np.ndarray]
 """Sentence -> its unit vector (joint,)."""

@@ -31,10 +31,14 @@ class AuditLog:
     """Appends lines; safe from several processes and threads at once."""
 
     def __init__(self, path: Path) -> None:
-        """Open the log, or make it, readable by its owner alone; ValueError when the end of it is no whole line."""
+        """Open the log, or make it, readable by its owner alone; ValueError where that fails or its end is no line."""
         self.path = path
-        with self._locked(os.O_CREAT) as file:
-            self._last_hash(file)
+        try:
+            with self._locked(os.O_CREAT) as file:
+                self._last_hash(file)
+        except OSError as error:
+            way_out = "make its folder writable, or name another file"
+            raise ValueError(f"the audit log {path} cannot be opened ({error.strerror}): {way_out}") from None
 
     def append(self, *, request_id: str, bundle: str, route: str, status: int) -> None:
         """Write what answered a request, to the disk, before this returns.

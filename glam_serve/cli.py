@@ -20,6 +20,7 @@ class Run:
     host: Literal["127.0.0.1", "0.0.0.0", "::"] = "127.0.0.1"
     """Address to listen on; other machines reach 0.0.0.0 and ::, and are asked for a key only with --api-keys."""
     port: int = 8000
+    """Port to listen on, 1024 to 65535."""
     threads: int | None = None
     """Threads of one call of the model. None: all cores."""
     provider: str = field(default_factory=lambda: os.environ.get("GLAM_PROVIDER", "CPUExecutionProvider"))
@@ -27,7 +28,7 @@ class Run:
     runtime: Literal["onnx", "triton"] = "onnx"
     """What runs the model: ONNX Runtime in each worker, or a Triton server that all workers ask."""
     triton_url: str | None = None
-    """Of that Triton, which serves what `glam-export triton` wrote: grpc://HOST:8001 or http://HOST:8000."""
+    """Address of that Triton, which serves what `glam-export triton` wrote: grpc://HOST:8001 or http://HOST:8000."""
     variant: str | None = None
     """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused where there, else portable."""
     workers: int = 1
@@ -35,15 +36,15 @@ class Run:
     apis: int = 1
     """Processes that read and prepare files and answer."""
     api_keys: Path | None = None
-    """File of keys, one a line, of which every request must bear one (/livez and /readyz need none). None: no keys."""
+    """File of keys, one a line, of which every request must bear one, but for probes and the schema. None: no keys."""
     max_batch: int = 1
-    """Requests whose views run through the model together. On a CPU more than one gains nothing; on a GPU it does."""
+    """Requests whose views run through the model together: more than one is meant for a GPU."""
     batch_wait_s: float = 0.005
-    """Longest time that a request waits for others to join its batch."""
+    """Longest time in seconds that a request waits for others to join its batch."""
     cache_mb: int = 0
-    """Most memory for answers kept by the content of their requests, of each API process; 0: none is kept."""
+    """Most MB of answers that each API process keeps, to give them again to the same request; 0: it keeps none."""
     log_format: LogFormat = "text"
-    """Of the log, on stderr: lines to read, or a JSON object a line."""
+    """Format of the log, on stderr: lines to read, or a JSON object a line."""
     audit: Path | None = None
     """File to which every answer of the model is written before it is sent, chained by hashes. None: there is none."""
     prompt_sets: Path | None = None
@@ -55,11 +56,11 @@ class Run:
         from glam.bundle import DEMO_BUNDLE, PORTABLE, read_bundle
         from glam.loading import with_variant
         from glam_serve.keys import ApiKeys
-        from glam_serve.listening import allow_open_files, listening_socket
         from glam_serve.log import log_to_stderr
         from glam_serve.metrics import metrics_folder
         from glam_serve.server import check_permission, make_server
         from glam_serve.supervisor import Supervisor
+        from glam_serve.system import allow_open_files, listening_socket
 
         if not 1024 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not between 1024 and 65535")

@@ -23,6 +23,13 @@ class FormEdges:
         """Whether the closing boundary has come."""
         return self._has_ended or not self._is_form
 
+    @property
+    def missing(self) -> str:
+        """What a body lacks that has ended and is not whole."""
+        if self._has_begun:
+            return "its last boundary is missing: the upload was cut short, send it again"
+        return "the boundary of its Content-Type is not in it: let your HTTP library write that header"
+
     def inner(self, body: bytes) -> bytes:
         """Return the part of the next piece that lies between the edges."""
         if not self._is_form:

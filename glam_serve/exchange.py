@@ -91,7 +91,8 @@ class CountedBody:
         if not message.get("more_body", False):
             self._is_read = True
             if not self._edges.is_whole:
-                raise Refusal("malformed_request")  # the parser would take half a file for a whole one
+                problem = self._edges.missing if self._exchange.received else "it is empty: send an image in it"
+                raise Refusal("malformed_request", problem=problem)  # a parser would take half a file for a whole one
             self._exchange.uploaded.set()
             add_seconds("upload", time.perf_counter() - self._exchange.start)
         return message

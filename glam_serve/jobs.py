@@ -139,7 +139,7 @@ class JobRunner:
         except InputError as error:
             return "failed", _error(error.code, error.message, error.where)
         except Refusal as refusal:
-            return "failed", _error(refusal.code, FAULTS[refusal.code].sentence)
+            return "failed", _error(refusal.code, refusal.message)
         except AuditFailedError as error:
             log.error("%s audit_failed: %s", submitted.request_id, error)
             return "failed", _error("audit_failed", FAULTS["audit_failed"].sentence)

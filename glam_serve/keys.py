@@ -22,9 +22,11 @@ class ApiKeys:
 
     @classmethod
     def from_file(cls, path: Path) -> "ApiKeys":
-        """Read keys, one a line; empty lines and lines that begin with # are passed over. ValueError for none."""
+        """Read keys, one a line, but for empty lines and those that begin with #; ValueError where there are none."""
         try:
             text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error.strerror}): name a file of keys, one a line") from None
         except UnicodeDecodeError:
             raise ValueError(f"{path} is no text: write one key a line") from None
         lines = [line.strip() for line in text.splitlines()]

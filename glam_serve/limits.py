@@ -33,7 +33,7 @@ class Limits:
     """Longest time to answer what is under way when the server is stopped."""
 
     def check(self) -> None:
-        """Raise ValueError for a bound that has no meaning. Not done by __init__: what tyro meets there it frames."""
+        """Raise ValueError for a bound that has no meaning; in `__init__` tyro would print a box around the message."""
         for name, value in vars(self).items():
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} {value:g} is not above 0 and finite")
@@ -71,14 +71,14 @@ class Workers:
     triton_url: str | None = None
     """Where that Triton listens: grpc://HOST:8001 or http://HOST:8000."""
     max_batch: int = 1
-    """Requests whose views run through the model together. On a CPU more than one gains nothing; on a GPU it does."""
+    """Requests whose views run through the model together: more than one is meant for a GPU."""
     batch_wait_s: float = 0.005
     """Longest time that a request waits for others to join its batch."""
 
     def __post_init__(self) -> None:
         for name in ("num_workers", "num_apis"):
             if not 1 <= getattr(self, name) <= 64:
-                raise ValueError(f"{name} {getattr(self, name)} is not between 1 and 64")
+                raise ValueError(f"{name.removeprefix('num_')} {getattr(self, name)} is not between 1 and 64")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise ValueError(f"threads {self.threads} is not between 1 and {MAX_THREADS}: leave it out for all cores")
         if not 1 <= self.max_batch <= MAX_BATCH:

@@ -45,7 +45,7 @@ def prompts_of_form(texts: Sequence[str], sets: Mapping[str, PromptSet]) -> Prom
     if not any(text.lstrip().startswith("{") for text in texts):
         return Prompts(sentences=check_prompts(texts))
     if len(texts) > 1:
-        raise _bad("a prompt set cannot be mixed with other prompts")
+        raise _bad("a prompt set cannot be mixed with other prompts: send it alone")
     try:
         value = plain_object(texts[0])
     except ValueError:
@@ -66,7 +66,7 @@ def prompts_of_object(value: Mapping[str, object], sets: Mapping[str, PromptSet]
         name = value["set"]
         if not isinstance(name, str) or name not in sets:
             known = ", ".join(sets) or "none"
-            raise _bad(f"this server has no prompt set of that name (it has: {known})")
+            raise _bad(f"no prompt set here has that name: ask for one that there is ({known}), or send classes")
         return _bounded(sets[name])
     if set(value) != {"classes"}:
         raise _bad(OBJECT_RULE)
@@ -79,7 +79,7 @@ def prompts_of_object(value: Mapping[str, object], sets: Mapping[str, PromptSet]
 
 def _bounded(asked: PromptSet) -> Prompts:
     if len(asked.sentences) > MAX_SET_SENTENCES:
-        raise _bad(f"the classes have over {MAX_SET_SENTENCES} sentences")
+        raise _bad(f"the classes have over {MAX_SET_SENTENCES} sentences: ask in several requests")
     return Prompts(prompt_set=asked)
 
 

@@ -16,7 +16,6 @@ WITHHELD = (
 TIMINGS = (
     "Parts of the time of this request or job, in milliseconds: upload, queue (of a job, until its turn), read, wait,"
     " model (of the whole batch), answer."
-    " From the server alone."
 )
 RESULT_ID = "Name of this answer's vectors, for /v1/zero-shot, which needs no image then; good for ten minutes."
 
@@ -68,7 +67,7 @@ class LandmarksBody(Body):
 class ViewBody(Body):
     """One view."""
 
-    view: Literal["CC", "MLO"]
+    view: ViewName
     laterality: Side
     birads: Probabilities = Field(description="Of this view alone.")
     density: Probabilities = Field(description="Of this view alone.")
@@ -141,17 +140,15 @@ class PredictionBody(Body):
 
     laterality: Side
     views: dict[Literal["cc", "mlo"], ViewBody]
-    birads: dict[str, float] = Field(description="Zero-shot probability of each BI-RADS class.")
-    density: dict[str, float] = Field(description="Zero-shot probability of each density class.")
+    birads: Probabilities = Field(description="Zero-shot probability of each BI-RADS class.")
+    density: Probabilities = Field(description="Zero-shot probability of each density class.")
     calibrated: bool = Field(description="Whether these probabilities are calibrated.")
     aggregation: Aggregation = Field(description="What of the two views was averaged.")
     prompts: dict[str, PromptBody]
     prompt_set: SetBody | None
     unknown_words: list[str]
     missing: list[Literal["cc", "mlo"]] = Field(description="Views that were not sent.")
-    embedding: list[float] | None = Field(
-        None, description=f"Mean of the views' embeddings, brought to length 1. {WITHHELD}"
-    )
+    embedding: list[float] | None = Field(None, description=f"Mean of the views', brought to length 1. {WITHHELD}")
     findings: list[FindingBody] | None = Field(
         None, description="Of the breast. embedding_withheld is told whether or not findings were asked for."
     )

@@ -8,7 +8,6 @@ from glam.bundle import Bundle
 from glam.predict import Interpreter
 from glam.prediction import NOTICE
 from glam.words.prompt_sets import packaged_sets, sets_in
-from glam_serve.api import GlamAPI
 from glam_serve.audit import AuditLog
 from glam_serve.cache import ResultCache
 from glam_serve.dispatch import DispatchServer
@@ -22,6 +21,7 @@ from glam_serve.records import Records
 from glam_serve.routes import Answers, add_routes
 from glam_serve.schema import ModelBody
 from glam_serve.vitals import SharedLoad, Vitals
+from glam_serve.worker import GlamAPI
 
 Host = Literal["127.0.0.1", "0.0.0.0", "::"]
 LOOPBACK: Host = "127.0.0.1"

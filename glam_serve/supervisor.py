@@ -1,6 +1,6 @@
 """The parent of a server: it owns the socket, starts the other processes, and replaces what dies or hangs.
 
-It imports and loads nothing heavy and has one thread, so that it can fork API processes at any time.
+It loads no model and has one thread, so that it can fork API processes at any time.
 """
 
 import logging
@@ -16,9 +16,9 @@ from multiprocessing.process import BaseProcess
 import uvicorn
 
 from glam_serve.children import begin_as_child
+from glam_serve.connections import counting
 from glam_serve.dispatch import DispatchServer
 from glam_serve.hub_process import HubHangsError, hub_answers_within
-from glam_serve.listen import counting
 from glam_serve.restarts import RESTART_PAUSE_S, Restarts
 from glam_serve.vitals import BEAT_S, CANNOT_LOAD, is_stopped
 

@@ -21,7 +21,7 @@ from glam.pair import PreparedBreast, prepare_breast, read_breast
 from glam.prediction import AGGREGATIONS, Aggregation
 from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
 from glam_serve.account import timed
-from glam_serve.errors import Refusal, is_multipart
+from glam_serve.errors import Refusal, in_our_words, is_multipart
 from glam_serve.spool import Parser
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,14 @@ ONE_BREAST = (*VIEW_KEYS, "laterality")
 MANY = frozenset({"images", "prompts", "include"})
 """Fields that may come more than once."""
 MAX_PARTS = 128
+FORM_FAULTS: Mapping[str, str] = {
+    "Part exceeded": "a field of text is longer than 1 MB: send images as files, as in curl -F cc=@CC.dcm",
+    "The Content-Disposition": "a part has no name: give it that of a field, as in curl -F cc=@CC.dcm",
+    "Too many": f"it has more than {MAX_PARTS} files or {MAX_PARTS} fields of text: send fewer",
+    "Missing boundary": "its Content-Type names no boundary: let your HTTP library write that header",
+}
+"""How Starlette's errors of a form begin, and what is told of them."""
+BROKEN_PART = "a boundary or the headers of a part are damaged or too long: let your HTTP library write the body"
 NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?")
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -83,8 +91,9 @@ async def read_form(request: Request) -> FormFields:
     try:
         async with aclosing(request.stream()) as body:
             form = await Parser(request.headers, body, max_files=MAX_PARTS, max_fields=MAX_PARTS).parse()
-    except MultiPartException:
-        raise Refusal("malformed_request") from None
+    except MultiPartException as error:
+        problem = in_our_words(error.message, FORM_FAULTS, otherwise=BROKEN_PART)
+        raise Refusal("malformed_request", problem=problem) from None
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise

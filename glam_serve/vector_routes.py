@@ -127,7 +127,7 @@ class VectorAnswers:
             raise input_error("bad_field", "", problem="send either result_id or embeddings")
         if isinstance(asked.prompts, list):
             if not asked.prompts:
-                raise input_error("bad_prompt", "prompts", problem="there is no prompt")
+                raise input_error("bad_prompt", "prompts", problem="there is none: send sentences, a set or classes")
             return Prompts(sentences=check_prompts(asked.prompts))
         return prompts_of_object(asked.prompts, self.answers.prompt_sets)
 

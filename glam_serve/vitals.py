@@ -11,7 +11,7 @@ BEAT_S = 0.25
 SILENT_S = 1.5
 """A worker that gave no sign of life for this long is not counted on."""
 CANNOT_LOAD = 3
-"""Exit status of a worker that cannot load the model: to start it again would not help."""
+"""Exit status of a worker that cannot load the model; the server ends with it if no worker ever could."""
 REQUESTS_AN_API = 4096
 """Requests that one API process can have in the worker's queue at a time; the guard's limit is far below."""
 

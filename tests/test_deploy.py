@@ -109,6 +109,17 @@ def test_the_compose_file_starts_the_server_with_flags_that_there_are_and_less_t
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
+def test_the_server_may_write_to_every_volume_of_the_compose_file():
+    server = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["glam"]
+    options = given_options(server["command"])
+    folders = [volume.partition(":")[2] for volume in server["volumes"]]
+    assert folders == [str(Path(options["--audit"]).parent)]
+    for folder in folders:  # a volume over a folder that the image lacks belongs to root
+        assert (
+            f"install --directory --owner glam --group glam --mode 0700 {folder}\n" in (ROOT / "Dockerfile").read_text()
+        )
+
+
 def test_prometheus_asks_the_server_of_the_compose_file_with_a_key():
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]

@@ -151,7 +151,7 @@ def test_a_command_line_loads_nothing_heavy_before_it_knows_the_command(module: 
     assert loaded_by(f"import {module}") & HEAVY == set()
 
 
-@pytest.mark.parametrize("module", ["glam_serve.api", "glam.predict"])
+@pytest.mark.parametrize("module", ["glam_serve.worker", "glam.predict"])
 def test_answering_brings_no_torch_and_no_scipy(module: str):
     assert loaded_by(f"import {module}") & {"torch", "timm", "transformers", "scipy"} == set()
 
@@ -178,3 +178,11 @@ def test_what_reads_and_finds_does_not_know_who_prepares_and_predicts():
 def test_only_the_tests_of_the_benchmarks_import_a_benchmark():
     files = [file for file in (ROOT / "tests").rglob("*.py") if file.parent.name != "bench"]
     assert [str(file.relative_to(ROOT)) for file in files if "bench" in imported(file)] == []
+
+
+def test_the_map_of_the_server_names_every_module_of_it():
+    text = ast.get_docstring(ast.parse((ROOT / "glam_serve" / "__init__.py").read_text())) or ""
+    named = [
+        name for line in text.splitlines() if line.startswith("- ") for name in re.findall(r"\w+", line.split(":")[1])
+    ]
+    assert sorted(named) == sorted(file.stem for file in (ROOT / "glam_serve").glob("*.py") if file.stem != "__init__")

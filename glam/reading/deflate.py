@@ -42,7 +42,7 @@ def _inflated(deflated: bytes) -> bytes | None:
     inflate = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
     inflated = inflate.decompress(deflated, MAX_BYTES + 1)
     if len(inflated) > MAX_BYTES:
-        raise too_large()
+        raise too_large("inflated data set")
     return inflated if inflate.eof else None
 
 
@@ -74,7 +74,6 @@ def begins_a_dataset(beginning: bytes) -> bool:
     return beginning[:2] in FIRST_GROUPS and (is_short or (letters.isalpha() and letters.isupper()))
 
 
-def too_large() -> InputError:
-    """Return the error of a file beyond the limit."""
-    megabytes = f"{MAX_BYTES // 1_000_000} MB"
-    return input_error("too_large", size=f"more than {megabytes}", limit=megabytes)
+def too_large(part: str) -> InputError:
+    """Return the error of a file, or of what it inflates to, over MAX_BYTES."""
+    return input_error("too_large", part=part, limit=f"{MAX_BYTES // 1_000_000} MB")

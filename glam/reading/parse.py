@@ -107,13 +107,13 @@ def content(source: Source) -> bytes:
             num_bytes = stream.seek(0, SEEK_END) - start
             stream.seek(start)
             if num_bytes > MAX_BYTES:
-                raise too_large()
+                raise too_large("file")
         chunks, num_read = [], 0
         while num_read <= MAX_BYTES and (chunk := stream.read(MAX_BYTES + 1 - num_read)):  # a raw stream reads in parts
             chunks.append(chunk)
             num_read += len(chunk)
     if num_read > MAX_BYTES:
-        raise too_large()
+        raise too_large("file")
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

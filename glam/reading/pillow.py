@@ -6,8 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, TypeVar
 
 from glam.findings import InputError, input_error
-from glam.reading.deflate import MAX_BYTES
-from glam.reading.pixels import MAX_PIXELS
+from glam.reading.pixels import MAX_PIXELS, MAX_SIDE
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -55,6 +54,6 @@ def opened_picture(data: bytes, format: str) -> "ImageFile":
 
 
 def too_large() -> InputError:
-    """Return the error of a picture beyond our limits."""
-    limit = f"{MAX_PIXELS / 1e6:.0f} Mpx or {MAX_BYTES / 1e6:.0f} MB"
-    return input_error("too_large", size=f"more than {limit}", limit=limit)
+    """Return the error of a picture with too many pixels."""
+    limit = f"{MAX_PIXELS // 1_000_000} million pixels, or {MAX_SIDE} along a side"
+    return input_error("too_large", part="picture", limit=limit)

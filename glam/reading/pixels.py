@@ -117,8 +117,7 @@ def layout_of(dataset: "Dataset") -> Layout:
     _check_one_frame(dataset)
     rows, cols = (_whole(dataset, name, range(1, MAX_SIDE + 1)) for name in ("Rows", "Columns"))
     if rows * cols > MAX_PIXELS:
-        size, limit = (f"{pixels / 1e6:.0f} Mpx" for pixels in (rows * cols, MAX_PIXELS))
-        raise input_error("too_large", size=size, limit=limit)
+        raise input_error("too_large", part="image", limit=f"{MAX_PIXELS // 1_000_000} million pixels")
     allocated = _whole(dataset, "BitsAllocated", range(8, 17, 8))
     bits = _whole(dataset, "BitsStored", range(1, allocated + 1), absent=allocated)
     # A high bit below the stored bits contradicts them; what the image fills decides (glam/reading/bits.py).

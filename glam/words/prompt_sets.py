@@ -1,4 +1,4 @@
-"""Prompt sets: named, versioned class prompts in a YAML file, the same for the server and for evaluation.
+"""Prompt sets: named, versioned class prompts in a YAML file, the same for server, command line and Python.
 
 A file holds
 

@@ -16,10 +16,10 @@ def test_every_code_is_tripped_by_some_test() -> None:
 
 
 def test_an_error_survives_the_way_between_processes() -> None:
-    error = input_error("too_large", "cc", size="81 Mpx", limit="64 Mpx")
+    error = input_error("too_large", "cc", part="file", limit="160 MB")
     back = pickle.loads(pickle.dumps(error))
     assert (back.code, back.message, back.where, back.status) == ("too_large", error.message, "cc", 413)
-    assert str(back) == "cc: the image is too large (81 Mpx): at most 64 Mpx are read"
+    assert str(back) == ("cc: the file is too large, over 160 MB: send one 2-D mammogram as the device made it")
 
 
 def test_a_finding_carries_its_severity_from_the_table() -> None:

@@ -121,7 +121,9 @@ def test_verify_prints_the_hash_and_names_what_changed(exported, tmp_path, capsy
     assert (told["may_serve"], told["may_share"]) == (True, True)
     (copy / "prompts.npz").write_bytes(b"")
     assert main(["verify", str(copy)]) == 1
-    assert "prompts.npz has changed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("glam-export: bundle_changed: ")
+    assert "prompts.npz has changed" in told
 
 
 @pytest.mark.parametrize("arguments", [[], ["onnx"], ["onnx", "checkpoint"], ["engine", "x"]])
@@ -136,7 +138,7 @@ def test_failed_run_ends_with_1_and_one_sentence(tmp_path, capsys):
     assert main(["onnx", str(tmp_path / "nothing"), "--out", str(tmp_path / "bundle")]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("no checkpoint at")
+    assert captured.err.startswith("glam-export: no checkpoint at")
     assert captured.err.count("\n") == 1
 
 
@@ -146,7 +148,7 @@ def test_export_without_its_extra_names_it(module, tmp_path):
     script += f"sys.exit(main(['onnx', {str(tmp_path)!r}, '--out', 'bundle']))"
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert outcome.returncode == 1
-    assert outcome.stderr == f'{module} is not installed: pip install "glam-mammo[export]"\n'
+    assert outcome.stderr == f'glam-export: {module} is not installed: pip install "glam-mammo[export]"\n'
 
 
 def test_help_imports_nothing_heavy():

@@ -23,13 +23,13 @@ from glam.predict import Interpreter, Predictor
 from glam.prediction import DEFAULT_INCLUDE
 from glam.reading.read import read_view
 from glam.runtime import Runtime
-from glam_serve.api import GlamAPI, ModelAnswer, ModelRequest
 from glam_serve.hub import Hub
 from glam_serve.limits import Limits, Workers
 from glam_serve.log import PlainFormatter, where_raised
 from glam_serve.routes import parse_include
 from glam_serve.server import check_permission, make_server, model_body
 from glam_serve.vitals import Vitals
+from glam_serve.worker import GlamAPI, ModelAnswer, ModelRequest
 from tests.samples.mammograms import file_of
 
 SECRET = "DOE^JANE"
@@ -68,7 +68,7 @@ def dcm(path: Path) -> tuple[str, bytes]:
 
 
 def test_importing_the_api_brings_no_torch():
-    code = "import glam_serve.api, sys; print('torch' in sys.modules or 'scipy' in sys.modules)"
+    code = "import glam_serve.worker, sys; print('torch' in sys.modules or 'scipy' in sys.modules)"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout == "False\n"
 

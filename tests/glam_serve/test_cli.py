@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glam_serve.listening import listening_socket
+from glam_serve.system import listening_socket
 
 
 def glam_serve(*words: object, prelude: str = "") -> subprocess.CompletedProcess[str]:
@@ -48,8 +48,11 @@ def test_a_port_that_no_server_may_have_ends_with_one_sentence(port: int):
     [
         (("--limits.max-spool-mb", 8), "max_spool_mb 8 is below max_upload_mb 256"),
         (("--limits.deadline-s", 0), "deadline_s 0 is not above 0"),
-        (("--workers", 0), "num_workers 0 is not between 1 and 64"),
-        (("--api-keys", "/nowhere/keys"), "No such file"),
+        (("--workers", 0), "workers 0 is not between 1 and 64"),
+        (
+            ("--api-keys", "/nowhere/keys"),
+            "/nowhere/keys cannot be read (No such file or directory): name a file of keys",
+        ),
     ],
 )
 def test_an_option_that_cannot_be_ends_without_a_trace(words: tuple[object, ...], sentence: str):
@@ -70,7 +73,7 @@ def test_an_option_that_cannot_be_ends_without_a_trace(words: tuple[object, ...]
 )
 def test_as_many_files_may_be_open_as_the_limits_need_or_the_lack_is_told(soft: int, hard: int, outcome: str):
     code = (
-        "import logging, resource, sys; from glam_serve.limits import Limits; from glam_serve.listening import *;"
+        "import logging, resource, sys; from glam_serve.limits import Limits; from glam_serve.system import *;"
         "logging.basicConfig(stream=sys.stdout, format='%(message)s');"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); allow_open_files(Limits());"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE))"

@@ -17,5 +17,5 @@ def test_an_audit_log_that_cannot_be_made_ends_with_one_sentence(tmp_path: Path)
     command = [sys.executable, "-m", "glam_serve.cli", "run", "--audit", str(tmp_path / "none" / "audit")]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (outcome.returncode, outcome.stdout) == (1, "")
-    assert outcome.stderr.startswith("glam-serve: [Errno 2] No such file or directory")
+    assert outcome.stderr.endswith("(No such file or directory): make its folder writable, or name another file\n")
     assert outcome.stderr.count("\n") == 1

@@ -129,22 +129,37 @@ def test_a_body_of_another_kind_is_refused_before_its_fields(client: TestClient,
         assert error_of(answer) == (415, "not_multipart", "")
 
 
+PROMPT = b'--b\r\nContent-Disposition: form-data; name="prompts"\r\n\r\n'
+
+
 @pytest.mark.parametrize(
-    ("head", "body"),
+    ("head", "body", "problem"),
     [
-        ({"content-type": "multipart/form-data; boundary="}, b"--b--"),
-        ({"content-type": b"multipart/form-data; boundary=\xff"}, b"--\xff--"),
-        ({"content-type": "multipart/form-data; boundary=" + "b" * 3000}, b"--" + b"b" * 3000 + b"--"),
-        (FORM, b"--b\r\n\r\nx\r\n--b--\r\n"),
-        (FORM, b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n"),
-        (FORM, DISPOSITION + b"\r\nX: " + b"y" * 100_000 + b"\r\n\r\nx\r\n--b--\r\n"),
-        (FORM, DISPOSITION + b"\r\nX: y" * 5000 + b"\r\n\r\nx\r\n--b--\r\n"),
-        (FORM, b'--b\r\nContent-Disposition: form-data; name="prompts"\r\n\r\n' + b"a" * (2 << 20) + b"\r\n--b--\r\n"),
-        (FORM, b'--b\r\nContent-Disposition: form-data; name="prompts"\r\n\r\na\r\n' * 2000 + b"--b--\r\n"),
+        (FORM, b"", "it is empty"),
+        ({"content-type": "multipart/form-data"}, b"--b--", "its Content-Type names no boundary"),
+        ({"content-type": "multipart/form-data; boundary="}, b"--b--", "a boundary or the headers"),
+        ({"content-type": b"multipart/form-data; boundary=\xff"}, b"--\xff--", "the boundary of its Content-Type"),
+        (
+            {"content-type": "multipart/form-data; boundary=c"},
+            PROMPT + b"a\r\n--b--",
+            "the boundary of its Content-Type",
+        ),
+        ({"content-type": "multipart/form-data; boundary=" + "b" * 3000}, b"--" + b"b" * 3000 + b"--", "a boundary or"),
+        (FORM, PROMPT + b"a", "its last boundary is missing"),
+        (FORM, b"--b\r\n\r\nx\r\n--b--\r\n", "a part has no name"),
+        (FORM, b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", "a part has no name"),
+        (FORM, DISPOSITION + b"\r\nX: " + b"y" * 100_000 + b"\r\n\r\nx\r\n--b--\r\n", "a boundary or the headers"),
+        (FORM, DISPOSITION + b"\r\nX: y" * 5000 + b"\r\n\r\nx\r\n--b--\r\n", "a boundary or the headers"),
+        (FORM, PROMPT + b"a" * (2 << 20) + b"\r\n--b--\r\n", "a field of text is longer than 1 MB"),
+        (FORM, (PROMPT + b"a\r\n") * 2000 + b"--b--\r\n", "it has more than 128 files or 128 fields"),
     ],
 )
-def test_a_form_that_cannot_be_read_is_refused(client: TestClient, head: dict, body: bytes):
-    assert error_of(client.post("/predict", content=body, headers=head)) == (400, "malformed_request", "")
+def test_a_form_that_cannot_be_read_is_refused_with_the_reason(
+    client: TestClient, head: dict, body: bytes, problem: str
+):
+    answer = client.post("/predict", content=body, headers=head)
+    assert error_of(answer) == (400, "malformed_request", "")
+    assert answer.json()["message"].startswith(f"the body cannot be read as multipart/form-data: {problem}")
 
 
 def test_a_text_of_a_megabyte_is_refused_by_its_rule(client: TestClient):

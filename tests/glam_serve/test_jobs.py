@@ -11,9 +11,9 @@ import pytest
 
 from glam.bundle import Bundle
 from glam.predict import Predictor
-from glam_serve.api import ModelAnswer, ModelRequest
 from glam_serve.limits import ServerOptions
 from glam_serve.schema import JobBody
+from glam_serve.worker import ModelAnswer, ModelRequest
 from tests.samples.served import PROXY, SECRET, Served, error_of, serve_in_process
 
 pytestmark = pytest.mark.filterwarnings("ignore:The LitServer has both batch and unbatch")

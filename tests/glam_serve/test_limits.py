@@ -21,7 +21,7 @@ def test_the_largest_request_must_fit_into_what_is_held_together():
 @pytest.mark.parametrize("name", ["num_workers", "num_apis"])
 @pytest.mark.parametrize("value", [0, 65])
 def test_there_are_1_to_64_processes_of_a_kind(name: str, value: int):
-    with pytest.raises(ValueError, match=f"^{name} {value} is not between 1 and 64"):
+    with pytest.raises(ValueError, match=f"^{name.removeprefix('num_')} {value} is not between 1 and 64"):
         Workers(**{name: value})
 
 

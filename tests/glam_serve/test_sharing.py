@@ -11,13 +11,13 @@ from starlette.testclient import TestClient
 from glam.bundle import Bundle
 from glam.client import Client
 from glam.predict import Predictor
-from glam_serve.api import ModelAnswer, ModelRequest, answer_together
 from glam_serve.hub import Hub
 from glam_serve.limits import Limits
 from glam_serve.local import free_port, local_server
 from glam_serve.schema import PredictionBody
 from glam_serve.server import make_server, model_body
 from glam_serve.sharing import stays_here
+from glam_serve.worker import ModelAnswer, ModelRequest, answer_together
 
 EVERYTHING = frozenset({"embedding", "attention", "frame", "findings", "pooling"})
 HEADERS = [

@@ -193,7 +193,8 @@ def test_what_is_not_http_gets_an_error_of_the_one_shape(serve: Serve):
         connection.sendall(b"garbage\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert answer.endswith(b'{"code": "not_http", "message": "this is not an HTTP/1.1 request", "where": ""}')
+    message = b"this is not a request of HTTP/1.1: its first line is not of the form POST /predict HTTP/1.1"
+    assert answer.endswith(b'{"code": "not_http", "message": "' + message + b'", "where": ""}')
 
 
 def test_one_of_two_api_processes_dies_without_the_others_answers(serve: Serve, question: Form):

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from glam_serve import listen, wire
-from glam_serve.listen import MAX_PIPELINED, counting
+from glam_serve import connections, wire
+from glam_serve.connections import MAX_PIPELINED, counting
 from glam_serve.metrics import make_metrics
 from tests.samples.serving import wait_until
 
@@ -45,8 +45,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[uvicorn.Server]:
     monkeypatch.setattr(wire, "STALL_S", STALL_S)
     DEPARTED.clear()
     listener = socket.create_server(("127.0.0.1", 0))
-    connections = counting(make_metrics())
-    config = uvicorn.Config(app, http=connections, ws="none", lifespan="off", log_config=None, access_log=False)
+    protocol = counting(make_metrics())
+    config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     server.config.port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -155,7 +155,7 @@ def test_nobody_is_heard_out_for_ever(
 
 
 def test_a_connection_too_many_hears_so_although_it_sends_much(server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(listen, "MAX_CONNECTIONS", 0)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 0)
     connection = http.client.HTTPConnection("127.0.0.1", server.config.port, timeout=20)
     connection.request("POST", "/refuse", bytes(16 << 20))
     answer = connection.getresponse()

@@ -60,6 +60,14 @@ def test_prompts_that_cannot_be_followed_are_refused_and_not_repeated(client: Se
     assert error_of(answer) == (422, "bad_prompt", "prompts")
 
 
+def test_the_refusal_of_an_unknown_set_names_those_that_there_are(client: Served, files):
+    answer = client.post("/predict", files=files(cc="L_CC"), data={"prompts": '{"set": "no-such-set"}'})
+    assert answer.json()["message"] == (
+        "the prompts cannot be used: no prompt set here has that name: ask for one that there is (glam-short,"
+        " mass-short), or send classes"
+    )
+
+
 def test_sentences_are_embedded_once(client: Served, files):
     form = {"prompts": ["a sentence nobody asked", "another one"]}
     client.asked.clear()

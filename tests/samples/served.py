@@ -10,12 +10,12 @@ from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.predict import Predictor
-from glam_serve.api import ModelAnswer, ModelRequest, answer_together
 from glam_serve.dispatch import DispatchServer
 from glam_serve.hub import Hub
 from glam_serve.limits import Limits
 from glam_serve.schema import ErrorBody
 from glam_serve.server import make_server
+from glam_serve.worker import ModelAnswer, ModelRequest, answer_together
 
 SECRET = "DOE^JANE"
 """Stands in the name of every file that is sent; no answer may hold it."""

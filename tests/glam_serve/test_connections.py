@@ -13,8 +13,8 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from glam_serve import listen
-from glam_serve.listen import NO_REQUEST, counting
+from glam_serve import connections
+from glam_serve.connections import NO_REQUEST, counting
 from glam_serve.metrics import Metrics, make_metrics
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -42,8 +42,8 @@ def metrics() -> Metrics:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> Iterator[int]:
     """A server whose connections may idle for IDLE_S, two at a time."""
-    monkeypatch.setattr(listen, "HEAD_TIMEOUT_S", IDLE_S)
-    monkeypatch.setattr(listen, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", IDLE_S)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, http=counting(metrics), ws="none", lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
@@ -122,12 +122,38 @@ def test_a_connection_is_used_again_within_its_time(connection: socket.socket):
         time.sleep(IDLE_S / 2)
 
 
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
 @pytest.mark.parametrize(
-    "sent", [b"garbage\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /\x00 HTTP/1.1\r\nHost: x\r\n"]
+    ("sent", "problem"),
+    [
+        (b"garbage\r\n\r\n", "its first line"),
+        (b"\r\n\r\n", "its first line"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", "its first line"),
+        (b"GET /\x00 HTTP/1.1\r\nHost: x\r\n", "its first line"),
+        (b"PRI * HTTP/2.0", "HTTP/2 is not spoken here"),
+        (b"GET / HTTP/1.1", "it has no Host header"),
+        (HEAD + b"Host: y", "it has more than one Host header"),
+        (HEAD + b"no colon", "a header line is malformed"),
+        (HEAD + b"a b: c", "a header line is malformed"),
+        (HEAD + b"a: \x00", "a header line is malformed"),
+        (HEAD + b"a: " + b"b" * 400_000, "its headers are longer than 64 KB"),
+        (HEAD + b"Content-Length: -1", "its length is told neither"),
+        (HEAD + b"Content-Length: 1\r\nContent-Length: 2", "its length is told neither"),
+        (HEAD + b"Transfer-Encoding: gzip", "its length is told neither"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nnot a number", "a chunk of its body"),
+    ],
 )
-def test_what_is_not_http_is_400_in_the_one_shape(connection: socket.socket, metrics: Metrics, sent: bytes):
+def test_what_is_not_http_is_400_in_the_one_shape_with_the_reason(
+    connection: socket.socket, metrics: Metrics, sent: bytes, problem: str
+):
     connection.sendall(sent + b"\r\n\r\n")
-    assert refusal(rest_of(connection)) == (400, "not_http")
+    answer = rest_of(connection)
+    assert refusal(answer) == (400, "not_http")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["message"].startswith(
+        f"this is not a request of HTTP/1.1: {problem}"
+    )
     assert counted(metrics, 400, "not_http") == (1, 1)
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from glam_serve.errors import FAULTS, error_body
+from glam_serve.errors import BROKEN_RULE, FAULTS, error_body, in_our_words
 from glam_serve.metrics import Metrics
 from glam_serve.wire import Ending, Wire
 
@@ -23,6 +24,29 @@ MAX_DRAINED = 128
 PROBE_S = 0.1
 """Time between two looks whether a client that sends no more has gone."""
 HTTP2_PREFACE = b"PRI * HTTP/2.0"
+_FIRST_LINE = "its first line is not of the form POST /predict HTTP/1.1"
+_HEADER = "a header line is malformed"
+_LENGTH = "its length is told neither by one Content-Length nor by Transfer-Encoding: chunked"
+_CHUNK = "a chunk of its body is malformed"
+HTTP_FAULTS: Mapping[str, str] = {
+    "no request line": _FIRST_LINE,
+    "illegal request line": _FIRST_LINE,
+    "Illegal method": _FIRST_LINE,
+    "Illegal target": _FIRST_LINE,
+    "Missing mandatory Host": "it has no Host header: send one",
+    "Found multiple Host": "it has more than one Host header: send one",
+    "illegal header line": _HEADER,
+    "Illegal header": _HEADER,
+    "continuation line": _HEADER,
+    "Receive buffer too long": "its headers are longer than 64 KB: send less in them",
+    "bad Content-Length": _LENGTH,
+    "conflicting Content-Length": _LENGTH,
+    "multiple Transfer-Encoding": _LENGTH,
+    "Only Transfer-Encoding": _LENGTH,
+    "illegal chunk": _CHUNK,
+    "malformed chunk": _CHUNK,
+}
+"""How h11's errors begin, and what is told of them."""
 
 NO_REQUEST = "(no request)"
 """The metrics' route of what is refused before it is a request."""
@@ -59,7 +83,7 @@ class Connection(H11Protocol):
             return
         if self._is_between_requests() and data.startswith(HTTP2_PREFACE):
             self._is_unread = True
-            self._refuse("not_http")
+            self._refuse("not_http", problem="HTTP/2 is not spoken here")
             return
         super().data_received(data)
         if self._is_between_requests() and not self.transport.is_closing():
@@ -107,8 +131,8 @@ class Connection(H11Protocol):
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP."""
-        self._refuse("not_http")
+        """Refuse what is not HTTP; uvicorn calls this while it handles the error that says why."""
+        self._refuse("not_http", problem=in_our_words(str(sys.exception()), HTTP_FAULTS, otherwise=_FIRST_LINE))
 
     def _ending(self) -> Ending:
         """Say how to close: an answer that broke off is dropped, a client that is still sending is heard out."""
@@ -142,13 +166,13 @@ class Connection(H11Protocol):
         if self._is_between_requests() and not self.transport.is_closing():
             self._refuse("upload_stalled")
 
-    def _refuse(self, code: str) -> None:
+    def _refuse(self, code: str, *, problem: str = BROKEN_RULE) -> None:
         """Answer without a request, and close. A connection whose answer has begun is only closed."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             if self.note_refusal is not None:
                 self.note_refusal(code)
             fault = FAULTS[code]
-            body = json.dumps(error_body(code, fault.sentence)).encode()
+            body = json.dumps(error_body(code, fault.message(problem))).encode()
             headers: list[tuple[bytes, bytes]] = [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),

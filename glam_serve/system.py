@@ -5,8 +5,8 @@ import resource
 import socket
 
 from glam.exam import MAX_IMAGES
+from glam_serve.connections import MAX_CONNECTIONS, MAX_DRAINED
 from glam_serve.limits import Limits
-from glam_serve.listen import MAX_CONNECTIONS, MAX_DRAINED
 from glam_serve.store import MAX_OPEN_JOBS
 
 log = logging.getLogger(__name__)
