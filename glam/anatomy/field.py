@@ -154,7 +154,9 @@ def _border(side: str, lines: NDArray[np.float32]) -> Border:
         return Border(side, 0, bright=False)
     step = lines[edge.first : edge.last] - lines[edge.first + 2 : edge.last + 2]
     bright = bool(np.median(step[np.abs(step) > FAINT_STEP]) > 0)
-    return Border(side, edge.last + 1, bright=bright, inclined=edge.last - edge.first > INCLINED * len(lines))
+    is_white = lines[: edge.first + 1].mean() > lines[edge.last :].mean()  # what is left of a dark one is only air
+    inclined = bool(is_white) and edge.last - edge.first > INCLINED * len(lines)
+    return Border(side, edge.last + 1, bright=bright, inclined=inclined)
 
 
 def _first_edge(lines: NDArray[np.float32]) -> _Edge | None:
