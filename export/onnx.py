@@ -125,6 +125,8 @@ def save_graph(proto: onnx.ModelProto, path: Path) -> Path:
     external = sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > EXTERNAL_DATA_BYTES
     path.unlink(missing_ok=True)
     onnx.save_model(proto, path, save_as_external_data=external, location=f"{path.name}.data")
+    if external:  # onnx lets nobody but the exporter read it, and another user serves it
+        path.with_name(f"{path.name}.data").chmod(path.stat().st_mode & 0o777)
     onnx.checker.check_model(path, full_check=True)
     return path
 

@@ -96,6 +96,7 @@ def test_large_weights_go_into_a_file_beside_the_graph(monkeypatch, tmp_path):
     monkeypatch.setattr(exporter, "EXTERNAL_DATA_BYTES", 0)
     path = write_graph(small_graph(Twice()), tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["small.onnx", "small.onnx.data"]
+    assert (tmp_path / "small.onnx.data").stat().st_mode == path.stat().st_mode  # another user serves it
     numbers = np.arange(600, dtype=np.float32).reshape(2, 300)
     (twice,) = onnx_session(path).run(["twice"], {"numbers": numbers})
     np.testing.assert_array_equal(twice, 2 * numbers)
