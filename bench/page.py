@@ -1,10 +1,11 @@
-"""Write docs/benchmarks.md from the JSON lines that benchmarks end with.
+"""Put the JSON line that a benchmark ends with into docs/benchmarks.md, in place of its section there.
 
-python -m bench.page prepare.json fuzz.json help_time.json > docs/benchmarks.md
+python -m bench.prepare > prepare.json && python -m bench.page docs/benchmarks.md prepare.json
 """
 
+import argparse
 import json
-import sys
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,32 @@ two things measured in the same run, for the machines are shared. What is marked
 """
 
 
-def page(summaries: list[dict[str, Any]]) -> str:
-    """Return the page, with the goals and figures of each benchmark."""
-    return "\n".join([INTRODUCTION, *map(_section, summaries)])
+def page(before: str, summaries: list[dict[str, Any]]) -> str:
+    """Return the page, the section of each benchmark in its old place, or last where it is new."""
+    text = before or INTRODUCTION
+    for summary in summaries:
+        section = _section(summary)
+        pattern = re.compile(rf"^## {re.escape(summary['bench'])}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+        found = pattern.search(text)
+        text = (
+            f"{text.rstrip()}\n\n{section}"
+            if found is None
+            else f"{text[: found.start()]}{section}\n{text[found.end() :]}"
+        )
+    return text.rstrip() + "\n"
 
 
 def _section(summary: dict[str, Any]) -> str:
+    command = " ".join([f"python -m bench.{summary['bench']}", *summary.get("arguments", [])])
     goals = [
         f"| {name} | {goal['value']} | {goal['goal']} | {'yes' if goal['holds'] else 'no'} |"
         for name, goal in summary["goals"].items()
     ]
     figures = [f"| {name} | {value} |" for name, value in _flat(summary["figures"])]
-    return "\n".join(
-        [
-            f"## {summary['bench']}",
-            "",
-            f"`python -m bench.{summary['bench']}`, commit {summary['commit']}, {summary['machine']}.",
-            "",
-            "| goal | value | bound | holds |",
-            "| --- | --- | --- | --- |",
-            *goals,
-            "",
-            "| figure | value |",
-            "| --- | --- |",
-            *figures,
-            "",
-        ]
-    )
+    lines = [f"## {summary['bench']}", "", f"`{command}`, commit {summary['commit']}, {summary['machine']}.", ""]
+    if goals:
+        lines += ["| goal | value | bound | holds |", "| --- | --- | --- | --- |", *goals, ""]
+    return "\n".join([*lines, "| figure | value |", "| --- | --- |", *figures, ""])
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -54,8 +54,13 @@ def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def main() -> None:
-    """Print the page."""
-    sys.stdout.write(page([json.loads(Path(name).read_text().splitlines()[-1]) for name in sys.argv[1:]]))
+    """Rewrite the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("summaries", type=Path, nargs="+", help="what benchmarks printed")
+    options = parser.parse_args()
+    before = options.page.read_text() if options.page.exists() else ""
+    options.page.write_text(page(before, [json.loads(path.read_text().splitlines()[-1]) for path in options.summaries]))
 
 
 if __name__ == "__main__":

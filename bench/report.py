@@ -1,7 +1,9 @@
-"""The last line of every benchmark: figures, commit, machine and goals as JSON."""
+"""The last line of every benchmark: arguments, commit, machine, figures and goals as JSON."""
 
 import json
+import sys
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from glam.origin import commit, machine
 from glam_train.evaluation.goals import Goal
@@ -19,5 +21,6 @@ def goal(value: float | None, *, at_most: float | None = None, at_least: float |
 def print_summary(bench: str, figures: Mapping[str, object], goals: Mapping[str, Goal]) -> None:
     """Print the one JSON line that a benchmark ends with."""
     kept = {name: entry.as_json() for name, entry in goals.items()}
-    summary = {"bench": bench, "commit": commit(12), "machine": machine(), "figures": figures, "goals": kept}
-    print(json.dumps(summary))
+    arguments = [PurePath(given).name if given.startswith("/") else given for given in sys.argv[1:]]
+    summary = {"bench": bench, "arguments": arguments, "commit": commit(12), "machine": machine()}
+    print(json.dumps(summary | {"figures": figures, "goals": kept}))
