@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.anatomy.boxes import without_boxes
-from glam.anatomy.breast import SMALLEST_BREAST, breast_mask
+from glam.anatomy.breast import breast_mask
 from glam.anatomy.field import has_border, small_field, whole_field
 from glam.anatomy.plates import without_plates
 from glam.view import Field
@@ -52,7 +52,7 @@ def is_inverted(sample: NDArray[Any]) -> bool:
         return False
     if levels:
         darker, brighter = (inner < levels[0] - 0.1).mean(), (inner > levels[0] + 0.1).mean()
-        suspect = darker > SMALLEST_BREAST and brighter < 0.1 * darker
+        suspect = brighter < 0.1 * darker
     else:  # air is the largest even part of a mammogram, and it is bright only where the pixels are inverted
         scaled = (picture - low) / (high - low)
         suspect = (scaled > 1 - FLAT_SHARE).mean() > (scaled < FLAT_SHARE).mean()

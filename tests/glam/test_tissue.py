@@ -42,7 +42,7 @@ def test_what_is_inverted_is_still_found():
 
 
 @pytest.mark.parametrize("name", ["cc", "mlo"])
-@pytest.mark.parametrize("margin", [0.35, 0.5])
+@pytest.mark.parametrize("margin", [0.35, 0.5, 0.75])
 def test_a_small_inverted_breast_is_found(name: str, margin: float):
     pixels = view_of(getattr(PAIR, name), FrameConfig()).pixels
     height, width = (round(margin * length) for length in pixels.shape)
