@@ -30,7 +30,7 @@ class Job(NamedTuple):
     """The API process that has it."""
     state: JobState
     body: bytes = b""
-    """JSON: the answer of a job that is done, the error of one that failed."""
+    """The answer of a job that is done, as .npz with its JSON within; the error of one that failed, as JSON."""
     stays: bool = False
     """Whether the answer may not leave this machine."""
 
