@@ -69,7 +69,7 @@ def make_server(
     interpreter.warm_up()  # here, before the API processes are forked: they read no file of the bundle
     answers = Answers(server, interpreter, deadline_s=limits.deadline_s, cache=cache, prompt_sets=sets)
     add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
-    publish_schema(app)
+    publish_schema(app, asks_for_keys=bool(keys))
     return server
 
 
