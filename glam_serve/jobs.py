@@ -11,20 +11,22 @@ from fastapi import Request, Response
 
 from glam.findings import Finding, InputError
 from glam_serve.accept import JSON, NPZ, answer_in, wants_npz
-from glam_serve.account import add_seconds, open_account_of_job
+from glam_serve.account import add_seconds, current_account, open_account_of_job
 from glam_serve.answers import Answers, Question
 from glam_serve.errors import FAULTS, Refusal, error_body
 from glam_serve.log import where_raised
 from glam_serve.records import JOBS_PATH, AuditFailedError, Records
 from glam_serve.replies import prediction_npz
 from glam_serve.sharing import stays_here
-from glam_serve.store import Job, JobState, new_token
+from glam_serve.store import MAX_OPEN_JOBS, Job, JobState, new_token
 from glam_serve.vitals import SharedLoad
 
 log = logging.getLogger(__name__)
 
 FORGOTTEN_AFTER_S = 1.0
 """Pause between two questions whether jobs that wait here were forgotten through another API process."""
+LATER = {"retry-after": "10"}
+"""When a place for a job may be free again."""
 AT_A_TIME = 1
 """Jobs that an API process answers side by side: callers who wait go before those who do not."""
 
@@ -55,11 +57,17 @@ class JobRunner:
         question = await self.answers.question(request)
         withheld = self.answers.withheld(request)
         may_share = self.answers.interpreter.bundle.may_share
-        job = Job(api=self.answers.server.api_index, state="queued", stays=not may_share and withheld is None)
+        job = Job(
+            api=self.answers.server.api_index,
+            caller=current_account().caller,
+            state="queued",
+            stays=not may_share and withheld is None,
+        )
         key = new_token()
-        if not await anyio.to_thread.run_sync(self.answers.server.hub.submit_job, key, job):
+        most = self.answers.limits.share_of(MAX_OPEN_JOBS)
+        if code := await anyio.to_thread.run_sync(self.answers.server.hub.submit_job, key, job, most):
             question.fields.close()
-            raise Refusal("too_many_jobs", {"retry-after": "10"})
+            raise Refusal(code, LATER)
         if self._watcher is None or self._watcher.done():
             self._watcher = self._keep(asyncio.create_task(self._watch_for_forgotten()))
         submitted = Submitted(key=key, job=job, request_id=request.state.request_id, records=request.app.state.records)
@@ -110,7 +118,7 @@ class JobRunner:
         hub, key, job = self.answers.server.hub, submitted.key, submitted.job
         load = SharedLoad(self.answers.server.vitals, self.answers.server.api_index)
         held = question.fields.num_bytes  # the guard counts them for as long as the request lasts, and no longer
-        load.add(spooled=held)
+        load.add(job.caller, spooled=held)
         open_account_of_job()
         submitted_at = time.perf_counter()
         try:
@@ -123,7 +131,7 @@ class JobRunner:
             await anyio.to_thread.run_sync(hub.advance_job, key, job._replace(state=state, body=body))
         finally:
             question.fields.close()
-            load.add(spooled=-held)
+            load.add(job.caller, spooled=-held)
             await anyio.to_thread.run_sync(hub.let_go_of_job, key)
 
     async def _outcome(

@@ -16,7 +16,17 @@ import pytest
 from glam.bundle import Bundle
 from glam_serve.local import group_lives
 from tests.samples.forms import Form, Outcome, ask, form
-from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, launch, of_proc, start_server, wait_until
+from tests.samples.serving import (
+    DEADLINE_S,
+    ONE_CALLER,
+    RealServer,
+    Serve,
+    end,
+    launch,
+    of_proc,
+    start_server,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -310,7 +320,7 @@ def test_uploads_beyond_the_limits_are_refused_before_they_are_read(serve: Serve
     keys = tmp_path / "keys"
     keys.write_text("# the first\nkey-of-sixteen-characters\n")
     caps = ("--limits.max-upload-mb", "8", "--limits.max-spool-mb", "8", "--limits.max-waiting", "2")
-    server = serve(*caps, "--api-keys", str(keys))
+    server = serve(*caps, *ONE_CALLER, "--api-keys", str(keys))
     key = b"X-API-Key: key-of-sixteen-characters\r\n"
     held = form_head(length=6 << 20, headers=key) + b"0" * (5 << 20)
     with server.connect() as first:
