@@ -56,12 +56,12 @@ def post(
 def held(server: RealServer, count: int, *lines: str, host: str = GREEDY_HOST) -> Iterator[None]:
     """So many uploads under way that do not go on."""
     head = "\r\n".join(["POST /predict HTTP/1.1", "Host: x", "Content-Type: multipart/form-data; boundary=b", *lines])
-    length = "" if "chunked" in head else "Content-Length: 1000\r\n"
+    rest = "" if "chunked" in head else "\r\nContent-Length: 1000\r\n\r\n"
     with ExitStack() as connections:
         for _ in range(count):
             connection = socket.create_connection(("127.0.0.1", server.port), timeout=60, source_address=(host, 0))
             connections.enter_context(connection)
-            connection.sendall(f"{head}\r\n{length}\r\n".encode())
+            connection.sendall(f"{head}{rest}".encode())
             time.sleep(0.05)
         time.sleep(0.3)
         yield
