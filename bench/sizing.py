@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.report import print_summary
 from bench.serve import Pair, busy_elsewhere, load, pair_of
-from glam.bundle import DEMO_BUNDLE
+from glam.bundle import DEMO_BUNDLE, read_bundle
 from glam.origin import commit, machine
 from tests.samples.serving import ONE_CALLER, Kind, RealServer, of_proc, running
 
@@ -164,9 +164,11 @@ def main() -> None:
         ]
     if options.page:
         command = " ".join(["python -m bench.sizing", *(word for word in sys.argv[1:] if not word.startswith("/"))])
+        name = read_bundle(options.bundle, verify=False).name
         conditions = (
             f"Measured by `{command}`, commit {commit(12)}, {machine()}, {'your' if own else 'phantom'} files,"
-            f" {CLIENTS_A_CORE * CORES} clients for {seconds:g} s a row; other programs took {busy:.0%} of the machine."
+            f" bundle {name}, {CLIENTS_A_CORE * CORES} clients for {seconds:g} s a row; other programs took {busy:.0%}"
+            " of the machine."
         )
         options.page.write_text(on_page(options.page.read_text(), table(sizes, conditions)))
     print_summary("sizing", {"busy_elsewhere": round(busy, 2), "sizes": list(map(asdict, sizes))}, {})
