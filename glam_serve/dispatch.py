@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from litserve.loops import inference_worker
 from litserve.utils import LitAPIStatus, ResponseBufferItem
 
+from glam_serve.account import current_account
 from glam_serve.children import spawn_bound
 from glam_serve.hub import Envelope, Hub, HubTransport, WorkerQueue
 from glam_serve.hub_process import HubManager, start_hub
@@ -139,7 +140,14 @@ class DispatchServer(litserve.LitServer):
     def _put(self, uid: str, pending: Pending, payload: Any) -> None:
         """Pickle and queue a request: in a thread, it may be megabytes."""
         body = pickle.dumps(payload, pickle.HIGHEST_PROTOCOL)  # an array is copied once, not twice
-        envelope = Envelope(api=self.api_index, uid=uid, place=pending.place, ticket=pending.ticket, body=body)
+        envelope = Envelope(
+            api=self.api_index,
+            uid=uid,
+            place=pending.place,
+            ticket=pending.ticket,
+            caller=current_account().caller,
+            body=body,
+        )
         try:
             self.hub.put(envelope)
         except (EOFError, OSError):  # the hub has ended, and this process is about to be replaced

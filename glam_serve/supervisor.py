@@ -236,6 +236,7 @@ def _serve_api(server: DispatchServer, listener: socket.socket, index: int, pare
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # a caller may write any address into X-Forwarded-For
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
     ApiServer(config).run([listener])

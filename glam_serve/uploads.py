@@ -20,9 +20,10 @@ from glam.findings import InputError, input_error
 from glam.pair import PreparedBreast, prepare_breast, read_breast
 from glam.prediction import AGGREGATIONS, Aggregation
 from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
-from glam_serve.account import timed
+from glam_serve.account import current_account, timed
 from glam_serve.errors import Refusal, in_our_words, is_multipart
 from glam_serve.spool import Parser
+from glam_serve.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +187,9 @@ class UploadReader:
 
     def __init__(self, config: FrameConfig, *, num_apis: int) -> None:
         self.config = config
-        self.limiter = anyio.CapacityLimiter(max(1, num_cores() // num_apis))
+        num_threads = max(1, num_cores() // num_apis)
+        self.turns = Turns(num_threads)
+        self.limiter = anyio.CapacityLimiter(num_threads)
 
     async def breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
         """Read and prepare one breast, and close its files; InputError says what cannot be used."""
@@ -204,9 +207,10 @@ class UploadReader:
     ) -> Prepared:
         try:
             with timed("read"):
-                return await anyio.to_thread.run_sync(
-                    read, fields, sentences, limiter=self.limiter, abandon_on_cancel=True
-                )
+                async with self.turns.turn(current_account().caller):
+                    return await anyio.to_thread.run_sync(
+                        read, fields, sentences, limiter=self.limiter, abandon_on_cancel=True
+                    )
         finally:
             fields.close()
 
