@@ -65,7 +65,7 @@ class Answers:
     ) -> None:
         self.server = server
         self.interpreter = interpreter
-        self.reader = UploadReader(interpreter.bundle.model.frame, num_apis=server.vitals.num_apis)
+        self.reader = UploadReader(interpreter.bundle.model.frame, server.slots)
         self.limits = limits
         self.cache = cache
         self.prompt_sets = prompt_sets or {}

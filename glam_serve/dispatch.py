@@ -22,6 +22,7 @@ from glam_serve.children import spawn_bound
 from glam_serve.hub import Envelope, Hub, HubTransport, WorkerQueue
 from glam_serve.hub_process import HubManager, start_hub
 from glam_serve.metrics import Metrics
+from glam_serve.slots import ReadingSlots, num_cores
 from glam_serve.vitals import BEAT_S, Places, Vitals
 
 
@@ -48,6 +49,7 @@ class DispatchServer(litserve.LitServer):
         self.api = api
         self.vitals = vitals
         self.metrics = metrics
+        self.slots = ReadingSlots(vitals, num_cores())
         self.api_index = 0
         self._hub: Hub | None = None
         self._places: Places | None = None
@@ -101,6 +103,7 @@ class DispatchServer(litserve.LitServer):
     def become_api(self, index: int) -> None:
         """Take the part of the API process with this index, in the process that was forked for it."""
         self.api_index = index
+        self.slots.become_api(index)
         self.app.response_queue_id = index  # pyright: ignore[reportAttributeAccessIssue]
         self._places = Places(self.vitals, index)
         self._transport = HubTransport(self.hub)

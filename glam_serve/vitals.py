@@ -46,6 +46,10 @@ class Vitals:
         """Requests of the caller in this place."""
         self.spooled_of = context.RawArray(ctypes.c_int64, num_apis * CALLERS_AN_API)
         """Bytes of its uploads."""
+        self.slots_held = context.RawArray(ctypes.c_int64, num_apis)
+        """Slots for reading files that an API process holds (`glam_serve.slots`)."""
+        self.slot_wanted_since = context.RawArray(ctypes.c_double, num_apis)
+        """When the request came that waits for a slot for longest in an API process; 0: none waits."""
         self.wanted = context.RawArray(ctypes.c_uint64, num_apis * REQUESTS_AN_API)
         """The ticket of the request that holds a place; 0: nobody waits for it any more."""
         self.begun = context.RawArray(ctypes.c_uint64, num_apis * REQUESTS_AN_API)

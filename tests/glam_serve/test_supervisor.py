@@ -63,6 +63,28 @@ def test_a_killed_api_process_closes_its_connections_and_is_replaced(lasting: Se
     assert "API process 0 ended with -9" in server.log.read_text()
 
 
+def test_the_slots_of_an_api_process_that_was_killed_while_it_read_are_given_back(
+    random_bundle: Bundle, question: Form, tmp_path: Path
+):
+    slow = (
+        "import time, glam_serve.uploads as uploads, glam_serve.slots as slots, glam_serve.cli;"
+        "read = uploads.read_breast; slots.num_cores.__code__ = (lambda: 1).__code__;"
+        "uploads.read_breast = lambda *files, **options: (time.sleep(2), read(*files, **options))[1];"
+        "glam_serve.cli.main()"
+    )
+    server = start_server(random_bundle.folder, tmp_path / "log", *LIMITS, program=("-c", slow))
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            futures = ask_beside(server, question, pool, 2)  # one is read, the other waits
+            time.sleep(0.3)
+            os.kill(server.pids("api")[0], signal.SIGKILL)
+            assert set(statuses(futures)) == {0}
+        server.wait_until_ready()
+        assert_answers(server, question)
+    finally:
+        end(server)
+
+
 def test_a_stopped_api_process_is_replaced(lasting: Serve, question: Form):
     server = lasting(*STALLING)
     (stopped,) = server.pids("api")
