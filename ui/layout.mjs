@@ -1,0 +1,99 @@
+/** Hanging: which views are shown side by side, and where each lies in its pane. Nothing here draws. */
+
+import { composed, inverse, moved } from "./frame.mjs";
+
+/** A reader's order: the right breast on the left, chest walls back to back, CC before MLO. */
+const HANGING = ["R-CC", "L-CC", "R-MLO", "L-MLO"];
+const MARGIN = 4;
+/** Screen pixels around an image. */
+const LEAST_SCALE = 0.25;
+/** Of the image that fits its pane: how far out one may zoom. */
+const MOST_PIXEL = 16;
+/** Screen pixels of one stored pixel: how far in. */
+
+/** The name of a view in this page: "L-CC". */
+export const keyOf = ({ laterality, view }) => `${laterality}-${view}`;
+
+/**
+ * The views of a layout, in the order they hang.
+ * @param {object[]} views of the exam
+ * @param {"exam" | "L" | "R"} layout all views, or those of one breast
+ */
+export function hung(views, layout) {
+  const shown = views.filter(({ laterality }) => layout === "exam" || laterality === layout);
+  return shown.sort((one, other) => HANGING.indexOf(keyOf(one)) - HANGING.indexOf(keyOf(other)));
+}
+
+/** Whether a view is drawn mirrored: its chest wall belongs on the right of a right breast, on the left of a left one. */
+export function isMirrored({ laterality, frame }) {
+  const chestWallIsLeft = frame.toSquare[0] > 0;
+  return chestWallIsLeft !== (laterality === "L");
+}
+
+/** Millimetres (or pixels, where no view of the layout has a spacing) that a view is wide and high. */
+export function extentOf({ rows, cols, spacing }) {
+  const [ofRows, ofCols] = spacing ?? [1, 1];
+  return { width: cols * ofCols, height: rows * ofRows };
+}
+
+/**
+ * The scale, in screen pixels a millimetre, at which every view fits its pane: one for all, so that sizes compare.
+ * @param {object[]} views
+ * @param {{width: number, height: number}} pane
+ */
+export function commonScale(views, pane) {
+  const extents = views.map(extentOf);
+  const widest = Math.max(...extents.map(({ width }) => width));
+  const highest = Math.max(...extents.map(({ height }) => height));
+  return Math.min((pane.width - 2 * MARGIN) / widest, (pane.height - 2 * MARGIN) / highest);
+}
+
+/** The matrix from stored pixels to the screen pixels of a pane: the chest wall at the pane's edge, in the middle of its height. */
+export function placed(view, pane, scale) {
+  const [ofRows, ofCols] = view.spacing ?? [1, 1];
+  const { width, height } = extentOf(view);
+  const mirrored = isMirrored(view);
+  const left = view.laterality === "L" ? MARGIN : pane.width - MARGIN - width * scale;
+  const across = (mirrored ? -1 : 1) * ofCols * scale;
+  return [across, 0, left + (mirrored ? width * scale : 0), 0, ofRows * scale, (pane.height - height * scale) / 2];
+}
+
+/** The same for the model's square, in which the slices of both views stand upright: the square fills the pane. */
+export function placedSquare(view, pane) {
+  const side = Math.min(pane.width, pane.height) - 2 * MARGIN;
+  const scale = side / view.frame.size;
+  const toPane = [scale, 0, (pane.width - side) / 2, 0, scale, (pane.height - side) / 2];
+  return composed(view.frame.toSquare, toPane);
+}
+
+/** A matrix that zooms about a point of the screen, by as much of `factor` as the bounds allow. */
+export function zoomed(matrix, factor, [x, y], fitted) {
+  const size = Math.hypot(matrix[0], matrix[3]);
+  const least = LEAST_SCALE * Math.hypot(fitted[0], fitted[3]);
+  const allowed = Math.min(Math.max(size * factor, least), MOST_PIXEL) / size;
+  return composed(matrix, [allowed, 0, x * (1 - allowed), 0, allowed, y * (1 - allowed)]);
+}
+
+/** A matrix moved by so many screen pixels. */
+export const panned = (matrix, x, y) => composed(matrix, [1, 0, x, 0, 1, y]);
+
+/** The matrix at which one stored pixel is one screen pixel across, a point of the screen kept in place. */
+export function oneToOne(matrix, [x, y]) {
+  const factor = 1 / Math.hypot(matrix[0], matrix[3]);
+  return composed(matrix, [factor, 0, x * (1 - factor), 0, factor, y * (1 - factor)]);
+}
+
+/** The part of an image that can be seen in a pane: whole pixels, {left, top, right, bottom}; empty when none can. */
+export function seen({ rows, cols }, matrix, pane) {
+  const back = inverse(matrix);
+  const corners = [[0, 0], [pane.width, 0], [pane.width, pane.height], [0, pane.height]].map((corner) => moved(back, corner));
+  const xs = corners.map(([x]) => x);
+  const ys = corners.map(([, y]) => y);
+  const clip = (value, most) => Math.min(Math.max(value, 0), most);
+  return {
+    left: clip(Math.floor(Math.min(...xs)), cols),
+    top: clip(Math.floor(Math.min(...ys)), rows),
+    right: clip(Math.ceil(Math.max(...xs)), cols),
+    bottom: clip(Math.ceil(Math.max(...ys)), rows),
+  };
+}
