@@ -1,0 +1,103 @@
+"""The page in Gradio: files and examples on the left, the viewer, and what the model says on the right."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from glam.client import Client, ServerError
+from glam.client_answers import ExamAnswer
+from glam.findings import InputError
+from glam.prediction import NOTICE
+from glam_ui.exams import ServedModel, show_exam
+from glam_ui.store import Store
+from glam_ui.tables import exam_tables
+
+HERE = Path(__file__).parent
+MOUNT = (
+    "import(new URL('glam-static/viewer.mjs', document.baseURI)).then(viewer => viewer.mount(element,"
+    " {value: () => props.value, onChange: call => watch('value', call)}))"
+)
+MAX_FILES = 8
+
+
+def make_page(client: Client, model: ServedModel, store: Store, examples: dict[str, Sequence[Path]]) -> gr.Blocks:
+    """Return the page, which asks a server about what is uploaded. `examples`: name -> the files of an exam."""
+
+    def analyse(paths: Sequence[str] | None) -> tuple[Any, ...]:
+        return _shown(client, model, store, _taken(paths))
+
+    def example(name: str) -> tuple[Any, ...]:
+        return _shown(client, model, store, [path.read_bytes() for path in examples[name]])
+
+    with gr.Blocks(title="GLAM viewer", analytics_enabled=False, delete_cache=(60, 600), fill_width=True) as page:
+        gr.HTML(_head(model))
+        with gr.Row():
+            with gr.Column(min_width=210, scale=0):
+                files = gr.File(label="Mammograms of one exam", file_count="multiple", height=150)
+                button = gr.Button("Analyse", variant="primary")
+                chosen = gr.Dropdown(list(examples), label="Example", value=None)
+                told = gr.HTML()
+            with gr.Column(scale=6, min_width=480):
+                viewer = gr.HTML(
+                    None,
+                    html_template=(HERE / "page.html").read_text(),
+                    js_on_load=MOUNT,
+                    elem_id="glam-viewer",
+                    apply_default_css=False,
+                )
+            with gr.Column(min_width=260, scale=1):
+                tables = gr.HTML()
+        outputs = [viewer, tables, told]
+        button.click(analyse, files, [*outputs], api_visibility="private").then(
+            lambda: None, None, files, api_visibility="private"
+        )
+        chosen.input(example, chosen, outputs, api_visibility="private")
+    page.queue(default_concurrency_limit=8)
+    return page
+
+
+def _taken(paths: Sequence[str] | None) -> list[bytes]:
+    """Return the content of uploaded files, and remove them from the disk."""
+    contents = list[bytes]()
+    for path in map(Path, paths or ()):
+        contents.append(path.read_bytes())
+        path.unlink(missing_ok=True)
+    return contents
+
+
+def _shown(client: Client, model: ServedModel, store: Store, files: Sequence[bytes]) -> tuple[Any, ...]:
+    """Return the values of viewer, tables and messages; a refusal in words, and the viewer as it was."""
+    if not 0 < len(files) <= MAX_FILES:
+        return gr.skip(), gr.skip(), _refusal(f"Choose 1 to {MAX_FILES} files of one exam.")
+    try:
+        exam = show_exam(client, model, files, store)
+    except (ServerError, InputError) as error:
+        return gr.skip(), gr.skip(), _refusal(error.message)
+    return exam.payload, exam_tables(exam.answer), _messages(exam.answer)
+
+
+def _refusal(message: str) -> str:
+    return f"<p class='glam-refusal' role='alert'>{escape(message)}</p>"
+
+
+def _messages(answer: ExamAnswer) -> str:
+    """Return what was left out, what is missing and what is odd, as a list."""
+    lines = [f"image {left.image} is left out: {left.message}" for left in answer.left_out]
+    lines += [finding.message for finding in answer.findings]
+    for breast in answer.breasts.values():
+        lines += [finding.message for finding in breast.findings]
+        lines += [finding.message for view in breast.views.values() for finding in view.findings]
+    return "<ul class='glam-messages'>" + "".join(f"<li>{escape(line)}</li>" for line in dict.fromkeys(lines)) + "</ul>"
+
+
+def _head(model: ServedModel) -> str:
+    raw = model.raw
+    trained = "synthetic breasts alone" if raw["provenance"].get("synthetic") else "see its model card"
+    return (
+        f"<header class='glam-head'><h1>GLAM viewer</h1><span class='glam-research'>{escape(NOTICE)}</span>"
+        f"<span>{escape(str(raw['name']))} {escape(str(raw['version']))}, bundle {escape(str(raw['bundle'])[:12])}, "
+        f"trained on {trained}, may_serve {str(raw['may_serve']).lower()}</span></header>"
+    )
