@@ -30,10 +30,41 @@ export function isMirrored({ laterality, frame }) {
   return chestWallIsLeft !== (laterality === "L");
 }
 
-/** Millimetres (or pixels, where no view of the layout has a spacing) that a view is wide and high. */
-export function extentOf({ rows, cols, spacing }) {
+/** Millimetres (or pixels, where it has no spacing) that what is to be seen of a view is wide and high. */
+export function extentOf({ box, spacing }) {
   const [ofRows, ofCols] = spacing ?? [1, 1];
-  return { width: cols * ofCols, height: rows * ofRows };
+  return { width: (box.right - box.left) * ofCols, height: (box.bottom - box.top) * ofRows };
+}
+
+/**
+ * The part of an image that is not air: whole pixels, with the side of the chest wall up to the image's edge.
+ * @param {{pixels: Uint16Array, rows: number, cols: number}} level a small one of its pyramid
+ * @param {number} step stored pixels of one of the level's
+ * @param {{rows: number, cols: number}} image
+ */
+export function boxOf({ pixels, rows, cols }, step, image, { least = 4000, share = 0.01 } = {}) {
+  const ofRows = new Uint32Array(rows);
+  const ofCols = new Uint32Array(cols);
+  for (let row = 0, place = 0; row < rows; row += 1) {
+    for (let col = 0; col < cols; col += 1, place += 1) {
+      if (pixels[place] > least) {
+        ofRows[row] += 1;
+        ofCols[col] += 1;
+      }
+    }
+  }
+  const [top, bottom] = ends(ofRows, Math.max(1, share * cols), step, image.rows);
+  const [left, right] = ends(ofCols, Math.max(1, share * rows), step, image.cols);
+  return { left, top, right, bottom };
+}
+
+/** First and last place with more than a number of pixels, in stored pixels, with a twentieth of it to spare. */
+function ends(counts, least, step, most) {
+  const first = counts.findIndex((count) => count > least);
+  const last = counts.findLastIndex((count) => count > least);
+  if (first < 0) return [0, most];
+  const spare = Math.ceil((last + 1 - first) / 20);
+  return [Math.max(0, (first - spare) * step), Math.min(most, (last + 1 + spare) * step)];
 }
 
 /**
@@ -51,11 +82,12 @@ export function commonScale(views, pane) {
 /** The matrix from stored pixels to the screen pixels of a pane: the chest wall at the pane's edge, in the middle of its height. */
 export function placed(view, pane, scale) {
   const [ofRows, ofCols] = view.spacing ?? [1, 1];
-  const { width, height } = extentOf(view);
-  const mirrored = isMirrored(view);
-  const left = view.laterality === "L" ? MARGIN : pane.width - MARGIN - width * scale;
-  const across = (mirrored ? -1 : 1) * ofCols * scale;
-  return [across, 0, left + (mirrored ? width * scale : 0), 0, ofRows * scale, (pane.height - height * scale) / 2];
+  const { box } = view;
+  const { height } = extentOf(view);
+  const across = (isMirrored(view) ? -1 : 1) * ofCols * scale;
+  const wall = view.frame.toSquare[0] > 0 ? box.left : box.right;
+  const edge = view.laterality === "L" ? MARGIN : pane.width - MARGIN;
+  return [across, 0, edge - wall * across, 0, ofRows * scale, (pane.height - height * scale) / 2 - box.top * ofRows * scale];
 }
 
 /** The same for the model's square, in which the slices of both views stand upright: the square fills the pane. */

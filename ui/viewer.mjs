@@ -4,7 +4,7 @@ import { heatOf, peakOf, spreadOf, weightsOf } from "./attention.mjs";
 import { pyramid, unpacked } from "./decode.mjs";
 import { frameOf } from "./frame.mjs";
 import { KEYS, actionOf, stepOf } from "./keys.mjs";
-import { commonScale, hung, isMirrored, keyOf } from "./layout.mjs";
+import { boxOf, commonScale, hung, isMirrored, keyOf } from "./layout.mjs";
 import { heatColour } from "./overlay.mjs";
 import { Pane } from "./pane.mjs";
 import { asLink, asked, begun, cleared, followed, fromLink, laidOut, otherKey, pinned, stepped } from "./state.mjs";
@@ -50,7 +50,7 @@ export class Viewer {
     this.note = host.querySelector(".glam-note");
     this.help = host.querySelector(".glam-help");
     this.help.querySelector("tbody").replaceChildren(...KEYS.map(helpRow));
-    host.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.#layOut()).observe(this.stage);
   }
 
@@ -266,7 +266,9 @@ async function withPixels(view) {
     { name: "breast", window: breast },
     { name: "dense tissue", window: { centre: breast.centre + breast.width / 4, width: breast.width / 2, inverted: false } },
   ];
-  return { ...view, key: keyOf(view), frame: frameOf(view.frame), levels, windows };
+  const smallest = levels.length - 1;
+  const box = boxOf(levels[smallest], 2 ** smallest, view);
+  return { ...view, key: keyOf(view), frame: frameOf(view.frame), levels, windows, box };
 }
 
 function helpRow({ keys, shown, does }) {

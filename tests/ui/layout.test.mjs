@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { frameOf, moved } from "../../ui/frame.mjs";
-import { commonScale, hung, isMirrored, keyOf, oneToOne, panned, placed, placedSquare, seen, zoomed } from "../../ui/layout.mjs";
+import { boxOf, commonScale, hung, isMirrored, keyOf, oneToOne, panned, placed, placedSquare, seen, zoomed } from "../../ui/layout.mjs";
 
 const PANE = { width: 400, height: 800 };
 const view = (laterality, name, { chestWallLeft = laterality === "L", rows = 2000, cols = 1000, spacing = [0.1, 0.1] } = {}) => {
   const to_square = chestWallLeft ? [[0.5, 0, 0], [0, 0.25, 0], [0, 0, 1]] : [[-0.5, 0, 0.5 * cols], [0, 0.25, 0], [0, 0, 1]];
-  return { laterality, view: name, rows, cols, spacing, frame: frameOf({ to_square, size: 500, rows, cols }) };
+  const box = { left: 0, top: 0, right: cols, bottom: rows };
+  return { laterality, view: name, rows, cols, spacing, box, frame: frameOf({ to_square, size: 500, rows, cols }) };
 };
 const exam = [view("L", "MLO"), view("L", "CC"), view("R", "MLO"), view("R", "CC")];
 
@@ -61,4 +62,13 @@ test("only what can be seen is drawn", () => {
   assert.deepEqual(seen(image, [1, 0, -100, 0, 1, -50], { width: 10, height: 20 }), { left: 100, top: 50, right: 110, bottom: 70 });
   const away = seen(image, [1, 0, 5000, 0, 1, 0], { width: 10, height: 20 });
   assert.equal(away.right - away.left, 0);
+});
+
+test("what is to be seen of an image is its tissue, not its air", () => {
+  const pixels = new Uint16Array(100 * 80);
+  for (let row = 20; row < 60; row += 1) pixels.fill(30000, row * 80, row * 80 + 40);
+  pixels[99 * 80 + 79] = 65535; // a speck
+  const box = boxOf({ pixels, rows: 100, cols: 80 }, 8, { rows: 800, cols: 645 });
+  assert.deepEqual(box, { left: 0, top: 144, right: 336, bottom: 496 });
+  assert.deepEqual(boxOf({ pixels: new Uint16Array(4), rows: 2, cols: 2 }, 8, { rows: 17, cols: 16 }), { left: 0, top: 0, right: 16, bottom: 17 });
 });
