@@ -1,4 +1,4 @@
-"""An exam on its way to the page: files read as the server reads them, the server's answer, and where the pixels are."""
+"""An exam on its way to the page: files read as the server reads them, its answer, and where the pixels are."""
 
 import secrets
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 
 from glam.client import Client
-from glam.client_answers import BreastAnswer, ExamAnswer
+from glam.client_answers import BreastAnswer, ExamAnswer, Probabilities
 from glam.config import FrameConfig
 from glam.files import JsonDict
 from glam.reading.read import read_view
@@ -62,6 +62,7 @@ def show_exam(client: Client, model: ServedModel, files: Sequence[bytes], store:
         "notice": answer.raw["notice"],
         "side": model.side,
         "views": views,
+        "words": _words(model, answer),
         "breasts": {side: _breast_json(breast) for side, breast in answer.breasts.items()},
     }
     return ShownExam(answer=answer, payload=payload, tokens=tuple(tokens))
@@ -82,6 +83,21 @@ def _view_json(view: View, breast: BreastAnswer, pixels: str) -> JsonDict:
         "nipple": told.raw["landmarks"]["nipple"],
         "findings": [finding.message for finding in told.findings],
     }
+
+
+def _words(model: ServedModel, answer: ExamAnswer) -> list[str]:
+    """Return the lines that stand under a saved page: which model, and what it says of each breast."""
+    names = {"L": "left", "R": "right"}
+    lines = [f"{model.raw['name']} {model.raw['version']}, bundle {answer.bundle[:12]}"]
+    for side, breast in answer.breasts.items():
+        told = [f"{task} " + _percentages(getattr(breast, task)) for task in ("birads", "density")]
+        lines.append(f"{names[side]} breast: " + "; ".join(told))
+    state = "calibrated" if answer.calibrated else "not calibrated: compare classes, do not read as frequencies"
+    return [*lines, f"probabilities are {state}"]
+
+
+def _percentages(probabilities: Probabilities) -> str:
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in probabilities.items())
 
 
 def _breast_json(breast: BreastAnswer) -> JsonDict:

@@ -19,6 +19,8 @@ export const KEYS = [
   { keys: ["-"], action: "farther", does: "zoom out" },
   { keys: ["l"], action: "loupe", does: "loupe under the cursor" },
   { keys: ["m"], action: "ruler", does: "ruler: press and drag" },
+  { keys: ["p"], action: "picture", does: "save what is seen as a picture (PNG)" },
+  { keys: ["r"], action: "report", does: "save what is seen as a page (PDF)" },
   { keys: ["?"], action: "help", does: "these keys" },
 ];
 

@@ -4,7 +4,8 @@ const GROUPS = [
   [["exam", "All views"], ["right", "Right"], ["left", "Left"], ["align", "Slices upright"]],
   [["attention", "Attention"], ["truth", "True place"]],
   [["preset", "Window"], ["invert", "Invert"], ["fit", "Fit"], ["real", "1:1"], ["loupe", "Loupe"], ["ruler", "Ruler"]],
-  [["pin", "Pin"], ["clear", "Clear"], ["help", "Keys"]],
+  [["pin", "Pin"], ["clear", "Clear"]],
+  [["picture", "PNG"], ["report", "PDF"], ["help", "Keys"]],
 ];
 const SLIDERS = [["opacity", "Opacity"], ["threshold", "Threshold"]];
 /** Which of the state each button is pressed by. */

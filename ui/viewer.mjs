@@ -7,6 +7,7 @@ import { KEYS, actionOf, stepOf } from "./keys.mjs";
 import { boxOf, commonScale, hung, isMirrored, keyOf } from "./layout.mjs";
 import { heatColour } from "./overlay.mjs";
 import { Pane } from "./pane.mjs";
+import { composed, pdfOf } from "./report.mjs";
 import { asLink, asked, begun, cleared, followed, fromLink, laidOut, otherKey, pinned, stepped } from "./state.mjs";
 import { toolbar } from "./toolbar.mjs";
 import { dragged, tableOf, windowOf } from "./window.mjs";
@@ -233,9 +234,23 @@ export class Viewer {
       farther: () => every((pane) => pane.zoom(1 / ZOOM)),
       loupe: () => tool("loupe"),
       ruler: () => tool("ruler"),
+      picture: () => this.#save("png"),
+      report: () => this.#save("pdf"),
       help: () => (this.help.open ? this.help.close() : this.help.showModal()),
     };
     actions[action]();
+  }
+
+  /** Save what is seen; the name of the file is of the views, never of a patient. */
+  async #save(kind) {
+    const panes = this.shown.map(({ key }) => this.panes.get(key));
+    const canvas = composed(panes);
+    const name = `glam-${this.shown.map(({ key }) => key).join("-")}.${kind}`;
+    if (kind === "png") return saved(await canvas.convertToBlob({ type: "image/png" }), name);
+    const jpeg = new Uint8Array(await (await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 })).arrayBuffer());
+    const lines = [this.live.textContent, ...this.exam.words];
+    const pdf = pdfOf({ title: `GLAM viewer: ${this.exam.notice}`, jpeg, width: canvas.width, height: canvas.height, lines });
+    return saved(new Blob([pdf], { type: "application/pdf" }), name);
   }
 
   #windows(changed) {
@@ -251,6 +266,12 @@ export class Viewer {
       return { ...windows[number].window, inverted: window.inverted };
     });
   }
+}
+
+function saved(blob, name) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
 const sameQuery = (one, other) => one?.key === other?.key && one?.cell.row === other?.cell.row && one?.cell.col === other?.cell.col;
