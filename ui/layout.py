@@ -13,7 +13,7 @@ from glam.findings import InputError
 from glam.prediction import NOTICE
 from glam_ui.exams import ServedModel, show_exam
 from glam_ui.store import Store
-from glam_ui.tables import exam_tables
+from glam_ui.tables import exam_tables, words_table
 
 HERE = Path(__file__).parent
 MOUNT = (
@@ -21,6 +21,9 @@ MOUNT = (
     " {value: () => props.value, onChange: call => watch('value', call)}))"
 )
 MAX_FILES = 8
+UNCHANGED = (gr.skip(), gr.skip())
+"""Of viewer and tables."""
+SENTENCES = "A mass is present\nNo mass is present"
 
 
 def make_page(client: Client, model: ServedModel, store: Store, examples: dict[str, Sequence[Path]]) -> gr.Blocks:
@@ -50,13 +53,36 @@ def make_page(client: Client, model: ServedModel, store: Store, examples: dict[s
                 )
             with gr.Column(min_width=260, scale=1):
                 tables = gr.HTML()
-        outputs = [viewer, tables, told]
+                with gr.Accordion("Ask in your own words", open=False):
+                    sentences = gr.Textbox(label="One sentence a line", lines=3, placeholder=SENTENCES)
+                    compare = gr.Button("Compare", size="sm")
+                    compared = gr.HTML()
+        result_id = gr.State(None)
+        outputs = [viewer, tables, told, result_id]
         button.click(analyse, files, [*outputs], api_visibility="private").then(
             lambda: None, None, files, api_visibility="private"
         )
         chosen.input(example, chosen, outputs, api_visibility="private")
+        for event in (compare.click, sentences.submit):
+            event(
+                lambda text, asked: _compared(client, text, asked),
+                [sentences, result_id],
+                compared,
+                api_visibility="private",
+            )
     page.queue(default_concurrency_limit=8)
     return page
+
+
+def _compared(client: Client, text: str, result_id: str | None) -> str:
+    """Return how the exam that is shown fits a reader's sentences; a refusal in words."""
+    sentences = [line.strip() for line in text.splitlines() if line.strip()]
+    if result_id is None or not sentences:
+        return _refusal("Choose an exam first." if result_id is None else "Write a sentence a line.")
+    try:
+        return words_table(client.zero_shot(sentences, result_id=result_id))
+    except ServerError as error:
+        return _refusal(error.message)
 
 
 def _taken(paths: Sequence[str] | None) -> list[bytes]:
@@ -71,12 +97,12 @@ def _taken(paths: Sequence[str] | None) -> list[bytes]:
 def _shown(client: Client, model: ServedModel, store: Store, files: Sequence[bytes]) -> tuple[Any, ...]:
     """Return the values of viewer, tables and messages; a refusal in words, and the viewer as it was."""
     if not 0 < len(files) <= MAX_FILES:
-        return gr.skip(), gr.skip(), _refusal(f"Choose 1 to {MAX_FILES} files of one exam.")
+        return *UNCHANGED, _refusal(f"Choose 1 to {MAX_FILES} files of one exam."), gr.skip()
     try:
         exam = show_exam(client, model, files, store)
     except (ServerError, InputError) as error:
-        return gr.skip(), gr.skip(), _refusal(error.message)
-    return exam.payload, exam_tables(exam.answer), _messages(exam.answer)
+        return *UNCHANGED, _refusal(error.message), gr.skip()
+    return exam.payload, exam_tables(exam.answer), _messages(exam.answer), exam.answer.result_id
 
 
 def _refusal(message: str) -> str:

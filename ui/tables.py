@@ -1,9 +1,10 @@
 """Probabilities as tables a reader knows: classes in their order, the right breast on the left."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from glam.client_answers import ExamAnswer, Probabilities
+from glam.client_vectors import WordsAnswer
 
 TITLES = {"birads": "BI-RADS", "density": "Density"}
 
@@ -32,6 +33,26 @@ def exam_tables(answer: ExamAnswer) -> str:
     calibrated = answer.calibrated
     tasks = {task: {side: getattr(breast, task) for side, breast in answer.breasts.items()} for task in TITLES}
     return "".join(butterfly(task, breasts, calibrated=calibrated) for task, breasts in tasks.items())
+
+
+def words_table(answers: Sequence[WordsAnswer]) -> str:
+    """Return a table of how each breast fits each sentence, and the words that the model does not know. HTML."""
+    sides = [answer for side in ("R", "L") for answer in answers if answer.laterality == side]
+    names = {"R": "right", "L": "left"}
+    head = "".join(f"<th scope='col'>{names[answer.laterality or 'R']}</th>" for answer in sides)
+    rows, unknown = list[str](), dict[str, None]()
+    for sentence in sides[0].prompts:
+        matches = [answer.prompts[sentence] for answer in sides]
+        unknown |= dict.fromkeys(word for match in matches for word in match.unknown_words)
+        cells = "".join(
+            f"<td>{100 * match.probability:.0f} % <small>{match.similarity:+.3f}</small></td>" for match in matches
+        )
+        rows.append(f"<tr><th scope='row'>{escape(sentence)}</th>{cells}</tr>")
+    note = f"<p>Words that the model does not know: {escape(', '.join(unknown))}.</p>" if unknown else ""
+    return (
+        "<table class='glam-words'><caption>share among these sentences, and cosine</caption>"
+        f"<thead><tr><th scope='col'>sentence</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{note}"
+    )
 
 
 def _cell(of_side: tuple[str, Probabilities | None], name: str) -> str:
