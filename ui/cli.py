@@ -14,11 +14,11 @@ class Viewer:
     api_key_file: Path | None = None
     """File that holds the key which that server asks for. None: it asks for none."""
     host: str = "127.0.0.1"
-    """Address to listen on. Other machines reach 0.0.0.0: then put a proxy with TLS before it, and give --auth-header."""
+    """Address to listen on. Other machines reach 0.0.0.0: put a proxy with TLS before it, and give --auth-header."""
     port: int = 7860
     """Port to listen on."""
     auth_header: str | None = None
-    """Header in which a proxy names the user it has let in; who comes without it is refused. None: everybody is let in."""
+    """Header in which a proxy names the user it let in; who comes without it is refused. None: everybody is let in."""
     examples: Path | None = None
     """Folder of examples, each a folder of DICOM files of one exam. None: there are none."""
 
