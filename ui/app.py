@@ -1,12 +1,13 @@
 """The viewer's own server: Gradio's page, the modules it loads, and the pixels it fetches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI, HTTPException, Request, Response
 
 from glam.client import Client
+from glam_ui.examples import Example
 from glam_ui.exams import ServedModel
 from glam_ui.layout import make_page
 from glam_ui.privacy import PrivateHeaders
@@ -18,7 +19,7 @@ MAX_FILE = "300mb"
 
 
 def make_app(
-    client: Client, examples: dict[str, Sequence[Path]], *, auth_header: str | None = None, store: Store | None = None
+    client: Client, examples: Mapping[str, Example], *, auth_header: str | None = None, store: Store | None = None
 ) -> FastAPI:
     """Return the app of a viewer that asks a server.
 

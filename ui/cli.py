@@ -31,19 +31,12 @@ class Viewer:
 
         from glam.client import Client
         from glam_ui.app import make_app
+        from glam_ui.examples import examples_in
 
         key = None if self.api_key_file is None else self.api_key_file.read_text().strip()
         client = Client(url=self.server, api_key=key)
-        app = make_app(client, exams_in(self.examples), auth_header=self.auth_header)
+        app = make_app(client, examples_in(self.examples), auth_header=self.auth_header)
         uvicorn.run(app, host=self.host, port=self.port, log_level="warning", access_log=False)
-
-
-def exams_in(folder: Path | None) -> dict[str, list[Path]]:
-    """Return the exams of a folder: the name of each folder in it, and the files there."""
-    if folder is None:
-        return {}
-    exams = sorted(path for path in folder.iterdir() if path.is_dir())
-    return {exam.name: sorted(path for path in exam.iterdir() if path.suffix == ".dcm") for exam in exams}
 
 
 def main() -> None:

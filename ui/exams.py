@@ -1,7 +1,7 @@
 """An exam on its way to the page: files read as the server reads them, its answer, and where the pixels are."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -45,10 +45,17 @@ class ShownExam:
     """Of its pixels in the store."""
 
 
-def show_exam(client: Client, model: ServedModel, files: Sequence[bytes], store: Store) -> ShownExam:
+def show_exam(
+    client: Client,
+    model: ServedModel,
+    files: Sequence[bytes],
+    store: Store,
+    *,
+    truth: Mapping[str, JsonDict] | None = None,
+) -> ShownExam:
     """Ask the server about the files of an exam, and put their pixels into the store.
 
-    ServerError where it has no answer. A file that it left out is in `answer.left_out`, with the reason.
+    `truth`: side -> true places, of synthetic breasts. ServerError where it has no answer. A file that it left out is in `answer.left_out`, with the reason.
     """
     answer = client.predict_exam(files, include=INCLUDE)
     views, tokens = list[JsonDict](), list[str]()
@@ -63,7 +70,7 @@ def show_exam(client: Client, model: ServedModel, files: Sequence[bytes], store:
         "side": model.side,
         "views": views,
         "words": _words(model, answer),
-        "breasts": {side: _breast_json(breast) for side, breast in answer.breasts.items()},
+        "breasts": {side: _breast_json(breast, (truth or {}).get(side)) for side, breast in answer.breasts.items()},
     }
     return ShownExam(answer=answer, payload=payload, tokens=tuple(tokens))
 
@@ -100,7 +107,7 @@ def _percentages(probabilities: Probabilities) -> str:
     return ", ".join(f"{name} {100 * share:.0f} %" for name, share in probabilities.items())
 
 
-def _breast_json(breast: BreastAnswer) -> JsonDict:
+def _breast_json(breast: BreastAnswer, truth: JsonDict | None) -> JsonDict:
     attention = breast.raw.get("attention")
     kept = ("cc_to_mlo", "mlo_to_cc")
-    return {"attention": attention and {name: attention[name] for name in kept}}
+    return {"attention": attention and {name: attention[name] for name in kept}, "truth": truth}

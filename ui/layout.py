@@ -1,6 +1,6 @@
 """The page in Gradio: files and examples on the left, the viewer, and what the model says on the right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ import gradio as gr
 
 from glam.client import Client, ServerError
 from glam.client_answers import ExamAnswer
+from glam.files import JsonDict
 from glam.findings import InputError
 from glam.prediction import NOTICE
+from glam_ui.examples import Example
 from glam_ui.exams import ServedModel, show_exam
 from glam_ui.store import Store
 from glam_ui.tables import exam_tables, words_table
@@ -26,14 +28,15 @@ UNCHANGED = (gr.skip(), gr.skip())
 SENTENCES = "A mass is present\nNo mass is present"
 
 
-def make_page(client: Client, model: ServedModel, store: Store, examples: dict[str, Sequence[Path]]) -> gr.Blocks:
-    """Return the page, which asks a server about what is uploaded. `examples`: name -> the files of an exam."""
+def make_page(client: Client, model: ServedModel, store: Store, examples: Mapping[str, Example]) -> gr.Blocks:
+    """Return the page, which asks a server about what is uploaded. `examples`: by name."""
 
     def analyse(paths: Sequence[str] | None) -> tuple[Any, ...]:
         return _shown(client, model, store, _taken(paths))
 
     def example(name: str) -> tuple[Any, ...]:
-        return _shown(client, model, store, [path.read_bytes() for path in examples[name]])
+        chosen = examples[name]
+        return _shown(client, model, store, chosen.contents(), truth=chosen.true_places())
 
     with gr.Blocks(title="GLAM viewer", analytics_enabled=False, delete_cache=(60, 600), fill_width=True) as page:
         gr.HTML(_head(model))
@@ -94,12 +97,19 @@ def _taken(paths: Sequence[str] | None) -> list[bytes]:
     return contents
 
 
-def _shown(client: Client, model: ServedModel, store: Store, files: Sequence[bytes]) -> tuple[Any, ...]:
+def _shown(
+    client: Client,
+    model: ServedModel,
+    store: Store,
+    files: Sequence[bytes],
+    *,
+    truth: Mapping[str, JsonDict] | None = None,
+) -> tuple[Any, ...]:
     """Return the values of viewer, tables and messages; a refusal in words, and the viewer as it was."""
     if not 0 < len(files) <= MAX_FILES:
         return *UNCHANGED, _refusal(f"Choose 1 to {MAX_FILES} files of one exam."), gr.skip()
     try:
-        exam = show_exam(client, model, files, store)
+        exam = show_exam(client, model, files, store, truth=truth)
     except (ServerError, InputError) as error:
         return *UNCHANGED, _refusal(error.message), gr.skip()
     return exam.payload, exam_tables(exam.answer), _messages(exam.answer), exam.answer.result_id

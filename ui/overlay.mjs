@@ -29,7 +29,8 @@ export function heatColour(strength) {
  * @param {{row: number, col: number} | null} scene.query the cell that is asked about, when it is of this view
  * @param {{col: number, weights: number[]} | null} scene.answer where the model looks, when the query is of the other view
  * @param {{row: number, col: number}[]} scene.pins
- * @param {[number, number] | null} scene.truth true place of the query, in stored pixels
+ * @param {{boxes: number[][], places: [number, number][]} | null} scene.truth findings of this view, and the true places of
+ *   what lies in the query's cell of the other view, in stored pixels
  * @param {number} scene.opacity
  * @param {number} scene.threshold weaker rows are not coloured
  */
@@ -43,7 +44,15 @@ export function drawOver(context, scene) {
     labelled(context, scene, scene.query, `row ${scene.query.row + 1}, slice ${scene.query.col + 1}`, QUERY);
   }
   if (scene.answer) drawAnswer(context, scene, path, cell);
-  if (scene.truth) marked(context, moved(scene.matrix, scene.truth));
+  if (scene.truth) drawTruth(context, scene);
+}
+
+function drawTruth(context, { matrix, truth }) {
+  for (const [left, top, right, bottom] of truth.boxes) {
+    const corners = [[left, top], [right, top], [right, bottom], [left, bottom]];
+    stroked(context, () => traced(context, matrix, corners), TRUTH, 1.5);
+  }
+  for (const place of truth.places) dotted(context, moved(matrix, place));
 }
 
 function drawAnswer(context, scene, path, cell) {
@@ -111,19 +120,15 @@ function labelled(context, { frame, side, matrix }, cell, text, colour) {
   context.restore();
 }
 
-/** A cross at a point of the pane. */
-function marked(context, [x, y]) {
-  const arm = 9;
-  stroked(
-    context,
-    () => {
-      context.beginPath();
-      context.moveTo(x - arm, y);
-      context.lineTo(x + arm, y);
-      context.moveTo(x, y - arm);
-      context.lineTo(x, y + arm);
-    },
-    TRUTH,
-    1.5,
-  );
+/** A dot at a point of the pane. */
+function dotted(context, [x, y]) {
+  context.save();
+  context.beginPath();
+  context.arc(x, y, 3, 0, 2 * Math.PI);
+  context.fillStyle = TRUTH;
+  context.strokeStyle = HALO;
+  context.lineWidth = 2;
+  context.stroke();
+  context.fill();
+  context.restore();
 }

@@ -10,6 +10,7 @@ import { Pane } from "./pane.mjs";
 import { composed, pdfOf } from "./report.mjs";
 import { asLink, asked, begun, cleared, followed, fromLink, laidOut, otherKey, pinned, stepped } from "./state.mjs";
 import { toolbar } from "./toolbar.mjs";
+import { truePlaces } from "./truth.mjs";
 import { dragged, tableOf, windowOf } from "./window.mjs";
 import { sentence } from "./words.mjs";
 
@@ -166,11 +167,23 @@ export class Viewer {
       query: query?.key === key ? query.cell : null,
       answer: attentionShown && weights && otherKey(query.key) === key ? { col: query.cell.col, weights } : null,
       pins: pins.filter((pin) => pin.key === key).map((pin) => pin.cell),
-      truth: null,
+      truth: this.state.truthShown ? this.#truth(key) : null,
       opacity,
       threshold,
       windowText: `C ${Math.round(window.centre)} W ${Math.round(window.width)}${window.inverted ? " inverted" : ""}`,
     };
+  }
+
+  /** What is truly in a view; null where nobody knows. */
+  #truth(key) {
+    const truth = this.exam.breasts[key[0]]?.truth;
+    if (!truth) return null;
+    const { query } = this.state;
+    const isOther = query && otherKey(query.key) === key;
+    const name = (of) => of.slice(2).toLowerCase();
+    const frame = isOther && this.panes.get(query.key).view.frame;
+    const places = isOther ? truePlaces(truth, frame, this.exam.side, name(query.key), query.cell) : [];
+    return { boxes: truth.boxes[name(key)] ?? [], places };
   }
 
   /** The weights of the query over the rows of the other view; null when there is no query, or no other view. */
