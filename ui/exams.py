@@ -55,7 +55,8 @@ def show_exam(
 ) -> ShownExam:
     """Ask the server about the files of an exam, and put their pixels into the store.
 
-    `truth`: side -> true places, of synthetic breasts. ServerError where it has no answer. A file that it left out is in `answer.left_out`, with the reason.
+    `truth`: side -> true places, of synthetic breasts. A file that the server left out is in `answer.left_out` with the
+    reason; ServerError where it has no answer at all.
     """
     answer = client.predict_exam(files, include=INCLUDE)
     views, tokens = list[JsonDict](), list[str]()
