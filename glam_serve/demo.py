@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glam.files import JsonDict
-from glam_serve.local import HOST, LocalServerError, free_port, local_server
+from glam.local_server import HOST, LocalServerError, free_port, local_server
 
 PORT = 8000
 CURL = f"curl -F cc=@CC.dcm -F mlo=@MLO.dcm http://{HOST}:{PORT}/predict"

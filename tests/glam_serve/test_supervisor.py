@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from glam.bundle import Bundle
-from glam_serve.local import group_lives
+from glam.local_server import group_lives
 from tests.samples.forms import Form, Outcome, ask, form
 from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, launch, of_proc, start_server, wait_until
 

@@ -13,7 +13,7 @@ import pytest
 
 from glam.bundle import Bundle
 from glam.client import Client
-from glam_serve.local import free_port, group_lives, wait_until_ready
+from glam.local_server import free_port, group_lives, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
 OURS = ("glam", "glam_train", "glam_serve", "export", "ui", "bench")
