@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Response
 
 from glam.client import Client
+from glam_ui.admission import Admission, Door
 from glam_ui.examples import Example
-from glam_ui.exams import ServedModel
+from glam_ui.exams import Desk, ServedModel
 from glam_ui.layout import make_page
 from glam_ui.privacy import PrivateHeaders
 from glam_ui.store import Store
@@ -19,45 +20,41 @@ MAX_FILE = "300mb"
 
 
 def make_app(
-    client: Client, examples: Mapping[str, Example], *, auth_header: str | None = None, store: Store | None = None
+    client: Client,
+    examples: Mapping[str, Example],
+    *,
+    admission: Admission | None = None,
+    store: Store | None = None,
 ) -> FastAPI:
-    """Return the app of a viewer that asks a server.
-
-    `auth_header`: name of a header that a proxy sets to the user it has let in; without it there is no answer but 401.
-    """
+    """Return the app of a viewer that asks a server. `examples`: by name. `admission`: None lets everybody in."""
     kept = store or Store()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    if admission is not None:
+        app.add_middleware(Door, admission=admission)
     app.add_middleware(PrivateHeaders)
 
-    def user(request: Request) -> str | None:
-        return "anybody" if auth_header is None else request.headers.get(auth_header) or None
-
-    def let_in(request: Request) -> None:
-        if user(request) is None:
-            raise HTTPException(401)
-
-    @app.get("/pixels/{token}")
-    def pixels(request: Request, token: str) -> Response:
-        let_in(request)
-        content = kept.get(token)
-        if content is None:
+    @app.get("/kept/{token}")
+    def fetched(token: str) -> Response:
+        found = kept.get(token)
+        if found is None:
             raise HTTPException(404)
-        return Response(content, media_type="application/octet-stream", headers={"cache-control": "no-store"})
+        headers = {"cache-control": "no-store"}
+        if found.file_name is not None:
+            headers["content-disposition"] = f'attachment; filename="{found.file_name}"'
+        return Response(found.content, media_type="application/octet-stream", headers=headers)
 
     @app.get("/glam-static/{name}")
-    def static(request: Request, name: str) -> Response:
-        let_in(request)
+    def static(name: str) -> Response:
         path = HERE / name
         if path.parent != HERE or path.suffix not in STATIC or not path.is_file():
             raise HTTPException(404)
         return Response(path.read_bytes(), media_type=STATIC[path.suffix], headers={"cache-control": "no-cache"})
 
-    page = make_page(client, ServedModel(raw=client.model()), kept, examples)
+    desk = Desk(client=client, model=ServedModel(raw=client.model()), store=kept)
     return gr.mount_gradio_app(
         app,
-        page,
+        make_page(desk, examples),
         "/",
-        auth_dependency=user,
         css=(HERE / "viewer.css").read_text(),
         footer_links=[],
         run_history=False,

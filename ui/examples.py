@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glam.files import JsonDict
+from glam_ui.answers import Upload
 
 TRUTH = "truth.json"
 
@@ -18,9 +19,9 @@ class Example:
     truth: Path | None = field(default=None)
     """What `glam phantom` wrote of it."""
 
-    def contents(self) -> list[bytes]:
-        """Return the bytes of its files."""
-        return [path.read_bytes() for path in self.files]
+    def uploads(self) -> list[Upload]:
+        """Return its files as if they had been uploaded."""
+        return [Upload(content=path.read_bytes(), name=path.name) for path in self.files]
 
     def true_places(self) -> dict[str, JsonDict] | None:
         """Return side -> `boxes` of findings and true `points`, of each view; None where nothing is known."""

@@ -1,20 +1,24 @@
 """An exam on its way to the page: files read as the server reads them, its answer, and where the pixels are."""
 
+import os
 import secrets
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 
 from glam.client import Client
-from glam.client_answers import BreastAnswer, ExamAnswer, Probabilities
+from glam.client_answers import BreastAnswer, Probabilities
 from glam.config import FrameConfig
 from glam.files import JsonDict
 from glam.reading.read import read_view
 from glam.view import VIEW_KEYS, View
+from glam_ui.answers import Upload, Used, ViewerAnswer, ask
+from glam_ui.downloads import as_json, as_npz
 from glam_ui.packing import packed
 from glam_ui.store import Store
 
-INCLUDE = ("embedding", "attention", "frame", "findings")
+NAMES = {"L": "left", "R": "right"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,42 +42,66 @@ class ServedModel:
 class ShownExam:
     """An exam that is shown."""
 
-    answer: ExamAnswer
+    answer: ViewerAnswer
     payload: JsonDict = field(repr=False)
     """What `viewer.mjs` reads."""
-    tokens: tuple[str, ...] = field(repr=False)
-    """Of its pixels in the store."""
 
 
-def show_exam(
-    client: Client,
-    model: ServedModel,
-    files: Sequence[bytes],
-    store: Store,
-    *,
-    truth: Mapping[str, JsonDict] | None = None,
-) -> ShownExam:
-    """Ask the server about the files of an exam, and put their pixels into the store.
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Where exams are made ready: the server that is asked, what answers there, and the store of what is fetched."""
 
-    `truth`: side -> true places, of synthetic breasts. A file that the server left out is in `answer.left_out` with the
-    reason; ServerError where it has no answer at all.
-    """
-    answer = client.predict_exam(files, include=INCLUDE)
-    views, tokens = list[JsonDict](), list[str]()
-    for used in answer.used:
-        view = read_view(BytesIO(files[used.image - 1]), model.frame)
-        token = store.put(packed(view.pixels))
-        tokens.append(token)
-        views.append(_view_json(view, answer.breasts[used.laterality], f"pixels/{token}"))
-    payload = {
-        "id": secrets.token_urlsafe(6),
-        "notice": answer.raw["notice"],
-        "side": model.side,
-        "views": views,
-        "words": _words(model, answer),
-        "breasts": {side: _breast_json(breast, (truth or {}).get(side)) for side, breast in answer.breasts.items()},
-    }
-    return ShownExam(answer=answer, payload=payload, tokens=tuple(tokens))
+    client: Client
+    model: ServedModel
+    store: Store
+
+    def show(
+        self,
+        uploads: Sequence[Upload],
+        *,
+        spacing_mm: float | None = None,
+        truth: Mapping[str, JsonDict] | None = None,
+        example: str | None = None,
+    ) -> ShownExam:
+        """Ask the server about the files of an exam, and put their pixels and downloads into the store.
+
+        `spacing_mm`: of pictures. `truth`: side -> true places, of synthetic breasts; `example`: its name. A file that
+        the server left out is in `answer.left_out` with the reason; ServerError where it has no answer at all, AskError
+        for what cannot be one exam.
+        """
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            reading = [pool.submit(self._read, upload, spacing_mm) for upload in uploads]
+            answer = ask(self.client, uploads, spacing_mm=spacing_mm)
+            views = [self._view(one, answer.breasts[one.laterality], reading) for one in answer.used]
+        name = "glam-" + "-".join(f"{one.laterality}-{one.view}" for one in answer.used)
+        payload = {
+            "id": secrets.token_urlsafe(6),
+            "notice": answer.notice,
+            "example": example,
+            "side": self.model.side,
+            "views": views,
+            "words": _words(self.model, answer),
+            "breasts": {side: _breast_json(breast, (truth or {}).get(side)) for side, breast in answer.breasts.items()},
+            "downloads": {
+                "json": self._kept(as_json(answer), f"{name}.json"),
+                "npz": self._kept(as_npz(answer), f"{name}.npz"),
+            },
+        }
+        return ShownExam(answer=answer, payload=payload)
+
+    def _read(self, upload: Upload, spacing_mm: float | None) -> tuple[View, bytes]:
+        """Return a view and its pixels as they travel."""
+        said = {"view": upload.view, "laterality": upload.laterality, "spacing_mm": spacing_mm}
+        view = read_view(BytesIO(upload.content), self.model.frame, **(said if upload.is_picture else {}))
+        return view, packed(view.pixels)
+
+    def _view(self, used: Used, breast: BreastAnswer, reading: Sequence[Future[tuple[View, bytes]]]) -> JsonDict:
+        view, pixels = reading[used.image - 1].result()
+        return _view_json(view, breast, self._kept(pixels))
+
+    def _kept(self, content: bytes, file_name: str | None = None) -> str:
+        """Return where the page fetches bytes, relative to its own address."""
+        return f"kept/{self.store.put(content, file_name)}"
 
 
 def _view_json(view: View, breast: BreastAnswer, pixels: str) -> JsonDict:
@@ -93,13 +121,12 @@ def _view_json(view: View, breast: BreastAnswer, pixels: str) -> JsonDict:
     }
 
 
-def _words(model: ServedModel, answer: ExamAnswer) -> list[str]:
+def _words(model: ServedModel, answer: ViewerAnswer) -> list[str]:
     """Return the lines that stand under a saved page: which model, and what it says of each breast."""
-    names = {"L": "left", "R": "right"}
     lines = [f"{model.raw['name']} {model.raw['version']}, bundle {answer.bundle[:12]}"]
     for side, breast in answer.breasts.items():
         told = [f"{task} " + _percentages(getattr(breast, task)) for task in ("birads", "density")]
-        lines.append(f"{names[side]} breast: " + "; ".join(told))
+        lines.append(f"{NAMES[side]} breast: " + "; ".join(told))
     state = "calibrated" if answer.calibrated else "not calibrated: compare classes, do not read as frequencies"
     return [*lines, f"probabilities are {state}"]
 

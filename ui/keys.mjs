@@ -21,6 +21,10 @@ export const KEYS = [
   { keys: ["m"], action: "ruler", does: "ruler: press and drag" },
   { keys: ["p"], action: "picture", does: "save what is seen as a picture (PNG)" },
   { keys: ["r"], action: "report", does: "save what is seen as a page (PDF)" },
+  { keys: ["j"], action: "json", does: "save the answer (JSON)" },
+  { keys: ["n"], action: "npz", does: "save embeddings and attention (npz)" },
+  { keys: ["d"], action: "theme", does: "dark or light page" },
+  { keys: ["h"], action: "tour", does: "the tour again" },
   { keys: ["?"], action: "help", does: "these keys" },
 ];
 

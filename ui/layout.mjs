@@ -70,13 +70,19 @@ function ends(counts, least, step, most) {
 /**
  * The scale, in screen pixels a millimetre, at which every view fits its pane: one for all, so that sizes compare.
  * @param {object[]} views
- * @param {{width: number, height: number}} pane
+ * @param {{width: number, height: number}[]} panes of the views
  */
-export function commonScale(views, pane) {
-  const extents = views.map(extentOf);
-  const widest = Math.max(...extents.map(({ width }) => width));
-  const highest = Math.max(...extents.map(({ height }) => height));
-  return Math.min((pane.width - 2 * MARGIN) / widest, (pane.height - 2 * MARGIN) / highest);
+export function commonScale(views, panes) {
+  const scales = views.map((view, place) => {
+    const { width, height } = extentOf(view);
+    return Math.min((panes[place].width - 2 * MARGIN) / width, (panes[place].height - 2 * MARGIN) / height);
+  });
+  return Math.min(...scales);
+}
+
+/** How wide the panes are beside each other: as wide as their views, so that none has air to spare; CSS. */
+export function columnsOf(views, aligned) {
+  return views.map((view) => `minmax(0, ${aligned ? 1 : Math.round(extentOf(view).width)}fr)`).join(" ");
 }
 
 /** The matrix from stored pixels to the screen pixels of a pane: the chest wall at the pane's edge, in the middle of its height. */

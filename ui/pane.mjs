@@ -1,6 +1,7 @@
 /** One view on the page: its canvases, its place, and what the pointer does on it. */
 
-import { cellAt, distanceMm, inverse, moved } from "./frame.mjs";
+import { peakOf } from "./attention.mjs";
+import { cellAt, cellMiddle, distanceMm, inverse, moved } from "./frame.mjs";
 import { oneToOne, panned, placed, placedSquare, seen, zoomed } from "./layout.mjs";
 import { drawOver } from "./overlay.mjs";
 import { Raster } from "./raster.mjs";
@@ -107,7 +108,7 @@ export class Pane {
     drawOver(context, { ...scene, frame: this.view.frame, matrix: this.matrix });
     if (this.ruler) this.#drawRuler(context);
     if (this.tools.loupe && this.pointer) this.#drawLoupe(context, table, windowKey);
-    this.#writeReadout(scene.windowText);
+    this.#writeReadout(scene);
   }
 
   #context(canvas) {
@@ -136,8 +137,7 @@ export class Pane {
 
   #drawRuler(context) {
     const [from, to] = this.ruler.map((point) => moved(this.matrix, point));
-    const mm = distanceMm(this.view.spacing, ...this.ruler);
-    const text = mm === null ? "no spacing" : `${mm.toFixed(1)} mm`;
+    const text = this.ruled();
     context.save();
     for (const [style, width] of [["#000", 4], ["#ffd34d", 1.5]]) {
       context.strokeStyle = style;
@@ -155,11 +155,21 @@ export class Pane {
     context.restore();
   }
 
-  #writeReadout(windowText) {
+  /** The length of the ruler, in words; null when none lies here. */
+  ruled() {
+    if (!this.ruler) return null;
+    const mm = distanceMm(this.view.spacing, ...this.ruler);
+    return mm === null ? "no spacing is known" : `${mm.toFixed(1)} mm`;
+  }
+
+  /** Window, scale, and how far the nipple is: from the pointer, and from where the model looks. */
+  #writeReadout({ windowText, answer, side }) {
     const lines = [windowText, this.zoomText];
-    if (this.pointer && this.view.nipple) {
-      const mm = distanceMm(this.view.spacing, this.#stored(this.pointer), this.view.nipple);
-      if (mm !== null) lines.push(`${mm.toFixed(0)} mm to the nipple`);
+    const peak = answer && cellMiddle(this.view.frame, side, { row: peakOf(answer.weights), col: answer.col });
+    const places = [["", this.pointer && this.#stored(this.pointer)], ["where it looks: ", peak]];
+    for (const [before, place] of this.view.nipple ? places : []) {
+      const mm = place && distanceMm(this.view.spacing, place, this.view.nipple);
+      if (typeof mm === "number") lines.push(`${before}${mm.toFixed(0)} mm to the nipple`);
     }
     this.bottom.textContent = lines.filter(Boolean).join("\n");
   }
@@ -176,6 +186,7 @@ export class Pane {
     let press = null;
     this.element.addEventListener("pointerdown", (event) => {
       this.element.focus({ preventScroll: true });
+      this.pointer = at(event);
       press = { at: at(event), last: at(event), isDrag: false, isWindow: event.button === 2 || event.shiftKey, isTouch: event.pointerType === "touch" };
       if (this.tools.ruler && event.button === 0) this.ruler = [this.#stored(press.at), this.#stored(press.at)];
       this.element.setPointerCapture(event.pointerId);
@@ -189,7 +200,7 @@ export class Pane {
     this.element.addEventListener("pointerup", () => {
       if (press && !press.isDrag && !this.tools.ruler) {
         this.#ask();
-        if (!press.isTouch) this.listener.pinned();
+        if (!press.isTouch) this.listener.pinned(); // a finger asks; it does not hover
       }
       press = null;
     });

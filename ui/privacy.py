@@ -31,13 +31,15 @@ HEADERS = (
 
 
 def keep_to_itself() -> Path:
-    """Set the switches, and give uploads a folder of this process alone, removed at its end; return the folder.
+    """Set the switches; return a folder of this process alone, removed at its end, in which uploads have their own.
 
     To be called before Gradio is imported.
     """
     os.environ |= SWITCHES
     folder = Path(tempfile.mkdtemp(prefix="glam-ui-", dir=_memory_folder()))  # 0700
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    uploads = folder / "uploads"
+    uploads.mkdir(mode=0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

@@ -6,12 +6,15 @@ const MARGIN = 36;
 const LINE = 13;
 const TITLE = 15;
 
-/** The panes side by side, as they are on the screen, on a canvas. */
-export function composed(panes) {
+const FOOT = 28;
+/** Screen pixels for the line under the views. */
+
+/** The panes side by side, as they are on the screen, and a line under them, on a canvas. */
+export function composed(panes, line) {
   const ratio = panes[0].ratio;
   const width = panes.reduce((sum, { size }) => sum + size.width, 0);
   const height = Math.max(...panes.map(({ size }) => size.height));
-  const canvas = new OffscreenCanvas(Math.round(width * ratio), Math.round(height * ratio));
+  const canvas = new OffscreenCanvas(Math.round(width * ratio), Math.round((height + FOOT) * ratio));
   const context = canvas.getContext("2d");
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
@@ -23,6 +26,8 @@ export function composed(panes) {
     context.fillText(pane.top.textContent, left + 8 * ratio, 18 * ratio);
     left += pane.image.width;
   }
+  context.fillStyle = "#d7dbe0";
+  context.fillText(line, 8 * ratio, (height + FOOT - 9) * ratio);
   return canvas;
 }
 

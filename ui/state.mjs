@@ -65,16 +65,23 @@ export function laidOut(state, layout) {
   return { ...state, layout, aligned: layout === "exam" ? false : state.aligned, query: isShown ? state.query : null };
 }
 
-const SHARED = ["layout", "aligned", "query", "pins", "opacity", "threshold", "attentionShown", "windows"];
+const SHARED = ["layout", "aligned", "query", "pins", "opacity", "threshold", "attentionShown", "truthShown", "windows"];
 
-/** The state as the part of a link behind #: no name, no pixel, nothing of a patient. */
-export const asLink = (state) => encodeURIComponent(JSON.stringify(Object.fromEntries(SHARED.map((name) => [name, state[name]]))));
+/**
+ * The state, and the example it is of, as the part of a link behind #: nothing of a patient, and of an upload no name.
+ * @param {object} state
+ * @param {string | null} example
+ */
+export function asLink(state, example) {
+  const view = JSON.stringify(Object.fromEntries(SHARED.map((name) => [name, state[name]])));
+  return new URLSearchParams({ ...(example ? { example } : {}), view }).toString();
+}
 
 /** The state of such a part, over one that has just begun; what cannot be is left out. */
 export function fromLink(text, state, views, side) {
   let sent;
   try {
-    sent = JSON.parse(decodeURIComponent(text));
+    sent = JSON.parse(new URLSearchParams(text).get("view"));
   } catch {
     return state;
   }
@@ -82,7 +89,7 @@ export function fromLink(text, state, views, side) {
   const keys = new Set(views.map(keyOf));
   const isQuery = (query) => query && keys.has(query.key) && isCell(query.cell, side);
   const isShare = (value) => typeof value === "number" && value >= 0 && value <= 1;
-  const layout = ["exam", "L", "R"].includes(sent.layout) ? sent.layout : state.layout;
+  const layout = ["exam", "L", "R"].includes(sent.layout) && hung([...views], sent.layout).length ? sent.layout : state.layout;
   return {
     ...state,
     layout,
@@ -92,6 +99,7 @@ export function fromLink(text, state, views, side) {
     opacity: isShare(sent.opacity) ? sent.opacity : state.opacity,
     threshold: isShare(sent.threshold) ? sent.threshold : state.threshold,
     attentionShown: sent.attentionShown !== false,
+    truthShown: sent.truthShown === true,
     windows: windowsOf(sent.windows, keys),
   };
 }

@@ -12,8 +12,11 @@ MAX_BYTES = 1 << 30
 """Held together; the oldest go first."""
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
+    """Bytes, the name under which a browser saves them (None: it shows them itself), and when they go."""
+
     content: bytes
+    file_name: str | None
     until: float
 
 
@@ -28,26 +31,26 @@ class Store:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lifetime_s, self._max_bytes, self._clock = lifetime_s, max_bytes, clock
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
         self._lock = threading.Lock()
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes, file_name: str | None = None) -> str:
         """Keep bytes, and return their token."""
         token = secrets.token_urlsafe(24)
         with self._lock:
-            self._kept[token] = _Kept(content, self._clock() + self._lifetime_s)
+            self._kept[token] = Kept(content, file_name, self._clock() + self._lifetime_s)
             self._make_room()
         return token
 
-    def get(self, token: str) -> bytes | None:
-        """Return the bytes of a token, and keep them on; None when there are none any more."""
+    def get(self, token: str) -> Kept | None:
+        """Return what is kept under a token, and keep it on; None when it is gone."""
         with self._lock:
             self._make_room()
             kept = self._kept.pop(token, None)
             if kept is None:
                 return None
-            self._kept[token] = _Kept(kept.content, self._clock() + self._lifetime_s)  # the last one to go
-            return kept.content
+            self._kept[token] = kept._replace(until=self._clock() + self._lifetime_s)  # the last one to go
+            return kept
 
     def drop(self, token: str) -> None:
         """Forget the bytes of a token."""

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from glam.client_answers import ExamAnswer, Probabilities
+from glam.client_answers import Probabilities
 from glam.client_vectors import WordsAnswer
+from glam_ui.answers import ViewerAnswer
 
 TITLES = {"birads": "BI-RADS", "density": "Density"}
 
@@ -28,7 +29,7 @@ def butterfly(task: str, breasts: Mapping[str, Probabilities], *, calibrated: bo
     )
 
 
-def exam_tables(answer: ExamAnswer) -> str:
+def exam_tables(answer: ViewerAnswer) -> str:
     """Return the tables of an exam, HTML."""
     calibrated = answer.calibrated
     tasks = {task: {side: getattr(breast, task) for side, breast in answer.breasts.items()} for task in TITLES}

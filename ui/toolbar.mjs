@@ -5,8 +5,11 @@ const GROUPS = [
   [["attention", "Attention"], ["truth", "True place"]],
   [["preset", "Window"], ["invert", "Invert"], ["fit", "Fit"], ["real", "1:1"], ["loupe", "Loupe"], ["ruler", "Ruler"]],
   [["pin", "Pin"], ["clear", "Clear"]],
-  [["picture", "PNG"], ["report", "PDF"], ["help", "Keys"]],
+  [["picture", "PNG"], ["report", "PDF"], ["json", "JSON"], ["npz", "npz"]],
+  [["theme", "Dark"], ["tour", "Tour"], ["help", "Keys"]],
 ];
+/** What a button does that its label leaves open; it stands in its tooltip. */
+const SAVES = { picture: "save what is seen as a picture", report: "save what is seen as a page", json: "save the answer", npz: "save embeddings and attention" };
 const SLIDERS = [["opacity", "Opacity"], ["threshold", "Threshold"]];
 /** Which of the state each button is pressed by. */
 const PRESSED = {
@@ -18,6 +21,7 @@ const PRESSED = {
   truth: ({ truthShown }) => truthShown,
   loupe: (_, { loupe }) => loupe,
   ruler: (_, { ruler }) => ruler,
+  theme: () => document.body.classList.contains("dark"),
 };
 
 /**
@@ -34,6 +38,7 @@ export function toolbar(bar, act, set) {
     for (const [action, label] of group) {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
       button.dataset.action = action;
+      if (SAVES[action]) button.title = SAVES[action];
       button.addEventListener("click", () => act(action));
       buttons.set(action, button);
       element.append(button);
@@ -43,6 +48,8 @@ export function toolbar(bar, act, set) {
   const sliders = SLIDERS.map(([name, label]) => slider(bar, label, (value) => set(name, value)));
   return {
     shows(state, tools) {
+      buttons.get("theme").setAttribute("aria-pressed", String(PRESSED.theme()));
+      if (!state) return;
       for (const [action, isPressed] of Object.entries(PRESSED)) buttons.get(action).setAttribute("aria-pressed", String(Boolean(isPressed(state, tools))));
       sliders.forEach((input, place) => (input.value = state[SLIDERS[place][0]]));
     },

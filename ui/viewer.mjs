@@ -4,12 +4,13 @@ import { heatOf, peakOf, spreadOf, weightsOf } from "./attention.mjs";
 import { pyramid, unpacked } from "./decode.mjs";
 import { frameOf } from "./frame.mjs";
 import { KEYS, actionOf, stepOf } from "./keys.mjs";
-import { boxOf, commonScale, hung, isMirrored, keyOf } from "./layout.mjs";
+import { boxOf, columnsOf, commonScale, hung, isMirrored, keyOf } from "./layout.mjs";
 import { heatColour } from "./overlay.mjs";
 import { Pane } from "./pane.mjs";
 import { composed, pdfOf } from "./report.mjs";
 import { asLink, asked, begun, cleared, followed, fromLink, laidOut, otherKey, pinned, stepped } from "./state.mjs";
 import { toolbar } from "./toolbar.mjs";
+import { Tour } from "./tour.mjs";
 import { truePlaces } from "./truth.mjs";
 import { dragged, tableOf, windowOf } from "./window.mjs";
 import { sentence } from "./words.mjs";
@@ -50,6 +51,7 @@ export class Viewer {
     this.strip = host.querySelector(".glam-strip");
     this.live = host.querySelector(".glam-live");
     this.note = host.querySelector(".glam-note");
+    this.tour = new Tour(host);
     this.help = host.querySelector(".glam-help");
     this.help.querySelector("tbody").replaceChildren(...KEYS.map(helpRow));
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -64,16 +66,20 @@ export class Viewer {
     this.stage.replaceChildren();
     this.panes.clear();
     if (!exam) return;
-    this.note.textContent = "Reading pixels …";
+    let done = 0;
+    const tell = () => (this.note.textContent = `Reading pixels: ${done++} of ${exam.views.length} …`);
+    tell();
     try {
-      this.views = await Promise.all(exam.views.map(withPixels));
+      this.views = await Promise.all(exam.views.map((view) => withPixels(view).finally(tell)));
     } catch {
       this.note.textContent = "The pixels are gone from the server: upload the files again.";
       return;
     }
     if (exam !== this.exam) return; // another one came meanwhile
     this.note.textContent = exam.notice;
-    this.state = fromLink(location.hash.slice(1), begun(this.views), this.views, exam.side);
+    this.state = begun(this.views);
+    if (isOfLink(exam)) this.state = fromLink(location.hash.slice(1), this.state, this.views, exam.side);
+    this.tour.begin();
     for (const view of this.views) this.#open(view);
     this.#layOut();
     this.host.dispatchEvent(new CustomEvent("glam-shown"));
@@ -111,7 +117,7 @@ export class Viewer {
   #become(state, { image = false } = {}) {
     const relaid = state.layout !== this.state.layout || state.aligned !== this.state.aligned;
     this.state = state;
-    history.replaceState(null, "", `#${asLink(state)}`);
+    history.replaceState(null, "", `#${asLink(state, this.exam.example)}`);
     if (relaid) this.#layOut();
     else this.#redraw({ image });
     this.tools.bar.shows(state, this.tools);
@@ -124,9 +130,11 @@ export class Viewer {
   #layOut() {
     if (!this.exam || !this.state || this.panes.size === 0) return;
     const shown = hung([...this.views], this.state.layout);
-    this.stage.replaceChildren(...shown.map((view) => this.panes.get(view.key).element));
-    const first = this.panes.get(shown[0].key).element;
-    const scale = commonScale(shown, { width: first.clientWidth, height: first.clientHeight });
+    const elements = shown.map((view) => this.panes.get(view.key).element);
+    this.stage.style.setProperty("--glam-columns", columnsOf(shown, this.state.aligned));
+    this.stage.replaceChildren(...elements);
+    const sizes = elements.map(({ clientWidth: width, clientHeight: height }) => ({ width, height }));
+    const scale = commonScale(shown, sizes);
     for (const view of shown) this.panes.get(view.key).resized(scale, this.state.aligned);
     this.shown = shown;
     this.tools.bar.shows(this.state, this.tools);
@@ -188,7 +196,7 @@ export class Viewer {
 
   /** The weights of the query over the rows of the other view; null when there is no query, or no other view. */
   #weights() {
-    const { query } = this.state;
+    const query = this.state?.query;
     const attention = query && this.exam.breasts[query.key[0]]?.attention;
     return attention ? weightsOf(attention, query.key.slice(2).toLowerCase(), query.cell) : null;
   }
@@ -196,14 +204,17 @@ export class Viewer {
   #tell() {
     const { query } = this.state;
     const weights = this.#weights();
-    const text = sentence(query, weights, query ? otherKey(query.key) : "");
+    const ruled = this.shown.map(({ key }) => this.panes.get(key).ruled()).find(Boolean);
+    const asked = sentence(query, weights, query ? otherKey(query.key) : "");
+    const text = ruled ? `${asked} Ruler: ${ruled}.` : asked;
     if (this.live.textContent !== text) this.live.textContent = text;
     drawStrip(this.strip, weights);
   }
 
   #key(event) {
-    const action = event.target.closest("input, textarea, select") ? null : actionOf(event);
-    if (action === null || !this.state) return;
+    const isHere = event.target === document.body || this.host.contains(event.target);
+    const action = isHere && !event.target.closest("input") ? actionOf(event) : null;
+    if (action === null || (!this.state && !["help", "theme", "clear"].includes(action))) return;
     if (event.target.closest("button") && event.key === "Enter") return; // the button's own
     event.preventDefault();
     if (action === "step") this.#step(event.key);
@@ -238,7 +249,7 @@ export class Viewer {
       truth: () => this.#become({ ...this.state, truthShown: !this.state.truthShown }),
       follow: () => weights && this.#become(followed(this.state, peakOf(weights))),
       pin: () => this.#become(pinned(this.state)),
-      clear: () => (this.help.open ? this.help.close() : this.#become(cleared(this.state))),
+      clear: () => this.#clear(),
       invert: () => this.#windows((window) => ({ ...window, inverted: !window.inverted })),
       preset: () => this.#nextPreset(),
       fit: () => every((pane) => pane.fit()),
@@ -247,6 +258,13 @@ export class Viewer {
       farther: () => every((pane) => pane.zoom(1 / ZOOM)),
       loupe: () => tool("loupe"),
       ruler: () => tool("ruler"),
+      theme: () => {
+        document.body.classList.toggle("dark");
+        this.tools.bar.shows(this.state, this.tools);
+      },
+      tour: () => this.tour.again(),
+      json: () => this.#fetch("json"),
+      npz: () => this.#fetch("npz"),
       picture: () => this.#save("png"),
       report: () => this.#save("pdf"),
       help: () => (this.help.open ? this.help.close() : this.help.showModal()),
@@ -254,10 +272,26 @@ export class Viewer {
     actions[action]();
   }
 
+  #clear() {
+    if (this.help.open) this.help.close();
+    else if (!this.tour.end() && this.state) this.#become(cleared(this.state));
+  }
+
+  /** Save what the server said; the browser takes the name from the answer. */
+  async #fetch(kind) {
+    const answer = await fetch(new URL(this.exam.downloads[kind], document.baseURI));
+    if (!answer.ok) {
+      this.note.textContent = "The answer is gone from the server: show the exam again.";
+      return;
+    }
+    const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition"))?.[1] ?? `glam.${kind}`;
+    saved(await answer.blob(), name);
+  }
+
   /** Save what is seen; the name of the file is of the views, never of a patient. */
   async #save(kind) {
     const panes = this.shown.map(({ key }) => this.panes.get(key));
-    const canvas = composed(panes);
+    const canvas = composed(panes, `${this.exam.notice}. ${this.exam.words[0]}`);
     const name = `glam-${this.shown.map(({ key }) => key).join("-")}.${kind}`;
     if (kind === "png") return saved(await canvas.convertToBlob({ type: "image/png" }), name);
     const jpeg = new Uint8Array(await (await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 })).arrayBuffer());
@@ -280,6 +314,9 @@ export class Viewer {
     });
   }
 }
+
+/** Whether the page's link is of this exam; an upload has no name that a link could hold. */
+const isOfLink = ({ example }) => example !== null && new URLSearchParams(location.hash.slice(1)).get("example") === example;
 
 function saved(blob, name) {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { frameOf, moved } from "../../ui/frame.mjs";
-import { boxOf, commonScale, hung, isMirrored, keyOf, oneToOne, panned, placed, placedSquare, seen, zoomed } from "../../ui/layout.mjs";
+import { boxOf, columnsOf, commonScale, hung, isMirrored, keyOf, oneToOne, panned, placed, placedSquare, seen, zoomed } from "../../ui/layout.mjs";
 
 const PANE = { width: 400, height: 800 };
 const view = (laterality, name, { chestWallLeft = laterality === "L", rows = 2000, cols = 1000, spacing = [0.1, 0.1] } = {}) => {
@@ -18,7 +18,7 @@ test("the right breast hangs on the left, CC before MLO", () => {
 });
 
 test("chest walls stand back to back: at the right edge of a right breast's pane, at the left edge of a left one's", () => {
-  const scale = commonScale(exam, PANE);
+  const scale = commonScale(exam, exam.map(() => PANE));
   for (const chestWallLeft of [true, false]) {
     const left = view("L", "CC", { chestWallLeft });
     const right = view("R", "CC", { chestWallLeft });
@@ -32,7 +32,7 @@ test("chest walls stand back to back: at the right edge of a right breast's pane
 
 test("one scale holds for all views, in millimetres", () => {
   const fine = view("L", "CC", { rows: 4000, cols: 2000, spacing: [0.05, 0.05] });
-  const scale = commonScale([fine, view("L", "MLO")], PANE);
+  const scale = commonScale([fine, view("L", "MLO")], [PANE, PANE]);
   const span = (one) => placed(one, PANE, scale)[4] * one.rows;
   assert.ok(Math.abs(span(fine) - span(view("L", "MLO"))) < 1e-9);
   assert.ok(span(fine) <= PANE.height);
@@ -46,7 +46,7 @@ test("in the model's square the corners of the square are those of the pane's sq
 });
 
 test("a zoom keeps the point under the cursor, and stays within bounds", () => {
-  const fitted = placed(exam[0], PANE, commonScale(exam, PANE));
+  const fitted = placed(exam[0], PANE, commonScale(exam, exam.map(() => PANE)));
   const cursor = [123, 456];
   const back = (matrix) => [(cursor[0] - matrix[2]) / matrix[0], (cursor[1] - matrix[5]) / matrix[4]];
   const closer = zoomed(fitted, 3, cursor, fitted);
@@ -71,4 +71,12 @@ test("what is to be seen of an image is its tissue, not its air", () => {
   const box = boxOf({ pixels, rows: 100, cols: 80 }, 8, { rows: 800, cols: 645 });
   assert.deepEqual(box, { left: 0, top: 144, right: 336, bottom: 496 });
   assert.deepEqual(boxOf({ pixels: new Uint16Array(4), rows: 2, cols: 2 }, 8, { rows: 17, cols: 16 }), { left: 0, top: 0, right: 16, bottom: 17 });
+});
+
+test("panes are as wide as what is seen in them, and alike where all show the square", () => {
+  const views = [view("L", "CC", { cols: 500 }), view("L", "MLO")];
+  assert.equal(columnsOf(views, false), "minmax(0, 50fr) minmax(0, 100fr)");
+  assert.equal(columnsOf(views, true), "minmax(0, 1fr) minmax(0, 1fr)");
+  const narrow = { width: 58, height: 800 };
+  assert.equal(commonScale(views, [narrow, PANE]), 1);
 });

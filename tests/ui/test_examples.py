@@ -12,7 +12,7 @@ def test_folders_are_exams_with_the_truth_beside_them(tmp_path: Path):
     (tmp_path / "note.txt").touch()
     found = examples_in(tmp_path)
     assert list(found) == ["b"]
-    assert found["b"].contents() == [b"L_CC.dcm", b"R_CC.dcm"]
+    assert [upload.content for upload in found["b"].uploads()] == [b"L_CC.dcm", b"R_CC.dcm"]
     assert found["b"].true_places() is None
     assert examples_in(None) == {}
 
