@@ -64,6 +64,7 @@ class Demo:
             "seconds": round(time.perf_counter() - start, 1),
         }
         sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        note("To point at a place and see where the model looks: make ui")
 
 
 def chosen_views(cc: str, mlo: str, *, cc_of_environment: bool = False) -> dict[str, Path]:

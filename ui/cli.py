@@ -124,6 +124,7 @@ def main() -> None:
     """Run the command line: 1 for a run that fails, with one sentence."""
     import tyro
 
+    from glam.cli import missing_module
     from glam.client import ServerError
     from glam.local_server import LocalServerError
 
@@ -133,8 +134,12 @@ def main() -> None:
         tyro.cli(Viewer, prog="glam-ui", description=__doc__).run()
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ServerError, LocalServerError, OSError, ValueError) as error:
+    except ServerError as error:
+        sys.exit(f"glam-ui: {error.message}")
+    except (LocalServerError, OSError, ValueError) as error:
         sys.exit(f"glam-ui: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"glam-ui: {missing_module(error, 'ui')}")
 
 
 if __name__ == "__main__":

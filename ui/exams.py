@@ -2,23 +2,27 @@
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 
+from glam.anatomy.breast import averaged
 from glam.client import Client
 from glam.client_answers import BreastAnswer, Probabilities
 from glam.config import FrameConfig
 from glam.files import JsonDict
+from glam.findings import InputError
 from glam.reading.read import read_view
 from glam.view import VIEW_KEYS, View
-from glam_ui.answers import Upload, Used, ViewerAnswer, ask
+from glam_ui.answers import Upload, ViewerAnswer, ask
 from glam_ui.downloads import as_json, as_npz
 from glam_ui.packing import packed
 from glam_ui.store import Store
 
 NAMES = {"L": "left", "R": "right"}
+PREVIEW_SIDE = 1000
+"""About how many rows or columns a small picture has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,14 @@ class ShownExam:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Small pictures of an exam about which the server is being asked."""
+
+    payload: JsonDict = field(repr=False)
+    """What `viewer.mjs` reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Desk:
     """Where exams are made ready: the server that is asked, what answers there, and the store of what is fetched."""
 
@@ -62,24 +74,32 @@ class Desk:
         spacing_mm: float | None = None,
         truth: Mapping[str, JsonDict] | None = None,
         example: str | None = None,
-    ) -> ShownExam:
-        """Ask the server about the files of an exam, and put their pixels and downloads into the store.
+    ) -> Iterator[Preview | ShownExam]:
+        """Yield small pictures as soon as the files are read, then the exam: the server is asked meanwhile.
 
         `spacing_mm`: of pictures. `truth`: side -> true places, of synthetic breasts; `example`: its name. A file that
         the server left out is in `answer.left_out` with the reason; ServerError where it has no answer at all, AskError
         for what cannot be one exam.
         """
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0)) + 1) as pool:
+            asking = pool.submit(ask, self.client, uploads, spacing_mm=spacing_mm)
             reading = [pool.submit(self._read, upload, spacing_mm) for upload in uploads]
-            answer = ask(self.client, uploads, spacing_mm=spacing_mm)
-            views = [self._view(one, answer.breasts[one.laterality], reading) for one in answer.used]
+            views = [_read_or_none(one) for one in reading]
+            yield self._preview([view for view in views if view is not None])
+            packing = {image: pool.submit(packed, view.pixels) for image, view in enumerate(views, start=1) if view}
+            answer = asking.result()
+            told = [
+                _view_json(reading[used.image - 1].result(), answer.breasts[used.laterality])
+                | {"pixels": self._kept(packing[used.image].result())}
+                for used in answer.used
+            ]
         name = "glam-" + "-".join(f"{one.laterality}-{one.view}" for one in answer.used)
         payload = {
             "id": secrets.token_urlsafe(6),
             "notice": answer.notice,
             "example": example,
             "side": self.model.side,
-            "views": views,
+            "views": told,
             "words": _words(self.model, answer),
             "breasts": {side: _breast_json(breast, (truth or {}).get(side)) for side, breast in answer.breasts.items()},
             "downloads": {
@@ -87,24 +107,46 @@ class Desk:
                 "npz": self._kept(as_npz(answer), f"{name}.npz"),
             },
         }
-        return ShownExam(answer=answer, payload=payload)
+        yield ShownExam(answer=answer, payload=payload)
 
-    def _read(self, upload: Upload, spacing_mm: float | None) -> tuple[View, bytes]:
-        """Return a view and its pixels as they travel."""
+    def _read(self, upload: Upload, spacing_mm: float | None) -> View:
         said = {"view": upload.view, "laterality": upload.laterality, "spacing_mm": spacing_mm}
-        view = read_view(BytesIO(upload.content), self.model.frame, **(said if upload.is_picture else {}))
-        return view, packed(view.pixels)
+        return read_view(BytesIO(upload.content), self.model.frame, **(said if upload.is_picture else {}))
 
-    def _view(self, used: Used, breast: BreastAnswer, reading: Sequence[Future[tuple[View, bytes]]]) -> JsonDict:
-        view, pixels = reading[used.image - 1].result()
-        return _view_json(view, breast, self._kept(pixels))
+    def _preview(self, views: Sequence[View]) -> Preview:
+        """Return small pictures; of several of the same view the first."""
+        first = {(view.laterality, view.view): view for view in reversed(views)}
+        shown = [self._small(view) for view in first.values()]
+        return Preview(payload={"id": secrets.token_urlsafe(6), "preview": True, "views": shown})
+
+    def _small(self, view: View) -> JsonDict:
+        step = max(1, round(max(view.pixels.shape) / PREVIEW_SIDE))
+        pixels = averaged(view.pixels, step, step)
+        spacing = None if view.spacing_mm is None else [step * mm for mm in view.spacing_mm]
+        rows, cols = pixels.shape
+        return {
+            "laterality": view.laterality,
+            "view": view.view,
+            "rows": rows,
+            "cols": cols,
+            "spacing": spacing,
+            "pixels": self._kept(packed(pixels)),
+        }
 
     def _kept(self, content: bytes, file_name: str | None = None) -> str:
         """Return where the page fetches bytes, relative to its own address."""
         return f"kept/{self.store.put(content, file_name)}"
 
 
-def _view_json(view: View, breast: BreastAnswer, pixels: str) -> JsonDict:
+def _read_or_none(reading: Future[View]) -> View | None:
+    """Return a view; None for a file that cannot be read: the server says why."""
+    try:
+        return reading.result()
+    except InputError:
+        return None
+
+
+def _view_json(view: View, breast: BreastAnswer) -> JsonDict:
     """Return what the page needs of a view; nothing of its patient is in it."""
     told = next(breast.views[key] for key in VIEW_KEYS if key in breast.views and breast.views[key].view == view.view)
     rows, cols = view.pixels.shape
@@ -114,7 +156,6 @@ def _view_json(view: View, breast: BreastAnswer, pixels: str) -> JsonDict:
         "rows": rows,
         "cols": cols,
         "spacing": view.spacing_mm,
-        "pixels": pixels,
         "frame": told.raw["frame"],
         "nipple": told.raw["landmarks"]["nipple"],
         "findings": [finding.message for finding in told.findings],

@@ -11,7 +11,7 @@ from glam.client import ServerError
 from glam.findings import InputError
 from glam_ui.answers import AskError, Upload, ViewerAnswer, compared
 from glam_ui.examples import Example
-from glam_ui.exams import Desk
+from glam_ui.exams import Desk, Preview, ShownExam
 from glam_ui.tables import exam_tables, words_table
 from glam_ui.uploads import taken
 
@@ -72,7 +72,7 @@ class Handlers:
             return _refusal(error.message)
 
     def _shown(self, uploads: Sequence[Upload], *, spacing: str = "", example: str | None = None) -> Iterator[Outputs]:
-        """Yield what is being done, then the exam, or a refusal in words and all else as it was."""
+        """Yield what is being done, then the exam, or a refusal in words and no exam."""
         if not 0 < len(uploads) <= MAX_FILES:
             yield _telling(_refusal(f"Choose 1 to {MAX_FILES} files of one exam."))
             return
@@ -80,13 +80,18 @@ class Handlers:
         yield _telling(f"<p class='glam-busy' role='status'>Reading {len(uploads)} image{plural} …</p>")
         truth = self.examples[example].true_places() if example else None
         try:
-            exam = self.desk.show(uploads, spacing_mm=_mm(spacing), truth=truth, example=example)
-        except (ServerError, InputError) as error:
-            yield _telling(_refusal(error.message))
-        except AskError as error:
-            yield _telling(_refusal(str(error)))
-        else:
-            yield exam.payload, exam_tables(exam.answer), _messages(exam.answer, uploads), exam.answer.result_ids
+            for shown in self.desk.show(uploads, spacing_mm=_mm(spacing), truth=truth, example=example):
+                yield _outputs(shown, uploads)
+        except (ServerError, InputError, AskError) as error:
+            message = str(error) if isinstance(error, AskError) else error.message
+            yield None, "", _refusal(message), ()
+
+
+def _outputs(shown: Preview | ShownExam, uploads: Sequence[Upload]) -> Outputs:
+    if isinstance(shown, Preview):  # what was said of another exam goes at once
+        return shown.payload, "", gr.skip(), ()
+    answer = shown.answer
+    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids
 
 
 def _telling(message: str) -> Outputs:

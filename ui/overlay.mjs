@@ -103,21 +103,38 @@ function stroked(context, trace, colour, width, dash = []) {
   context.restore();
 }
 
+/** Words beside a cell: on its right, else on its left, else above it; never beyond the pane. */
 function labelled(context, { frame, side, matrix }, cell, text, colour) {
   const corners = cellPolygon(frame, side, cell).map((point) => moved(matrix, point));
-  const x = Math.max(...corners.map((corner) => corner[0])) + 6;
-  const y = corners.reduce((sum, corner) => sum + corner[1], 0) / corners.length;
   context.save();
   context.font = "600 12px system-ui, sans-serif";
   context.textBaseline = "middle";
-  const width = context.measureText(text).width;
-  const left = x + width > context.canvas.clientWidth - 2 ? Math.min(...corners.map((corner) => corner[0])) - width - 6 : x;
+  const { left, top } = labelPlace(corners, context.measureText(text).width, context.canvas.clientWidth);
   context.lineWidth = 3;
   context.strokeStyle = HALO;
-  context.strokeText(text, left, y);
+  context.strokeText(text, left, top);
   context.fillStyle = colour;
-  context.fillText(text, left, y);
+  context.fillText(text, left, top);
   context.restore();
+}
+
+/**
+ * Where words begin, and the middle of their line.
+ * @param {[number, number][]} corners of what they are beside
+ * @param {number} width of the words
+ * @param {number} room the pane's width
+ */
+export function labelPlace(corners, width, room) {
+  const gap = 6;
+  const xs = corners.map(([x]) => x);
+  const ys = corners.map(([, y]) => y);
+  const middle = ys.reduce((sum, y) => sum + y, 0) / ys.length;
+  const right = Math.max(...xs) + gap;
+  const left = Math.min(...xs) - gap - width;
+  if (right + width < room) return { left: right, top: middle };
+  if (left > 0) return { left, top: middle };
+  const centre = (Math.max(...xs) + Math.min(...xs) - width) / 2;
+  return { left: Math.max(2, Math.min(centre, room - width - 2)), top: Math.min(...ys) - 2 * gap };
 }
 
 /** A dot at a point of the pane. */

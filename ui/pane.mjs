@@ -166,10 +166,10 @@ export class Pane {
   #writeReadout({ windowText, answer, side }) {
     const lines = [windowText, this.zoomText];
     const peak = answer && cellMiddle(this.view.frame, side, { row: peakOf(answer.weights), col: answer.col });
-    const places = [["", this.pointer && this.#stored(this.pointer)], ["where it looks: ", peak]];
+    const places = [["", this.pointer && this.#stored(this.pointer)], ["peak: ", peak]];
     for (const [before, place] of this.view.nipple ? places : []) {
       const mm = place && distanceMm(this.view.spacing, place, this.view.nipple);
-      if (typeof mm === "number") lines.push(`${before}${mm.toFixed(0)} mm to the nipple`);
+      if (typeof mm === "number") lines.push(`${before}${mm.toFixed(0)} mm to nipple`);
     }
     this.bottom.textContent = lines.filter(Boolean).join("\n");
   }

@@ -7,12 +7,13 @@ import { KEYS, actionOf, stepOf } from "./keys.mjs";
 import { boxOf, columnsOf, commonScale, hung, isMirrored, keyOf } from "./layout.mjs";
 import { heatColour } from "./overlay.mjs";
 import { Pane } from "./pane.mjs";
+import { preview } from "./preview.mjs";
 import { composed, pdfOf } from "./report.mjs";
 import { asLink, asked, begun, cleared, followed, fromLink, laidOut, otherKey, pinned, stepped } from "./state.mjs";
 import { toolbar } from "./toolbar.mjs";
 import { Tour } from "./tour.mjs";
 import { truePlaces } from "./truth.mjs";
-import { dragged, tableOf, windowOf } from "./window.mjs";
+import { dragged, tableOf, windowOf, windowText } from "./window.mjs";
 import { sentence } from "./words.mjs";
 
 const ZOOM = 1.25;
@@ -61,11 +62,23 @@ export class Viewer {
   /** Show an exam, or none. */
   async show(exam) {
     if (exam?.id === this.exam?.id) return;
+    const isSeen = this.exam?.preview && exam && !exam.preview; // the same exam, small, until its pixels are here
     this.exam = exam;
-    this.host.classList.toggle("glam-empty", !exam);
-    this.stage.replaceChildren();
+    this.shown = null;
     this.panes.clear();
-    if (!exam) return;
+    this.host.classList.toggle("glam-empty", !exam || Boolean(exam.preview));
+    this.host.classList.toggle("glam-waits", Boolean(exam?.preview));
+    if (!isSeen) this.stage.replaceChildren();
+    if (exam?.preview) await this.#preview(exam);
+    else if (exam) await this.#open(exam);
+  }
+
+  async #preview(exam) {
+    this.note.textContent = "The model is looking …";
+    await preview(this.stage, exam.views, () => exam === this.exam).catch(() => (this.note.textContent = ""));
+  }
+
+  async #open(exam) {
     let done = 0;
     const tell = () => (this.note.textContent = `Reading pixels: ${done++} of ${exam.views.length} …`);
     tell();
@@ -80,12 +93,12 @@ export class Viewer {
     this.state = begun(this.views);
     if (isOfLink(exam)) this.state = fromLink(location.hash.slice(1), this.state, this.views, exam.side);
     this.tour.begin();
-    for (const view of this.views) this.#open(view);
+    for (const view of this.views) this.#addPane(view);
     this.#layOut();
     this.host.dispatchEvent(new CustomEvent("glam-shown"));
   }
 
-  #open(view) {
+  #addPane(view) {
     const pane = new Pane(view, {
       side: this.exam.side,
       asked: (cell) => this.#ask(cell && { key: view.key, cell }),
@@ -128,7 +141,7 @@ export class Viewer {
   }
 
   #layOut() {
-    if (!this.exam || !this.state || this.panes.size === 0) return;
+    if (!this.state || this.panes.size === 0) return;
     const shown = hung([...this.views], this.state.layout);
     const elements = shown.map((view) => this.panes.get(view.key).element);
     this.stage.style.setProperty("--glam-columns", columnsOf(shown, this.state.aligned));
@@ -178,7 +191,7 @@ export class Viewer {
       truth: this.state.truthShown ? this.#truth(key) : null,
       opacity,
       threshold,
-      windowText: `C ${Math.round(window.centre)} W ${Math.round(window.width)}${window.inverted ? " inverted" : ""}`,
+      windowText: windowText(window, this.panes.get(key).view.windows),
     };
   }
 

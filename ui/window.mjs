@@ -50,3 +50,13 @@ export function tableOf({ centre, width, inverted }, table = new Uint8ClampedArr
   if (inverted) for (let value = 0; value < VALUES; value += 1) table[value] = 255 - table[value];
   return table;
 }
+
+/**
+ * A window in words: its name if it is one of those that are offered, else centre and width.
+ * @param {{centre: number, width: number, inverted: boolean}} window
+ * @param {{name: string, window: {centre: number, width: number}}[]} offered
+ */
+export function windowText({ centre, width, inverted }, offered) {
+  const named = offered.find(({ window }) => window.centre === centre && window.width === width)?.name;
+  return `${named ?? `C ${Math.round(centre)} W ${Math.round(width)}`}${inverted ? ", inverted" : ""}`;
+}

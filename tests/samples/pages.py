@@ -62,7 +62,7 @@ class Page:
 
     def wait_for_views(self) -> None:
         """Wait until pixels are drawn."""
-        self.page.locator(".glam-pane").first.wait_for()
+        self.page.locator(".glam-pane:not(.glam-preview)").first.wait_for()
         self.page.wait_for_function("document.querySelector('.glam-readout')?.textContent.includes('%')")
 
     def choose(self, example: str) -> None:

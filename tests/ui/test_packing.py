@@ -35,13 +35,6 @@ def test_pixels_come_back_the_same(shape: tuple[int, int], tmp_path: Path):
     np.testing.assert_array_equal(unpacked_by_node(packed(pixels), *shape, tmp_path), pixels)
 
 
-@pytest.mark.skipif(NODE is None, reason="no node")
-def test_the_modules_of_the_page_pass_their_own_tests():
-    assert NODE is not None
-    done = subprocess.run([NODE, "--test", "tests/ui/"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-4000:]
-
-
 def test_an_image_of_smooth_tissue_is_smaller_packed():
     rows, cols = np.mgrid[:400, :300]
     noise = np.random.default_rng(0).normal(0, 20, (400, 300))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.samples.pages import Page
-from tests.ui.conftest import RunningViewer
+from tests.samples.viewers import RunningViewer
 
 pytestmark = pytest.mark.slow
 

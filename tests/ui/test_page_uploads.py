@@ -12,7 +12,7 @@ from pydicom import dcmread
 from glam.config import FrameConfig
 from glam.reading.read import read_view
 from tests.samples.pages import Page
-from tests.ui.conftest import RunningViewer
+from tests.samples.viewers import RunningViewer
 
 pytestmark = pytest.mark.slow
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { WHITE, dragged, tableOf, windowOf } from "../../ui/window.mjs";
+import { WHITE, dragged, tableOf, windowOf, windowText } from "../../ui/window.mjs";
 
 test("a table is black below its window, white above, and even between", () => {
   const table = tableOf({ centre: 1000, width: 510, inverted: false });
@@ -35,4 +35,11 @@ test("a drag stays within what can be seen", () => {
   assert.equal(dragged(start, -100, 0).width, 16);
   assert.equal(dragged(start, 0, 100).centre, 0);
   assert.equal(dragged(start, 0, 0).inverted, true);
+});
+
+test("a window is told by its name, or by centre and width", () => {
+  const offered = [{ name: "breast", window: { centre: 100, width: 50 } }];
+  assert.equal(windowText({ centre: 100, width: 50, inverted: false }, offered), "breast");
+  assert.equal(windowText({ centre: 100, width: 50, inverted: true }, offered), "breast, inverted");
+  assert.equal(windowText({ centre: 100.4, width: 51, inverted: false }, offered), "C 100 W 51");
 });
