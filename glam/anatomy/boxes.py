@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glam.anatomy.breast import SMALLEST_BREAST
+
 Picture = NDArray[np.float32]
 
 FLAT = 1
@@ -18,8 +20,8 @@ STEP, BRIGHTEST = 3, 64
 """Least and largest grey value of the air."""
 SMALLEST, LARGEST = 0.004, 0.4
 """Least and largest share of the picture that the boxes take."""
-LEAST_AIR, LEAST_BREAST = 0.05, 0.05
-"""Least shares of the picture that are flat air, and brighter than any air."""
+LEAST_AIR = 0.05
+"""Least share of the picture that is flat air."""
 NEAR, FLAT_PARTS = 10, 0.5
 """Of the pixels within so many grey values of the air, the least share that is as flat as air, and no tissue."""
 BETWEEN = 0.25
@@ -54,7 +56,7 @@ def _air_above_black(shares: NDArray[np.float64]) -> int | None:
     flat = shares[level - FLAT : level + FLAT + 1].sum()
     near = shares[max(level - NEAR, FLAT + 1) : level + NEAR + 1].sum()
     between, breast = shares[FLAT + 1 : level // 2 + 1].sum(), shares[level + NEAR + 1 :].sum()
-    is_air = flat >= LEAST_AIR and flat >= FLAT_PARTS * near and breast >= LEAST_BREAST
+    is_air = flat >= LEAST_AIR and flat >= FLAT_PARTS * near and breast >= SMALLEST_BREAST
     return level if is_air and between <= BETWEEN * black else None
 
 

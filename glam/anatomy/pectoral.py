@@ -151,7 +151,9 @@ def _best_line(edges: EdgePoints, axis: tuple[float, float], angle_deg: float, r
     normal = Line(angle_deg, 0.0, 0.0).normal
     start, length = axis
     lowest = int(start - length * REACH[0])
-    num_offsets = max(int(length * sum(REACH)), 1)
+    num_offsets = int(length * sum(REACH))
+    if num_offsets < len(EDGE_PROFILE):
+        return Line(float(angle_deg), start, 0.0)  # too shallow a breast to see the edge of a muscle in it
     index = (edges.places @ normal - lowest).astype(np.intp)
     inside = (index >= 0) & (index < num_offsets)
     total = np.bincount(index[inside], np.clip(edges.darkening[inside] @ normal, -1, 1), num_offsets)

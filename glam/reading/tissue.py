@@ -52,7 +52,7 @@ def is_inverted(sample: NDArray[Any]) -> bool:
         return False
     if levels:
         darker, brighter = (inner < levels[0] - 0.1).mean(), (inner > levels[0] + 0.1).mean()
-        suspect = darker > 0.1 and brighter < 0.1 * darker
+        suspect = brighter < 0.1 * darker
     else:  # air is the largest even part of a mammogram, and it is bright only where the pixels are inverted
         scaled = (picture - low) / (high - low)
         suspect = (scaled > 1 - FLAT_SHARE).mean() > (scaled < FLAT_SHARE).mean()

@@ -78,6 +78,16 @@ def test_a_box_becomes_air_and_the_rest_stays(view: str) -> None:
     np.testing.assert_array_equal(lifted[~part], picture[~part])
 
 
+@pytest.mark.parametrize("view", ["cc", "mlo"])
+def test_a_box_beside_a_small_breast_becomes_air(view: str) -> None:
+    picture = grey_air(view, 0.05).astype(np.float32)
+    rows, cols = picture.shape
+    picture = np.pad(picture, ((rows // 2, rows // 2), (0, 2 * cols)), constant_values=picture.min())
+    covered = picture.copy()
+    covered[:200, -400:] = 0
+    np.testing.assert_array_equal(without_boxes(covered), picture)
+
+
 def test_noise_in_the_air_hides_no_box() -> None:
     picture = grey_air("mlo", 0.05).astype(np.float32)
     picture += np.random.default_rng(0).normal(0, 0.002 * WHITE, picture.shape).astype(np.float32)

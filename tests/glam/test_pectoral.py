@@ -67,3 +67,9 @@ def test_the_angle_of_most_phantoms_is_found_within_two_degrees() -> None:
         errors.append(line.angle_deg - projection.truth.alpha_deg)
     assert np.median(np.abs(errors)) < 1.5
     assert np.quantile(np.abs(errors), 0.8) < 4
+
+
+def test_a_breast_too_shallow_for_an_edge_has_no_muscle() -> None:
+    y, x = np.mgrid[:500, :300].astype(np.float32)
+    picture = np.where(x < 14, 0.4 + 0.2 * np.cos(y / 40), 0).astype(np.float32)
+    assert pectoral.pectoral_line(picture, picture > 0) is None

@@ -41,6 +41,16 @@ def test_what_is_inverted_is_still_found():
         assert is_inverted(WHITE - view_of(projection, FrameConfig()).pixels)
 
 
+@pytest.mark.parametrize("name", ["cc", "mlo"])
+@pytest.mark.parametrize("margin", [0.35, 0.5, 0.75])
+def test_a_small_inverted_breast_is_found(name: str, margin: float):
+    pixels = view_of(getattr(PAIR, name), FrameConfig()).pixels
+    height, width = (round(margin * length) for length in pixels.shape)
+    pixels = np.pad(pixels, ((height, height), (0, 2 * width)))
+    assert is_inverted(WHITE - pixels)
+    assert not is_inverted(pixels)
+
+
 @pytest.mark.parametrize("height", [0.25, 0.5, 0.75])
 @pytest.mark.parametrize("name", ["cc", "mlo"])
 def test_an_inverted_picture_with_such_a_plate_is_found(name: str, height: float):
