@@ -5,7 +5,7 @@ python -m bench.viewer [--quick]
 The exam is of phantoms enlarged to 3328 x 4096 pixels. A move of the query is timed from the pointer's event to the
 frame after the one that shows it, in the page; the same move by `gr.Image` from the click to the new pictures, of
 1000 x 1300 pixels, in a page of its own. The first picture is timed from the choice of the exam to its small pictures
-on the screen, against reading its four files one after the other in a process of its own. The browser draws by software.
+on the screen, against reading its four files one after the other in a process of its own; the browser has no GPU.
 """
 
 import argparse
