@@ -5,14 +5,16 @@ from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI, HTTPException, Response
+from gradio.themes import Base
 
 from glam.client import Client
-from glam_ui.admission import Admission, Door
-from glam_ui.examples import Example
-from glam_ui.exams import Desk, ServedModel
-from glam_ui.layout import make_page
-from glam_ui.privacy import PrivateHeaders
-from glam_ui.store import Store
+
+from .admission import Admission, Door
+from .examples import Example
+from .exams import Desk, ServedModel
+from .layout import make_page
+from .privacy import PrivateHeaders
+from .store import Store
 
 HERE = Path(__file__).parent
 STATIC = {".mjs": "text/javascript", ".css": "text/css"}
@@ -64,5 +66,5 @@ def make_app(
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
-        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        theme=Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     )

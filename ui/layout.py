@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from glam.prediction import NOTICE
-from glam_ui.examples import Example
-from glam_ui.exams import Desk, ServedModel
-from glam_ui.handlers import MAX_FILES, SHOWS, Handlers
+
+from .examples import Example
+from .exams import Desk, ServedModel
+from .handlers import MAX_FILES, SHOWS, Handlers
 
 HERE = Path(__file__).parent
 MOUNT = (
