@@ -29,14 +29,16 @@ ENV GLAM_PROVIDER=CUDAExecutionProvider \
 # hadolint ignore=DL3006
 FROM serve-${ACCELERATOR}
 COPY --from=build /opt/glam /opt/glam
-ENV PATH=/opt/glam/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
+ENV PATH=/opt/glam/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 \
+    GLAM_PORT=8000
 # The audit log's folder: a new volume that is mounted there takes its owner.
 RUN groupadd --gid 10001 glam && useradd --uid 10001 --gid glam --no-create-home --shell /usr/sbin/nologin glam \
  && install --directory --owner glam --group glam --mode 0700 /var/log/glam
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000
+# It follows GLAM_PORT, as the server does (docker run --env GLAM_PORT=9000), and asks past any http_proxy.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+  CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['GLAM_PORT']), timeout=4); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["glam-serve", "run"]
-CMD ["--host", "0.0.0.0", "--port", "8000"]
+CMD ["--host", "0.0.0.0"]

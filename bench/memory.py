@@ -15,7 +15,7 @@ from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
 from tests.samples.forms import ask, form
 from tests.samples.mammograms import breast_values, file_of
-from tests.samples.serving import RealServer, of_proc, running
+from tests.samples.serving import ONE_CALLER, RealServer, of_proc, running
 
 SIDE = 5500
 """Of the images: 2 x 5500 x 5500 bytes are 60.5 MB."""
@@ -43,7 +43,7 @@ def memory_figures(bundle: Path, folder: Path, *, side: int = SIDE, concurrent: 
     files = {key: file_of(breast_values(side, side), ViewPosition=key.upper()) for key in ("cc", "mlo")}
     small = {key: file_of(ViewPosition=key.upper()) for key in ("cc", "mlo")}
     arrays = 2 * 2 * side * side
-    with running(bundle, folder / "log-memory", "--threads", "1", "--limits.deadline-s", "300") as server:
+    with running(bundle, folder / "log-memory", "--threads", "1", "--limits.deadline-s", "300", *ONE_CALLER) as server:
         for _ in range(3):
             ask(server.port, form(small))
         before = forget_peaks(server)

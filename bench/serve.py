@@ -31,11 +31,11 @@ from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
 from glam.local_server import free_port
 from tests.samples.forms import ask, form
-from tests.samples.serving import running
+from tests.samples.serving import ONE_CALLER, running
 from tests.samples.traffic import phantom_files
 
 CORES = os.cpu_count() or 1
-OPTIONS = ("--workers", str(CORES), "--apis", str(CORES), "--threads", "1", "--limits.deadline-s", "120")
+OPTIONS = ("--workers", str(CORES), "--apis", str(CORES), "--threads", "1", "--limits.deadline-s", "120", *ONE_CALLER)
 
 
 class Pair(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 
 from glam.config import FrameConfig
 from glam.findings import Finding, InputError, finding, input_error
+from glam.mapping import Mapper
 from glam.pair import ChosenViews, PreparedBreast, check_prompts, choose_views, differing_identities, prepare_breast
 from glam.prediction import Json, Prediction, SetMatch, far_apart, rounded
 from glam.reading.parse import Source
@@ -104,28 +105,37 @@ def prepare_exam(
     *,
     spacing_mm: float | None = None,
     prompts: Sequence[str] = (),
+    mapper: Mapper = map,
 ) -> PreparedExam:
     """Read, choose and prepare the images of an exam, each routed by its own header.
 
-    An image that cannot be read or prepared is left out and told. InputError: no image or over MAX_IMAGES, digital
-    mammograms of several patients or studies, or no image that can be used (with the fault of the first).
+    An image that cannot be read or prepared is left out and told; `mapper` may take several at the same
+    time. InputError: no image or over MAX_IMAGES, digital mammograms of several patients or studies, or no image that
+    can be used (with the fault of the first).
     """
     if not 0 < len(images) <= MAX_IMAGES:
         raise input_error("bad_images", "images", count=len(images), most=MAX_IMAGES)
     texts = check_prompts(prompts)
     views: dict[int, View] = {}
     left_out: list[LeftOut] = []
-    for image, source in enumerate(images, start=1):
+
+    def read(source: Source | View) -> View | InputError:
         try:
-            views[image] = source if isinstance(source, View) else read_view(source, config, spacing_mm=spacing_mm)
+            return source if isinstance(source, View) else read_view(source, config, spacing_mm=spacing_mm)
         except InputError as error:
-            left_out.append(LeftOut(image, error.code, error.message))
+            return error
+
+    for image, view in enumerate(mapper(read, images), start=1):
+        if isinstance(view, View):
+            views[image] = view
+        else:
+            left_out.append(LeftOut(image, view.code, view.message))
     _refuse_several_exams(list(views.values()))
     breasts: dict[Side, PreparedBreast] = {}
     used: list[Used] = []
     for side in SIDES:
         of_side = {image: view for image, view in views.items() if view.laterality == side}
-        breast = _prepare_side(config, of_side, left_out, texts)
+        breast = _prepare_side(config, of_side, left_out, texts, mapper)
         if breast.prepared is not None:
             breasts[side] = breast.prepared
             used += [Used(image, side, view) for image, view in breast.images]
@@ -173,7 +183,7 @@ class _Side(NamedTuple):
 
 
 def _prepare_side(
-    config: FrameConfig, views: Mapping[int, View], left_out: list[LeftOut], prompts: Sequence[str]
+    config: FrameConfig, views: Mapping[int, View], left_out: list[LeftOut], prompts: Sequence[str], mapper: Mapper
 ) -> _Side:
     """Choose and prepare the images of one breast; whatever is not used is added to `left_out`.
 
@@ -183,7 +193,7 @@ def _prepare_side(
     while remaining:
         chosen = _choose(remaining)
         try:
-            breast = prepare_breast(config, chosen.cc, chosen.mlo, prompts=prompts)
+            breast = prepare_breast(config, chosen.cc, chosen.mlo, prompts=prompts, mapper=mapper)
         except InputError as error:
             refused = chosen.cc if error.where == "cc" else chosen.mlo
             image = _number_of(refused, remaining)

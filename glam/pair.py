@@ -11,6 +11,7 @@ import numpy as np
 from glam.config import FrameConfig
 from glam.findings import Finding, InputError, finding, input_error
 from glam.frame import Frame
+from glam.mapping import Mapper
 from glam.prepare import ModelInput, prepare
 from glam.reading.kind import USUAL_MODIFIERS
 from glam.reading.parse import Source
@@ -87,24 +88,28 @@ def read_breast(
     *,
     laterality: str | None = None,
     spacing_mm: float | None = None,
+    mapper: Mapper = map,
 ) -> dict[ViewKey, View]:
     """Return the views of one breast from its files, each read as the view of its key; a View is taken as it is.
 
-    `laterality` and `spacing_mm` fill what the headers lack. The `where` of an InputError is the key of the file that
-    cannot be used. ValueError: `laterality` or `spacing_mm` beside a View, which has its own.
+    `laterality` and `spacing_mm` fill what the headers lack; `mapper` may read the files at the same time. The `where`
+    of an InputError is the key of the file that cannot be used. ValueError: `laterality` or `spacing_mm` beside a
+    View, which has its own.
     """
     if (laterality, spacing_mm) != (None, None) and any(isinstance(source, View) for source in sources.values()):
         raise ValueError("laterality and spacing_mm belong to files: a View has its own, give them where it is read")
-    views: dict[ViewKey, View] = {}
-    for key, source in sources.items():
+
+    def read(key: ViewKey) -> View:
+        source = files[key]
         if isinstance(source, View):
-            views[key] = source
-        elif source is not None:
-            try:
-                views[key] = read_view(source, config, view=key.upper(), laterality=laterality, spacing_mm=spacing_mm)
-            except InputError as error:
-                raise error.at(key) from None
-    return views
+            return source
+        try:
+            return read_view(source, config, view=key.upper(), laterality=laterality, spacing_mm=spacing_mm)
+        except InputError as error:
+            raise error.at(key) from None
+
+    files: dict[ViewKey, Source | View] = {key: source for key, source in sources.items() if source is not None}
+    return dict(zip(files, mapper(read, files), strict=True))
 
 
 def choose_views(views: Sequence[View]) -> ChosenViews:
@@ -142,20 +147,22 @@ def check_pair(cc: View | None, mlo: View | None) -> tuple[Finding, ...]:
 
 
 def prepare_breast(
-    config: FrameConfig, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = ()
+    config: FrameConfig, cc: View | None, mlo: View | None, *, prompts: Sequence[str] = (), mapper: Mapper = map
 ) -> PreparedBreast:
-    """Check the views against each other and prepare them.
+    """Check the views against each other and prepare them; `mapper` may do that for both at the same time.
 
     Raises InputError: no view at all, a view in the other's place, sides that differ, prompts that cannot be used, or
     an image that preparation refuses.
     """
-    findings = check_pair(cc, mlo)
-    views: dict[ViewKey, PreparedView] = {}
-    for key, view in _by_key(cc, mlo).items():
+
+    def prepared(key: ViewKey) -> PreparedView:
         try:
-            views[key] = _prepared(view, config)
+            return _prepared(by_key[key], config)
         except InputError as error:
             raise error.at(key) from None
+
+    findings, by_key = check_pair(cc, mlo), _by_key(cc, mlo)
+    views = dict(zip(by_key, mapper(prepared, by_key), strict=True))
     if cc is not None and mlo is not None:
         lengths = length_mm(cc, views["cc"].input), length_mm(mlo, views["mlo"].input)
         findings = (*findings, *_lengths_differ(*lengths))

@@ -2,11 +2,11 @@
 
 Its modules:
 
-- the start and the processes: cli, server, limits, system, supervisor, restarts, children, vitals
-- what passes between them: hub, hub_process, dispatch, store
+- the start and the processes: cli, server, limits, system, supervisor, restarts, children, vitals, heap
+- what passes between them: hub, hub_process, turns, dispatch, store
 - the model: worker
-- a connection and its request: connections, wire, guard, exchange, edges, keys, sharing
-- a form: uploads, spool, prompts
+- a connection and its request: connections, wire, guard, exchange, edges, keys, callers, sharing
+- a form: uploads, slots, spool, prompts
 - its answer: routes, answers, cache, jobs, vector_routes, replies, accept, errors
 - the published schema: schema, vector_schema, openapi, docs_page
 - what is written down: account, records, log, metrics, audit

@@ -28,6 +28,12 @@ def npz(arrays: Mapping[str, np.ndarray], answer: Json) -> bytes:
     return file.getvalue()
 
 
+def answer_in(content: bytes) -> bytes:
+    """Return the JSON text that `npz` put into an .npz."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return arrays["answer"].item()
+
+
 def _ranges(accept: str) -> dict[str, float]:
     """Media range -> its quality; one with a quality that does not read counts as not acceptable."""
     ranges: dict[str, float] = {}

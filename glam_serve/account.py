@@ -30,6 +30,8 @@ class Account:
     """Codes of its findings, or of its error."""
     cache: CacheOutcome | None = None
     """None: the result cache is off, or was not asked."""
+    caller: int = 0
+    """Number of whoever asks (`glam_serve.callers`), 0 for nobody; it is written down nowhere."""
 
     def milliseconds(self) -> dict[str, float]:
         """Return the time of each stage so far, as an answer's `timings_ms`."""
@@ -51,9 +53,11 @@ def open_account() -> Account:
 
 
 def open_account_of_job() -> None:
-    """Open an account for a job in its own context: the upload is that of the request that submitted it."""
-    upload = current_account().seconds.get("upload", 0.0)
-    open_account().seconds["upload"] = upload
+    """Open an account for a job in its own context: upload and caller are those of the request that submitted it."""
+    submitting = current_account()
+    account = open_account()
+    account.caller = submitting.caller
+    account.seconds["upload"] = submitting.seconds.get("upload", 0.0)
 
 
 def current_account() -> Account:

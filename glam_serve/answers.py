@@ -22,6 +22,7 @@ from glam_serve.account import add_seconds, timed
 from glam_serve.cache import ResultCache
 from glam_serve.dispatch import DispatchServer, WorkerLostError
 from glam_serve.errors import Refusal
+from glam_serve.limits import Limits
 from glam_serve.prompts import BATCH, Prompts, SentenceVectors, prompts_of_form
 from glam_serve.sharing import ASK_DIRECTLY, stays_here
 from glam_serve.store import new_token
@@ -58,14 +59,14 @@ class Answers:
         server: DispatchServer,
         interpreter: Interpreter,
         *,
-        deadline_s: float,
+        limits: Limits,
         cache: ResultCache,
         prompt_sets: Mapping[str, PromptSet] | None = None,
     ) -> None:
         self.server = server
         self.interpreter = interpreter
-        self.reader = UploadReader(interpreter.bundle.model.frame, num_apis=server.vitals.num_apis)
-        self.deadline_s = deadline_s
+        self.reader = UploadReader(interpreter.bundle.model.frame, server.slots)
+        self.limits = limits
         self.cache = cache
         self.prompt_sets = prompt_sets or {}
         self.sentences = SentenceVectors()
@@ -125,7 +126,7 @@ class Answers:
         """Return what the model says; a Refusal where no answer comes."""
         start = time.perf_counter()
         try:
-            answer = await self.server.ask(request, timeout_s=self.deadline_s)
+            answer = await self.server.ask(request, timeout_s=self.limits.deadline_s)
         except TimeoutError:
             raise Refusal("timed_out") from None
         except WorkerLostError:

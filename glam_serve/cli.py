@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,16 @@ from typing import Literal
 
 from glam_serve.limits import Limits, ServerOptions, Workers
 from glam_serve.log import LogFormat
+
+PORT_VARIABLE = "GLAM_PORT"
+
+
+def _default_port() -> int:
+    """Return the port of the environment, or 8000; ValueError for what is none there."""
+    text = os.environ.get(PORT_VARIABLE, "8000")
+    if not re.fullmatch("[0-9]{1,5}", text):
+        raise ValueError(f"{PORT_VARIABLE} {text!r} is no port: set it to a number from 1024 to 65535, or leave it out")
+    return int(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +30,8 @@ class Run:
     """Folder that glam-export made. None: the demo bundle that comes with the package."""
     host: Literal["127.0.0.1", "0.0.0.0", "::"] = "127.0.0.1"
     """Address to listen on; other machines reach 0.0.0.0 and ::, and are asked for a key only with --api-keys."""
-    port: int = 8000
-    """Port to listen on, 1024 to 65535."""
+    port: int = field(default_factory=_default_port)
+    """Port to listen on, 1024 to 65535; GLAM_PORT in the environment sets the default."""
     threads: int | None = None
     """Threads of one call of the model. None: all cores."""
     provider: str = field(default_factory=lambda: os.environ.get("GLAM_PROVIDER", "CPUExecutionProvider"))

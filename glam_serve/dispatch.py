@@ -17,10 +17,12 @@ from fastapi import FastAPI
 from litserve.loops import inference_worker
 from litserve.utils import LitAPIStatus, ResponseBufferItem
 
+from glam_serve.account import current_account
 from glam_serve.children import spawn_bound
 from glam_serve.hub import Envelope, Hub, HubTransport, WorkerQueue
 from glam_serve.hub_process import HubManager, start_hub
 from glam_serve.metrics import Metrics
+from glam_serve.slots import ReadingSlots, num_cores
 from glam_serve.vitals import BEAT_S, Places, Vitals
 
 
@@ -47,6 +49,7 @@ class DispatchServer(litserve.LitServer):
         self.api = api
         self.vitals = vitals
         self.metrics = metrics
+        self.slots = ReadingSlots(vitals, num_cores())
         self.api_index = 0
         self._hub: Hub | None = None
         self._places: Places | None = None
@@ -100,6 +103,7 @@ class DispatchServer(litserve.LitServer):
     def become_api(self, index: int) -> None:
         """Take the part of the API process with this index, in the process that was forked for it."""
         self.api_index = index
+        self.slots.become_api(index)
         self.app.response_queue_id = index  # pyright: ignore[reportAttributeAccessIssue]
         self._places = Places(self.vitals, index)
         self._transport = HubTransport(self.hub)
@@ -139,7 +143,14 @@ class DispatchServer(litserve.LitServer):
     def _put(self, uid: str, pending: Pending, payload: Any) -> None:
         """Pickle and queue a request: in a thread, it may be megabytes."""
         body = pickle.dumps(payload, pickle.HIGHEST_PROTOCOL)  # an array is copied once, not twice
-        envelope = Envelope(api=self.api_index, uid=uid, place=pending.place, ticket=pending.ticket, body=body)
+        envelope = Envelope(
+            api=self.api_index,
+            uid=uid,
+            place=pending.place,
+            ticket=pending.ticket,
+            caller=current_account().caller,
+            body=body,
+        )
         try:
             self.hub.put(envelope)
         except (EOFError, OSError):  # the hub has ended, and this process is about to be replaced

@@ -19,9 +19,15 @@ def docs_page(schema: Json) -> str:
     title = f"{escape(schema['info']['title'])} {escape(schema['info']['version'])}"
     intro = f"<h1>{title}</h1><p>{escape(schema['info'].get('description', ''))}</p>"
     intro += '<p>The same for programs: <a href="openapi.json">openapi.json</a></p>'
+    if schemes := schema["components"].get("securitySchemes"):
+        intro += f"<p>A key is sent as {' or '.join(map(_key_header, schemes.values()))}.</p>"
     parts = [*_paths(schema), "<h1>Shapes</h1>", *_shapes(schema)]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{intro}{"".join(parts)}</body></html>\n'
+
+
+def _key_header(scheme: Json) -> str:
+    return f"<code>{escape(scheme['name'] if scheme['type'] == 'apiKey' else 'Authorization: Bearer')}</code>"
 
 
 def _paths(schema: Json) -> Iterator[str]:
@@ -30,6 +36,8 @@ def _paths(schema: Json) -> Iterator[str]:
             yield f"<h2><b>{method.upper()}</b> <code>{escape(path)}</code></h2><p>{escape(operation['summary'])}</p>"
             if description := operation.get("description"):
                 yield f"<p>{escape(description)}</p>"
+            if operation.get("security"):
+                yield "<p>Needs a key.</p>"
             for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
                 yield f"<p>Send <code>{media_type}</code>: {_type_of(content['schema'])}</p>{_example(content)}"
             yield "<ul>" + "".join(map(_response, operation["responses"].items())) + "</ul>"

@@ -52,6 +52,12 @@ FAULTS: Mapping[str, Fault] = {
     "body_too_large": Fault(413, "the request is larger than this server takes: send less at a time"),
     "not_multipart": Fault(415, "send multipart/form-data, as in: curl -F cc=@CC.dcm -F mlo=@MLO.dcm"),
     "not_json": Fault(415, "send application/json, as in: curl -H 'Content-Type: application/json' -d '{...}'"),
+    "too_many_of_caller": Fault(
+        429,
+        "as many of your requests, uploads or jobs are under way as this server takes of one caller: wait until one is"
+        " done",
+        1,
+    ),
     "too_many_jobs": Fault(429, "as many jobs as this server takes are waiting: try again later", 10),
     "too_many_requests": Fault(429, "as many requests as this server takes are under way: try again later", 1),
     "internal_error": Fault(500, "the server failed on this request: tell its operator, whose log says where"),

@@ -30,8 +30,16 @@ class Load(Protocol):
         """Bytes of uploads held."""
         ...
 
-    def add(self, *, waiting: int = 0, spooled: int = 0) -> None:
-        """Count what this process takes or lets go."""
+    def waiting_of(self, caller: int) -> int:
+        """Requests of a caller taken and not yet answered."""
+        ...
+
+    def spooled_of(self, caller: int) -> int:
+        """Bytes of uploads of a caller held."""
+        ...
+
+    def add(self, caller: int, *, waiting: int = 0, spooled: int = 0) -> None:
+        """Count what this process takes from a caller or lets go."""
         ...
 
 
@@ -42,6 +50,8 @@ class Exchange:
     request_id: str
     route: str
     """The app's path that it asks for."""
+    caller: int
+    """Number of whoever sent it."""
     start: float = field(default_factory=time.perf_counter)
     received: int = 0
     """Bytes of the body so far."""
@@ -108,11 +118,31 @@ class CountedBody:
             raise Refusal("upload_stalled", CLOSE) from None
 
     def _count(self, body: bytes) -> None:
-        before = self._exchange.held
+        """Count a part; a body of a length that was not declared may come to be more than there is room for."""
+        load, before = self._load(), self._exchange.held
         self._exchange.received += len(body)
-        self._load().add(spooled=self._exchange.held - before)
+        growth = self._exchange.held - before
+        load.add(self._exchange.caller, spooled=growth)
         if self._exchange.received > self._limits.max_upload_bytes:
             raise Refusal("body_too_large", CLOSE)
+        if growth:
+            check_spool(load, self._limits, self._exchange.caller)
+
+
+def check_places(load: Load, limits: Limits, caller: int) -> None:
+    """Refuse a request of a caller where as many are under way as may be, of all callers or of this one."""
+    if load.waiting() >= limits.max_waiting:
+        raise Refusal("too_many_requests", CLOSE)
+    if load.waiting_of(caller) >= limits.max_waiting_of_caller:
+        raise Refusal("too_many_of_caller", CLOSE)
+
+
+def check_spool(load: Load, limits: Limits, caller: int, *, more: int = 0) -> None:
+    """Refuse an upload of a caller where, with so many bytes more, more are held than may be."""
+    if load.spooled() + more > limits.max_spool_bytes:
+        raise Refusal("busy", CLOSE)
+    if load.spooled_of(caller) + more > limits.max_spool_bytes_of_caller:
+        raise Refusal("too_many_of_caller", CLOSE)
 
 
 def declared_bytes(headers: dict[bytes, bytes]) -> int:

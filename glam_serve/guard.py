@@ -12,8 +12,9 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glam_serve.account import current_account, open_account
+from glam_serve.callers import caller_of
 from glam_serve.errors import Refusal
-from glam_serve.exchange import CLOSE, CountedBody, Exchange, Load, declared_bytes
+from glam_serve.exchange import CLOSE, CountedBody, Exchange, Load, check_places, check_spool, declared_bytes
 from glam_serve.keys import ApiKeys
 from glam_serve.limits import Limits
 from glam_serve.log import where_raised
@@ -53,9 +54,10 @@ class Guard:
         method = _method(scope)
         if method == "HEAD":  # what GET answers, without its body, which the HTTP layer leaves out
             scope = dict(scope) | {"method": "GET"}
-        exchange = Exchange(request_id=request_id(scope), route=_route(scope))
-        scope.setdefault("state", {})["request_id"] = exchange.request_id
         account = open_account()
+        account.caller = caller_of(scope, self.keys)
+        exchange = Exchange(request_id=request_id(scope), route=_route(scope), caller=account.caller)
+        scope.setdefault("state", {})["request_id"] = exchange.request_id
         await self._answer_or_refuse(scope, receive, self._noted(send, exchange), exchange)
         done = Done(
             request_id=exchange.request_id,
@@ -119,16 +121,14 @@ class Guard:
             await self._answer(scope, receive, send, exchange)
             return
         load = self.load()
-        if load.waiting() >= self.limits.max_waiting:
-            raise Refusal("too_many_requests", CLOSE)
-        if load.spooled() + declared > self.limits.max_spool_bytes:
-            raise Refusal("busy", CLOSE)
+        check_places(load, self.limits, exchange.caller)
+        check_spool(load, self.limits, exchange.caller, more=declared)
         exchange.reserved = declared
-        load.add(waiting=1, spooled=declared)
+        load.add(exchange.caller, waiting=1, spooled=declared)
         try:
             await self._answer(scope, receive, send, exchange)
         finally:
-            load.add(waiting=-1, spooled=-exchange.held)
+            load.add(exchange.caller, waiting=-1, spooled=-exchange.held)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Run the app until it answers, its deadline passes, or its client goes."""

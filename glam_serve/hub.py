@@ -21,7 +21,8 @@ from typing import Any
 from litserve.transport.base import MessageTransport
 
 from glam_serve.errors import FAULTS, error_body
-from glam_serve.store import MAX_RESULT_BYTES, MAX_RESULTS, RESULT_KEPT_S, Job, Jobs, Store
+from glam_serve.store import MAX_RESULT_BYTES, MAX_RESULTS, RESULT_KEPT_S, Job, JobRefusal, Jobs, Store
+from glam_serve.turns import FairQueue
 from glam_serve.vitals import Vitals
 
 POLL_S = 1.0
@@ -38,6 +39,8 @@ class Envelope:
     uid: str
     place: int
     ticket: int
+    caller: int
+    """Number of whoever waits for it in the end."""
     body: bytes
 
 
@@ -46,7 +49,7 @@ class Hub:
 
     def __init__(self, num_apis: int, num_workers: int) -> None:
         self._changed = threading.Condition()
-        self._requests: deque[Envelope] = deque()
+        self._requests: FairQueue[Envelope] = FairQueue()
         self._taken: list[list[Envelope]] = [[] for _ in range(num_workers)]
         self._answers: list[deque[bytes]] = [deque() for _ in range(num_apis)]
         self._worker_starts = [0] * num_workers
@@ -55,18 +58,18 @@ class Hub:
         self._jobs = Jobs()
 
     def put(self, envelope: Envelope) -> None:
-        """Queue a request."""
+        """Queue a request: callers take turns."""
         with self._changed:
-            self._requests.append(envelope)
+            self._requests.put(envelope.caller, envelope)
             self._changed.notify_all()
 
     def take(self, worker: int, start: int, timeout_s: float) -> Envelope | None:
         """Return the next request for the worker's `start`-th incarnation; None: none came in time."""
         with self._changed:
-            self._wait(lambda: bool(self._requests) or start != self._worker_starts[worker], timeout_s)
-            if start != self._worker_starts[worker] or not self._requests:
+            self._wait(lambda: len(self._requests) > 0 or start != self._worker_starts[worker], timeout_s)
+            if start != self._worker_starts[worker] or not len(self._requests):
                 return None
-            envelope = self._requests.popleft()
+            envelope = self._requests.take()
             self._taken[worker].append(envelope)
             return envelope
 
@@ -91,8 +94,9 @@ class Hub:
         `begun`: uids of requests that the dead worker had begun; they are given up.
         """
         with self._changed:
-            again = [envelope for envelope in self._taken[worker] if envelope.uid not in begun]
-            self._requests.extendleft(reversed(again))
+            for envelope in reversed(self._taken[worker]):
+                if envelope.uid not in begun:
+                    self._requests.put_back(envelope.caller, envelope)
             self._taken[worker] = []
             self._worker_starts[worker] += 1
             self._changed.notify_all()
@@ -103,7 +107,7 @@ class Hub:
         self._jobs.fail_all_of(api, JOB_LOST)
         with self._changed:
             self._answers[api].clear()
-            self._requests = deque(envelope for envelope in self._requests if envelope.api != api)
+            self._requests.keep(lambda envelope: envelope.api != api)
             self._api_starts[api] += 1
             self._changed.notify_all()
             return self._api_starts[api]
@@ -127,9 +131,9 @@ class Hub:
         """Return the vectors of an answer; None: there are none, or none any more."""
         return self._results.get(key)
 
-    def submit_job(self, key: str, job: Job) -> bool:
-        """Take a job; False where as many are open as may be."""
-        return self._jobs.submit(key, job)
+    def submit_job(self, key: str, job: Job, max_of_caller: int) -> JobRefusal | None:
+        """Take a job, or say why not."""
+        return self._jobs.submit(key, job, max_of_caller)
 
     def advance_job(self, key: str, job: Job) -> bool:
         """Note a job's next state; False where it was forgotten meanwhile."""

@@ -10,21 +10,23 @@ import anyio
 from fastapi import Request, Response
 
 from glam.findings import Finding, InputError
-from glam_serve.accept import JSON
-from glam_serve.account import add_seconds, open_account_of_job
+from glam_serve.accept import JSON, NPZ, answer_in, wants_npz
+from glam_serve.account import add_seconds, current_account, open_account_of_job
 from glam_serve.answers import Answers, Question
 from glam_serve.errors import FAULTS, Refusal, error_body
 from glam_serve.log import where_raised
 from glam_serve.records import JOBS_PATH, AuditFailedError, Records
-from glam_serve.replies import with_timings
+from glam_serve.replies import prediction_npz
 from glam_serve.sharing import stays_here
-from glam_serve.store import Job, JobState, new_token
+from glam_serve.store import MAX_OPEN_JOBS, Job, JobState, new_token
 from glam_serve.vitals import SharedLoad
 
 log = logging.getLogger(__name__)
 
 FORGOTTEN_AFTER_S = 1.0
 """Pause between two questions whether jobs that wait here were forgotten through another API process."""
+LATER = {"retry-after": "10"}
+"""When a place for a job may be free again."""
 AT_A_TIME = 1
 """Jobs that an API process answers side by side: callers who wait go before those who do not."""
 
@@ -55,25 +57,34 @@ class JobRunner:
         question = await self.answers.question(request)
         withheld = self.answers.withheld(request)
         may_share = self.answers.interpreter.bundle.may_share
-        job = Job(api=self.answers.server.api_index, state="queued", stays=not may_share and withheld is None)
+        job = Job(
+            api=self.answers.server.api_index,
+            caller=current_account().caller,
+            state="queued",
+            stays=not may_share and withheld is None,
+        )
         key = new_token()
-        if not await anyio.to_thread.run_sync(self.answers.server.hub.submit_job, key, job):
+        most = self.answers.limits.share_of(MAX_OPEN_JOBS)
+        if code := await anyio.to_thread.run_sync(self.answers.server.hub.submit_job, key, job, most):
             question.fields.close()
-            raise Refusal("too_many_jobs", {"retry-after": "10"})
+            raise Refusal(code, LATER)
         if self._watcher is None or self._watcher.done():
             self._watcher = self._keep(asyncio.create_task(self._watch_for_forgotten()))
         submitted = Submitted(key=key, job=job, request_id=request.state.request_id, records=request.app.state.records)
         self._queued[key] = self._keep(asyncio.create_task(self._run(submitted, question, withheld)))
-        return Response(_status(key, "queued"), 202, {"location": f"/v1/jobs/{key}"}, JSON)
+        return Response(_status(key, job), 202, {"location": f"/v1/jobs/{key}"}, JSON)
 
     async def look(self, request: Request, job_id: str) -> Response:
-        """Return how far a job is, with the answer of one that is done."""
+        """Return how far a job is, with the answer of one that is done: as .npz where the caller prefers that."""
         job = await anyio.to_thread.run_sync(self.answers.server.hub.job, job_id)
         if job is None:
             raise Refusal("no_such_job")
         if job.stays and not stays_here(request):
             raise Refusal("embedding_stays")
-        return Response(_status(job_id, job.state, job.body), media_type=JSON)
+        if job.state == "done" and wants_npz(request.headers.get("accept")):
+            return Response(job.body, media_type=NPZ, headers={"vary": "accept"})
+        content = await anyio.to_thread.run_sync(_status, job_id, job)
+        return Response(content, media_type=JSON, headers={"vary": "accept"})
 
     async def forget(self, job_id: str) -> Response:
         """Drop a job, its form and its answer; one that runs is finished and thrown away."""
@@ -107,7 +118,7 @@ class JobRunner:
         hub, key, job = self.answers.server.hub, submitted.key, submitted.job
         load = SharedLoad(self.answers.server.vitals, self.answers.server.api_index)
         held = question.fields.num_bytes  # the guard counts them for as long as the request lasts, and no longer
-        load.add(spooled=held)
+        load.add(job.caller, spooled=held)
         open_account_of_job()
         submitted_at = time.perf_counter()
         try:
@@ -120,20 +131,19 @@ class JobRunner:
             await anyio.to_thread.run_sync(hub.advance_job, key, job._replace(state=state, body=body))
         finally:
             question.fields.close()
-            load.add(spooled=-held)
+            load.add(job.caller, spooled=-held)
             await anyio.to_thread.run_sync(hub.let_go_of_job, key)
 
     async def _outcome(
         self, submitted: Submitted, question: Question, withheld: Finding | None
     ) -> tuple[JobState, bytes]:
-        """Return the state that a job ends in, and the JSON of its answer, which is audited first, or of its error."""
+        """Return the state that a job ends in, and its answer as .npz, which is audited first, or its error as JSON."""
         try:
             prediction = await self.answers.predict(question)
             result_id = await self.answers.keep(prediction)
-            answer = await anyio.to_thread.run_sync(
-                lambda: with_timings(prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id})
+            body = await anyio.to_thread.run_sync(
+                lambda: prediction_npz(question, prediction, withheld=withheld, result_id=result_id)
             )
-            body = json.dumps(answer, allow_nan=False).encode()
             await submitted.records.audit_answer(request_id=submitted.request_id, route=JOBS_PATH, status=200)
             return "done", body
         except InputError as error:
@@ -152,10 +162,10 @@ def _error(code: str, message: str, where: str = "") -> bytes:
     return json.dumps(error_body(code, message, where)).encode()
 
 
-def _status(key: str, state: JobState, body: bytes = b"") -> bytes:
-    """Return the JSON of a job; `body` goes in as it is."""
+def _status(key: str, job: Job) -> bytes:
+    """Return the JSON of a job, in which the answer or the error goes as it is."""
     nothing = b"null"
-    answer = body if state == "done" else nothing
-    error = body if state == "failed" else nothing
-    start = json.dumps({"job_id": key, "state": state})[:-1].encode()
+    answer = answer_in(job.body) if job.state == "done" else nothing
+    error = job.body if job.state == "failed" else nothing
+    start = json.dumps({"job_id": key, "state": job.state})[:-1].encode()
     return start + b', "answer": ' + answer + b', "error": ' + error + b"}"

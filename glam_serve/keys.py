@@ -39,17 +39,20 @@ class ApiKeys:
         return bool(self._digests)
 
     def accepts(self, headers: dict[bytes, bytes]) -> bool:
-        """Say whether a request's headers (names in lower case) bear a key: X-API-Key, or Authorization: Bearer.
+        """Say whether a request with these headers may ask."""
+        return not self._digests or self.known(headers) is not None
 
-        Every key is compared, in constant time, so that the time of an answer tells nothing.
+    def known(self, headers: dict[bytes, bytes]) -> bytes | None:
+        """Return the hash of the key that headers (names in lower case) bear: X-API-Key, or Authorization: Bearer.
+
+        None: there is none among them that this server knows. Every key is compared, in constant time, so that the time
+        of an answer tells nothing.
         """
-        if not self._digests:
-            return True
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         sent = headers.get(b"x-api-key") or (token.strip() if scheme.lower() == b"bearer" else b"")
         digest = _digest(sent)
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return any(matches)
+        return digest if any(matches) else None
 
 
 def _digest(key: bytes) -> bytes:

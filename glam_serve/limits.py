@@ -9,6 +9,8 @@ from glam_serve.log import LogFormat
 
 MAX_THREADS = 1024
 MAX_BATCH = 4096
+MOST = 1e9
+"""Of any limit: seconds of thirty years, megabytes of a thousand disks."""
 MAX_BATCH_WAIT_S = 10.0
 """Nobody waits longer for others; the deadline of a request goes on meanwhile."""
 
@@ -23,6 +25,11 @@ class Limits:
     """Uploads held at a time, over all requests: 503 `busy` beyond, before a byte of the body is read."""
     max_waiting: int = 64
     """Requests taken and not yet answered, over all API processes: 429 `too_many_requests` beyond."""
+    caller_share: float = 0.5
+    """Part of max_waiting, of max_spool_mb and of the open jobs that one caller may hold; 1: all of it.
+
+    At least one request, as large as may be: 429 `too_many_of_caller` beyond.
+    """
     body_idle_s: float = 10.0
     """Longest pause within an upload: 408 `upload_stalled`."""
     upload_s: float = 300.0
@@ -35,8 +42,11 @@ class Limits:
     def check(self) -> None:
         """Raise ValueError for a bound that has no meaning; in `__init__` tyro would print a box around the message."""
         for name, value in vars(self).items():
-            if not 0 < value < float("inf"):
-                raise ValueError(f"{name} {value:g} is not above 0 and finite")
+            if not 0 < value <= MOST:
+                said = f"{value:g}" if isinstance(value, float) else f"{value!s:.20}"
+                raise ValueError(f"{name} {said} is not above 0 and at most {MOST:g}")
+        if self.caller_share > 1:
+            raise ValueError(f"caller_share {self.caller_share:g} is above 1, which is all that there is")
         if self.max_spool_mb < self.max_upload_mb:
             raise ValueError(
                 f"max_spool_mb {self.max_spool_mb} is below max_upload_mb {self.max_upload_mb}:"
@@ -52,6 +62,20 @@ class Limits:
     def max_spool_bytes(self) -> int:
         """Bytes of uploads held at a time."""
         return self.max_spool_mb << 20
+
+    @property
+    def max_waiting_of_caller(self) -> int:
+        """Requests of one caller taken and not yet answered."""
+        return self.share_of(self.max_waiting)
+
+    @property
+    def max_spool_bytes_of_caller(self) -> int:
+        """Bytes of uploads of one caller held at a time."""
+        return max(self.max_upload_bytes, int(self.caller_share * self.max_spool_bytes))
+
+    def share_of(self, places: int) -> int:
+        """Return how many of so many places one caller may hold, one at the least."""
+        return max(1, int(self.caller_share * places + 1e-9))  # 0.29 * 100 is below 29
 
 
 @dataclass(frozen=True, kw_only=True)

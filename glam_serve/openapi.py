@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from glam.exam import MAX_IMAGES
 from glam.prediction import AGGREGATIONS, INCLUDES
 from glam.view import SPACING_MM
+from glam_serve.guard import OPEN_PATHS
 from glam_serve.schema import ErrorBody
 from glam_serve.vector_schema import EmbedTextsRequest, ZeroShotRequest
 
@@ -90,6 +91,13 @@ JSON_BODIES = {name: _body("application/json", name, example=example) for name, 
 REQUESTS: tuple[type[BaseModel], ...] = (EmbedTextsRequest, ZeroShotRequest)
 
 
+KEY_SCHEMES: Json = {
+    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key that the operator gave."},
+    "Bearer": {"type": "http", "scheme": "bearer", "description": "The same key, as Authorization: Bearer."},
+}
+"""Ways to send a key, of which a request uses one (`glam_serve.keys`)."""
+
+
 def response_of(model: Any, *, status: int = 200, npz: bool = False) -> dict[int | str, Json]:
     """Return what a route publishes of its answer."""
     published: Json = {"model": model, "description": "The answer"}
@@ -98,15 +106,16 @@ def response_of(model: Any, *, status: int = 200, npz: bool = False) -> dict[int
     return {status: published}
 
 
-def publish_schema(app: FastAPI) -> None:
-    """Let `/openapi.json` tell the forms, the one error shape, and nothing of FastAPI's own errors."""
+def publish_schema(app: FastAPI, *, asks_for_keys: bool) -> None:
+    """Let `/openapi.json` tell the forms, the one error shape, where a key is asked for, and no error of FastAPI's."""
 
     def openapi() -> Json:
         """Return the schema, made when it is first asked for."""
         if app.openapi_schema is None:
-            app.openapi_schema = _completed(
+            schema = _completed(
                 get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             )
+            app.openapi_schema = _with_keys(schema) if asks_for_keys else schema
         return app.openapi_schema
 
     app.openapi = openapi
@@ -124,4 +133,13 @@ def _completed(schema: Json) -> Json:
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = {"description": "Any error", "content": error}
     schema["components"]["schemas"] = dict(sorted(schemas.items()))
+    return schema
+
+
+def _with_keys(schema: Json) -> Json:
+    """Say which paths ask for a key, and how it is sent."""
+    schema["components"]["securitySchemes"] = KEY_SCHEMES
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            operation["security"] = [] if path in OPEN_PATHS else [{name: []} for name in KEY_SCHEMES]
     return schema

@@ -35,15 +35,28 @@ async def prediction_reply(
     """Return a prediction as the Accept header asks for it."""
 
     def write() -> tuple[bytes, str]:
-        with timed("answer"):
-            answer = prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id}
-        answer = with_timings(answer)
-        if not wants_npz(request.headers.get("accept")):
-            return _text(answer), JSON
-        return npz(answer_arrays(prediction, question.include, with_embeddings=withheld is None), answer), NPZ
+        if wants_npz(request.headers.get("accept")):
+            return prediction_npz(question, prediction, withheld=withheld, result_id=result_id), NPZ
+        return _text(_answer(question, prediction, withheld, result_id)), JSON
 
     body, media_type = await anyio.to_thread.run_sync(write)
     return Response(body, media_type=media_type, headers={"vary": "accept"})
+
+
+def prediction_npz(
+    question: Question, prediction: Prediction | ExamPrediction, *, withheld: Finding | None, result_id: str
+) -> bytes:
+    """Return a prediction as .npz, its JSON within."""
+    answer = _answer(question, prediction, withheld, result_id)
+    return npz(answer_arrays(prediction, question.include, with_embeddings=withheld is None), answer)
+
+
+def _answer(
+    question: Question, prediction: Prediction | ExamPrediction, withheld: Finding | None, result_id: str
+) -> Json:
+    with timed("answer"):
+        answer = prediction.as_json(question.include, withheld=withheld) | {"result_id": result_id}
+    return with_timings(answer)
 
 
 def _text(answer: Json) -> bytes:

@@ -98,9 +98,10 @@ def _add_job_routes(app: FastAPI, jobs: JobRunner) -> None:
         "/v1/jobs/{job_id}",
         operation_id="get_job",
         summary="How far a job is, and its answer",
-        responses=response_of(JobBody),
+        responses=response_of(JobBody, npz=True),
     )
     async def look(request: Request, job_id: str) -> Response:
+        """JSON; with `Accept: application/x-npz` the answer of a job that is done, as /predict would have sent it."""
         return await jobs.look(request, job_id)
 
     @app.delete("/v1/jobs/{job_id}", operation_id="delete_job", summary="Forget a job and its answer", status_code=204)

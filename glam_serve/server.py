@@ -68,9 +68,9 @@ def make_server(
     sets = packaged_sets() | ({} if options.prompt_sets is None else sets_in(options.prompt_sets))
     interpreter = Interpreter(bundle)
     interpreter.warm_up()  # here, before the API processes are forked: they read no file of the bundle
-    answers = Answers(server, interpreter, deadline_s=limits.deadline_s, cache=cache, prompt_sets=sets)
+    answers = Answers(server, interpreter, limits=limits, cache=cache, prompt_sets=sets)
     add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
-    publish_schema(app)
+    publish_schema(app, asks_for_keys=bool(keys))
     return server
 
 

@@ -20,6 +20,7 @@ MAX_OPEN_JOBS = 32
 """Jobs that wait or run, over all API processes."""
 MAX_JOB_BYTES = 256 << 20
 
+JobRefusal = Literal["too_many_jobs", "too_many_of_caller"]
 JobState = Literal["queued", "running", "done", "failed"]
 
 
@@ -28,9 +29,11 @@ class Job(NamedTuple):
 
     api: int
     """The API process that has it."""
+    caller: int
+    """Number of whoever submitted it."""
     state: JobState
     body: bytes = b""
-    """JSON: the answer of a job that is done, the error of one that failed."""
+    """The answer of a job that is done, as .npz with its JSON within; the error of one that failed, as JSON."""
     stays: bool = False
     """Whether the answer may not leave this machine."""
 
@@ -105,18 +108,21 @@ class Jobs:
 
     def __init__(self) -> None:
         self._store = Store(max_items=MAX_JOBS, max_bytes=MAX_JOB_BYTES, kept_s=JOB_KEPT_S)
-        self._forgotten: dict[str, int] = {}
-        """API processes of the jobs that were forgotten while open, until each has let go of the form."""
+        self._forgotten: dict[str, Job] = {}
+        """Jobs that were forgotten while open, until the API process of each has let go of the form."""
         self._lock = threading.Lock()
 
-    def submit(self, key: str, job: Job) -> bool:
-        """Take a job; False where as many are open, or forgotten and still held, as may be."""
+    def submit(self, key: str, job: Job, max_of_caller: int) -> JobRefusal | None:
+        """Take a job; or say that as many are open, or forgotten and still held, as may be, in all or of its caller."""
         with self._lock:
-            num_open = sum(other.is_open for _, other in self._store.items())
-            if num_open + len(self._forgotten) >= MAX_OPEN_JOBS:
-                return False
+            callers = [other.caller for _, other in self._store.items() if other.is_open]
+            callers += [other.caller for other in self._forgotten.values()]
+            if len(callers) >= MAX_OPEN_JOBS:
+                return "too_many_jobs"
+            if callers.count(job.caller) >= max_of_caller:
+                return "too_many_of_caller"
             self._put(key, job)
-            return True
+            return None
 
     def advance(self, key: str, job: Job) -> bool:
         """Put a job's next state in place of its last; False where it was forgotten meanwhile."""
@@ -135,7 +141,7 @@ class Jobs:
         with self._lock:
             job = self._store.get(key)
             if job is not None and job.is_open:
-                self._forgotten[key] = job.api
+                self._forgotten[key] = job
             return self._store.drop(key)
 
     def let_go(self, key: str) -> None:
@@ -146,7 +152,7 @@ class Jobs:
     def fail_all_of(self, api: int, error: bytes) -> None:
         """Let the open jobs of an API process that ended fail."""
         with self._lock:
-            self._forgotten = {key: other for key, other in self._forgotten.items() if other != api}
+            self._forgotten = {key: job for key, job in self._forgotten.items() if job.api != api}
             for key, job in self._store.items():
                 if job.api == api and job.is_open:
                     self._put(key, job._replace(state="failed", body=error))

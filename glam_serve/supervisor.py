@@ -18,6 +18,7 @@ import uvicorn
 from glam_serve.children import begin_as_child
 from glam_serve.connections import counting
 from glam_serve.dispatch import DispatchServer
+from glam_serve.heap import keep_freed_memory
 from glam_serve.hub_process import HubHangsError, hub_answers_within
 from glam_serve.restarts import RESTART_PAUSE_S, Restarts
 from glam_serve.vitals import BEAT_S, CANNOT_LOAD, is_stopped
@@ -130,6 +131,7 @@ class Supervisor:
 
     def _start_api(self, index: int) -> None:
         self.vitals.forget_api(index)
+        self.server.slots.forget_api(index)
         process = multiprocessing.get_context("fork").Process(
             target=_serve_api, args=(self.server, self.listener, index, os.getpid(), self.grace_s), name=f"api-{index}"
         )
@@ -228,6 +230,7 @@ class Supervisor:
 def _serve_api(server: DispatchServer, listener: socket.socket, index: int, parent: int, grace_s: float) -> None:
     """Accept and answer, in a forked API process."""
     begin_as_child(parent, f"api-{index}")
+    keep_freed_memory()
     server.become_api(index)
     config = uvicorn.Config(
         app=server.app,
@@ -236,6 +239,7 @@ def _serve_api(server: DispatchServer, listener: socket.socket, index: int, pare
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # a caller may write any address into X-Forwarded-For
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
     ApiServer(config).run([listener])

@@ -1,10 +1,12 @@
 """Multipart forms in, prepared breasts out: read and prepared in threads of the API process."""
 
+import asyncio
 import errno
 import logging
-import os
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
@@ -17,12 +19,15 @@ from starlette.formparsers import MultiPartException
 from glam.config import FrameConfig
 from glam.exam import PreparedExam, prepare_exam
 from glam.findings import InputError, input_error
+from glam.mapping import Mapper
 from glam.pair import PreparedBreast, prepare_breast, read_breast
 from glam.prediction import AGGREGATIONS, Aggregation
 from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
-from glam_serve.account import timed
+from glam_serve.account import current_account, timed
 from glam_serve.errors import Refusal, in_our_words, is_multipart
+from glam_serve.slots import ReadingSlots, num_cores
 from glam_serve.spool import Parser
+from glam_serve.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +54,9 @@ FORM_FAULTS: Mapping[str, str] = {
 """How Starlette's errors of a form begin, and what is told of them."""
 BROKEN_PART = "a boundary or the headers of a part are damaged or too long: let your HTTP library write the body"
 NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?")
+SIDE_BY_SIDE_BYTES = 64 << 20
+"""Largest upload whose files are read at the same time, where there are free slots; of a larger one the memory of
+several decoders counts for more than the wait."""
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -72,15 +80,16 @@ class FormFields:
     @property
     def num_bytes(self) -> int:
         """Of the files."""
-        return sum(upload.size or 0 for upload in self._files)
+        return sum(upload.size or 0 for upload in self.files)
 
     def close(self) -> None:
         """Give back the temporary files."""
-        for upload in self._files:
+        for upload in self.files:
             upload.file.close()
 
     @property
-    def _files(self) -> list[UploadFile]:
+    def files(self) -> list[UploadFile]:
+        """All of them."""
         return [upload for upload in (self.cc, self.mlo, *self.images) if upload is not None]
 
 
@@ -175,49 +184,64 @@ def _aggregation(form: FormData) -> Aggregation:
     raise _broken_rule("aggregation")
 
 
-def num_cores() -> int:
-    """Return how many cores this process may use, or has, where the system does not say which it may."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
-
-
 class UploadReader:
-    """Reads uploads in threads, over all API processes at most one a core: more would fill memory and caches alone."""
+    """Reads uploads in threads, each file of them in a slot of its own where there are free ones."""
 
-    def __init__(self, config: FrameConfig, *, num_apis: int) -> None:
+    def __init__(self, config: FrameConfig, slots: ReadingSlots) -> None:
         self.config = config
-        self.limiter = anyio.CapacityLimiter(max(1, num_cores() // num_apis))
+        self.slots = slots
+        self.turns = Turns(num_cores())
+        self._threads = anyio.CapacityLimiter(math.inf)  # the slots are their limit
 
     async def breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
         """Read and prepare one breast, and close its files; InputError says what cannot be used."""
-        return await self._read(self._breast, fields, sentences)
+        sources: dict[ViewKey, BinaryIO | None] = {
+            "cc": fields.cc and fields.cc.file,
+            "mlo": fields.mlo and fields.mlo.file,
+        }
+        laterality, spacing_mm = fields.laterality, fields.spacing_mm
+
+        def read(mapper: Mapper) -> PreparedBreast:
+            views = read_breast(sources, self.config, laterality=laterality, spacing_mm=spacing_mm, mapper=mapper)
+            return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=sentences, mapper=mapper)
+
+        return await self._read(read, fields)
 
     async def exam(self, fields: FormFields, sentences: Sequence[str]) -> PreparedExam:
         """Read, choose and prepare the images of an exam, and close their files.
 
         InputError where they are of several exams, or none can be used.
         """
-        return await self._read(self._exam, fields, sentences)
+        files = [upload.file for upload in fields.images]
 
-    async def _read(
-        self, read: Callable[[FormFields, Sequence[str]], Prepared], fields: FormFields, sentences: Sequence[str]
-    ) -> Prepared:
+        def read(mapper: Mapper) -> PreparedExam:
+            return prepare_exam(self.config, files, spacing_mm=fields.spacing_mm, prompts=sentences, mapper=mapper)
+
+        return await self._read(read, fields)
+
+    async def _read(self, read: Callable[[Mapper], Prepared], fields: FormFields) -> Prepared:
         try:
             with timed("read"):
-                return await anyio.to_thread.run_sync(
-                    read, fields, sentences, limiter=self.limiter, abandon_on_cancel=True
-                )
+                most = max(1, len(fields.files)) if fields.num_bytes <= SIDE_BY_SIDE_BYTES else 1
+                async with self.turns.turn(current_account().caller):
+                    num_slots = await self.slots.take(most)
+                    # A task of its own: it keeps the slots until the threads are done, even if nobody waits any more.
+                    return await asyncio.shield(asyncio.create_task(self._read_in_slots(read, num_slots)))
         finally:
             fields.close()
 
-    def _breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:
-        sources: dict[ViewKey, BinaryIO | None] = {
-            "cc": fields.cc and fields.cc.file,
-            "mlo": fields.mlo and fields.mlo.file,
-        }
-        views = read_breast(sources, self.config, laterality=fields.laterality, spacing_mm=fields.spacing_mm)
-        return prepare_breast(self.config, views.get("cc"), views.get("mlo"), prompts=sentences)
+    async def _read_in_slots(self, read: Callable[[Mapper], Prepared], num_slots: int) -> Prepared:
+        try:
+            return await anyio.to_thread.run_sync(
+                _in_threads, read, num_slots, limiter=self._threads, abandon_on_cancel=True
+            )
+        finally:
+            self.slots.give_back(num_slots)
 
-    def _exam(self, fields: FormFields, sentences: Sequence[str]) -> PreparedExam:
-        files = [upload.file for upload in fields.images]
-        return prepare_exam(self.config, files, spacing_mm=fields.spacing_mm, prompts=sentences)
+
+def _in_threads(read: Callable[[Mapper], Prepared], num_threads: int) -> Prepared:
+    """Call `read` with a mapper of so many threads."""
+    if num_threads == 1:
+        return read(map)
+    with ThreadPoolExecutor(num_threads) as pool:
+        return read(pool.map)

@@ -7,6 +7,8 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 BEAT_S = 0.25
 SILENT_S = 1.5
 """A worker that gave no sign of life for this long is not counted on."""
@@ -14,6 +16,9 @@ CANNOT_LOAD = 3
 """Exit status of a worker that cannot load the model; the server ends with it if no worker ever could."""
 REQUESTS_AN_API = 4096
 """Requests that one API process can have in the worker's queue at a time; the guard's limit is far below."""
+
+CALLERS_AN_API = 1024
+"""Callers of whom one API process can have requests or jobs at a time: it has fewer connections and jobs than that."""
 
 
 class Vitals:
@@ -35,6 +40,16 @@ class Vitals:
         """Requests that an API process has taken and not yet answered."""
         self.spooled = context.RawArray(ctypes.c_int64, num_apis)
         """Bytes of uploads that an API process holds."""
+        self.callers = context.RawArray(ctypes.c_uint64, num_apis * CALLERS_AN_API)
+        """Numbers of the callers of whom an API process has anything; 0: a free place."""
+        self.waiting_of = context.RawArray(ctypes.c_int64, num_apis * CALLERS_AN_API)
+        """Requests of the caller in this place."""
+        self.spooled_of = context.RawArray(ctypes.c_int64, num_apis * CALLERS_AN_API)
+        """Bytes of its uploads."""
+        self.slots_held = context.RawArray(ctypes.c_int64, num_apis)
+        """Slots for reading files that an API process holds (`glam_serve.slots`)."""
+        self.slot_wanted_since = context.RawArray(ctypes.c_double, num_apis)
+        """When the request came that waits for a slot for longest in an API process; 0: none waits."""
         self.wanted = context.RawArray(ctypes.c_uint64, num_apis * REQUESTS_AN_API)
         """The ticket of the request that holds a place; 0: nobody waits for it any more."""
         self.begun = context.RawArray(ctypes.c_uint64, num_apis * REQUESTS_AN_API)
@@ -55,6 +70,8 @@ class Vitals:
         """Clear what an API process that died had taken; its clients are gone with it."""
         self.waiting[index] = 0
         self.spooled[index] = 0
+        start = index * CALLERS_AN_API
+        self.callers[start : start + CALLERS_AN_API] = [0] * CALLERS_AN_API
         first = index * REQUESTS_AN_API
         self.wanted[first : first + REQUESTS_AN_API] = [0] * REQUESTS_AN_API
         self.api_beats[index] = time.monotonic()
@@ -103,7 +120,7 @@ def is_stopped(pid: int) -> bool:
 
 
 class SharedLoad:
-    """What all API processes have taken, as `glam_serve.guard.Load`; each adds to its own part alone."""
+    """What all API processes have taken, as `glam_serve.exchange.Load`; each adds to its own part alone."""
 
     def __init__(self, vitals: Vitals, index: int) -> None:
         self._vitals = vitals
@@ -117,7 +134,36 @@ class SharedLoad:
         """Bytes of uploads held."""
         return sum(self._vitals.spooled)
 
-    def add(self, *, waiting: int = 0, spooled: int = 0) -> None:
-        """Count what this process takes or lets go."""
-        self._vitals.waiting[self._index] += waiting
-        self._vitals.spooled[self._index] += spooled
+    def waiting_of(self, caller: int) -> int:
+        """Requests of a caller taken and not yet answered."""
+        return sum(self._vitals.waiting_of[place] for place in self._places(caller))
+
+    def spooled_of(self, caller: int) -> int:
+        """Bytes of uploads of a caller held."""
+        return sum(self._vitals.spooled_of[place] for place in self._places(caller))
+
+    def add(self, caller: int, *, waiting: int = 0, spooled: int = 0) -> None:
+        """Count what this process takes from a caller or lets go."""
+        vitals = self._vitals
+        vitals.waiting[self._index] += waiting
+        vitals.spooled[self._index] += spooled
+        place = self._own_place(caller)
+        vitals.waiting_of[place] += waiting
+        vitals.spooled_of[place] += spooled
+        if not vitals.waiting_of[place] and not vitals.spooled_of[place]:
+            vitals.callers[place] = 0
+
+    def _places(self, caller: int) -> list[int]:
+        """Return where the caller is counted, one place an API process at the most."""
+        return np.flatnonzero(np.ctypeslib.as_array(self._vitals.callers) == np.uint64(caller)).tolist()
+
+    def _own_place(self, caller: int) -> int:
+        """Return where this process counts the caller: a free place, empty, where it has nothing of it yet."""
+        start = self._index * CALLERS_AN_API
+        own = [place for place in self._places(caller) if start <= place < start + CALLERS_AN_API]
+        if own:
+            return own[0]
+        place = next(place for place in range(start, start + CALLERS_AN_API) if not self._vitals.callers[place])
+        self._vitals.waiting_of[place] = self._vitals.spooled_of[place] = 0
+        self._vitals.callers[place] = caller
+        return place

@@ -101,6 +101,8 @@ def test_the_compose_file_starts_the_server_with_flags_that_there_are_and_less_t
     server = compose["services"]["glam"]
     assert used_flags(server["command"]) <= flags()
     assert (server["read_only"], server["cap_drop"]) == (True, ["ALL"])
+    assert "--port" not in used_flags(server["command"])  # the health check would not follow it
+    assert all(port.rpartition(":")[2] == server["environment"]["GLAM_PORT"] for port in server["ports"])
     (tmpfs,) = server["tmpfs"]
     assert int(tmpfs.partition("size=")[2].partition("g")[0]) * 1024 > Limits().max_spool_mb
     assert int(server["stop_grace_period"].removesuffix("s")) > Limits().grace_s
@@ -124,7 +126,7 @@ def test_prometheus_asks_the_server_of_the_compose_file_with_a_key():
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
     (target,) = job["static_configs"][0]["targets"]
-    assert target.split(":") == ["glam", given_options(compose["services"]["glam"]["command"])["--port"]]
+    assert target.split(":") == ["glam", compose["services"]["glam"]["environment"]["GLAM_PORT"]]
     assert job["authorization"]["credentials_file"].removeprefix("/run/secrets/") in compose["secrets"]
 
 

@@ -58,11 +58,13 @@ def test_no_torch_and_no_training_goes_into_the_image(image: DockerfileParser):
         assert word not in commands
 
 
-def test_the_health_check_asks_whether_the_server_is_ready(image: DockerfileParser):
-    (check,) = values(image, "HEALTHCHECK")
+def test_server_and_health_check_follow_one_setting_of_the_port(image: DockerfileParser):
     (port,) = values(image, "EXPOSE")
-    assert f"http://127.0.0.1:{port}/readyz" in check
-    assert port in json.loads(values(image, "CMD")[-1])
+    assert image.envs["GLAM_PORT"] == port
+    assert "'/readyz'" in health_check(image)[-1]
+    command = json.loads(values(image, "ENTRYPOINT")[-1]) + json.loads(values(image, "CMD")[-1])
+    for words in (command, health_check(image)):
+        assert port not in " ".join(words)
 
 
 def test_one_build_argument_chooses_between_two_final_images(image: DockerfileParser):
@@ -143,23 +145,26 @@ def test_what_the_image_installs_answers_on_a_read_only_root(image: DockerfilePa
     environment = installed(image, tmp_path)
     scratch = tmp_path / "tmp"
     scratch.mkdir()
-    port = str(free_port(0))
     words = json.loads(values(image, "ENTRYPOINT")[-1]) + json.loads(values(image, "CMD")[-1])
-    words = [str(environment / "bin" / words[0]), *(port if word == "8000" else word for word in words[1:])]
+    words = [str(environment / "bin" / words[0]), *words[1:]]
     settings = {"PATH": f"{environment / 'bin'}:/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch)}
+    settings |= {"GLAM_PORT": str(free_port(0)), "http_proxy": "http://127.0.0.1:9"}  # as Docker hands one on
     settings |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}
     isolated = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", READ_ONLY, "sh"]
     server = subprocess.Popen([*isolated, *words], env=settings, stderr=subprocess.PIPE, start_new_session=True)
     try:
-        check = [word.replace(":8000/", f":{port}/") for word in shlex.split(health_check(image))]
-        python = [str(environment / "bin" / check[0]), *check[1:]]
+        program, *script = health_check(image)
+        check = [str(environment / "bin" / program), *script]
         deadline = time.monotonic() + 120
-        while subprocess.run(python, env=settings, capture_output=True, check=False).returncode:
+        while subprocess.run(check, env=settings, capture_output=True, check=False).returncode:
             assert server.poll() is None, server.stderr and server.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.5)
+        elsewhere = subprocess.run(check, env=settings | {"GLAM_PORT": "9"}, capture_output=True, check=False)
+        assert elsewhere.returncode != 0
         server.terminate()
         assert server.wait(60) == 0
+        assert subprocess.run(check, env=settings, capture_output=True, check=False).returncode != 0
     finally:
         if group_lives(server.pid):
             os.killpg(server.pid, signal.SIGKILL)
@@ -167,7 +172,7 @@ def test_what_the_image_installs_answers_on_a_read_only_root(image: DockerfilePa
     assert b"Traceback" not in errors
 
 
-def health_check(image: DockerfileParser) -> str:
-    """The command of HEALTHCHECK as a shell's words."""
+def health_check(image: DockerfileParser) -> list[str]:
+    """The command of HEALTHCHECK."""
     (check,) = values(image, "HEALTHCHECK")
-    return shlex.join(json.loads(check.partition("CMD ")[2]))
+    return json.loads(check.partition("CMD ")[2])

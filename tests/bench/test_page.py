@@ -54,6 +54,6 @@ def test_a_section_takes_the_place_of_the_older_one(tmp_path: Path, monkeypatch:
 def test_a_summary_names_the_arguments_but_no_folder(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["toy", "--out", "/home/someone/toy.json"])
+    monkeypatch.setattr("sys.argv", ["toy", "--out", "/elsewhere/toy.json"])
     print_summary("toy", {}, {})
     assert json.loads(capsys.readouterr().out)["arguments"] == ["--out", "toy.json"]

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -5,10 +6,11 @@ import numpy as np
 import pytest
 
 from glam.config import FrameConfig
-from glam.pair import check_pair, check_prompts, choose_views, length_mm, prepare_breast, read_breast
+from glam.mapping import Mapper
+from glam.pair import PreparedBreast, check_pair, check_prompts, choose_views, length_mm, prepare_breast, read_breast
 from glam.view import View, ViewName
 from tests.samples.answers import answered_codes, finding_codes, refusal
-from tests.samples.mammograms import SECRET
+from tests.samples.mammograms import SECRET, file_of
 
 
 def shot(view: ViewName = "CC", **changes: Any) -> View:
@@ -32,6 +34,22 @@ def test_views_in_memory_stay_as_they_are_and_an_absent_one_is_left_out() -> Non
     views = read_breast({"cc": None, "mlo": view}, FrameConfig())
     assert list(views) == ["mlo"]
     assert views["mlo"] is view
+
+
+def test_views_that_are_taken_at_the_same_time_are_those_taken_one_after_the_other() -> None:
+    config, files = FrameConfig(size=28), {"cc": file_of(ViewPosition="CC"), "mlo": file_of(ViewPosition="MLO")}
+
+    def prepared(mapper: Mapper) -> PreparedBreast:
+        views = read_breast(files, config, mapper=mapper)
+        return prepare_breast(config, views["cc"], views["mlo"], mapper=mapper)
+
+    with ThreadPoolExecutor(2) as pool:
+        breast, expected = prepared(pool.map), prepared(map)
+    assert list(breast.views) == ["cc", "mlo"]
+    assert breast.findings == expected.findings
+    for key, view in breast.views.items():
+        assert (view.findings, view.provenance) == (expected.views[key].findings, expected.views[key].provenance)
+        assert np.array_equal(view.input.pixels, expected.views[key].input.pixels)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,19 @@
 """Servers that are started for a test, and of which no process is left after it."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.predict import Predictor
+from glam_serve.limits import Limits
+from glam_serve.server import make_server
+from tests.samples.forms import Form, form
 from tests.samples.served import SECRET, Served, serve_in_process
-from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, launch
+from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, launch, start_server
 
 LIMITS = ("--threads", "1", "--limits.deadline-s", str(DEADLINE_S), "--limits.grace-s", "10")
 
@@ -50,3 +55,48 @@ def files(mammograms: dict[str, Path]) -> Callable[..., list]:
         return [(field, (f"{SECRET}.dcm", mammograms[name].read_bytes())) for field, name in named]
 
     return form
+
+
+@pytest.fixture(scope="module")
+def bare(random_bundle: Bundle) -> TestClient:
+    """The app without its worker: whatever reaches the queue fails, and nothing should."""
+    server = make_server(random_bundle, limits=Limits(max_upload_mb=1))
+    return TestClient(server.app, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the server's own logger writes."""
+    logger = logging.getLogger("glam_serve")
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO, "glam_serve")
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture(scope="module")
+def lasting(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Servers by their options: one that still runs serves the next test too, and at the end none lives."""
+    started: dict[tuple[str, ...], RealServer] = {}
+    every: list[RealServer] = []
+
+    def of_options(*options: str, before: Callable[[], None] | None = None) -> RealServer:
+        server = started.get(options)
+        if server is None or server.process.poll() is not None:
+            log = tmp_path_factory.mktemp("server") / "log"
+            server = start_server(random_bundle.folder, log, *LIMITS, *options, before=before)
+            started[options] = server
+            every.append(server)
+        server.wait_until_ready()
+        return server
+
+    yield of_options
+    for server in every:
+        end(server)
+    for server in every:
+        assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def question(mammograms: dict[str, Path]) -> Form:
+    return form({"cc": mammograms["L_CC"].read_bytes()}, {"include": "findings"})

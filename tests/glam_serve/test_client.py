@@ -108,30 +108,66 @@ print(int(refused.status_code), refused.parsed.code)
 """
 
 
-@pytest.mark.slow
-def test_a_generated_client_uploads_files_and_reads_answers(
-    serve: Serve, random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path
-):
-    url = serve().client.url
+WITH_KEY = """
+import sys
+from glam_client import AuthenticatedClient, Client
+from glam_client.api.default import predict
+from glam_client.api.default import readyz_readyz_get as readyz
+from glam_client.models import PredictForm
+from glam_client.types import File
+
+url, key, path = sys.argv[1:]
+form = PredictForm(cc=File(payload=open(path, "rb"), file_name="image.dcm", mime_type="application/dicom"))
+ways = {"token": key}, {"token": key, "auth_header_name": "X-API-Key", "prefix": ""}, {"token": "another key"}
+for way in ways:
+    form.cc.payload.seek(0)
+    answer = predict.sync_detailed(client=AuthenticatedClient(base_url=url, timeout=60, **way), body=form)
+    print(int(answer.status_code), type(answer.parsed).__name__)
+print(readyz.sync(client=Client(base_url=url)).status)
+"""
+
+
+def generate(url: str, folder: Path) -> None:
+    """Make a client of a server's published schema in a folder, without a warning."""
     generator = Path(sys.executable).with_name("openapi-python-client")
-    words = ["generate", "--url", f"{url}/openapi.json", "--meta", "none", "--output-path", tmp_path / "glam_client"]
+    words = ["generate", "--url", f"{url}/openapi.json", "--meta", "none", "--output-path", folder / "glam_client"]
     path = {"PATH": f"{generator.parent}:{os.environ['PATH']}"}  # it formats with ruff
     made = subprocess.run(
         [generator, *words],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | path,
         timeout=300,
         check=False,
     )
     assert made.returncode == 0, made.stdout + made.stderr
     assert "warning" not in (made.stdout + made.stderr).lower()
-    script = tmp_path / "ask.py"
-    script.write_text(ROUND_TRIP)
-    command = [sys.executable, script, url, *(mammograms[name] for name in FILES)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+
+
+def printed(script: str, folder: Path, *words: str | Path) -> list[str]:
+    """Lines that a script prints, which runs beside the generated client."""
+    (folder / "ask.py").write_text(script)
+    command = [sys.executable, folder / "ask.py", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_a_generated_client_uploads_files_and_reads_answers(
+    serve: Serve, random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path
+):
+    url = serve().client.url
+    generate(url, tmp_path)
+    lines = printed(ROUND_TRIP, tmp_path, url, *(mammograms[name] for name in FILES))
     classes = sorted(random_bundle.classes["density"])
     used = [(1, "L", "CC"), (2, "L", "MLO"), (3, "R", "CC"), (4, "R", "MLO")]
-    assert done.stdout.splitlines() == [f"L {classes}", str(used), "['L', 'R']", "415 not_dicom"]
+    assert lines == [f"L {classes}", str(used), "['L', 'R']", "415 not_dicom"]
+
+
+@pytest.mark.slow
+def test_a_generated_client_sends_its_key_in_either_header(client: Client, mammograms: dict[str, Path], tmp_path: Path):
+    generate(client.url, tmp_path)
+    lines = printed(WITH_KEY, tmp_path, client.url, KEY, mammograms["L_CC"])
+    assert lines == ["200 PredictionBody", "200 PredictionBody", "401 ErrorBody", "ready"]

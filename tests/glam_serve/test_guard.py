@@ -33,6 +33,7 @@ class Load:
     def __init__(self) -> None:
         self.num_waiting = 0
         self.num_bytes = 0
+        self.of_caller: dict[int, list[int]] = {}
 
     def waiting(self) -> int:
         return self.num_waiting
@@ -40,9 +41,17 @@ class Load:
     def spooled(self) -> int:
         return self.num_bytes
 
-    def add(self, *, waiting: int = 0, spooled: int = 0) -> None:
+    def waiting_of(self, caller: int) -> int:
+        return self.of_caller.get(caller, [0, 0])[0]
+
+    def spooled_of(self, caller: int) -> int:
+        return self.of_caller.get(caller, [0, 0])[1]
+
+    def add(self, caller: int, *, waiting: int = 0, spooled: int = 0) -> None:
         self.num_waiting += waiting
         self.num_bytes += spooled
+        before = self.of_caller.get(caller, [0, 0])
+        self.of_caller[caller] = [before[0] + waiting, before[1] + spooled]
 
 
 class House:

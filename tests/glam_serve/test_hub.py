@@ -28,8 +28,8 @@ def hub() -> Hub:
     return hub
 
 
-def letter(uid: str, *, api: int = 0, place: int = 0, ticket: int = 1) -> Envelope:
-    return Envelope(api=api, uid=uid, place=place, ticket=ticket, body=pickle.dumps(uid))
+def letter(uid: str, *, api: int = 0, place: int = 0, ticket: int = 1, caller: int = 1) -> Envelope:
+    return Envelope(api=api, uid=uid, place=place, ticket=ticket, caller=caller, body=pickle.dumps(uid))
 
 
 def taken(hub: Hub, worker: int = 0, start: int = 1) -> str | None:
@@ -37,7 +37,28 @@ def taken(hub: Hub, worker: int = 0, start: int = 1) -> str | None:
     return envelope and envelope.uid
 
 
-def test_requests_are_given_out_in_the_order_they_came_whoever_asked(hub: Hub):
+def test_callers_take_turns_whichever_api_process_they_asked(hub: Hub):
+    for number, caller in enumerate([1, 1, 1, 1, 2, 2, 3]):
+        hub.put(letter(str(number), api=number % 2, caller=caller))
+    assert [taken(hub) for _ in range(7)] == list("0461523")
+
+
+def test_what_is_given_out_again_comes_before_all_else(hub: Hub):
+    for number, caller in enumerate([1, 1, 2]):
+        hub.put(letter(str(number), caller=caller))
+    assert [taken(hub) for _ in range(2)] == list("02")
+    assert hub.worker_started(0, frozenset()) == 2
+    assert [taken(hub, start=2) for _ in range(3)] == list("021")
+
+
+def test_what_an_api_process_that_ended_had_asked_is_dropped_of_every_caller(hub: Hub):
+    for number, caller in enumerate([1, 1, 2]):
+        hub.put(letter(str(number), api=number % 2, caller=caller))
+    assert hub.api_started(0) == 2
+    assert [taken(hub), taken(hub)] == ["1", None]
+
+
+def test_requests_of_a_caller_are_given_out_in_the_order_they_came(hub: Hub):
     for number in range(6):
         hub.put(letter(str(number), api=number % 2))
     assert hub.num_waiting() == 6

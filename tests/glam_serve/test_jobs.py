@@ -7,14 +7,16 @@ import time
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glam.bundle import Bundle
 from glam.predict import Predictor
+from glam.prediction import INCLUDES
 from glam_serve.limits import ServerOptions
 from glam_serve.schema import JobBody
 from glam_serve.worker import ModelAnswer, ModelRequest
-from tests.samples.served import PROXY, SECRET, Served, error_of, serve_in_process
+from tests.samples.served import PROXY, SECRET, Served, arrays_of, error_of, serve_in_process
 
 pytestmark = pytest.mark.filterwarnings("ignore:The LitServer has both batch and unbatch")
 
@@ -46,6 +48,38 @@ def test_a_job_is_submitted_looked_at_and_forgotten(client: Served, files):
         assert error_of(client.get(location))[:2] == (404, "no_such_job")
         assert error_of(client.delete(location))[:2] == (404, "no_such_job")
         assert sum(client.server.vitals.spooled) == 0
+
+
+@pytest.mark.parametrize("images", [("L_CC", "L_MLO", "R_CC"), ("L_CC",)])
+def test_the_answer_of_a_job_comes_as_the_npz_that_predict_would_have_sent(
+    client: Served, files, images: tuple[str, ...]
+):
+    npz, form = {"accept": "application/x-npz"}, {"include": INCLUDES, "prompts": "dense"}
+    with client:
+        location = client.post("/v1/jobs", files=files(*images), data=form).headers["location"]
+        body = finished(client, location)
+        later = client.get(location, headers=npz)
+        assert later.headers["vary"] == "accept"
+        arrays = arrays_of(later)
+        direct = arrays_of(client.post("/predict", files=files(*images), data=form, headers=npz))
+        assert json.loads(arrays.pop("answer").item()) == body["answer"]
+        direct.pop("answer")
+        assert sorted(arrays) == sorted(direct)
+        for name, array in direct.items():
+            assert array.dtype == arrays[name].dtype
+            np.testing.assert_array_equal(array, arrays[name])
+        both_alike = {"accept": "application/x-npz, application/json"}
+        assert client.get(location, headers=both_alike).json() == body
+
+
+def test_a_job_without_an_answer_is_json_whatever_is_accepted(client: Served):
+    npz = {"accept": "application/x-npz"}
+    with client:
+        taken = client.post("/v1/jobs", files=[("cc", ("x", b"x"))], headers=npz)
+        assert taken.json()["state"] == "queued"
+        job = finished(client, taken.headers["location"], headers=npz)
+        assert (job["state"], job["error"]["code"]) == ("failed", "not_dicom")
+        assert error_of(client.get("/v1/jobs/none", headers=npz))[:2] == (404, "no_such_job")
 
 
 def test_a_job_that_cannot_be_answered_says_why(client: Served, files, monkeypatch: pytest.MonkeyPatch):
@@ -122,6 +156,10 @@ def test_an_answer_with_embeddings_that_stay_is_fetched_here_alone(kept: Served,
     with kept:
         location = kept.post("/v1/jobs", files=files(cc="L_CC")).headers["location"]
         assert finished(kept, location)["answer"]["embedding"] is not None
-        assert error_of(kept.get(location, headers=PROXY))[:2] == (403, "embedding_stays")
+        npz = {"accept": "application/x-npz"}
+        assert "embedding" in arrays_of(kept.get(location, headers=npz))
+        for headers in (PROXY, PROXY | npz):
+            assert error_of(kept.get(location, headers=headers))[:2] == (403, "embedding_stays")
         location = kept.post("/v1/jobs", files=files(cc="L_CC"), headers=PROXY).headers["location"]
         assert finished(kept, location, headers=PROXY)["answer"]["embedding"] is None
+        assert "embedding" not in str(list(arrays_of(kept.get(location, headers=PROXY | npz))))

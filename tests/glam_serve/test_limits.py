@@ -10,6 +10,43 @@ def test_every_limit_is_above_0_and_finite(name: str, value: float):
         Limits(**{name: value}).check()
 
 
+@pytest.mark.parametrize("name", list(vars(Limits())))
+@pytest.mark.parametrize("value", [1e9 + 1, 10**400])
+def test_a_limit_of_any_size_is_a_limit_or_refused(name: str, value: float):
+    with pytest.raises(ValueError, match=f"^{name} .* is not above 0 and at most 1e.09$"):
+        Limits(**{name: value}).check()
+
+
+@pytest.mark.parametrize(
+    ("share", "places", "most"),
+    [
+        (0.5, 64, 32),
+        (0.5, 1, 1),
+        (0.5, 3, 1),
+        (1, 3, 3),
+        (0.29, 100, 29),
+        (1e-9, 64, 1),
+        (0.34, 3, 1),
+        (1, 10**9, 10**9),
+    ],
+)
+def test_a_caller_has_its_share_and_one_place_at_the_least(share: float, places: int, most: int):
+    limits = Limits(caller_share=share, max_waiting=places)
+    limits.check()
+    assert limits.max_waiting_of_caller == most
+
+
+def test_a_caller_may_always_send_the_largest_request():
+    limits = Limits(max_upload_mb=100, max_spool_mb=120)
+    assert limits.max_spool_bytes_of_caller == limits.max_upload_bytes
+    assert Limits(max_upload_mb=100, max_spool_mb=1000).max_spool_bytes_of_caller == 500 << 20
+
+
+def test_a_share_above_all_is_refused():
+    with pytest.raises(ValueError, match=r"^caller_share 1.5 is above 1, which is all that there is$"):
+        Limits(caller_share=1.5).check()
+
+
 def test_the_largest_request_must_fit_into_what_is_held_together():
     with pytest.raises(ValueError, match="could never be taken"):
         Limits(max_upload_mb=100, max_spool_mb=99).check()

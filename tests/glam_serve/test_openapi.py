@@ -4,9 +4,14 @@ import json
 
 import pytest
 
+from glam.bundle import Bundle
+from glam.predict import Predictor
+from glam_serve.keys import ApiKeys
 from glam_serve.openapi import FORM_SCHEMAS
 from glam_serve.uploads import FIELD_RULES
-from tests.samples.served import Served
+from tests.samples.served import Served, serve_in_process
+
+KEY = "key-of-sixteen-characters"
 
 pytestmark = pytest.mark.filterwarnings("ignore:The LitServer has both batch and unbatch")
 
@@ -50,6 +55,38 @@ def test_every_route_is_published_with_its_answer_and_the_one_error(client: Serv
     names = set(schema["components"]["schemas"])
     used = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert used <= names
+
+
+def test_a_server_without_keys_publishes_no_way_to_send_one(client: Served):
+    schema = client.get("/openapi.json").json()
+    assert "securitySchemes" not in schema["components"]
+    assert "security" not in json.dumps(schema["paths"])
+    assert "Needs a key" not in client.get("/docs").text
+
+
+def test_a_key_is_published_where_it_is_asked_for_and_nowhere_else(random_bundle: Bundle, predictor: Predictor):
+    client = serve_in_process(random_bundle, predictor, keys=ApiKeys([KEY]))
+    with client:
+        schema = client.get("/openapi.json").json()
+        schemes = schema["components"]["securitySchemes"]
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                ways = [name for way in operation["security"] for name in way]
+                is_refused = client.request(method, path).status_code == 401
+                assert is_refused == bool(ways), path
+                for name in ways:
+                    answer = client.request(method, path, headers=key_header(schemes[name]))
+                    assert answer.status_code not in (401, 500), path
+        assert client.get("/docs").text.count("Needs a key.") == 9
+
+
+def key_header(scheme: dict) -> dict[str, str]:
+    """The header that a security scheme of OpenAPI asks for."""
+    if scheme["type"] == "apiKey":
+        assert scheme["in"] == "header"
+        return {scheme["name"]: KEY}
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    return {"Authorization": f"Bearer {KEY}"}
 
 
 def test_the_page_of_the_schema_needs_nothing_from_anywhere(client: Served):

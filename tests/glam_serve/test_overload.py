@@ -12,7 +12,7 @@ import pytest
 
 from glam.client import Client, ServerError
 from tests.samples.forms import Form, form
-from tests.samples.serving import RealServer, Serve, wait_until
+from tests.samples.serving import ONE_CALLER, RealServer, Serve, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ STALL_S = 10
 def server(serve: Serve, tmp_path: Path) -> RealServer:
     """It asks for a key, takes two requests at a time, and 64 MB."""
     (tmp_path / "keys").write_text(KEY)
-    limits = ("--limits.max-waiting", "2", "--limits.max-upload-mb", "64")
+    limits = ("--limits.max-waiting", "2", "--limits.max-upload-mb", "64", *ONE_CALLER)
     return serve("--api-keys", str(tmp_path / "keys"), *limits)
 
 

@@ -6,12 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from glam.config import FrameConfig
 from glam.exam import MAX_IMAGES
 from glam.predict import Predictor
 from glam.prediction import INCLUDES
 from glam_serve.schema import ExamBody, PredictionBody
-from glam_serve.uploads import UploadReader
 from tests.samples.served import SECRET, Served, error_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:The LitServer has both batch and unbatch")
@@ -85,11 +83,3 @@ def test_embeddings_are_averaged_on_request(client: Served, files, predictor: Pr
 def test_a_map_of_the_answer_is_a_picture(client: Served, files):
     answer = client.post("/predict", files=files(cc="L_CC", mlo="L_MLO"), data={"include": "maps"}).json()
     assert [base64.b64decode(sent["png"])[:4] for sent in answer["maps"]] == [b"\x89PNG"] * 2
-
-
-@pytest.mark.parametrize(("num_apis", "threads"), [(1, 6), (2, 3), (4, 1), (7, 1)])
-def test_the_threads_that_read_are_one_a_core_over_all_api_processes(
-    num_apis: int, threads: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("glam_serve.uploads.num_cores", lambda: 6)
-    assert UploadReader(FrameConfig(), num_apis=num_apis).limiter.total_tokens == threads

@@ -6,7 +6,19 @@ import time
 
 import pytest
 
-from glam_serve.vitals import REQUESTS_AN_API, SILENT_S, Places, SharedLoad, Vitals, beat_in_thread, is_stopped
+from glam_serve.vitals import (
+    CALLERS_AN_API,
+    REQUESTS_AN_API,
+    SILENT_S,
+    Places,
+    SharedLoad,
+    Vitals,
+    beat_in_thread,
+    is_stopped,
+)
+
+ANNE, BERT = 2**64 - 1, 1
+"""Numbers of callers."""
 
 
 @pytest.fixture
@@ -55,14 +67,37 @@ def test_there_is_an_end_of_places(vitals: Vitals):
 
 
 def test_the_load_is_the_sum_over_processes_without_those_that_died(vitals: Vitals):
-    SharedLoad(vitals, 0).add(waiting=2, spooled=100)
-    SharedLoad(vitals, 1).add(waiting=1, spooled=50)
+    SharedLoad(vitals, 0).add(ANNE, waiting=2, spooled=100)
+    SharedLoad(vitals, 1).add(ANNE, waiting=1, spooled=50)
     place, ticket = Places(vitals, 1).take()
     load = SharedLoad(vitals, 0)
     assert (load.waiting(), load.spooled()) == (3, 150)
     vitals.forget_api(1)
     assert (load.waiting(), load.spooled()) == (2, 100)
     assert not vitals.is_wanted(place, ticket)
+
+
+def test_what_a_caller_has_is_the_sum_over_processes_without_those_that_died(vitals: Vitals):
+    first, second = SharedLoad(vitals, 0), SharedLoad(vitals, 1)
+    first.add(ANNE, waiting=2, spooled=100)
+    second.add(ANNE, waiting=1, spooled=50)
+    second.add(BERT, waiting=1)
+    for load in (first, second):
+        assert [(load.waiting_of(caller), load.spooled_of(caller)) for caller in (ANNE, BERT)] == [(3, 150), (1, 0)]
+    vitals.forget_api(1)
+    assert [(first.waiting_of(caller), first.spooled_of(caller)) for caller in (ANNE, BERT)] == [(2, 100), (0, 0)]
+    second.add(BERT, waiting=1)  # the process in its place finds nothing of the one before
+    assert (second.waiting_of(BERT), second.waiting_of(ANNE)) == (1, 2)
+
+
+def test_a_caller_who_has_nothing_any_more_gives_its_place_to_another(vitals: Vitals):
+    load = SharedLoad(vitals, 1)
+    for caller in range(1, 3 * CALLERS_AN_API):
+        load.add(caller, waiting=1, spooled=caller)
+        load.add(caller, spooled=-caller)
+        assert (load.waiting_of(caller), load.spooled_of(caller)) == (1, 0)
+        load.add(caller, waiting=-1)
+    assert not any(vitals.callers)
 
 
 def test_a_stopped_process_is_seen():

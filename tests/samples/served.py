@@ -3,6 +3,7 @@
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -55,8 +56,15 @@ def serve_in_process(bundle: Bundle, predictor: Predictor, **options) -> Served:
 def error_of(answer: httpx.Response) -> tuple[int, str, str]:
     """Status, code and field of a refusal that repeats nothing of what was sent."""
     ErrorBody.model_validate(answer.json())
+    assert answer.headers["content-type"] == "application/json"
+    assert sorted(answer.json()) == ["code", "message", "where"]
     assert SECRET not in answer.text
     return answer.status_code, answer.json()["code"], answer.json()["where"]
+
+
+def dcm(path: Path) -> tuple[str, bytes]:
+    """Name and content of a file of a form; the name is a secret."""
+    return (f"{SECRET}.dcm", path.read_bytes())
 
 
 def arrays_of(answer: httpx.Response) -> dict[str, np.ndarray]:

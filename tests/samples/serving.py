@@ -20,6 +20,8 @@ from glam.local_server import free_port, group_lives
 START_S = 120.0
 DEADLINE_S = 20.0
 """Of a request at the servers of tests; far above what an answer takes, so that a 504 means a loss."""
+ONE_CALLER = ("--limits.caller-share", "1")
+"""For those who ask more at once, from one address and without keys, than one caller may."""
 COMMAND = ("-m", "glam_serve.cli")
 Kind = Literal["hub", "worker", "api"]
 
