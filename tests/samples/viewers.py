@@ -6,12 +6,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from glam.local_server import free_port
 
 READY_TIMEOUT_S = 180.0
+Launch = Callable[..., "subprocess.Popen[bytes]"]
 
 
 class RunningViewer(NamedTuple):
@@ -22,14 +24,12 @@ class RunningViewer(NamedTuple):
     process: subprocess.Popen[bytes]
 
 
-def start_viewer(log: Path, *options: str) -> RunningViewer:
-    """Start `glam-ui --demo` and wait until its page answers."""
+def start_viewer(log: Path, *options: str, launch: Launch = subprocess.Popen) -> RunningViewer:
+    """Start `glam-ui --demo` and wait until its page answers. `launch`: starts a command, its output in a stream."""
     port = free_port(7860)
     program = Path(sys.executable).with_name("glam-ui")
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [str(program), "--demo", "--port", str(port), *options], stdout=stream, stderr=subprocess.STDOUT
-        )
+        process = launch([str(program), "--demo", "--port", str(port), *options], stdout=stream, stderr=stream)
     url = f"http://127.0.0.1:{port}/"
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
