@@ -4,7 +4,8 @@ BIN := .venv/bin
 DEMO := .venv-demo/bin
 TRITON := .venv-triton/bin
 WHEEL := build/wheel-env/bin
-COMMANDS := glam glam-train glam-export glam-serve
+COMMANDS := glam glam-train glam-export glam-serve glam-ui
+VIEWER := .venv-ui/bin
 INSTALL := pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # `CC` is also make's name for the C compiler: what make itself put there is no mammogram.
 CC_FILE := $(if $(filter default,$(origin CC)),,$(CC))
@@ -17,7 +18,7 @@ EXPORT_DEMO = $(BIN)/glam-export onnx "$$(ls -d runs/demo/checkpoints/step-* | t
 # glibc gives large arrays back to the system at once, and training asks for them anew at every step: keep them.
 QUICK_MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 MALLOC_TOP_PAD_=268435456
 
-.PHONY: help demo check fix test triton-env wheel demo-bundle gates
+.PHONY: help demo ui check fix test triton-env wheel demo-bundle gates
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -26,6 +27,9 @@ help: ## This list
 demo: .venv-demo/.installed ## Two real mammograms through the server; yours with CC=FILE MLO=FILE
 	@if $(DEMO)/python -c "import torch" 2>/dev/null; then echo "torch is in .venv-demo: remove the folder, then run make demo" >&2; exit 1; fi
 	@$(DEMO)/python -m glam_serve.demo --cc "$(CC_FILE)" $(CC_ORIGIN) --mlo "$(MLO)"
+
+ui: .venv-ui/.installed ## The viewer on synthetic breasts and two real patients, in this machine's browser
+	@$(VIEWER)/glam-ui --demo --open
 
 check: gates ## Format, lint, types and the quick tests: run it before every commit
 	$(BIN)/pytest -q -m "not slow"
@@ -73,6 +77,11 @@ demo-bundle: .venv/.installed ## Train the demo model on phantoms and export it 
 .venv-triton/.installed: tests/samples/triton_backend/requirements.txt
 	test -x $(TRITON)/python || $(PYTHON) -m venv .venv-triton
 	$(TRITON)/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+.venv-ui/.installed: pyproject.toml constraints.txt
+	test -x $(VIEWER)/python || $(PYTHON) -m venv .venv-ui
+	$(VIEWER)/$(INSTALL) --editable '.[demo,ui,phantom]'
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml constraints.txt

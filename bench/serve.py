@@ -29,7 +29,7 @@ from bench.in_process import Loop
 from bench.memory import memory_figures
 from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
-from glam_serve.local import free_port
+from glam.local_server import free_port
 from tests.samples.forms import ask, form
 from tests.samples.serving import ONE_CALLER, running
 from tests.samples.traffic import phantom_files

@@ -10,5 +10,5 @@ Its modules:
 - its answer: routes, answers, cache, jobs, vector_routes, replies, accept, errors
 - the published schema: schema, vector_schema, openapi, docs_page
 - what is written down: account, records, log, metrics, audit
-- a server for a while: local, demo
+- a server for a while: demo
 """

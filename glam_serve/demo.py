@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glam.files import JsonDict
-from glam_serve.local import HOST, LocalServerError, free_port, local_server
+from glam.local_server import HOST, LocalServerError, free_port, local_server
 
 PORT = 8000
 CURL = f"curl -F cc=@CC.dcm -F mlo=@MLO.dcm http://{HOST}:{PORT}/predict"
@@ -64,6 +64,7 @@ class Demo:
             "seconds": round(time.perf_counter() - start, 1),
         }
         sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        note("To point at a place and see where the model looks: make ui")
 
 
 def chosen_views(cc: str, mlo: str, *, cc_of_environment: bool = False) -> dict[str, Path]:

@@ -234,6 +234,7 @@ class ModelBody(Body):
     prepare_sha: str
     classes: dict[str, list[str]]
     image_size: int = Field(description="Side of the model's square, in pixels.")
+    frame: dict[str, object] = Field(description="How a mammogram is laid into it: the fields of glam.FrameConfig.")
     grid: int = Field(description="Patches along a side.")
     side: int = Field(description="Regions along a side.")
     pooling: Literal["anchored", "free"] = Field(description="free: a region is not tied to its place.")

@@ -1,5 +1,6 @@
 """The server around the model: the app, its routes and limits, and the processes that serve it."""
 
+from dataclasses import asdict
 from typing import Literal
 
 from starlette.middleware import Middleware
@@ -94,6 +95,7 @@ def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
         prepare_sha=bundle.prepare_sha,
         classes={task: list(names) for task, names in bundle.classes.items()},
         image_size=model.frame.size,
+        frame=asdict(model.frame),
         grid=model.vision.grid,
         side=model.alignment.side,
         pooling=model.alignment.pooling,

@@ -15,9 +15,9 @@ import yaml
 
 from glam.bundle import Bundle
 from glam.client import Client
+from glam.local_server import free_port, group_lives, wait_until_ready
 from glam_serve.cli import Run
 from glam_serve.limits import Limits
-from glam_serve.local import free_port, group_lives, wait_until_ready
 from glam_serve.metrics import make_metrics
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from glam_serve.local import free_port, group_lives
+from glam.local_server import free_port, group_lives
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.client import Client
+from glam.local_server import free_port, local_server
 from glam_serve.limits import Limits
-from glam_serve.local import free_port, local_server
 from glam_serve.server import make_server
 from tests.samples.mammograms import file_of
 

@@ -17,11 +17,11 @@ import pytest
 from glam.bundle import Bundle
 from glam.client import Client, ServerError
 from glam.config import FrameConfig
+from glam.local_server import group_lives
 from glam.predict import Predictor
 from glam.prediction import INCLUDES
 from glam.reading.read import read_view
 from glam_serve.demo import real_pair
-from glam_serve.local import group_lives
 
 READY_S = 120.0
 

@@ -10,10 +10,10 @@ from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.client import Client
+from glam.local_server import free_port, local_server
 from glam.predict import Predictor
 from glam_serve.hub import Hub
 from glam_serve.limits import Limits
-from glam_serve.local import free_port, local_server
 from glam_serve.schema import PredictionBody
 from glam_serve.server import make_server, model_body
 from glam_serve.sharing import stays_here

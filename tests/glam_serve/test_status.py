@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
+from glam.config import FrameConfig
 from glam_serve.server import check_permission, model_body
 from tests.samples.served import error_of
 
@@ -36,6 +37,7 @@ def test_the_model_says_what_it_is(bare: TestClient, random_bundle: Bundle):
     assert model["bundle"] == random_bundle.sha256
     assert model["classes"]["density"] == ["a", "b", "c", "d"]
     assert (model["image_size"], model["grid"], model["side"], model["pooling"]) == (126, 9, 3, "anchored")
+    assert FrameConfig(**model["frame"]) == random_bundle.model.frame
     assert model["variant"] == random_bundle.variant
     assert model["notice"] == "research use only, not for diagnosis"
 

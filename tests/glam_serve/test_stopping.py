@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from glam_serve.local import group_lives
+from glam.local_server import group_lives
 from tests.samples.forms import Form
 from tests.samples.serving import Serve, wait_until
 from tests.samples.under_way import STALLING, TWO_OF_EACH, ask_beside, both_loaded, form_head, statuses

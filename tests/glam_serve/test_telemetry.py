@@ -2,8 +2,6 @@
 
 import ast
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +11,11 @@ import pytest
 
 from glam.bundle import Bundle
 from glam.client import Client
-from glam_serve.local import free_port, group_lives, wait_until_ready
+from glam.local_server import free_port, group_lives, wait_until_ready
+from tests.samples.network import reached_out, traced
 
 ROOT = Path(__file__).parents[2]
 OURS = ("glam", "glam_train", "glam_serve", "export", "ui", "bench")
-LOOPBACK = re.compile(r'inet_addr\("127\.|"::1"|"::ffff:127\.')
-SENDS = re.compile(r"\b(connect|sendto|sendmsg|sendmmsg)\(")
 
 
 def test_whatever_imports_onnxruntime_tells_it_to_be_silent_before():
@@ -53,27 +50,6 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     return folder
-
-
-def traced(trace: Path, home: Path, *command: object, **options) -> subprocess.Popen[bytes]:
-    """A command whose network calls, its children's too, are written down; its home is `home`."""
-    if not shutil.which("strace"):
-        pytest.skip("no strace: apt-get install strace")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "ORT_"))}
-    words = ["strace", "-f", "-qq", "-s", "256", "-e", "trace=network", "-e", "signal=none", "-o", str(trace)]
-    return subprocess.Popen(
-        [*words, *map(str, command)],
-        env=environment | {"HOME": str(home)},
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        **options,
-    )
-
-
-def reached_out(trace: Path) -> list[str]:
-    """The traced calls that go, or would go, beyond this machine: to an address, or to whoever looks names up."""
-    calls = [line for line in trace.read_text(errors="replace").splitlines() if SENDS.search(line)]
-    return [call for call in calls if ("AF_INET" in call and not LOOPBACK.search(call)) or "nscd" in call]
 
 
 def test_the_audit_would_see_a_look_up(tmp_path: Path, home: Path):

@@ -11,10 +11,10 @@ import pytest
 
 from glam.bundle import Bundle
 from glam.client import ServerError
+from glam.local_server import free_port
 from glam.runtime import EngineUnavailableError
 from glam_serve.errors import FAULTS
 from glam_serve.limits import Workers
-from glam_serve.local import free_port
 from glam_serve.worker import GlamAPI, ModelRequest, Unanswered
 from tests.samples.serving import START_S, RealServer, Serve
 from tests.samples.triton_server import TritonServer, triton_server

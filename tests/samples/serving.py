@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from glam.client import Client, ServerError
-from glam_serve.local import free_port, group_lives
+from glam.local_server import free_port, group_lives
 
 START_S = 120.0
 DEADLINE_S = 20.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from glam_serve.local import HOST, free_port
+from glam.local_server import HOST, free_port
 
 ENVIRONMENT = Path(os.environ.get("GLAM_TRITON_ENV", Path(__file__).parents[2] / ".venv-triton"))
 ABSENT = "no Triton server here: make triton-env"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glam_serve.local import (
+from glam.local_server import (
     HOST,
     LocalServerError,
     free_port,
@@ -51,7 +51,7 @@ def test_a_server_that_ends_leaves_no_process():
 
 
 def test_a_server_that_ignores_sigterm_is_killed_and_reported(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("glam_serve.local.STOP_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("glam.local_server.STOP_TIMEOUT_S", 0.2)
     process = started("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + READY + "time.sleep(60)")
     with pytest.raises(LocalServerError, match="did not stop"):
         stop(process)

@@ -1,0 +1,38 @@
+"""The program: how it begins, ends, and says that it cannot."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.samples.viewers import start_viewer, stop_viewer
+
+PROGRAM = Path(sys.executable).with_name("glam-ui")
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that descend from one."""
+    own = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return own + [grandchild for child in own for grandchild in children(child)]
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_viewer_and_the_server_that_it_started(tmp_path: Path):
+    viewer = start_viewer(tmp_path / "log")
+    started = children(viewer.process.pid)
+    assert len(started) >= 3
+    assert stop_viewer(viewer) == 128 + 15
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in started):
+        time.sleep(0.1)
+    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+    assert "Traceback" not in viewer.log.read_text()
+
+
+def test_without_a_server_it_says_where_it_looked():
+    done = subprocess.run([str(PROGRAM), "--server", "http://127.0.0.1:9"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("glam-ui: no answer from http://127.0.0.1:9")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,146 @@
+"""What the viewer keeps to itself, asked of the whole app without a browser."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from glam.bundle import Bundle
+from glam.client_answers import ExamAnswer, exam_answer
+from glam.predict import Predictor
+from glam.prediction import INCLUDES
+from glam_serve.server import model_body
+from glam_ui.admission import ByPassword, ByProxy
+from glam_ui.answers import Upload
+from glam_ui.app import make_app
+from glam_ui.exams import Desk, ServedModel
+from glam_ui.privacy import SWITCHES
+from glam_ui.store import Store
+
+
+class LocalClient:
+    """A server in this process."""
+
+    def __init__(self, predictor: Predictor, bundle: Bundle) -> None:
+        self.predictor, self.bundle = predictor, bundle
+
+    def model(self) -> dict:
+        return model_body(self.bundle, on_loopback=True).model_dump()
+
+    def predict_exam(self, images: list[bytes], *, include: tuple[str, ...]) -> ExamAnswer:
+        answer = self.predictor.predict_exam([io.BytesIO(image) for image in images])
+        return exam_answer(answer.as_json(INCLUDES) | {"result_id": "r"})
+
+
+@pytest.fixture(scope="module")
+def client(predictor: Predictor, random_bundle: Bundle) -> LocalClient:
+    return LocalClient(predictor, random_bundle)
+
+
+@pytest.fixture(scope="module")
+def page(client: LocalClient) -> TestClient:
+    return TestClient(make_app(client, {}))  # type: ignore[arg-type]
+
+
+def desk(client: LocalClient, store: Store) -> Desk:
+    return Desk(client=client, model=ServedModel(raw=client.model()), store=store)  # type: ignore[arg-type]
+
+
+def pair(mammograms: dict[str, Path]) -> list[Upload]:
+    return [Upload(content=mammograms[name].read_bytes()) for name in ("L_CC", "L_MLO")]
+
+
+def test_every_answer_forbids_what_is_not_of_this_server(page: TestClient):
+    for path in ("/", "/config", "/glam-static/viewer.mjs", "/kept/none", "/nowhere"):
+        policy = page.get(path).headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "http" not in policy
+        assert "frame-ancestors 'none'" in policy
+
+
+def test_pixels_have_names_that_cannot_be_guessed_and_are_stored_nowhere(
+    client: LocalClient, mammograms: dict[str, Path]
+):
+    store = Store()
+    page = TestClient(make_app(client, {}, store=store))  # type: ignore[arg-type]
+    preview, exam = desk(client, store).show(pair(mammograms))
+    paths = [view["pixels"] for shown in (preview, exam) for view in shown.payload["views"]]
+    downloads = exam.payload["downloads"].values()
+    for path in (*paths, *downloads):
+        answer = page.get(f"/{path}")
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert ("attachment" in answer.headers.get("content-disposition", "")) == (path in downloads)
+    assert len({*paths, *downloads}) == 6
+    assert page.get("/kept/" + "A" * 32).status_code == 404
+
+
+def test_nothing_of_a_patient_goes_to_the_page(client: LocalClient, mammograms: dict[str, Path]):
+    from pydicom import dcmread
+
+    preview, exam = desk(client, Store()).show(pair(mammograms))
+    header = dcmread(mammograms["L_CC"])
+    for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "SOPInstanceUID", "StudyDate"):
+        value = str(getattr(header, keyword, ""))
+        assert not value or value not in str((preview.payload, exam.payload))
+
+
+EVERYWHERE = [
+    "/",
+    "/config",
+    "/glam-static/viewer.mjs",
+    "/kept/x",
+    "/gradio_api/info",
+    "/gradio_api/upload",
+    "/nowhere",
+]
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+def test_behind_a_proxy_nobody_comes_in_whom_it_has_not_let_in(client: LocalClient, path: str):
+    page = TestClient(make_app(client, {}, admission=ByProxy("X-Forwarded-User")))  # type: ignore[arg-type]
+    assert page.get(path).status_code == 401
+    assert page.get(path, headers={"X-Forwarded-User": "reader"}).status_code != 401
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+def test_with_passwords_nobody_comes_in_without_one(client: LocalClient, tmp_path: Path, path: str):
+    file = tmp_path / "passwords"
+    file.write_text("reader:correct horse battery\nother:another long one\n")
+    file.chmod(0o600)
+    page = TestClient(make_app(client, {}, admission=ByPassword.from_file(file)))  # type: ignore[arg-type]
+    refused = page.get(path)
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"].startswith("Basic ")
+    assert page.get(path, auth=("reader", "another long one")).status_code == 401
+    assert page.get(path, auth=("reader", "correct horse battery")).status_code != 401
+
+
+@pytest.mark.parametrize("name", ["cli.py", "../pyproject.toml", "%2e%2e/pyproject.toml", "page.html", "nothing.mjs"])
+def test_only_modules_and_styles_of_the_page_are_served(page: TestClient, name: str):
+    assert page.get(f"/glam-static/{name}").status_code == 404
+
+
+def test_run_history_is_off(page: TestClient):
+    assert page.get("/gradio_api/runs").status_code == 404
+
+
+def test_switches_are_set_and_uploads_lie_in_a_private_folder_that_goes_with_the_process(tmp_path: Path):
+    code = (
+        "from glam_ui.privacy import keep_to_itself; import os; folder = keep_to_itself();"
+        "print(oct(folder.stat().st_mode & 0o777), folder, os.environ['GRADIO_TEMP_DIR']);"
+        f"print(*(os.environ[name] for name in {list(SWITCHES)!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    first, second = done.stdout.splitlines()
+    mode, folder, uploads = first.split()
+    assert (mode, f"{folder}/uploads") == ("0o700", uploads)
+    assert not Path(folder).exists()
+    assert second.split() == list(SWITCHES.values())

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { KEYS, actionOf, stepOf } from "../../ui/keys.mjs";
+import { heatColour } from "../../ui/overlay.mjs";
+import { sentence } from "../../ui/words.mjs";
+
+const query = { key: "R-CC", cell: { row: 5, col: 5 } };
+
+test("a sentence says what is asked and where the model looks", () => {
+  const weights = [0, 0.31, 0, 0, 0, 0, 0.69, 0, 0];
+  assert.equal(sentence(query, weights, "R-MLO"), "right CC, row 6, slice 6. The model looks most at right MLO, row 7: 69 percent.");
+  assert.match(sentence(query, Array(9).fill(1 / 9), "R-MLO"), /nearly even: it points at nothing/);
+  assert.match(sentence(query, null, "R-MLO"), /no right MLO view/);
+  assert.equal(sentence(null, null, "R-MLO"), "Nothing is pointed at.");
+});
+
+test("every key does one thing, and none is the browser's", () => {
+  const every = KEYS.flatMap(({ keys }) => keys);
+  assert.equal(new Set(every).size, every.length);
+  assert.equal(actionOf({ key: "i" }), "invert");
+  assert.equal(actionOf({ key: "i", ctrlKey: true }), null);
+  assert.equal(actionOf({ key: "F5" }), null);
+});
+
+test("arrows walk as the view is seen", () => {
+  assert.deepEqual(stepOf("ArrowRight", false), [0, 1]);
+  assert.deepEqual(stepOf("ArrowRight", true), [0, -1]);
+  assert.deepEqual(stepOf("ArrowUp", true), [-1, 0]);
+});
+
+test("heat runs from its first colour to its last", () => {
+  assert.deepEqual([0, 1, 7].map(heatColour), [[40, 11, 84], [250, 193, 39], [250, 193, 39]]);
+  assert.deepEqual(heatColour(0.1), [71, 16, 97]);
+});

@@ -1,0 +1,70 @@
+"""The viewer's own server: Gradio's page, the modules it loads, and the pixels it fetches."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI, HTTPException, Response
+from gradio.themes import Base
+
+from glam.client import Client
+
+from .admission import Admission, Door
+from .examples import Example
+from .exams import Desk, ServedModel
+from .layout import make_page
+from .privacy import PrivateHeaders
+from .store import Store
+
+HERE = Path(__file__).parent
+STATIC = {".mjs": "text/javascript", ".css": "text/css"}
+MAX_FILE = "300mb"
+
+
+def make_app(
+    client: Client,
+    examples: Mapping[str, Example],
+    *,
+    admission: Admission | None = None,
+    store: Store | None = None,
+) -> FastAPI:
+    """Return the app of a viewer that asks a server. `examples`: by name. `admission`: None lets everybody in."""
+    kept = store or Store()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    if admission is not None:
+        app.add_middleware(Door, admission=admission)
+    app.add_middleware(PrivateHeaders)
+
+    @app.get("/kept/{token}")
+    def fetched(token: str) -> Response:
+        found = kept.get(token)
+        if found is None:
+            raise HTTPException(404)
+        headers = {"cache-control": "no-store"}
+        if found.file_name is not None:
+            headers["content-disposition"] = f'attachment; filename="{found.file_name}"'
+        return Response(found.content, media_type="application/octet-stream", headers=headers)
+
+    @app.get("/glam-static/{name}")
+    def static(name: str) -> Response:
+        path = HERE / name
+        if path.parent != HERE or path.suffix not in STATIC or not path.is_file():
+            raise HTTPException(404)
+        return Response(path.read_bytes(), media_type=STATIC[path.suffix], headers={"cache-control": "no-cache"})
+
+    desk = Desk(client=client, model=ServedModel(raw=client.model()), store=kept)
+    return gr.mount_gradio_app(
+        app,
+        make_page(desk, examples),
+        "/",
+        css=(HERE / "viewer.css").read_text(),
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=MAX_FILE,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+    )

@@ -1,0 +1,183 @@
+"""An exam on its way to the page: files read as the server reads them, its answer, and where the pixels are."""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from glam.anatomy.breast import averaged
+from glam.client import Client
+from glam.client_answers import BreastAnswer, Probabilities
+from glam.config import FrameConfig
+from glam.files import JsonDict
+from glam.findings import InputError
+from glam.reading.read import read_view
+from glam.view import VIEW_KEYS, View
+
+from .answers import Upload, ViewerAnswer, ask
+from .downloads import as_json, as_npz
+from .packing import packed
+from .store import Store
+
+NAMES = {"L": "left", "R": "right"}
+PREVIEW_SIDE = 1000
+"""About how many rows or columns a small picture has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """What answers at the server, as `GET /v1/model` says."""
+
+    raw: JsonDict = field(repr=False)
+
+    @property
+    def frame(self) -> FrameConfig:
+        """How its preparation lays a mammogram into the square; reading takes the policy of grey values from it."""
+        return FrameConfig(**self.raw["frame"])
+
+    @property
+    def side(self) -> int:
+        """Regions along a side of the square."""
+        return int(self.raw["side"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownExam:
+    """An exam that is shown."""
+
+    answer: ViewerAnswer
+    payload: JsonDict = field(repr=False)
+    """What `viewer.mjs` reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Small pictures of an exam about which the server is being asked."""
+
+    payload: JsonDict = field(repr=False)
+    """What `viewer.mjs` reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Where exams are made ready: the server that is asked, what answers there, and the store of what is fetched."""
+
+    client: Client
+    model: ServedModel
+    store: Store
+
+    def show(
+        self,
+        uploads: Sequence[Upload],
+        *,
+        spacing_mm: float | None = None,
+        truth: Mapping[str, JsonDict] | None = None,
+        example: str | None = None,
+    ) -> Iterator[Preview | ShownExam]:
+        """Yield small pictures as soon as the files are read, then the exam: the server is asked meanwhile.
+
+        `spacing_mm`: of pictures. `truth`: side -> true places, of synthetic breasts; `example`: its name. A file that
+        the server left out is in `answer.left_out` with the reason; ServerError where it has no answer at all, AskError
+        for what cannot be one exam.
+        """
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0)) + 1) as pool:
+            asking = pool.submit(ask, self.client, uploads, spacing_mm=spacing_mm)
+            reading = [pool.submit(self._read, upload, spacing_mm) for upload in uploads]
+            views = [_read_or_none(one) for one in reading]
+            yield self._preview([view for view in views if view is not None])
+            packing = {image: pool.submit(packed, view.pixels) for image, view in enumerate(views, start=1) if view}
+            answer = asking.result()
+            told = [
+                _view_json(reading[used.image - 1].result(), answer.breasts[used.laterality])
+                | {"pixels": self._kept(packing[used.image].result())}
+                for used in answer.used
+            ]
+        name = "glam-" + "-".join(f"{one.laterality}-{one.view}" for one in answer.used)
+        payload = {
+            "id": secrets.token_urlsafe(6),
+            "notice": answer.notice,
+            "example": example,
+            "side": self.model.side,
+            "views": told,
+            "words": _words(self.model, answer),
+            "breasts": {side: _breast_json(breast, (truth or {}).get(side)) for side, breast in answer.breasts.items()},
+            "downloads": {
+                "json": self._kept(as_json(answer), f"{name}.json"),
+                "npz": self._kept(as_npz(answer), f"{name}.npz"),
+            },
+        }
+        yield ShownExam(answer=answer, payload=payload)
+
+    def _read(self, upload: Upload, spacing_mm: float | None) -> View:
+        said = {"view": upload.view, "laterality": upload.laterality, "spacing_mm": spacing_mm}
+        return read_view(BytesIO(upload.content), self.model.frame, **(said if upload.is_picture else {}))
+
+    def _preview(self, views: Sequence[View]) -> Preview:
+        """Return small pictures; of several of the same view the first."""
+        first = {(view.laterality, view.view): view for view in reversed(views)}
+        shown = [self._small(view) for view in first.values()]
+        return Preview(payload={"id": secrets.token_urlsafe(6), "preview": True, "views": shown})
+
+    def _small(self, view: View) -> JsonDict:
+        step = max(1, round(max(view.pixels.shape) / PREVIEW_SIDE))
+        pixels = averaged(view.pixels, step, step)
+        spacing = None if view.spacing_mm is None else [step * mm for mm in view.spacing_mm]
+        rows, cols = pixels.shape
+        return {
+            "laterality": view.laterality,
+            "view": view.view,
+            "rows": rows,
+            "cols": cols,
+            "spacing": spacing,
+            "pixels": self._kept(packed(pixels)),
+        }
+
+    def _kept(self, content: bytes, file_name: str | None = None) -> str:
+        """Return where the page fetches bytes, relative to its own address."""
+        return f"kept/{self.store.put(content, file_name)}"
+
+
+def _read_or_none(reading: Future[View]) -> View | None:
+    """Return a view; None for a file that cannot be read: the server says why."""
+    try:
+        return reading.result()
+    except InputError:
+        return None
+
+
+def _view_json(view: View, breast: BreastAnswer) -> JsonDict:
+    """Return what the page needs of a view; nothing of its patient is in it."""
+    told = next(breast.views[key] for key in VIEW_KEYS if key in breast.views and breast.views[key].view == view.view)
+    rows, cols = view.pixels.shape
+    return {
+        "laterality": view.laterality,
+        "view": view.view,
+        "rows": rows,
+        "cols": cols,
+        "spacing": view.spacing_mm,
+        "frame": told.raw["frame"],
+        "nipple": told.raw["landmarks"]["nipple"],
+        "findings": [finding.message for finding in told.findings],
+    }
+
+
+def _words(model: ServedModel, answer: ViewerAnswer) -> list[str]:
+    """Return the lines that stand under a saved page: which model, and what it says of each breast."""
+    lines = [f"{model.raw['name']} {model.raw['version']}, bundle {answer.bundle[:12]}"]
+    for side, breast in answer.breasts.items():
+        told = [f"{task} " + _percentages(getattr(breast, task)) for task in ("birads", "density")]
+        lines.append(f"{NAMES[side]} breast: " + "; ".join(told))
+    state = "calibrated" if answer.calibrated else "not calibrated: compare classes, do not read as frequencies"
+    return [*lines, f"probabilities are {state}"]
+
+
+def _percentages(probabilities: Probabilities) -> str:
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in probabilities.items())
+
+
+def _breast_json(breast: BreastAnswer, truth: JsonDict | None) -> JsonDict:
+    attention = breast.raw.get("attention")
+    kept = ("cc_to_mlo", "mlo_to_cc")
+    return {"attention": attention and {name: attention[name] for name in kept}, "truth": truth}

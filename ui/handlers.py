@@ -1,0 +1,124 @@
+"""What happens when the page's reader does something: every value that goes back to the page is made here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from glam.client import ServerError
+from glam.findings import InputError
+
+from .answers import AskError, Upload, ViewerAnswer, compared
+from .examples import Example
+from .exams import Desk, Preview, ShownExam
+from .tables import exam_tables, words_table
+from .uploads import taken
+
+MAX_FILES = 8
+SHOWS = {"right CC": ("R", "CC"), "right MLO": ("R", "MLO"), "left CC": ("L", "CC"), "left MLO": ("L", "MLO")}
+"""What a picture may show; a DICOM file says it itself."""
+Outputs = tuple[Any, Any, Any, Any]
+"""Of viewer, tables, messages, and the names under which the server keeps the answer."""
+AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handlers:
+    """The page's handlers; a session's uploads and answer come with each call, so that nothing of a reader is kept."""
+
+    desk: Desk
+    examples: Mapping[str, Example]
+
+    def come(self, paths: Sequence[str] | None) -> tuple[Any, ...]:
+        """Take uploads from the disk; return them, an empty list of files, and the form that asks about pictures."""
+        found = taken(paths)
+        is_asked = any(upload.is_picture for upload in found)
+        labels = [f"{upload.name} shows" for upload in found][:MAX_FILES] if is_asked else []
+        rows = [gr.update(visible=True, label=label, value=None) for label in labels]
+        hidden = [gr.update(visible=False, value=None)] * (MAX_FILES - len(rows))
+        return found, None, gr.update(visible=is_asked), *rows, *hidden
+
+    def show_uploaded(self, found: list[Upload]) -> Iterator[Outputs]:
+        """Show what was uploaded, unless pictures wait for their reader's word."""
+        is_asked = any(upload.is_picture for upload in found)
+        yield from iter([AS_IT_WAS]) if is_asked else self._shown(found)
+
+    def show_pictures(self, found: list[Upload], spacing_mm: str, *shows: str | None) -> Iterator[Outputs]:
+        """Show pictures as what they are said to show."""
+        said = [SHOWS.get(show or "", (None, None)) for show in shows]
+        pictures = [
+            replace(upload, laterality=side, view=view) for upload, (side, view) in zip(found, said, strict=False)
+        ]
+        yield from self._shown(pictures + found[MAX_FILES:], spacing=spacing_mm)
+
+    def show_example(self, name: str | None) -> Iterator[Outputs]:
+        """Show an example by its name; nothing for a name that is none."""
+        example = self.examples.get(name or "")
+        yield from iter([AS_IT_WAS]) if example is None else self._shown(example.uploads(), example=name)
+
+    def of_link(self, name: str) -> str | None:
+        """Return the example that a link names, if there is one."""
+        return name if name in self.examples else None
+
+    def in_words(self, text: str, result_ids: Sequence[str]) -> str:
+        """Return how the exam that is shown fits a reader's sentences; a refusal in words. HTML."""
+        sentences = [line.strip() for line in text.splitlines() if line.strip()]
+        if not result_ids or not sentences:
+            return _refusal("Write a sentence a line." if result_ids else "Choose an exam first.")
+        try:
+            return words_table(compared(self.desk.client, sentences, result_ids))
+        except ServerError as error:
+            return _refusal(error.message)
+
+    def _shown(self, uploads: Sequence[Upload], *, spacing: str = "", example: str | None = None) -> Iterator[Outputs]:
+        """Yield what is being done, then the exam, or a refusal in words and no exam."""
+        if not 0 < len(uploads) <= MAX_FILES:
+            yield _telling(_refusal(f"Choose 1 to {MAX_FILES} files of one exam."))
+            return
+        plural = "s" if len(uploads) > 1 else ""
+        yield _telling(f"<p class='glam-busy' role='status'>Reading {len(uploads)} image{plural} …</p>")
+        truth = self.examples[example].true_places() if example else None
+        try:
+            for shown in self.desk.show(uploads, spacing_mm=_mm(spacing), truth=truth, example=example):
+                yield _outputs(shown, uploads)
+        except (ServerError, InputError, AskError) as error:
+            message = str(error) if isinstance(error, AskError) else error.message
+            yield None, "", _refusal(message), ()
+
+
+def _outputs(shown: Preview | ShownExam, uploads: Sequence[Upload]) -> Outputs:
+    if isinstance(shown, Preview):  # what was said of another exam goes at once
+        return shown.payload, "", gr.skip(), ()
+    answer = shown.answer
+    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids
+
+
+def _telling(message: str) -> Outputs:
+    return gr.skip(), gr.skip(), message, gr.skip()
+
+
+def _mm(text: str) -> float | None:
+    """Return a spacing as it was typed; AskError where it is no number."""
+    try:
+        return float(text.replace(",", ".")) if text.strip() else None
+    except ValueError:
+        raise AskError(
+            "The pixel spacing is a number of millimetres, such as 0.07; leave it empty if unknown."
+        ) from None
+
+
+def _refusal(message: str) -> str:
+    return f"<p class='glam-refusal' role='alert'>{escape(message)}</p>"
+
+
+def _messages(answer: ViewerAnswer, uploads: Sequence[Upload]) -> str:
+    """Return what was left out, what is missing and what is odd, as a list."""
+    lines = [f"{uploads[left.image - 1].name} is left out: {left.message}" for left in answer.left_out]
+    lines += [finding.message for finding in answer.findings]
+    for breast in answer.breasts.values():
+        lines += [finding.message for finding in breast.findings]
+        lines += [finding.message for view in breast.views.values() for finding in view.findings]
+    items = "".join(f"<li>{escape(line)}</li>" for line in dict.fromkeys(lines))
+    return f"<div role='status'><ul class='glam-messages'>{items}</ul></div>" if items else ""

@@ -1,0 +1,110 @@
+"""The page in Gradio: files and examples on the left, the viewer, and what the model says on the right."""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from glam.prediction import NOTICE
+
+from .examples import Example
+from .exams import Desk, ServedModel
+from .handlers import MAX_FILES, SHOWS, Handlers
+
+HERE = Path(__file__).parent
+MOUNT = (
+    "import(new URL('glam-static/viewer.mjs', document.baseURI)).then(viewer => viewer.mount(element,"
+    " {value: () => props.value, onChange: call => watch('value', call)}))"
+)
+FROM_LINK = "() => [new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
+SENTENCES = "A mass is present\nNo mass is present"
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+
+
+class _Side(NamedTuple):
+    """What an exam is chosen by."""
+
+    files: gr.File
+    uploaded: gr.State
+    form: gr.Column
+    shows: list[gr.Dropdown]
+    spacing: gr.Textbox
+    button: gr.Button
+    example: gr.Dropdown
+    link: gr.Textbox
+    told: gr.HTML
+
+
+def make_page(desk: Desk, examples: Mapping[str, Example]) -> gr.Blocks:
+    """Return the page, which asks a server about what is uploaded. `examples`: by name."""
+    handlers = Handlers(desk=desk, examples=examples)
+    with gr.Blocks(title="GLAM viewer", analytics_enabled=False, delete_cache=(60, 600), fill_width=True) as page:
+        gr.HTML(_head(desk.model))
+        with gr.Row(elem_id="glam-page"):
+            with gr.Column(min_width=210, scale=0, elem_id="glam-side"):
+                side = _side(list(examples))
+            with gr.Column(scale=6, min_width=320):
+                viewer = gr.HTML(
+                    None,
+                    html_template=(HERE / "page.html").read_text(),
+                    js_on_load=MOUNT,
+                    elem_id="glam-viewer",
+                    apply_default_css=False,
+                )
+            with gr.Column(min_width=250, scale=1, elem_id="glam-results"):
+                tables, result_ids = gr.HTML(), gr.State(())
+                _words(handlers, result_ids)
+        outputs: list[Any] = [viewer, tables, side.told, result_ids]
+        rows = [side.uploaded, side.files, side.form, *side.shows]
+        side.files.upload(handlers.come, side.files, rows, **PRIVATE).then(
+            handlers.show_uploaded, side.uploaded, outputs, **PRIVATE
+        )
+        side.button.click(handlers.show_pictures, [side.uploaded, side.spacing, *side.shows], outputs, **PRIVATE)
+        side.example.input(handlers.show_example, side.example, outputs, **PRIVATE)
+        page.load(handlers.of_link, side.link, side.example, js=FROM_LINK, **PRIVATE).then(
+            handlers.show_example, side.example, outputs, **PRIVATE
+        )
+    page.queue(default_concurrency_limit=8)
+    return page
+
+
+def _side(examples: list[str]) -> _Side:
+    files = gr.File(label="Mammograms of one exam", file_count="multiple", height=140, elem_id="glam-files")
+    with gr.Column(visible=False) as form:
+        gr.HTML("<p>A picture has no header: say what each shows.</p>")
+        shows = [gr.Dropdown(list(SHOWS), visible=False, value=None) for _ in range(MAX_FILES)]
+        spacing = gr.Textbox(label="Pixel spacing in mm, if known", placeholder="0.07")
+        button = gr.Button("Show", variant="primary")
+    return _Side(
+        files=files,
+        uploaded=gr.State([]),
+        form=form,
+        shows=shows,
+        spacing=spacing,
+        button=button,
+        example=gr.Dropdown(examples, label="Example", value=None, visible=bool(examples), elem_id="glam-example"),
+        link=gr.Textbox(visible=False),
+        told=gr.HTML(elem_id="glam-told"),
+    )
+
+
+def _words(handlers: Handlers, result_ids: gr.State) -> None:
+    """Lay out the box that takes a reader's own sentences."""
+    with gr.Accordion("Ask in your own words", open=False, elem_id="glam-ask"):
+        sentences = gr.Textbox(label="One sentence a line", lines=3, placeholder=SENTENCES)
+        compare = gr.Button("Compare", size="sm")
+        words = gr.HTML()
+    for event in (compare.click, sentences.submit):
+        event(handlers.in_words, [sentences, result_ids], words, **PRIVATE)
+
+
+def _head(model: ServedModel) -> str:
+    raw = model.raw
+    trained = "synthetic breasts alone" if raw["provenance"].get("synthetic") else "see its model card"
+    return (
+        f"<header class='glam-head'><h1>GLAM viewer</h1><span class='glam-research'>{escape(NOTICE)}</span>"
+        f"<span>{escape(str(raw['name']))} {escape(str(raw['version']))}, bundle {escape(str(raw['bundle'])[:12])}, "
+        f"trained on {trained}, may_serve {str(raw['may_serve']).lower()}</span></header>"
+    )

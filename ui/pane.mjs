@@ -1,0 +1,245 @@
+/** One view on the page: its canvases, its place, and what the pointer does on it. */
+
+import { peakOf } from "./attention.mjs";
+import { cellAt, cellMiddle, distanceMm, inverse, moved } from "./frame.mjs";
+import { oneToOne, panned, placed, placedSquare, seen, zoomed } from "./layout.mjs";
+import { drawOver } from "./overlay.mjs";
+import { Raster } from "./raster.mjs";
+import { named } from "./words.mjs";
+
+const DRAG_PX = 3;
+/** Of movement before a press is a drag. */
+const LOUPE = { radius: 90, factor: 3 };
+
+export class Pane {
+  /**
+   * @param {object} view with its key, frame and levels
+   * @param {object} listener told `asked`, `pinned`, `windowed`, `fitted` and `pointed` by the pointer
+   */
+  constructor(view, listener) {
+    this.view = view;
+    this.listener = listener;
+    this.raster = new Raster(view.levels);
+    this.matrix = null;
+    this.fitted = null;
+    this.pointer = null;
+    this.ruler = null;
+    this.tools = { loupe: false, ruler: false };
+    this.#build();
+    this.#listen();
+  }
+
+  #build() {
+    this.element = document.createElement("figure");
+    this.element.className = "glam-pane";
+    this.element.tabIndex = 0;
+    this.element.setAttribute("role", "application");
+    this.element.setAttribute("aria-label", `${named(this.view.key)} view. Arrow keys move the query, ? shows all keys.`);
+    this.image = document.createElement("canvas");
+    this.over = document.createElement("canvas");
+    this.top = document.createElement("figcaption");
+    this.top.textContent = this.view.key.replace("-", " ");
+    this.bottom = document.createElement("span");
+    this.bottom.className = "glam-readout";
+    const isRight = this.view.laterality === "R";
+    this.element.classList.toggle("glam-right", isRight);
+    this.element.append(this.image, this.over, this.top, this.bottom);
+  }
+
+  /** Take the size that the page gives it, and fit the view into it. */
+  resized(scale, aligned) {
+    const { clientWidth: width, clientHeight: height } = this.element;
+    this.size = { width, height };
+    const ratio = globalThis.devicePixelRatio || 1;
+    for (const canvas of [this.image, this.over]) {
+      canvas.width = Math.max(1, Math.round(width * ratio));
+      canvas.height = Math.max(1, Math.round(height * ratio));
+    }
+    this.ratio = ratio;
+    this.aligned = aligned;
+    this.fitted = aligned ? placedSquare(this.view, this.size) : placed(this.view, this.size, scale);
+    this.matrix = this.fitted;
+  }
+
+  fit() {
+    this.matrix = this.fitted;
+  }
+
+  real() {
+    this.matrix = oneToOne(this.matrix, this.#middle());
+  }
+
+  zoom(factor, at = this.#middle()) {
+    this.matrix = zoomed(this.matrix, factor, at, this.fitted);
+  }
+
+  #middle() {
+    return this.pointer ?? [this.size.width / 2, this.size.height / 2];
+  }
+
+  /** Draw the pixels in a window. */
+  drawImage(table, windowKey) {
+    const context = this.#context(this.image);
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, this.size.width, this.size.height);
+    this.#drawPixels(context, this.matrix, table, windowKey);
+    const scale = Math.hypot(this.matrix[0], this.matrix[3]);
+    const mm = this.view.spacing ? `${(10 * scale) / this.view.spacing[1] < 1 ? "<1" : Math.round((10 * scale) / this.view.spacing[1])} px/cm` : "no spacing";
+    this.zoomText = `${Math.round(100 * scale)} %, ${mm}`;
+  }
+
+  #drawPixels(context, matrix, table, windowKey, raster = this.raster) {
+    const part = seen(this.view, matrix, this.size);
+    if (part.right <= part.left || part.bottom <= part.top) return;
+    const scale = Math.hypot(matrix[0], matrix[3]) * this.ratio;
+    const { canvas, left, top, step } = raster.drawn(scale, part, table, windowKey);
+    if (canvas === null) return;
+    context.save();
+    context.transform(matrix[0], matrix[3], matrix[1], matrix[4], matrix[2], matrix[5]);
+    context.imageSmoothingEnabled = scale < 3;
+    context.drawImage(canvas, left, top, canvas.width * step, canvas.height * step);
+    context.restore();
+  }
+
+  /** Draw what lies over the pixels. */
+  drawOver(scene, table, windowKey) {
+    const context = this.#context(this.over);
+    context.clearRect(0, 0, this.size.width, this.size.height);
+    drawOver(context, { ...scene, frame: this.view.frame, matrix: this.matrix });
+    if (this.ruler) this.#drawRuler(context);
+    if (this.tools.loupe && this.pointer) this.#drawLoupe(context, table, windowKey);
+    this.#writeReadout(scene);
+  }
+
+  #context(canvas) {
+    const context = canvas.getContext("2d");
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    return context;
+  }
+
+  #drawLoupe(context, table, windowKey) {
+    const [x, y] = this.pointer;
+    const closer = zoomed(this.matrix, LOUPE.factor, this.pointer, this.fitted);
+    this.loupeRaster ??= new Raster(this.view.levels);
+    context.save();
+    context.beginPath();
+    context.arc(x, y, LOUPE.radius, 0, 2 * Math.PI);
+    context.clip();
+    context.fillStyle = "#000";
+    context.fill();
+    this.#drawPixels(context, closer, table, windowKey, this.loupeRaster);
+    context.restore();
+    context.strokeStyle = "#fff";
+    context.beginPath();
+    context.arc(x, y, LOUPE.radius, 0, 2 * Math.PI);
+    context.stroke();
+  }
+
+  #drawRuler(context) {
+    const [from, to] = this.ruler.map((point) => moved(this.matrix, point));
+    const text = this.ruled();
+    context.save();
+    for (const [style, width] of [["#000", 4], ["#ffd34d", 1.5]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.beginPath();
+      context.moveTo(...from);
+      context.lineTo(...to);
+      context.stroke();
+    }
+    context.font = "600 13px system-ui, sans-serif";
+    context.lineWidth = 3;
+    context.strokeText(text, to[0] + 8, to[1]);
+    context.fillStyle = "#ffd34d";
+    context.fillText(text, to[0] + 8, to[1]);
+    context.restore();
+  }
+
+  /** The length of the ruler, in words; null when none lies here. */
+  ruled() {
+    if (!this.ruler) return null;
+    const mm = distanceMm(this.view.spacing, ...this.ruler);
+    return mm === null ? "no spacing is known" : `${mm.toFixed(1)} mm`;
+  }
+
+  /** Window, scale, and how far the nipple is: from the pointer, and from where the model looks. */
+  #writeReadout({ windowText, answer, side }) {
+    const lines = [windowText, this.zoomText];
+    const peak = answer && cellMiddle(this.view.frame, side, { row: peakOf(answer.weights), col: answer.col });
+    const places = [["", this.pointer && this.#stored(this.pointer)], ["peak: ", peak]];
+    for (const [before, place] of this.view.nipple ? places : []) {
+      const mm = place && distanceMm(this.view.spacing, place, this.view.nipple);
+      if (typeof mm === "number") lines.push(`${before}${mm.toFixed(0)} mm to nipple`);
+    }
+    this.bottom.textContent = lines.filter(Boolean).join("\n");
+  }
+
+  #stored(point) {
+    return moved(inverse(this.matrix), point);
+  }
+
+  #listen() {
+    const at = ({ clientX, clientY }) => {
+      const { left, top } = this.element.getBoundingClientRect();
+      return [clientX - left, clientY - top];
+    };
+    let press = null;
+    this.element.addEventListener("pointerdown", (event) => {
+      this.element.focus({ preventScroll: true });
+      this.pointer = at(event);
+      press = { at: at(event), last: at(event), isDrag: false, isWindow: event.button === 2 || event.shiftKey, isTouch: event.pointerType === "touch" };
+      if (this.tools.ruler && event.button === 0) this.ruler = [this.#stored(press.at), this.#stored(press.at)];
+      this.element.setPointerCapture(event.pointerId);
+    });
+    this.element.addEventListener("pointermove", (event) => {
+      this.pointer = at(event);
+      if (press) this.#dragged(press);
+      if (!press?.isDrag || press.isTouch) this.#ask();
+      this.listener.pointed();
+    });
+    this.element.addEventListener("pointerup", () => {
+      if (press && !press.isDrag && !this.tools.ruler) {
+        this.#ask();
+        if (!press.isTouch) this.listener.pinned(); // a finger asks; it does not hover
+      }
+      press = null;
+    });
+    this.element.addEventListener("pointercancel", () => (press = null));
+    this.element.addEventListener("pointerleave", () => {
+      this.pointer = null;
+      this.listener.pointed();
+    });
+    this.element.addEventListener("contextmenu", (event) => event.preventDefault());
+    this.element.addEventListener("dblclick", () => this.listener.fitted());
+    this.element.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        this.zoom(Math.exp(-event.deltaY / 400), at(event));
+        this.listener.zoomed();
+      },
+      { passive: false },
+    );
+  }
+
+  #dragged(press) {
+    const [x, y] = this.pointer;
+    const [fromX, fromY] = press.last;
+    press.isDrag ||= Math.hypot(x - press.at[0], y - press.at[1]) > DRAG_PX;
+    if (!press.isDrag || press.isTouch) return;
+    press.last = this.pointer;
+    if (this.ruler && this.tools.ruler) {
+      this.ruler = [this.ruler[0], this.#stored(this.pointer)];
+    } else if (press.isWindow) {
+      this.listener.windowed((x - fromX) / this.size.width, (y - fromY) / this.size.height);
+    } else {
+      this.matrix = panned(this.matrix, x - fromX, y - fromY);
+      this.listener.zoomed();
+    }
+  }
+
+  #ask() {
+    const cell = cellAt(this.view.frame, this.listener.side, this.#stored(this.pointer));
+    this.listener.asked(cell);
+  }
+}

@@ -1,0 +1,67 @@
+"""What keeps the viewer to itself: switches that must be set before Gradio is imported, a private folder, headers."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SWITCHES = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_SSR_MODE": "False",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""Gradio asks two hosts at start, and writes what is shown into the browser's storage, unless it is told not to."""
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""The page loads from its own server alone; Gradio's HTML component runs its script by `Function`."""
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+
+def keep_to_itself() -> Path:
+    """Set the switches; return a folder of this process alone, removed at its end, in which uploads have their own.
+
+    To be called before Gradio is imported.
+    """
+    os.environ |= SWITCHES
+    folder = Path(tempfile.mkdtemp(prefix="glam-ui-", dir=_memory_folder()))  # 0700
+    uploads = folder / "uploads"
+    uploads.mkdir(mode=0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _memory_folder() -> Path | None:
+    """Return a folder in memory, where there is one; None: the usual temporary folder."""
+    shared = Path("/dev/shm")
+    return shared if os.access(shared, os.W_OK) else None
+
+
+class PrivateHeaders:
+    """Adds HEADERS to every answer of an app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS]
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
