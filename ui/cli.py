@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:  # Gradio must not be imported before `keep_to_itself`
     from glam.client import Client
@@ -102,7 +103,8 @@ class Viewer:
 
         port = free_port(self.port) if self.demo else self.port
         app = make_app(client, examples, admission=admission)
-        address = f"http://{self.host}:{port}/"
+        shown = f"#{urlencode({'example': next(iter(examples))})}" if self.demo and examples else ""
+        address = f"http://{self.host}:{port}/{shown}"
         say(f"The viewer is at {address}    Ctrl-C ends it. Research use only, not for diagnosis.")
         if self.open:
             threading.Timer(1.0, webbrowser.open, (address,)).start()

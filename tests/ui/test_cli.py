@@ -28,7 +28,9 @@ def test_sigterm_ends_the_viewer_and_the_server_that_it_started(tmp_path: Path):
     while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in started):
         time.sleep(0.1)
     assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
-    assert "Traceback" not in viewer.log.read_text()
+    told = viewer.log.read_text()
+    assert f"{viewer.url}#example=Synthetic+breasts+1 " in told, "it opens on an exam"
+    assert "Traceback" not in told
 
 
 def test_without_a_server_it_says_where_it_looked():
