@@ -97,9 +97,11 @@ class Viewer:
 
         from glam.local_server import free_port
         from glam_ui.app import make_app
+        from glam_ui.guard import LOOPBACK
 
         port = free_port(self.port) if self.demo else self.port
-        app = make_app(client, examples, admission=admission)
+        hosts = LOOPBACK if admission is None else None  # a proxy may call it by any name
+        app = make_app(client, examples, admission=admission, hosts=hosts)
         address = f"http://{self.host}:{port}/"
         say(f"The viewer is at {address}    Ctrl-C ends it. Research use only, not for diagnosis.")
         if self.open:

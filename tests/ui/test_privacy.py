@@ -14,10 +14,12 @@ from glam.client_answers import ExamAnswer, exam_answer
 from glam.predict import Predictor
 from glam.prediction import INCLUDES
 from glam_serve.server import model_body
+from glam_ui import privacy
 from glam_ui.admission import ByPassword, ByProxy
 from glam_ui.answers import Upload
 from glam_ui.app import make_app
 from glam_ui.exams import Desk, ServedModel
+from glam_ui.guard import LOOPBACK
 from glam_ui.privacy import SWITCHES
 from glam_ui.store import Store
 
@@ -144,3 +146,28 @@ def test_switches_are_set_and_uploads_lie_in_a_private_folder_that_goes_with_the
     assert (mode, f"{folder}/uploads") == ("0o700", uploads)
     assert not Path(folder).exists()
     assert second.split() == list(SWITCHES.values())
+
+
+def test_on_this_machine_alone_the_page_is_called_by_no_other_name(client: LocalClient):
+    app = make_app(client, {}, hosts=LOOPBACK)  # type: ignore[arg-type]
+    for name in ("localhost:7860", "127.0.0.1:7860", "[::1]:7860"):
+        assert TestClient(app).get("/glam-static/viewer.mjs", headers={"host": name}).status_code == 200
+    for name in ("evil.example:7860", "127.0.0.1.evil.example", ""):
+        assert TestClient(app).get("/glam-static/viewer.mjs", headers={"host": name}).status_code == 400
+
+
+def test_what_gradio_would_fetch_for_anybody_is_shut(page: TestClient, tmp_path: Path):
+    for path in (
+        f"/gradio_api/file={tmp_path}",
+        "/gradio_api/file=/etc/hostname",
+        "/gradio_api/proxy=http://a.example",
+    ):
+        assert page.get(path).status_code == 404
+
+
+def test_uploads_lie_in_memory_only_where_it_has_room(monkeypatch: pytest.MonkeyPatch):
+    class Usage:
+        free = 64 << 20
+
+    monkeypatch.setattr(privacy.shutil, "disk_usage", lambda _: Usage)
+    assert privacy._memory_folder() is None
