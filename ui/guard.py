@@ -19,7 +19,6 @@ USED = (
     "reset",
     "startup-events",
     "theme.css",
-    "info",
 )
 """What the page asks of Gradio. Of the rest some fetches files and addresses for whoever asks."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")

@@ -94,15 +94,19 @@ export class Viewer {
     let done = 0;
     const tell = () => exam === this.exam && this.tell(`Reading pixels: ${done++} of ${exam.views.length} …`);
     tell();
-    let fetched;
-    try {
-      fetched = await Promise.all([poolings(exam.breasts), ...exam.views.map((view) => withPixels(view).finally(tell))]);
-    } catch {
-      if (exam === this.exam) this.#lost();
+    const views = exam.views.map(async (view) => {
+      const read = await withPixels(view);
+      tell();
+      return read;
+    });
+    const [pooling, ...read] = await Promise.allSettled([poolings(exam.breasts), ...views]);
+    if (exam !== this.exam) return; // another one came meanwhile
+    if ([pooling, ...read].some(({ status }) => status === "rejected")) {
+      this.#lost();
       return;
     }
-    if (exam !== this.exam) return; // another one came meanwhile
-    [this.pooling, ...this.views] = fetched;
+    this.pooling = pooling.value;
+    this.views = read.map(({ value }) => value);
     this.tell(exam.notice);
     this.state = begun(this.views);
     if (this.link.isOf(exam)) this.state = fromLink(this.link.text, this.state, this.views, exam.side);
