@@ -20,8 +20,10 @@ MIN_PASSWORD_CHARS = 12
 class Admission(Protocol):
     """Says who a request comes from."""
 
-    challenge: str | None
-    """What a browser is told to ask its user for."""
+    @property
+    def challenge(self) -> str | None:
+        """What a browser is told to ask its user for."""
+        ...
 
     def user(self, headers: dict[bytes, bytes]) -> str | None:
         """Return the user by a request's headers, names in lower case; None: not let in."""

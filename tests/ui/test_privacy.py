@@ -1,12 +1,15 @@
 """What the viewer keeps to itself, asked of the whole app without a browser."""
 
+import asyncio
 import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
@@ -45,7 +48,16 @@ def client(predictor: Predictor, random_bundle: Bundle) -> LocalClient:
 
 @pytest.fixture(scope="module")
 def page(client: LocalClient) -> TestClient:
-    return TestClient(make_app(client, {}))  # type: ignore[arg-type]
+    return TestClient(app_of(client))
+
+
+def app_of(client: LocalClient, **options: Any) -> FastAPI:
+    """Return a viewer's app; made within a loop, for otherwise Gradio makes its own and leaves them open."""
+
+    async def in_loop() -> FastAPI:
+        return make_app(client, {}, **options)  # type: ignore[arg-type]
+
+    return asyncio.run(in_loop())
 
 
 def desk(client: LocalClient, store: Store) -> Desk:
@@ -68,7 +80,7 @@ def test_pixels_have_names_that_cannot_be_guessed_and_are_stored_nowhere(
     client: LocalClient, mammograms: dict[str, Path]
 ):
     store = Store()
-    page = TestClient(make_app(client, {}, store=store))  # type: ignore[arg-type]
+    page = TestClient(app_of(client, store=store))
     preview, exam = desk(client, store).show(pair(mammograms))
     paths = [view["pixels"] for shown in (preview, exam) for view in shown.payload["views"]]
     downloads = exam.payload["downloads"].values()
@@ -105,7 +117,7 @@ EVERYWHERE = [
 
 @pytest.mark.parametrize("path", EVERYWHERE)
 def test_behind_a_proxy_nobody_comes_in_whom_it_has_not_let_in(client: LocalClient, path: str):
-    page = TestClient(make_app(client, {}, admission=ByProxy("X-Forwarded-User")))  # type: ignore[arg-type]
+    page = TestClient(app_of(client, admission=ByProxy("X-Forwarded-User")))
     assert page.get(path).status_code == 401
     assert page.get(path, headers={"X-Forwarded-User": "reader"}).status_code != 401
 
@@ -115,7 +127,7 @@ def test_with_passwords_nobody_comes_in_without_one(client: LocalClient, tmp_pat
     file = tmp_path / "passwords"
     file.write_text("reader:correct horse battery\nother:another long one\n")
     file.chmod(0o600)
-    page = TestClient(make_app(client, {}, admission=ByPassword.from_file(file)))  # type: ignore[arg-type]
+    page = TestClient(app_of(client, admission=ByPassword.from_file(file)))
     refused = page.get(path)
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"].startswith("Basic ")
@@ -149,7 +161,7 @@ def test_switches_are_set_and_uploads_lie_in_a_private_folder_that_goes_with_the
 
 
 def test_on_this_machine_alone_the_page_is_called_by_no_other_name(client: LocalClient):
-    app = make_app(client, {}, hosts=LOOPBACK)  # type: ignore[arg-type]
+    app = app_of(client, hosts=LOOPBACK)
     for name in ("localhost:7860", "127.0.0.1:7860", "[::1]:7860"):
         assert TestClient(app).get("/glam-static/viewer.mjs", headers={"host": name}).status_code == 200
     for name in ("evil.example:7860", "127.0.0.1.evil.example", ""):
