@@ -8,13 +8,13 @@ from fastapi import FastAPI, HTTPException, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from glam.client import Client
-from glam_ui.admission import Admission, Door
-from glam_ui.examples import Example
-from glam_ui.exams import Desk, ServedModel
-from glam_ui.guard import MAX_FILE_BYTES, Guard
-from glam_ui.layout import make_page
-from glam_ui.privacy import PrivateHeaders
-from glam_ui.store import Store
+from .admission import Admission, Door
+from .examples import Example
+from .exams import Desk, ServedModel
+from .guard import MAX_FILE_BYTES, Guard
+from .layout import make_page
+from .privacy import PrivateHeaders
+from .store import Store
 
 HERE = Path(__file__).parent
 STATIC = {".mjs": "text/javascript", ".css": "text/css"}

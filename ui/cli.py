@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # Gradio must not be imported before `keep_to_itself`
     from glam.client import Client
-    from glam_ui.admission import Admission
-    from glam_ui.examples import Example
+    from .admission import Admission
+    from .examples import Example
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Viewer:
 
     def run(self) -> None:
         """Serve the page until Ctrl-C; ValueError for what cannot be together."""
-        from glam_ui.privacy import keep_to_itself
+        from .privacy import keep_to_itself
 
         admission = self._admission()
         folder = keep_to_itself()
@@ -52,7 +52,7 @@ class Viewer:
             self._serve(client, examples, admission)
 
     def _admission(self) -> "Admission | None":
-        from glam_ui.admission import ByPassword, ByProxy
+        from .admission import ByPassword, ByProxy
 
         if self.auth_header is not None and self.passwords is not None:
             raise ValueError("--auth-header and --passwords are two ways to let users in: choose one")
@@ -84,8 +84,8 @@ class Viewer:
                 yield Client(url=f"http://{HOST}:{port}")
 
     def _examples(self, folder: Path) -> "dict[str, Example]":
-        from glam_ui.demo import demo_examples
-        from glam_ui.examples import examples_in
+        from .demo import demo_examples
+        from .examples import examples_in
 
         if self.demo and self.examples is None:
             say("Drawing synthetic breasts …")
@@ -96,8 +96,8 @@ class Viewer:
         import uvicorn
 
         from glam.local_server import free_port
-        from glam_ui.app import make_app
-        from glam_ui.guard import LOOPBACK
+        from .app import make_app
+        from .guard import LOOPBACK
 
         port = free_port(self.port) if self.demo else self.port
         hosts = LOOPBACK if admission is None else None  # a proxy may call it by any name

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from glam_ui.examples import Example, examples_in
+from .examples import Example, examples_in
 
 PHANTOMS = ("Synthetic breasts 1", "Synthetic breasts 2")
 SEED = 20260

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.client_answers import BreastAnswer
-from glam_ui.answers import ViewerAnswer
+from .answers import ViewerAnswer
 
 
 def as_json(answer: ViewerAnswer) -> bytes:

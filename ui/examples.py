@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glam.files import JsonDict
-from glam_ui.answers import Upload
+from .answers import Upload
 
 TRUTH = "truth.json"
 

@@ -16,10 +16,10 @@ from glam.files import JsonDict
 from glam.findings import InputError
 from glam.reading.read import read_view
 from glam.view import VIEW_KEYS, View
-from glam_ui.answers import Upload, ViewerAnswer, ask
-from glam_ui.downloads import as_json, as_npz
-from glam_ui.packing import packed
-from glam_ui.store import Store
+from .answers import Upload, ViewerAnswer, ask
+from .downloads import as_json, as_npz
+from .packing import packed
+from .store import Store
 
 NAMES = {"L": "left", "R": "right"}
 PREVIEW_SIDE = 1000

@@ -10,12 +10,12 @@ import gradio as gr
 
 from glam.client import ServerError
 from glam.findings import InputError
-from glam_ui.answers import AskError, Upload, ViewerAnswer, compared
-from glam_ui.examples import Example
-from glam_ui.exams import Desk, Preview, ShownExam
-from glam_ui.tables import exam_tables, words_table
-from glam_ui.turns import Turns
-from glam_ui.uploads import GoneError, taken
+from .answers import AskError, Upload, ViewerAnswer, compared
+from .examples import Example
+from .exams import Desk, Preview, ShownExam
+from .tables import exam_tables, words_table
+from .turns import Turns
+from .uploads import GoneError, taken
 
 MAX_FILES = 8
 SHOWS = {"right CC": ("R", "CC"), "right MLO": ("R", "MLO"), "left CC": ("L", "CC"), "left MLO": ("L", "MLO")}

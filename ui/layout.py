@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from glam.prediction import NOTICE
-from glam_ui.examples import Example
-from glam_ui.exams import Desk, ServedModel
-from glam_ui.handlers import MAX_FILES, SHOWS, Handlers
-from glam_ui.store import LIFETIME_S
-from glam_ui.turns import Turns
+from .examples import Example
+from .exams import Desk, ServedModel
+from .handlers import MAX_FILES, SHOWS, Handlers
+from .store import LIFETIME_S
+from .turns import Turns
 
 HERE = Path(__file__).parent
 MOUNT = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from glam_ui.guard import MAX_WAITING_BYTES
+from .guard import MAX_WAITING_BYTES
 
 SWITCHES = {
     "GRADIO_ANALYTICS_ENABLED": "False",

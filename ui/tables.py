@@ -5,7 +5,7 @@ from html import escape
 
 from glam.client_answers import Probabilities
 from glam.client_vectors import WordsAnswer
-from glam_ui.answers import ViewerAnswer
+from .answers import ViewerAnswer
 
 TITLES = {"birads": "BI-RADS", "density": "Density"}
 

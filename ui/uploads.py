@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from glam_ui.answers import Upload
+from .answers import Upload
 
 
 class GoneError(Exception):
