@@ -22,7 +22,7 @@ class Admission(Protocol):
 
     @property
     def challenge(self) -> str | None:
-        """What a browser is told to ask its user for; None: nothing that it could ask for helps."""
+        """What a browser is told to ask its user for."""
         ...
 
     def user(self, headers: dict[bytes, bytes]) -> str | None:

@@ -11,7 +11,7 @@ from glam.files import JsonDict
 from glam.reading.image_file import picture_format
 from glam.view import VIEW_KEYS
 
-INCLUDE = ("embedding", "attention", "frame", "findings")
+INCLUDE = ("embedding", "attention", "frame", "findings", "pooling")
 
 
 class AskError(ValueError):

@@ -1,24 +1,25 @@
 """The viewer's own server: Gradio's page, the modules it loads, and the pixels it fetches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI, HTTPException, Response
 from gradio.themes import Base
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from glam.client import Client
 
 from .admission import Admission, Door
 from .examples import Example
 from .exams import Desk, ServedModel
+from .guard import MAX_FILE_BYTES, Guard
 from .layout import make_page
 from .privacy import PrivateHeaders
 from .store import Store
 
 HERE = Path(__file__).parent
 STATIC = {".mjs": "text/javascript", ".css": "text/css"}
-MAX_FILE = "300mb"
 
 
 def make_app(
@@ -27,12 +28,19 @@ def make_app(
     *,
     admission: Admission | None = None,
     store: Store | None = None,
+    hosts: Sequence[str] | None = None,
 ) -> FastAPI:
-    """Return the app of a viewer that asks a server. `examples`: by name. `admission`: None lets everybody in."""
+    """Return the app of a viewer that asks a server.
+
+    `examples`: by name. `admission`: None lets everybody in. `hosts`: by which it may be called; None: by any.
+    """
     kept = store or Store()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard)
     if admission is not None:
         app.add_middleware(Door, admission=admission)
+    if hosts is not None:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(PrivateHeaders)
 
     @app.get("/kept/{token}")
@@ -61,7 +69,7 @@ def make_app(
         footer_links=[],
         run_history=False,
         show_error=False,
-        max_file_size=MAX_FILE,
+        max_file_size=MAX_FILE_BYTES,
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,

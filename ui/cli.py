@@ -100,9 +100,11 @@ class Viewer:
         from glam.local_server import free_port
 
         from .app import make_app
+        from .guard import LOOPBACK
 
         port = free_port(self.port) if self.demo else self.port
-        app = make_app(client, examples, admission=admission)
+        hosts = LOOPBACK if admission is None else None  # a proxy may call it by any name
+        app = make_app(client, examples, admission=admission, hosts=hosts)
         shown = f"#{urlencode({'example': next(iter(examples))})}" if self.demo and examples else ""
         address = f"http://{self.host}:{port}/{shown}"
         say(f"The viewer is at {address}    Ctrl-C ends it. Research use only, not for diagnosis.")

@@ -1,5 +1,6 @@
 """An exam on its way to the page: files read as the server reads them, its answer, and where the pixels are."""
 
+import base64
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,7 +103,7 @@ class Desk:
             "side": self.model.side,
             "views": told,
             "words": _words(self.model, answer),
-            "breasts": {side: _breast_json(breast, (truth or {}).get(side)) for side, breast in answer.breasts.items()},
+            "breasts": {side: self._breast(breast, (truth or {}).get(side)) for side, breast in answer.breasts.items()},
             "downloads": {
                 "json": self._kept(as_json(answer), f"{name}.json"),
                 "npz": self._kept(as_npz(answer), f"{name}.npz"),
@@ -132,6 +133,16 @@ class Desk:
             "cols": cols,
             "spacing": spacing,
             "pixels": self._kept(packed(pixels)),
+        }
+
+    def _breast(self, breast: BreastAnswer, truth: JsonDict | None) -> JsonDict:
+        """Return where a breast's views look, and where the page fetches how their cells gather from patches."""
+        attention, pooling = breast.raw.get("attention"), breast.raw.get("pooling") or {}
+        kept = ("cc_to_mlo", "mlo_to_cc")
+        return {
+            "attention": attention and {name: attention[name] for name in kept},
+            "pooling": {key: self._kept(base64.b64decode(pooling[key])) for key in VIEW_KEYS if key in pooling},
+            "truth": truth,
         }
 
     def _kept(self, content: bytes, file_name: str | None = None) -> str:
@@ -175,9 +186,3 @@ def _words(model: ServedModel, answer: ViewerAnswer) -> list[str]:
 
 def _percentages(probabilities: Probabilities) -> str:
     return ", ".join(f"{name} {100 * share:.0f} %" for name, share in probabilities.items())
-
-
-def _breast_json(breast: BreastAnswer, truth: JsonDict | None) -> JsonDict:
-    attention = breast.raw.get("attention")
-    kept = ("cc_to_mlo", "mlo_to_cc")
-    return {"attention": attention and {name: attention[name] for name in kept}, "truth": truth}

@@ -1,5 +1,6 @@
 """What happens when the page's reader does something: every value that goes back to the page is made here."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -14,14 +15,16 @@ from .answers import AskError, Upload, ViewerAnswer, compared
 from .examples import Example
 from .exams import Desk, Preview, ShownExam
 from .tables import exam_tables, words_table
-from .uploads import taken
+from .turns import Turns
+from .uploads import GoneError, taken
 
 MAX_FILES = 8
 SHOWS = {"right CC": ("R", "CC"), "right MLO": ("R", "MLO"), "left CC": ("L", "CC"), "left MLO": ("L", "MLO")}
 """What a picture may show; a DICOM file says it itself."""
-Outputs = tuple[Any, Any, Any, Any]
-"""Of viewer, tables, messages, and the names under which the server keeps the answer."""
-AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+GONE = "A file was gone before it was read: choose the files again."
+Outputs = tuple[Any, Any, Any, Any, Any]
+"""Of viewer, tables, messages, the names under which the server keeps the answer, and the table of sentences."""
+AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,40 +36,59 @@ class Handlers:
 
     def come(self, paths: Sequence[str] | None) -> tuple[Any, ...]:
         """Take uploads from the disk; return them, an empty list of files, and the form that asks about pictures."""
-        found = taken(paths)
+        try:
+            found = taken(paths)
+        except GoneError:
+            found = []
         is_asked = any(upload.is_picture for upload in found)
         labels = [f"{upload.name} shows" for upload in found][:MAX_FILES] if is_asked else []
         rows = [gr.update(visible=True, label=label, value=None) for label in labels]
         hidden = [gr.update(visible=False, value=None)] * (MAX_FILES - len(rows))
         return found, None, gr.update(visible=is_asked), *rows, *hidden
 
-    def show_uploaded(self, found: list[Upload]) -> Iterator[Outputs]:
+    def show_uploaded(self, turns: Turns, found: list[Upload]) -> Iterator[Outputs]:
         """Show what was uploaded, unless pictures wait for their reader's word."""
         is_asked = any(upload.is_picture for upload in found)
-        yield from iter([AS_IT_WAS]) if is_asked else self._shown(found)
+        shown = [AS_IT_WAS] if is_asked else self._shown(found) if found else [_telling(_refusal(GONE))]
+        yield from turns.shown(shown, instead=AS_IT_WAS)
 
-    def show_pictures(self, found: list[Upload], spacing_mm: str, *shows: str | None) -> Iterator[Outputs]:
+    def show_pictures(
+        self, turns: Turns, found: list[Upload], spacing_mm: str, *shows: str | None
+    ) -> Iterator[Outputs]:
         """Show pictures as what they are said to show."""
         said = [SHOWS.get(show or "", (None, None)) for show in shows]
         pictures = [
             replace(upload, laterality=side, view=view) for upload, (side, view) in zip(found, said, strict=False)
         ]
-        yield from self._shown(pictures + found[MAX_FILES:], spacing=spacing_mm)
+        yield from turns.shown(self._shown(pictures + found[MAX_FILES:], spacing=spacing_mm), instead=AS_IT_WAS)
 
-    def show_example(self, name: str | None) -> Iterator[Outputs]:
+    def show_example(self, turns: Turns, name: str | None) -> Iterator[Outputs]:
         """Show an example by its name; nothing for a name that is none."""
         example = self.examples.get(name or "")
-        yield from iter([AS_IT_WAS]) if example is None else self._shown(example.uploads(), example=name)
+        if example is None:
+            yield AS_IT_WAS
+            return
+        yield from turns.shown(self._shown(example.uploads(), example=name), instead=AS_IT_WAS)
 
     def of_link(self, name: str) -> str | None:
         """Return the example that a link names, if there is one."""
         return name if name in self.examples else None
 
-    def in_words(self, text: str, result_ids: Sequence[str]) -> str:
-        """Return how the exam that is shown fits a reader's sentences; a refusal in words. HTML."""
+    def in_words(self, turns: Turns, text: str, result_ids: Sequence[str]) -> Any:
+        """Return how the exam that is shown fits a reader's sentences; a refusal in words. HTML.
+
+        Nothing where another exam was asked for meanwhile: the sentences would stand beside the wrong one.
+        """
+        turn = turns.latest
+        table = self._in_words(text, result_ids)
+        return table if turn == turns.latest else gr.skip()
+
+    def _in_words(self, text: str, result_ids: Sequence[str]) -> str:
         sentences = [line.strip() for line in text.splitlines() if line.strip()]
         if not result_ids or not sentences:
-            return _refusal("Write a sentence a line." if result_ids else "Choose an exam first.")
+            return _refusal(
+                "Write a sentence a line." if result_ids else "Choose an exam first, and wait for its tables."
+            )
         try:
             return words_table(compared(self.desk.client, sentences, result_ids))
         except ServerError as error:
@@ -85,28 +107,31 @@ class Handlers:
                 yield _outputs(shown, uploads)
         except (ServerError, InputError, AskError) as error:
             message = str(error) if isinstance(error, AskError) else error.message
-            yield None, "", _refusal(message), ()
+            yield None, "", _refusal(message), (), ""
 
 
 def _outputs(shown: Preview | ShownExam, uploads: Sequence[Upload]) -> Outputs:
     if isinstance(shown, Preview):  # what was said of another exam goes at once
-        return shown.payload, "", gr.skip(), ()
+        return shown.payload, "", gr.skip(), (), ""
     answer = shown.answer
-    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids
+    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids, gr.skip()
 
 
 def _telling(message: str) -> Outputs:
-    return gr.skip(), gr.skip(), message, gr.skip()
+    return gr.skip(), gr.skip(), message, gr.skip(), gr.skip()
 
 
 def _mm(text: str) -> float | None:
-    """Return a spacing as it was typed; AskError where it is no number."""
+    """Return a spacing as it was typed; AskError where it is no length."""
+    if not text.strip():
+        return None
     try:
-        return float(text.replace(",", ".")) if text.strip() else None
+        spacing_mm = float(text.replace(",", "."))
     except ValueError:
-        raise AskError(
-            "The pixel spacing is a number of millimetres, such as 0.07; leave it empty if unknown."
-        ) from None
+        spacing_mm = math.nan
+    if not 0 < spacing_mm < math.inf:
+        raise AskError("The pixel spacing is a number of millimetres, such as 0.07; leave it empty if unknown.")
+    return spacing_mm
 
 
 def _refusal(message: str) -> str:

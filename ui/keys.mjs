@@ -34,6 +34,9 @@ export function actionOf({ key, ctrlKey, metaKey, altKey }) {
   return KEYS.find(({ keys }) => keys.includes(key))?.action ?? null;
 }
 
+/** Whether an action is done again and again while its key is held. */
+export const isRepeatable = (action) => ["step", "closer", "farther"].includes(action);
+
 /** Rows and columns of the grid that an arrow moves the query by; mirrored views walk as they are seen. */
 export function stepOf(key, isMirrored) {
   const across = isMirrored ? -1 : 1;

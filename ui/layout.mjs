@@ -115,10 +115,16 @@ export function zoomed(matrix, factor, [x, y], fitted) {
 /** A matrix moved by so many screen pixels. */
 export const panned = (matrix, x, y) => composed(matrix, [1, 0, x, 0, 1, y]);
 
-/** The matrix at which one stored pixel is one screen pixel across, a point of the screen kept in place. */
-export function oneToOne(matrix, [x, y]) {
-  const factor = 1 / Math.hypot(matrix[0], matrix[3]);
-  return composed(matrix, [factor, 0, x * (1 - factor), 0, factor, y * (1 - factor)]);
+/**
+ * The matrix at which one stored pixel is one pixel of the display across, a point of the screen kept in place to half
+ * of one: edges of pixels fall on edges of pixels, so that grey values are shown as they are.
+ * @param {number} ratio pixels of the display of one screen pixel
+ */
+export function oneToOne(matrix, [x, y], ratio) {
+  const factor = 1 / (Math.hypot(matrix[0], matrix[3]) * ratio);
+  const [a, b, c, d, e, f] = composed(matrix, [factor, 0, x * (1 - factor), 0, factor, y * (1 - factor)]);
+  const whole = (place) => Math.round(place * ratio) / ratio;
+  return [a, b, whole(c), d, e, whole(f)];
 }
 
 /** The part of an image that can be seen in a pane: whole pixels, {left, top, right, bottom}; empty when none can. */

@@ -12,6 +12,8 @@ from glam.prediction import NOTICE
 from .examples import Example
 from .exams import Desk, ServedModel
 from .handlers import MAX_FILES, SHOWS, Handlers
+from .store import LIFETIME_S
+from .turns import Turns
 
 HERE = Path(__file__).parent
 MOUNT = (
@@ -21,6 +23,8 @@ MOUNT = (
 FROM_LINK = "() => [new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
 SENTENCES = "A mass is present\nNo mass is present"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+SHOWS_EXAM: dict[str, Any] = PRIVATE | {"trigger_mode": "multiple"}
+"""Of what shows an exam: it may be asked for while another is on its way; `Turns` lets the last one win."""
 
 
 class _Side(NamedTuple):
@@ -54,17 +58,18 @@ def make_page(desk: Desk, examples: Mapping[str, Example]) -> gr.Blocks:
                     apply_default_css=False,
                 )
             with gr.Column(min_width=250, scale=1, elem_id="glam-results"):
-                tables, result_ids = gr.HTML(), gr.State(())
-                _words(handlers, result_ids)
-        outputs: list[Any] = [viewer, tables, side.told, result_ids]
+                tables, result_ids, turns = gr.HTML(), gr.State(()), gr.State(Turns())
+                words = _words(handlers, turns, result_ids)
+        outputs: list[Any] = [viewer, tables, side.told, result_ids, words]
         rows = [side.uploaded, side.files, side.form, *side.shows]
-        side.files.upload(handlers.come, side.files, rows, **PRIVATE).then(
-            handlers.show_uploaded, side.uploaded, outputs, **PRIVATE
+        pictures = [turns, side.uploaded, side.spacing, *side.shows]
+        side.files.upload(handlers.come, side.files, rows, **SHOWS_EXAM).then(
+            handlers.show_uploaded, [turns, side.uploaded], outputs, **SHOWS_EXAM
         )
-        side.button.click(handlers.show_pictures, [side.uploaded, side.spacing, *side.shows], outputs, **PRIVATE)
-        side.example.input(handlers.show_example, side.example, outputs, **PRIVATE)
+        side.button.click(handlers.show_pictures, pictures, outputs, **SHOWS_EXAM)
+        side.example.input(handlers.show_example, [turns, side.example], outputs, **SHOWS_EXAM)
         page.load(handlers.of_link, side.link, side.example, js=FROM_LINK, **PRIVATE).then(
-            handlers.show_example, side.example, outputs, **PRIVATE
+            handlers.show_example, [turns, side.example], outputs, **SHOWS_EXAM
         )
     page.queue(default_concurrency_limit=8)
     return page
@@ -79,7 +84,7 @@ def _side(examples: list[str]) -> _Side:
         button = gr.Button("Show", variant="primary")
     return _Side(
         files=files,
-        uploaded=gr.State([]),
+        uploaded=gr.State([], time_to_live=LIFETIME_S),
         form=form,
         shows=shows,
         spacing=spacing,
@@ -90,14 +95,15 @@ def _side(examples: list[str]) -> _Side:
     )
 
 
-def _words(handlers: Handlers, result_ids: gr.State) -> None:
-    """Lay out the box that takes a reader's own sentences."""
+def _words(handlers: Handlers, turns: gr.State, result_ids: gr.State) -> gr.HTML:
+    """Lay out the box that takes a reader's own sentences; return the place of the table."""
     with gr.Accordion("Ask in your own words", open=False, elem_id="glam-ask"):
         sentences = gr.Textbox(label="One sentence a line", lines=3, placeholder=SENTENCES)
         compare = gr.Button("Compare", size="sm")
         words = gr.HTML()
     for event in (compare.click, sentences.submit):
-        event(handlers.in_words, [sentences, result_ids], words, **PRIVATE)
+        event(handlers.in_words, [turns, sentences, result_ids], words, **PRIVATE)
+    return words
 
 
 def _head(model: ServedModel) -> str:

@@ -1,7 +1,8 @@
 /** What is drawn over a view: the query, its slice, where the model looks, pins and findings' places. After Figure 3 of the paper. */
 
-import { heatOf, peakOf, spreadOf } from "./attention.mjs";
-import { cellMiddle, cellPolygon, moved, slicePolygon } from "./frame.mjs";
+import { peakOf, spreadOf } from "./attention.mjs";
+import { cellPolygon, composed, moved, slicePolygon } from "./frame.mjs";
+import { composedMap, strengths } from "./heat.mjs";
 
 const QUERY = "#4da3ff";
 const PEAK = "#ff4d4d";
@@ -27,12 +28,13 @@ export function heatColour(strength) {
  * @param {number} scene.side of the grid
  * @param {import("./frame.mjs").Affine} scene.matrix stored pixels to the pane
  * @param {{row: number, col: number} | null} scene.query the cell that is asked about, when it is of this view
- * @param {{col: number, weights: number[]} | null} scene.answer where the model looks, when the query is of the other view
+ * @param {{col: number, weights: number[], pooling: Float32Array} | null} scene.answer where the model looks, when the query
+ *   is of the other view
  * @param {{row: number, col: number}[]} scene.pins
  * @param {{boxes: number[][], places: [number, number][]} | null} scene.truth findings of this view, and the true places of
  *   what lies in the query's cell of the other view, in stored pixels
  * @param {number} scene.opacity
- * @param {number} scene.threshold weaker rows are not coloured
+ * @param {number} scene.threshold weaker patches are not coloured
  */
 export function drawOver(context, scene) {
   const path = (points) => traced(context, scene.matrix, points);
@@ -58,29 +60,36 @@ function drawTruth(context, { matrix, truth }) {
 function drawAnswer(context, scene, path, cell) {
   const { col, weights } = scene.answer;
   const peak = { row: peakOf(weights), col };
-  drawHeat(context, scene, weights);
+  drawHeat(context, scene);
   stroked(context, () => path(slicePolygon(scene.frame, scene.side, col)), QUERY, 1, [5, 5]);
   stroked(context, () => path(cell(peak)), PEAK, 2.5);
   const even = spreadOf(weights) > 0.95 ? ", nearly even" : "";
   labelled(context, scene, peak, `${Math.round(100 * weights[peak.row])} %${even}`, PEAK);
 }
 
-/** The slice in colours that run smoothly from the middle of each row to the next. */
-function drawHeat(context, scene, weights) {
-  const { frame, side, matrix, opacity, threshold } = scene;
-  const heat = heatOf(weights).map((strength) => (strength >= threshold ? strength : 0));
-  const { col } = scene.answer;
-  const ends = [0, side - 1].map((row) => moved(matrix, cellMiddle(frame, side, { row, col })));
-  const gradient = context.createLinearGradient(...ends[0], ...ends[1]);
-  heat.forEach((strength, row) => {
-    const alpha = opacity * Math.min(1, 1.5 * strength);
-    gradient.addColorStop(row / (side - 1), `rgba(${heatColour(strength).join(", ")}, ${alpha})`);
-  });
+/** The composed map in colours that run smoothly from the middle of each patch to the next, within the stored image. */
+function drawHeat(context, { frame, matrix, opacity, threshold, answer }) {
+  const map = strengths(composedMap(answer.weights, answer.col, answer.pooling), answer.weights);
+  const patches = Math.sqrt(map.length);
+  const step = frame.size / patches;
+  const [a, b, c, d, e, f] = composed(composed([step, 0, 0, 0, step, 0], frame.toPixels), matrix); // patches to the pane
   context.save();
-  traced(context, matrix, slicePolygon(frame, side, col));
-  context.fillStyle = gradient;
-  context.fill();
+  traced(context, matrix, [[0, 0], [frame.cols, 0], [frame.cols, frame.rows], [0, frame.rows]]);
+  context.clip();
+  context.transform(a, d, b, e, c, f);
+  context.drawImage(heatImage(map, patches, opacity, threshold), 0, 0);
   context.restore();
+}
+
+function heatImage(map, patches, opacity, threshold) {
+  const rgba = new Uint8ClampedArray(4 * map.length);
+  map.forEach((strength, patch) => {
+    const alpha = strength >= threshold ? opacity * Math.min(1, 1.5 * strength) : 0;
+    rgba.set([...heatColour(strength), 255 * alpha], 4 * patch);
+  });
+  const image = new OffscreenCanvas(patches, patches);
+  image.getContext("2d").putImageData(new ImageData(rgba, patches, patches), 0, 0);
+  return image;
 }
 
 function traced(context, matrix, points) {

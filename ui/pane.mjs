@@ -2,19 +2,19 @@
 
 import { peakOf } from "./attention.mjs";
 import { cellAt, cellMiddle, distanceMm, inverse, moved } from "./frame.mjs";
+import { listen } from "./gestures.mjs";
 import { oneToOne, panned, placed, placedSquare, seen, zoomed } from "./layout.mjs";
 import { drawOver } from "./overlay.mjs";
 import { Raster } from "./raster.mjs";
 import { named } from "./words.mjs";
 
-const DRAG_PX = 3;
-/** Of movement before a press is a drag. */
 const LOUPE = { radius: 90, factor: 3 };
 
 export class Pane {
   /**
    * @param {object} view with its key, frame and levels
-   * @param {object} listener told `asked`, `pinned`, `windowed`, `fitted` and `pointed` by the pointer
+   * @param {object} listener with the `side` of the grid and the `tools` that are taken up; told `asked`, `pinned`,
+   *   `windowed`, `fitted`, `zoomed` and `pointed` by the pointer
    */
   constructor(view, listener) {
     this.view = view;
@@ -24,7 +24,9 @@ export class Pane {
     this.fitted = null;
     this.pointer = null;
     this.ruler = null;
-    this.tools = { loupe: false, ruler: false };
+    this.tools = listener.tools;
+    this.table = null;
+    this.windowKey = null;
     this.#build();
     this.#listen();
   }
@@ -54,6 +56,8 @@ export class Pane {
     for (const canvas of [this.image, this.over]) {
       canvas.width = Math.max(1, Math.round(width * ratio));
       canvas.height = Math.max(1, Math.round(height * ratio));
+      canvas.style.width = `${canvas.width / ratio}px`; // a pixel of it is one of the display
+      canvas.style.height = `${canvas.height / ratio}px`;
     }
     this.ratio = ratio;
     this.aligned = aligned;
@@ -66,7 +70,7 @@ export class Pane {
   }
 
   real() {
-    this.matrix = oneToOne(this.matrix, this.#middle());
+    this.matrix = oneToOne(this.matrix, this.#middle(), this.ratio);
   }
 
   zoom(factor, at = this.#middle()) {
@@ -85,7 +89,7 @@ export class Pane {
     this.#drawPixels(context, this.matrix, table, windowKey);
     const scale = Math.hypot(this.matrix[0], this.matrix[3]);
     const mm = this.view.spacing ? `${(10 * scale) / this.view.spacing[1] < 1 ? "<1" : Math.round((10 * scale) / this.view.spacing[1])} px/cm` : "no spacing";
-    this.zoomText = `${Math.round(100 * scale)} %, ${mm}`;
+    this.zoomText = `${Math.round(100 * scale * this.ratio)} %, ${mm}`;
   }
 
   #drawPixels(context, matrix, table, windowKey, raster = this.raster) {
@@ -179,58 +183,39 @@ export class Pane {
   }
 
   #listen() {
-    const at = ({ clientX, clientY }) => {
-      const { left, top } = this.element.getBoundingClientRect();
-      return [clientX - left, clientY - top];
-    };
-    let press = null;
-    this.element.addEventListener("pointerdown", (event) => {
-      this.element.focus({ preventScroll: true });
-      this.pointer = at(event);
-      press = { at: at(event), last: at(event), isDrag: false, isWindow: event.button === 2 || event.shiftKey, isTouch: event.pointerType === "touch" };
-      if (this.tools.ruler && event.button === 0) this.ruler = [this.#stored(press.at), this.#stored(press.at)];
-      this.element.setPointerCapture(event.pointerId);
-    });
-    this.element.addEventListener("pointermove", (event) => {
-      this.pointer = at(event);
-      if (press) this.#dragged(press);
-      if (!press?.isDrag || press.isTouch) this.#ask();
-      this.listener.pointed();
-    });
-    this.element.addEventListener("pointerup", () => {
-      if (press && !press.isDrag && !this.tools.ruler) {
+    listen(this.element, {
+      hovered: (at, isDragged) => {
+        this.pointer = at;
+        if (!isDragged) this.#ask();
+        this.listener.pointed();
+      },
+      left: () => {
+        this.pointer = null;
+        this.listener.pointed();
+      },
+      pressed: (at, isPrimary) => {
+        this.pointer = at;
+        if (this.tools.ruler && isPrimary) this.ruler = [this.#stored(at), this.#stored(at)];
+      },
+      dragged: (from, to, isWindow) => this.#dragged(from, to, isWindow),
+      clicked: (at, isTouch) => {
+        if (this.tools.ruler) return;
         this.#ask();
-        if (!press.isTouch) this.listener.pinned(); // a finger asks; it does not hover
-      }
-      press = null;
-    });
-    this.element.addEventListener("pointercancel", () => (press = null));
-    this.element.addEventListener("pointerleave", () => {
-      this.pointer = null;
-      this.listener.pointed();
-    });
-    this.element.addEventListener("contextmenu", (event) => event.preventDefault());
-    this.element.addEventListener("dblclick", () => this.listener.fitted());
-    this.element.addEventListener(
-      "wheel",
-      (event) => {
-        event.preventDefault();
-        this.zoom(Math.exp(-event.deltaY / 400), at(event));
+        if (!isTouch) this.listener.pinned(); // a finger asks; it does not hover
+      },
+      zoomed: (factor, at, [across, down]) => {
+        this.zoom(factor, at);
+        this.matrix = panned(this.matrix, across, down);
         this.listener.zoomed();
       },
-      { passive: false },
-    );
+      doubled: () => this.listener.fitted(),
+    });
   }
 
-  #dragged(press) {
-    const [x, y] = this.pointer;
-    const [fromX, fromY] = press.last;
-    press.isDrag ||= Math.hypot(x - press.at[0], y - press.at[1]) > DRAG_PX;
-    if (!press.isDrag || press.isTouch) return;
-    press.last = this.pointer;
+  #dragged([fromX, fromY], [x, y], isWindow) {
     if (this.ruler && this.tools.ruler) {
-      this.ruler = [this.ruler[0], this.#stored(this.pointer)];
-    } else if (press.isWindow) {
+      this.ruler = [this.ruler[0], this.#stored([x, y])];
+    } else if (isWindow) {
       this.listener.windowed((x - fromX) / this.size.width, (y - fromY) / this.size.height);
     } else {
       this.matrix = panned(this.matrix, x - fromX, y - fromY);

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .guard import MAX_WAITING_BYTES
+
 SWITCHES = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_RUN_HISTORY": "False",
@@ -45,9 +47,10 @@ def keep_to_itself() -> Path:
 
 
 def _memory_folder() -> Path | None:
-    """Return a folder in memory, where there is one; None: the usual temporary folder."""
-    shared = Path("/dev/shm")
-    return shared if os.access(shared, os.W_OK) else None
+    """Return a folder in memory, where there is one with room for an exam; None: the usual temporary folder."""
+    shared = Path("/dev/shm")  # a container has 64 MB of it, unless it is told otherwise
+    has_room = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free >= MAX_WAITING_BYTES
+    return shared if has_room else None
 
 
 class PrivateHeaders:

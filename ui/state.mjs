@@ -1,6 +1,7 @@
 /** What the viewer shows, and how it changes: pure functions from one state to the next. */
 
 import { hung, keyOf } from "./layout.mjs";
+import { bounded } from "./window.mjs";
 
 /**
  * @typedef {object} Query a cell of a view that is asked about
@@ -49,18 +50,21 @@ export function followed(state, peak) {
 
 export const asked = (state, query) => ({ ...state, query });
 
+/** Whether two queries are of the same cell. */
+export const sameQuery = (one, other) => one?.key === other?.key && one?.cell.row === other?.cell.row && one?.cell.col === other?.cell.col;
+
 /** The query pinned, or unpinned when it is already. */
 export function pinned(state) {
   if (state.query === null) return state;
-  const same = ({ key, cell }) => key === state.query.key && cell.row === state.query.cell.row && cell.col === state.query.cell.col;
-  const others = state.pins.filter((pin) => !same(pin));
+  const others = state.pins.filter((pin) => !sameQuery(pin, state.query));
   return { ...state, pins: others.length < state.pins.length ? others : [...state.pins, state.query] };
 }
 
 export const cleared = (state) => ({ ...state, query: null, pins: [] });
 
-/** Another layout; a query of a breast that it does not show is dropped. */
-export function laidOut(state, layout) {
+/** Another layout; a query of a breast that it does not show is dropped. As it was where it would show no view. */
+export function laidOut(state, layout, views) {
+  if (hung([...views], layout).length === 0) return state;
   const isShown = state.query === null || layout === "exam" || state.query.key[0] === layout;
   return { ...state, layout, aligned: layout === "exam" ? false : state.aligned, query: isShown ? state.query : null };
 }
@@ -88,14 +92,16 @@ export function fromLink(text, state, views, side) {
   if (sent === null || typeof sent !== "object") return state;
   const keys = new Set(views.map(keyOf));
   const isQuery = (query) => query && keys.has(query.key) && isCell(query.cell, side);
+  const onlyQuery = ({ key, cell: { row, col } }) => ({ key, cell: { row, col } });
   const isShare = (value) => typeof value === "number" && value >= 0 && value <= 1;
   const layout = ["exam", "L", "R"].includes(sent.layout) && hung([...views], sent.layout).length ? sent.layout : state.layout;
+  const isShown = (query) => layout === "exam" || query.key[0] === layout;
   return {
     ...state,
     layout,
     aligned: layout !== "exam" && sent.aligned === true,
-    query: isQuery(sent.query) ? sent.query : null,
-    pins: Array.isArray(sent.pins) ? sent.pins.filter(isQuery) : [],
+    query: isQuery(sent.query) && isShown(sent.query) ? onlyQuery(sent.query) : null,
+    pins: Array.isArray(sent.pins) ? once(sent.pins.filter(isQuery).map(onlyQuery)) : [],
     opacity: isShare(sent.opacity) ? sent.opacity : state.opacity,
     threshold: isShare(sent.threshold) ? sent.threshold : state.threshold,
     attentionShown: sent.attentionShown !== false,
@@ -106,8 +112,11 @@ export function fromLink(text, state, views, side) {
 
 const isCell = (cell, side) => cell && [cell.row, cell.col].every((place) => Number.isInteger(place) && place >= 0 && place < side);
 
+/** Each query once: there are no more than cells, whatever a link says. */
+const once = (queries) => [...new Map(queries.map((query) => [JSON.stringify(query), query])).values()];
+
 function windowsOf(windows, keys) {
   const isWindow = ({ centre, width }) => Number.isFinite(centre) && Number.isFinite(width) && width > 0;
   const entries = Object.entries(windows ?? {}).filter(([key, window]) => keys.has(key) && window && isWindow(window));
-  return Object.fromEntries(entries.map(([key, { centre, width, inverted }]) => [key, { centre, width, inverted: inverted === true }]));
+  return Object.fromEntries(entries.map(([key, { centre, width, inverted }]) => [key, bounded({ centre, width, inverted: inverted === true })]));
 }

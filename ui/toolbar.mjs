@@ -24,6 +24,13 @@ const PRESSED = {
   theme: () => document.body.classList.contains("dark"),
 };
 
+/** What an exam must have for a button to do something. */
+const POSSIBLE = {
+  right: (_, views) => views.some(({ laterality }) => laterality === "R"),
+  left: (_, views) => views.some(({ laterality }) => laterality === "L"),
+  truth: ({ breasts }) => Object.values(breasts).some(({ truth }) => truth),
+};
+
 /**
  * Fill a bar, and return what shows a state in it.
  * @param {HTMLElement} bar
@@ -47,10 +54,11 @@ export function toolbar(bar, act, set) {
   }
   const sliders = SLIDERS.map(([name, label]) => slider(bar, label, (value) => set(name, value)));
   return {
-    shows(state, tools) {
+    shows(state, tools, exam, views) {
       buttons.get("theme").setAttribute("aria-pressed", String(PRESSED.theme()));
       if (!state) return;
       for (const [action, isPressed] of Object.entries(PRESSED)) buttons.get(action).setAttribute("aria-pressed", String(Boolean(isPressed(state, tools))));
+      for (const [action, isPossible] of Object.entries(POSSIBLE)) buttons.get(action).disabled = !isPossible(exam, views);
       sliders.forEach((input, place) => (input.value = state[SLIDERS[place][0]]));
     },
   };

@@ -1,6 +1,7 @@
 /** True places of synthetic breasts: where in the other view the tissue of a cell truly lies. */
 
 import { cellAt } from "./frame.mjs";
+import { otherKey } from "./state.mjs";
 
 /**
  * Places of the other view of what lies in a cell. One pixel of a projection is all that lies behind it, so there are
@@ -17,4 +18,20 @@ export function truePlaces(truth, frame, side, asked, cell) {
     const found = cellAt(frame, side, truth.points[asked][place]);
     return found !== null && found.row === cell.row && found.col === cell.col;
   });
+}
+
+/**
+ * What is truly in a view: findings, and what lies in the query's cell of the other view; null where nobody knows.
+ * @param {object} exam
+ * @param {string} key of the view
+ * @param {import("./state.mjs").Query | null} query
+ * @param {Map<string, {view: object}>} panes of the exam
+ */
+export function truthOf({ breasts, side }, key, query, panes) {
+  const truth = breasts[key[0]]?.truth;
+  if (!truth) return null;
+  const name = (of) => of.slice(2).toLowerCase();
+  const isOther = query !== null && otherKey(query.key) === key;
+  const places = isOther ? truePlaces(truth, panes.get(query.key).view.frame, side, name(query.key), query.cell) : [];
+  return { boxes: truth.boxes[name(key)] ?? [], places };
 }

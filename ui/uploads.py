@@ -7,24 +7,34 @@ from pathlib import Path
 from .answers import Upload
 
 
+class GoneError(Exception):
+    """A file was removed before it was read; no name is in the message, which a log may hold."""
+
+
 def taken(paths: Sequence[str] | None) -> list[Upload]:
-    """Return the uploaded files, and remove them, their folders, and what Gradio left empty beside them."""
-    uploads = list[Upload]()
-    for path in map(Path, paths or ()):
-        try:
-            uploads.append(Upload(content=path.read_bytes(), name=path.name))
-        finally:
+    """Return the uploaded files, and remove them, their folders, and what Gradio left empty beside them.
+
+    A path that comes twice is a file that was dropped twice: Gradio names folders by content. GoneError for a file that
+    is not there, as when another window sent the same one at the same time.
+    """
+    chosen = [Path(path) for path in paths or ()]
+    try:
+        contents = {path: path.read_bytes() for path in dict.fromkeys(chosen)}
+    except OSError:
+        raise GoneError from None  # the system's message has the file's name in it
+    finally:
+        for path in chosen:
             path.unlink(missing_ok=True)
             _remove_if_empty(path.parent)
-    _remove_empty_files()
-    return uploads
+        _remove_empty_files()
+    return [Upload(content=contents[path], name=path.name) for path in chosen]
 
 
 def _remove_if_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        return  # another upload of the same content is in it
+        return  # gone already, or another upload of the same content is in it
 
 
 def _remove_empty_files() -> None:

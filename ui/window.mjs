@@ -31,11 +31,15 @@ function valueAt(counts, wanted) {
   return WHITE;
 }
 
+/** A window within what makes sense of display values. */
+export function bounded({ centre, width, inverted }) {
+  const within = (value, least, most) => Math.min(most, Math.max(least, value));
+  return { centre: within(centre, 0, VALUES), width: within(width, LEAST_WIDTH, 4 * VALUES), inverted };
+}
+
 /** Another window of the same view, moved by a drag of so many parts of the pane: right is wider, down is brighter. */
 export function dragged({ centre, width, inverted }, right, down) {
-  const wider = Math.min(4 * VALUES, Math.max(LEAST_WIDTH, width * Math.exp(2 * right)));
-  const lower = Math.min(VALUES, Math.max(0, centre - down * Math.max(width, VALUES / 16)));
-  return { centre: lower, width: wider, inverted };
+  return bounded({ centre: centre - down * Math.max(width, VALUES / 16), width: width * Math.exp(2 * right), inverted });
 }
 
 /**

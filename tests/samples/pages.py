@@ -90,7 +90,8 @@ class Page:
         self.page.wait_for_timeout(100)
 
     def said(self) -> str:
-        """Return what is said aloud."""
+        """Return what is said aloud, once the last move is drawn."""
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return self.page.locator(".glam-live").inner_text()
 
     def told(self) -> Locator:

@@ -53,7 +53,11 @@ test("a zoom keeps the point under the cursor, and stays within bounds", () => {
   back(closer).forEach((place, index) => assert.ok(Math.abs(place - back(fitted)[index]) < 1e-6));
   assert.ok(Math.abs(Math.abs(zoomed(fitted, 1e9, cursor, fitted)[0]) - 16) < 1e-9);
   assert.ok(Math.abs(zoomed(fitted, 1e-9, cursor, fitted)[0] / fitted[0] - 0.25) < 1e-9);
-  assert.ok(Math.abs(Math.abs(oneToOne(fitted, cursor)[0]) - 1) < 1e-9);
+  for (const ratio of [1, 1.25, 2, 3]) {
+    const [a, , c, , , f] = oneToOne(fitted, cursor, ratio);
+    assert.ok(Math.abs(Math.abs(a) * ratio - 1) < 1e-9);
+    for (const place of [c, f]) assert.ok(Math.abs(place * ratio - Math.round(place * ratio)) < 1e-9, "pixels on pixels");
+  }
   assert.deepEqual(panned([1, 0, 2, 0, 1, 3], 10, 20), [1, 0, 12, 0, 1, 23]);
 });
 

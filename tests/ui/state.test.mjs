@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { asLink, asked, begun, cleared, followed, fromLink, laidOut, otherBreast, otherKey, pinned, stepped } from "../../ui/state.mjs";
 
 const VIEWS = [["L", "CC"], ["L", "MLO"], ["R", "CC"], ["R", "MLO"]].map(([laterality, view]) => ({ laterality, view }));
+const linkOf = (view) => new URLSearchParams({ view: JSON.stringify(view) }).toString();
 const query = { key: "L-CC", cell: { row: 2, col: 3 } };
 
 test("an exam begins with all of it, a lone breast with its pair", () => {
@@ -35,20 +36,39 @@ test("a pin is set and taken out again", () => {
 
 test("a layout without the breast of the query drops it", () => {
   const state = asked(begun(VIEWS), query);
-  assert.equal(laidOut(state, "R").query, null);
-  assert.deepEqual(laidOut(state, "L").query, query);
-  assert.equal(laidOut({ ...laidOut(state, "L"), aligned: true }, "exam").aligned, false);
+  assert.equal(laidOut(state, "R", VIEWS).query, null);
+  assert.deepEqual(laidOut(state, "L", VIEWS).query, query);
+  assert.equal(laidOut({ ...laidOut(state, "L", VIEWS), aligned: true }, "exam", VIEWS).aligned, false);
 });
 
 test("a link brings the same state back", () => {
   const windows = { "L-CC": { centre: 100, width: 200, inverted: true } };
-  const state = { ...pinned(asked(laidOut(begun(VIEWS), "L"), query)), opacity: 0.25, windows };
+  const state = { ...pinned(asked(laidOut(begun(VIEWS), "L", VIEWS), query)), opacity: 0.25, windows };
   assert.deepEqual(fromLink(asLink(state), begun(VIEWS), VIEWS, 9), state);
 });
 
 test("what a link cannot mean is left out", () => {
   const start = begun(VIEWS);
   const bad = { layout: "<b>", query: { key: "X-CC", cell: { row: 0, col: 0 } }, pins: [{ key: "L-CC", cell: { row: 99, col: 0 } }, null], opacity: "1", windows: { "L-CC": { centre: null, width: -1 } } };
-  assert.deepEqual(fromLink(encodeURIComponent(JSON.stringify(bad)), start, VIEWS, 9), start);
-  for (const text of ["%", "null", "[", "3", ""]) assert.deepEqual(fromLink(text, start, VIEWS, 9), start);
+  assert.deepEqual(fromLink(linkOf(bad), start, VIEWS, 9), start);
+  for (const text of ["%", "null", "[", "3", "", "[".repeat(1e5)]) assert.deepEqual(fromLink(`view=${text}`, start, VIEWS, 9), start);
+});
+
+test("a link cannot ask for more than there is", () => {
+  const many = Array.from({ length: 10_000 }, () => ({ key: "L-CC", cell: { row: 1, col: 1, and: "more" }, and: "more" }));
+  const windows = { "L-CC": { centre: 1e308, width: 1e308 }, "R-CC": { centre: -5, width: 1e-300 }, "L-MLO": null };
+  const state = fromLink(linkOf({ pins: many, windows }), begun(VIEWS), VIEWS, 9);
+  assert.deepEqual(state.pins, [{ key: "L-CC", cell: { row: 1, col: 1 } }]);
+  assert.deepEqual(state.windows, { "L-CC": { centre: 65536, width: 262144, inverted: false }, "R-CC": { centre: 0, width: 16, inverted: false } });
+});
+
+test("a link's query is of a view that its layout shows", () => {
+  const state = fromLink(linkOf({ layout: "R", query }), begun(VIEWS), VIEWS, 9);
+  assert.equal(state.layout, "R");
+  assert.equal(state.query, null);
+});
+
+test("a breast of which there is no view is not hung", () => {
+  const state = begun(VIEWS.slice(0, 2));
+  assert.equal(laidOut(state, "R", VIEWS.slice(0, 2)), state);
 });

@@ -150,6 +150,7 @@ def test_a_link_brings_example_and_state_back(page: Page):
     page.page.keyboard.press("3")
     page.point("L CC")
     page.page.keyboard.press("Enter")
+    page.page.wait_for_timeout(700)  # the link is written twice a second at most
     said, link = page.said(), page.page.url
     page.page.goto("about:blank")
     page.page.goto(link)
@@ -186,6 +187,6 @@ def state(page: Page, default: dict | None = None) -> dict:
     """Return the view state in the page's link."""
     import json
 
-    page.page.wait_for_timeout(100)
+    page.page.wait_for_timeout(700)  # the link is written twice a second at most
     sent = parse_qs(urlsplit(page.page.url).fragment).get("view")
     return json.loads(sent[0]) if sent else (default or {})

@@ -1,12 +1,15 @@
 """What the viewer keeps to itself, asked of the whole app without a browser."""
 
+import asyncio
 import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
@@ -14,10 +17,12 @@ from glam.client_answers import ExamAnswer, exam_answer
 from glam.predict import Predictor
 from glam.prediction import INCLUDES
 from glam_serve.server import model_body
+from glam_ui import privacy
 from glam_ui.admission import ByPassword, ByProxy
 from glam_ui.answers import Upload
 from glam_ui.app import make_app
 from glam_ui.exams import Desk, ServedModel
+from glam_ui.guard import LOOPBACK
 from glam_ui.privacy import SWITCHES
 from glam_ui.store import Store
 
@@ -43,7 +48,16 @@ def client(predictor: Predictor, random_bundle: Bundle) -> LocalClient:
 
 @pytest.fixture(scope="module")
 def page(client: LocalClient) -> TestClient:
-    return TestClient(make_app(client, {}))  # type: ignore[arg-type]
+    return TestClient(app_of(client))
+
+
+def app_of(client: LocalClient, **options: Any) -> FastAPI:
+    """Return a viewer's app; made within a loop, for otherwise Gradio makes its own and leaves them open."""
+
+    async def in_loop() -> FastAPI:
+        return make_app(client, {}, **options)  # type: ignore[arg-type]
+
+    return asyncio.run(in_loop())
 
 
 def desk(client: LocalClient, store: Store) -> Desk:
@@ -66,7 +80,7 @@ def test_pixels_have_names_that_cannot_be_guessed_and_are_stored_nowhere(
     client: LocalClient, mammograms: dict[str, Path]
 ):
     store = Store()
-    page = TestClient(make_app(client, {}, store=store))  # type: ignore[arg-type]
+    page = TestClient(app_of(client, store=store))
     preview, exam = desk(client, store).show(pair(mammograms))
     paths = [view["pixels"] for shown in (preview, exam) for view in shown.payload["views"]]
     downloads = exam.payload["downloads"].values()
@@ -103,7 +117,7 @@ EVERYWHERE = [
 
 @pytest.mark.parametrize("path", EVERYWHERE)
 def test_behind_a_proxy_nobody_comes_in_whom_it_has_not_let_in(client: LocalClient, path: str):
-    page = TestClient(make_app(client, {}, admission=ByProxy("X-Forwarded-User")))  # type: ignore[arg-type]
+    page = TestClient(app_of(client, admission=ByProxy("X-Forwarded-User")))
     assert page.get(path).status_code == 401
     assert page.get(path, headers={"X-Forwarded-User": "reader"}).status_code != 401
 
@@ -113,7 +127,7 @@ def test_with_passwords_nobody_comes_in_without_one(client: LocalClient, tmp_pat
     file = tmp_path / "passwords"
     file.write_text("reader:correct horse battery\nother:another long one\n")
     file.chmod(0o600)
-    page = TestClient(make_app(client, {}, admission=ByPassword.from_file(file)))  # type: ignore[arg-type]
+    page = TestClient(app_of(client, admission=ByPassword.from_file(file)))
     refused = page.get(path)
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"].startswith("Basic ")
@@ -144,3 +158,28 @@ def test_switches_are_set_and_uploads_lie_in_a_private_folder_that_goes_with_the
     assert (mode, f"{folder}/uploads") == ("0o700", uploads)
     assert not Path(folder).exists()
     assert second.split() == list(SWITCHES.values())
+
+
+def test_on_this_machine_alone_the_page_is_called_by_no_other_name(client: LocalClient):
+    app = app_of(client, hosts=LOOPBACK)
+    for name in ("localhost:7860", "127.0.0.1:7860", "[::1]:7860"):
+        assert TestClient(app).get("/glam-static/viewer.mjs", headers={"host": name}).status_code == 200
+    for name in ("evil.example:7860", "127.0.0.1.evil.example", ""):
+        assert TestClient(app).get("/glam-static/viewer.mjs", headers={"host": name}).status_code == 400
+
+
+def test_what_gradio_would_fetch_for_anybody_is_shut(page: TestClient, tmp_path: Path):
+    for path in (
+        f"/gradio_api/file={tmp_path}",
+        "/gradio_api/file=/etc/hostname",
+        "/gradio_api/proxy=http://a.example",
+    ):
+        assert page.get(path).status_code == 404
+
+
+def test_uploads_lie_in_memory_only_where_it_has_room(monkeypatch: pytest.MonkeyPatch):
+    class Usage:
+        free = 64 << 20
+
+    monkeypatch.setattr(privacy.shutil, "disk_usage", lambda _: Usage)
+    assert privacy._memory_folder() is None

@@ -1,0 +1,58 @@
+"""What the page's server refuses, whoever asks."""
+
+import os
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from glam_ui import guard
+from glam_ui.guard import GRADIO, Guard
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    """A page that answers everything, behind the guard; its uploads wait in `tmp_path`."""
+    monkeypatch.setitem(os.environ, "GRADIO_TEMP_DIR", str(tmp_path))
+    everything = Route("/{path:path}", lambda _: PlainTextResponse("yes"), methods=["GET", "POST"])
+    return TestClient(Guard(Starlette(routes=[everything])))
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_ask_in_vain(page: TestClient, site: str):
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"}
+    for path in ("/", "/config", "/kept/x", f"{GRADIO}upload"):
+        assert page.get(path, headers=headers).status_code == 403
+        assert page.post(path, headers=headers).status_code == 403
+    form = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
+    assert page.post(f"{GRADIO}upload", headers=form).status_code == 403
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none", "same-origin"])
+def test_a_link_to_the_page_may_be_followed_from_anywhere(page: TestClient, site: str):
+    assert page.get("/", headers={"sec-fetch-site": site, "sec-fetch-mode": "navigate"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["file=/etc/passwd", "file/x", "proxy=http://a.example", "stream/x", "run/x", "call/x", "process_recording"]
+)
+def test_what_the_page_does_not_use_of_gradio_is_not_there(page: TestClient, path: str):
+    assert page.get(GRADIO + path).status_code == 404
+    assert page.post(GRADIO + path).status_code == 404
+
+
+def test_uploads_beyond_the_room_for_them_are_refused(
+    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(guard, "MAX_WAITING_BYTES", 100)
+    path = f"{GRADIO}upload"
+    assert page.post(path, content=b"x" * 101).status_code == 413
+    assert page.post(path, content=b"x" * 60).status_code == 200
+    (tmp_path / "of-somebody").mkdir()
+    (tmp_path / "of-somebody" / "file").write_bytes(b"x" * 50)
+    assert page.post(path, content=b"x" * 60).status_code == 503
+    assert page.post(path, content=b"x" * 50).status_code == 200
+    assert page.post(path, content=iter([b"x"])).status_code == 411

@@ -1,0 +1,49 @@
+"""What goes back to the page, without a browser: sentences, spacings, files that are gone."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from glam_ui.answers import AskError
+from glam_ui.handlers import MAX_FILES, Handlers, _mm
+from glam_ui.turns import Turns
+
+
+def handlers(client: Any = None) -> Handlers:
+    return Handlers(desk=SimpleNamespace(client=client), examples={})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", "0", "1e999", "zero", "0.07 mm", "0.07;0.08"])
+def test_what_is_no_length_is_no_spacing(text: str):
+    with pytest.raises(AskError, match=r"such as 0\.07"):
+        _mm(text)
+
+
+@pytest.mark.parametrize(("text", "mm"), [("0.07", 0.07), (" 0,07 ", 0.07), ("", None), ("  ", None)])
+def test_a_spacing_may_have_a_comma_or_be_unknown(text: str, mm: float | None):
+    assert _mm(text) == mm
+
+
+def test_a_file_that_is_gone_before_it_is_read_is_told_in_words():
+    found, files, form, *rows = handlers().come(["/nowhere/DOE^JANE.dcm"])
+    assert (found, files, form["visible"]) == ([], None, False)
+    assert len(rows) == MAX_FILES
+    (shown,) = handlers().show_uploaded(Turns(), found)
+    assert "choose the files again" in shown[2]
+
+
+def test_sentences_are_not_told_of_an_exam_that_is_no_longer_asked_for():
+    turns = Turns()
+
+    class Client:
+        def zero_shot(self, sentences: list[str], *, result_id: str) -> tuple[()]:
+            list(turns.shown(["another exam"], instead=""))  # asked for while the sentences are compared
+            from glam.client import ServerError
+
+            raise ServerError(404, "unknown_result", "of the exam before")
+
+    assert handlers(Client()).in_words(turns, "A mass is present", ("r",)) == gr.skip()
+    assert "Write a sentence" in handlers().in_words(turns, " \n", ("r",))
+    assert "Choose an exam first" in handlers().in_words(turns, "A mass is present", ())

@@ -1,0 +1,27 @@
+/** Keys that are pressed anywhere on the page but in a form, as actions of the viewer. */
+
+import { ALWAYS } from "./actions.mjs";
+import { actionOf, isRepeatable, stepOf } from "./keys.mjs";
+import { isMirrored } from "./layout.mjs";
+import { stepped } from "./state.mjs";
+
+/** @param {import("./viewer.mjs").Viewer} viewer */
+export function listenToKeys(viewer) {
+  document.addEventListener("keydown", (event) => {
+    const isHere = event.target === document.body || viewer.host.contains(event.target);
+    const action = isHere && !event.target.closest("input") ? actionOf(event) : null;
+    if (action === null || (!viewer.shown && !ALWAYS.includes(action))) return;
+    if (event.target.closest("button") && event.key === "Enter") return; // the button's own
+    event.preventDefault();
+    if (event.repeat && !isRepeatable(action)) return; // a key that is held saves one file
+    if (action === "step") step(viewer, event.key);
+    else viewer.act(action);
+  });
+}
+
+function step(viewer, key) {
+  const { state, shown, exam, views } = viewer;
+  const view = views.find((one) => one.key === state.query?.key);
+  const mirrored = view && !state.aligned && isMirrored(view) !== view.frame.toSquare[0] < 0;
+  viewer.become(stepped(state, shown, exam.side, ...stepOf(key, mirrored)));
+}

@@ -1,0 +1,33 @@
+/** The page's link: the example and the state of the view behind #. */
+
+const EVERY_MS = 500;
+/** Safari throws at more than 100 changes in 30 seconds, Chromium ignores what exceeds 200; the pointer makes more. */
+
+export class PageLink {
+  constructor() {
+    this.pending = null;
+    addEventListener("pagehide", () => this.#write());
+    addEventListener("hashchange", () => location.reload()); // by hand, back or forward: another exam, or another state
+  }
+
+  /** Have the link say something, soon. */
+  say(text) {
+    if (this.pending === null) setTimeout(() => this.#write(), EVERY_MS);
+    this.pending = text;
+  }
+
+  /** What the link says, or will. */
+  get text() {
+    return this.pending ?? location.hash.slice(1);
+  }
+
+  /** Whether the link is of an exam; an upload has no name that it could hold. */
+  isOf({ example }) {
+    return example !== null && new URLSearchParams(this.text).get("example") === example;
+  }
+
+  #write() {
+    if (this.pending !== null) history.replaceState(null, "", `#${this.pending}`);
+    this.pending = null;
+  }
+}
