@@ -186,3 +186,13 @@ def test_the_map_of_the_server_names_every_module_of_it():
         name for line in text.splitlines() if line.startswith("- ") for name in re.findall(r"\w+", line.split(":")[1])
     ]
     assert sorted(named) == sorted(file.stem for file in (ROOT / "glam_serve").glob("*.py") if file.stem != "__init__")
+
+
+def test_the_map_of_the_viewer_names_every_module_of_it():
+    text = ast.get_docstring(ast.parse((ROOT / "ui" / "__init__.py").read_text())) or ""
+    server, page = text.split("(.mjs)")
+    for part, suffix in ((server, "py"), (page, "mjs")):
+        lines = [line.split(":")[1] for line in part.splitlines() if line.startswith("- ")]
+        named = [name for line in lines for name in re.findall(r"\w+", line)]
+        there = [file.stem for file in (ROOT / "ui").glob(f"*.{suffix}") if file.stem != "__init__"]
+        assert sorted(named) == sorted(there)
