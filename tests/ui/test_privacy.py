@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,16 @@ def page(client: LocalClient) -> TestClient:
 
 
 def app_of(client: LocalClient, **options: Any) -> FastAPI:
-    """Return a viewer's app; made within a loop, for otherwise Gradio makes its own and leaves them open."""
+    """Return a viewer's app; made within a loop, for otherwise Gradio makes its own and leaves them open.
+
+    In a thread of its own: an open browser runs a loop in this one.
+    """
 
     async def in_loop() -> FastAPI:
         return make_app(client, {}, **options)  # type: ignore[arg-type]
 
-    return asyncio.run(in_loop())
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(in_loop())).result()
 
 
 def desk(client: LocalClient, store: Store) -> Desk:
