@@ -92,7 +92,7 @@ class Handlers:
         try:
             return words_table(compared(self.desk.client, sentences, result_ids))
         except ServerError as error:
-            return _refusal(error.message)
+            return _refusal(_said(error))
 
     def _shown(self, uploads: Sequence[Upload], *, spacing: str = "", example: str | None = None) -> Iterator[Outputs]:
         """Yield what is being done, then the exam, or a refusal in words and no exam."""
@@ -106,8 +106,7 @@ class Handlers:
             for shown in self.desk.show(uploads, spacing_mm=_mm(spacing), truth=truth, example=example):
                 yield _outputs(shown, uploads)
         except (ServerError, InputError, AskError) as error:
-            message = str(error) if isinstance(error, AskError) else error.message
-            yield None, "", _refusal(message), (), ""
+            yield None, "", _refusal(_said(error)), (), ""
 
 
 def _outputs(shown: Preview | ShownExam, uploads: Sequence[Upload]) -> Outputs:
@@ -115,6 +114,13 @@ def _outputs(shown: Preview | ShownExam, uploads: Sequence[Upload]) -> Outputs:
         return shown.payload, "", gr.skip(), (), ""
     answer = shown.answer
     return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids, gr.skip()
+
+
+def _said(error: ServerError | InputError | AskError) -> str:
+    """Return a refusal in words; where the server is, a page does not tell."""
+    if isinstance(error, ServerError) and not error.status:
+        return "The model's server gives no answer: try again in a moment, or tell whoever runs this viewer."
+    return str(error) if isinstance(error, AskError) else error.message
 
 
 def _telling(message: str) -> Outputs:

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from glam.client import ServerError
 from glam_ui.answers import AskError
 from glam_ui.handlers import MAX_FILES, Handlers, _mm
 from glam_ui.turns import Turns
@@ -40,10 +41,18 @@ def test_sentences_are_not_told_of_an_exam_that_is_no_longer_asked_for():
     class Client:
         def zero_shot(self, sentences: list[str], *, result_id: str) -> tuple[()]:
             list(turns.shown(["another exam"], instead=""))  # asked for while the sentences are compared
-            from glam.client import ServerError
-
             raise ServerError(404, "unknown_result", "of the exam before")
 
     assert handlers(Client()).in_words(turns, "A mass is present", ("r",)) == gr.skip()
     assert "Write a sentence" in handlers().in_words(turns, " \n", ("r",))
     assert "Choose an exam first" in handlers().in_words(turns, "A mass is present", ())
+
+
+def test_a_server_that_is_gone_is_told_without_its_address():
+    class Client:
+        def zero_shot(self, sentences: list[str], *, result_id: str) -> tuple[()]:
+            raise ServerError(0, "no_answer", "no answer from http://10.1.2.3:8000: refused")
+
+    told = handlers(Client()).in_words(Turns(), "A mass is present", ("r",))
+    assert "try again in a moment" in told
+    assert "10.1.2.3" not in told
