@@ -7,7 +7,13 @@ export class PageLink {
   constructor() {
     this.pending = null;
     addEventListener("pagehide", () => this.#write());
-    addEventListener("hashchange", () => location.reload()); // by hand, back or forward: another exam, or another state
+    addEventListener("hashchange", () => this.#follow());
+  }
+
+  /** Show what a link says that was put in by hand, or that back or forward leads to. */
+  #follow() {
+    this.pending = null; // what was still to be said is of the page before
+    location.reload();
   }
 
   /** Have the link say something, soon. */

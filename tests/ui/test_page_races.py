@@ -105,11 +105,12 @@ def test_pixels_that_are_gone_are_told_with_a_way_out(page: Page):
 
 def test_a_link_that_is_put_into_the_open_page_is_followed_and_so_is_the_way_back(page: Page):
     page.open(FIRST)
-    page.page.evaluate(f"location.hash = 'example={SECOND}'")
-    page.page.wait_for_timeout(500)
+    page.point("L CC")  # the link is about to say so, when another one is put in
+    with page.page.expect_event("load"):
+        page.page.evaluate(f"location.hash = 'example={SECOND}'")
     page.wait_for_views()
     assert exam_of_link(page) == SECOND
-    page.page.go_back()
-    page.page.wait_for_timeout(500)
+    with page.page.expect_event("load"):
+        page.page.go_back()
     page.wait_for_views()
     assert exam_of_link(page) == FIRST
