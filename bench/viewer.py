@@ -176,7 +176,7 @@ def of_redrawing(browser: Any, folder: Path, *, moves: int) -> float:
             except Exception:
                 time.sleep(0.3)
         page.locator(PICTURES).nth(1).wait_for()
-        took = [_redrawn_ms(page, 200 + 10 * move) for move in range(moves + 1)][1:]
+        took = [_redrawn_ms(page, 150 + 4 * move) for move in range(moves + 1)][1:]
     finally:
         process.terminate()
         process.wait(20)
