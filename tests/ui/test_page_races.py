@@ -97,9 +97,11 @@ def test_pixels_that_are_gone_are_told_with_a_way_out(page: Page):
     page.page.get_by_text("choose the exam again").wait_for()
     for key in KEYS:
         page.page.keyboard.press(key)
+    assert page.views() == []
     page.page.unroute("**/kept/*")
     page.choose(SECOND)
     page.wait_for_views()
+    assert page.views() == ["R CC", "L CC", "R MLO", "L MLO"]
     page.wrong = [said for said in page.wrong if "404" not in said]
 
 
