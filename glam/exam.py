@@ -16,8 +16,8 @@ from glam.findings import Finding, InputError, finding, input_error
 from glam.mapping import Mapper
 from glam.pair import ChosenViews, PreparedBreast, check_prompts, choose_views, differing_identities, prepare_breast
 from glam.prediction import Json, Prediction, SetMatch, far_apart, rounded
-from glam.reading.parse import Source
 from glam.reading.read import read_view
+from glam.reading.source import Source
 from glam.view import Side, View, ViewName
 from glam.zeroshot import mean_probabilities, unit
 

@@ -14,8 +14,8 @@ from glam.frame import Frame
 from glam.mapping import Mapper
 from glam.prepare import ModelInput, prepare
 from glam.reading.kind import USUAL_MODIFIERS
-from glam.reading.parse import Source
 from glam.reading.read import read_view
+from glam.reading.source import Source
 from glam.view import VIEW_KEYS, View, ViewKey
 
 MAX_PROMPTS = 64

@@ -17,8 +17,8 @@ from glam.licence import SharingWarning
 from glam.pair import MAX_PROMPTS, PreparedBreast, prepare_breast, read_breast
 from glam.prediction import Aggregation, Prediction, check_aggregation
 from glam.prepare import ModelInput, prepare
-from glam.reading.parse import Source
 from glam.reading.read import read_view
+from glam.reading.source import Source
 from glam.runtime import Runtime
 from glam.view import View
 from glam.words.prompt_sets import PromptSet

@@ -4,12 +4,11 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from glam.findings import InputError, input_error
+from glam.findings import input_error
+from glam.reading.source import MAX_BYTES, Content, too_large
 
 Bytes = bytes | memoryview
 
-MAX_BYTES = 160_000_000
-"""Largest file that is read, inflated if it is deflated: the largest image uncompressed, and a long header."""
 FILE_META = b"\x02\x00"
 FIRST_GROUPS = (FILE_META, b"\x08\x00")
 """What a data set begins with where the preamble is missing: file meta, or identification."""
@@ -19,7 +18,7 @@ FIRST_BYTES = 8
 """By which a data set is known."""
 
 
-def inflated_dataset(data: bytes, start: int, *, is_named: bool) -> bytes | None:
+def inflated_dataset(data: Content, start: int, *, is_named: bool) -> bytes | None:
     """Return the data set from `start` on inflated, None where it is not deflated; `is_named`: its label says it is.
 
     InputError where more than the limit would be inflated, and where a stream that is named does not reach its end.
@@ -36,13 +35,13 @@ def inflated_dataset(data: bytes, start: int, *, is_named: bool) -> bytes | None
     return inflated if inflated is not None and (is_named or begins_a_dataset(inflated[:FIRST_BYTES])) else None
 
 
-def _inflated(deflated: bytes) -> bytes | None:
+def _inflated(deflated: Content) -> bytes | None:
     """Return a stream inflated to its end, None where that is missing; zlib.error where it is damaged."""
     is_zlib = deflated[:1] == b"\x78"  # old writers put zlib's header there, which no deflated block begins with
     inflate = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
     inflated = inflate.decompress(deflated, MAX_BYTES + 1)
     if len(inflated) > MAX_BYTES:
-        raise too_large("inflated data set")
+        raise too_large("inflated data set", MAX_BYTES)
     return inflated if inflate.eof else None
 
 
@@ -65,15 +64,10 @@ def inflated_size(parts: Iterable[Bytes], most_bytes: int) -> Inflated:
     return Inflated(num_bytes, is_whole=False)
 
 
-def begins_a_dataset(beginning: bytes) -> bool:
+def begins_a_dataset(beginning: Content) -> bool:
     """Return whether bytes begin as a first element does: its group, then letters of a VR or a short length."""
     letters, length = beginning[4:6], int.from_bytes(beginning[4:8], "little")
     if beginning[:2] == b"\0\x08":  # big endian is always explicit
         return letters.isalpha() and letters.isupper()
     is_short = len(beginning) >= 8 and length < 2**16
     return beginning[:2] in FIRST_GROUPS and (is_short or (letters.isalpha() and letters.isupper()))
-
-
-def too_large(part: str) -> InputError:
-    """Return the error of a file, or of what it inflates to, over MAX_BYTES."""
-    return input_error("too_large", part=part, limit=f"{MAX_BYTES // 1_000_000} MB")

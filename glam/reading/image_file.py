@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from glam.findings import input_error
 from glam.reading import png, tiff
 from glam.reading.jpeg_scans import whole_jpeg
-from glam.reading.parse import PREAMBLE_BYTES, PREFIX, Source, content, has_prefix, opened
+from glam.reading.parse import PREAMBLE_BYTES, PREFIX, has_prefix
 from glam.reading.pillow import by_pillow, opened_picture, too_large
 from glam.reading.pixels import MAX_PIXELS, MAX_SIDE
+from glam.reading.source import OwnBytes, Source, beginning_of, content
 from glam.reading.tiff_pages import check_pages
 
 if TYPE_CHECKING:
@@ -61,23 +62,20 @@ class StoredPicture(NamedTuple):
     """By which it was turned upright, as EXIF numbers them; 1: it was so."""
 
 
-def picture_format(source: Source) -> str | None:
+def picture_format(source: Source | OwnBytes) -> str | None:
     """Return PNG, JPEG or TIFF by the first bytes; None: it is DICOM, or none of them. A stream is left where it was.
 
     A file may be both, TIFF in the preamble that DICOM leaves free: it is DICOM then, which has the header.
     """
-    with opened(source) as stream:
-        start = stream.tell()
-        beginning = stream.read(PREAMBLE_BYTES + len(PREFIX))
-        stream.seek(start)
+    beginning = beginning_of(source, PREAMBLE_BYTES + len(PREFIX))
     if has_prefix(beginning):
         return None
     return next((name for first_bytes, name in STARTS.items() if beginning.startswith(first_bytes)), None)
 
 
-def stored_picture(source: Source) -> StoredPicture:
+def stored_picture(source: Source | OwnBytes) -> StoredPicture:
     """Return a picture's grey values, upright; an InputError where it cannot be read."""
-    data = content(source)
+    data = bytes(content(source))
     format = picture_format(data) or ""
     if format == "JPEG":
         data = whole_jpeg(data)

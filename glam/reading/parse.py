@@ -5,21 +5,16 @@ the end of a file in silence, so that whether a file is whole is found out witho
 """
 
 import struct
-from contextlib import AbstractContextManager, nullcontext
-from io import SEEK_END, BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from io import BytesIO
+from typing import TYPE_CHECKING, NamedTuple
 
 from glam.findings import input_error
 from glam.reading import deflate, header
-from glam.reading.deflate import MAX_BYTES, too_large
 from glam.reading.repeats import UNDEFINED, Repeats
+from glam.reading.source import Content, ElementStream, OwnBytes, Source, content
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset, FileMetaDataset
-
-Source = bytes | str | Path | BinaryIO
-"""The content of a file, its path, or an open stream."""
 
 PREAMBLE_BYTES = 128
 PREFIX = b"DICM"
@@ -27,8 +22,6 @@ PREFIX = b"DICM"
 PIXEL_DATA = 0x7FE00010
 HEADER_BYTES = 8
 """Of tag, VR and length, or of tag and long length."""
-MAX_READS = 200_000
-"""Two or three an element: pydicom takes seconds for so many, and minutes for those of a hostile file."""
 GROUP_LENGTH_BYTES = 12
 """Of the element that says how long the file meta group is. PS3.10 7.1."""
 
@@ -51,23 +44,7 @@ class FoundElement(NamedTuple):
     """Of the value."""
 
 
-class _Stream(BytesIO):
-    """A stream that knows how many bytes its last read returned, and can be read a limited number of times."""
-
-    num_read = 0
-    num_reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to so many bytes; OSError where there have been more elements than a header has."""
-        self.num_reads += 1
-        if self.num_reads > MAX_READS:
-            raise OSError("more elements than a header has")
-        data = super().read(size)
-        self.num_read = len(data)
-        return data
-
-
-def parse(source: Source) -> "Dataset":
+def parse(source: Source | OwnBytes) -> "Dataset":
     """Return the data set of a file; InputError where there is none, an OSError where a path cannot be opened.
 
     Its PixelData is a view of the file's bytes, from which nothing is missing that comes before it.
@@ -78,14 +55,14 @@ def parse(source: Source) -> "Dataset":
     is_bare = not has_prefix(data)
     if is_bare and not deflate.begins_a_dataset(data):
         raise input_error("not_dicom")
-    stream = _Stream(data)
+    stream = ElementStream(data)
     stream.seek(0 if is_bare else PREAMBLE_BYTES + len(PREFIX))
     meta = _file_meta(stream)
     label = header.text(meta, "TransferSyntaxUID")
     inflated = deflate.inflated_dataset(data, stream.tell(), is_named=label == uid.DeflatedExplicitVRLittleEndian)
     if inflated is not None:
-        stream = _Stream(inflated)
-    preamble = None if is_bare else data[:PREAMBLE_BYTES]
+        stream = ElementStream(inflated)
+    preamble = None if is_bare else bytes(data[:PREAMBLE_BYTES])
     return _dataset(stream, meta, label, preamble=preamble, inflated=inflated is not None)
 
 
@@ -94,37 +71,12 @@ def has_preamble(dataset: "Dataset") -> bool:
     return getattr(dataset, "preamble", None) is not None
 
 
-def has_prefix(beginning: bytes) -> bool:
+def has_prefix(beginning: Content) -> bool:
     """Return whether a file that begins so is DICOM by its prefix, whatever stands in its first 128 bytes."""
     return beginning[PREAMBLE_BYTES : PREAMBLE_BYTES + len(PREFIX)] == PREFIX
 
 
-def content(source: Source) -> bytes:
-    """Return all bytes of a source, from where a stream stands; `too_large` beyond the limit."""
-    with opened(source) as stream:
-        if stream.seekable():
-            start = stream.tell()
-            num_bytes = stream.seek(0, SEEK_END) - start
-            stream.seek(start)
-            if num_bytes > MAX_BYTES:
-                raise too_large("file")
-        chunks, num_read = [], 0
-        while num_read <= MAX_BYTES and (chunk := stream.read(MAX_BYTES + 1 - num_read)):  # a raw stream reads in parts
-            chunks.append(chunk)
-            num_read += len(chunk)
-    if num_read > MAX_BYTES:
-        raise too_large("file")
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def opened(source: Source) -> AbstractContextManager[BinaryIO]:
-    """Return a stream over a source; one that was given is left open."""
-    if isinstance(source, str | Path):
-        return Path(source).open("rb")
-    return nullcontext(BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source)
-
-
-def _file_meta(stream: _Stream) -> "FileMetaDataset":
+def _file_meta(stream: ElementStream) -> "FileMetaDataset":
     from pydicom.filereader import (
         _read_command_set_elements,  # pyright: ignore[reportPrivateUsage]
         _read_file_meta_info,  # pyright: ignore[reportPrivateUsage]  # the public one opens a path
@@ -132,27 +84,27 @@ def _file_meta(stream: _Stream) -> "FileMetaDataset":
 
     start = stream.tell()
     try:
-        meta = _read_file_meta_info(stream)
-        following = stream.getvalue()[stream.tell() : stream.tell() + 2]
+        meta = _read_file_meta_info(stream.file)
+        following = stream.data[stream.tell() : stream.tell() + 2]
         if following == b"\0\0":  # the message that brought the file; not needed
-            _read_command_set_elements(stream)
+            _read_command_set_elements(stream.file)
     except _parser_errors():
         raise input_error("truncated") from None
     _check_whole(meta, stream, to_end=False)
     length = header.number(meta, "FileMetaInformationGroupLength")  # of what follows it
-    if length and start + GROUP_LENGTH_BYTES + length > len(stream.getvalue()):
+    if length and start + GROUP_LENGTH_BYTES + length > len(stream.data):
         raise input_error("truncated")
     return meta
 
 
 def _dataset(
-    stream: _Stream, meta: "FileMetaDataset", label: str, *, preamble: bytes | None, inflated: bool
+    stream: ElementStream, meta: "FileMetaDataset", label: str, *, preamble: bytes | None, inflated: bool
 ) -> "FileDataset":
     """Return the elements up to the pixel data, and the pixel data as far as it is there."""
     from pydicom import DataElement, FileDataset
     from pydicom.filereader import read_dataset
 
-    elements, repeats = list[FoundElement](), Repeats(stream.getvalue())
+    elements, repeats = list[FoundElement](), Repeats(stream.data)
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
         elements.append(FoundElement(int(tag), vr, length, stream.tell()))
@@ -160,7 +112,7 @@ def _dataset(
 
     implicit, little = _encoding(stream, label)
     try:
-        dataset = read_dataset(stream, implicit, little, stop_when=at_pixels)
+        dataset = read_dataset(stream.file, implicit, little, stop_when=at_pixels)
     except _parser_errors():
         raise input_error("truncated") from None
     for element in elements:
@@ -177,16 +129,14 @@ def _dataset(
         _, vr, length, start = elements[-1]
         end = None if length == UNDEFINED else start + length
         if inflated and end is not None:
-            _check_elements_follow(stream.getvalue(), end, implicit=implicit)
-        element = DataElement(
-            PIXEL_DATA, "OW" if vr in (None, "OW") else "OB", memoryview(stream.getvalue())[start:end]
-        )
+            _check_elements_follow(stream.data, end, implicit=implicit)
+        element = DataElement(PIXEL_DATA, "OW" if vr in (None, "OW") else "OB", memoryview(stream.data)[start:end])
         element.is_undefined_length = length == UNDEFINED
         file.add(element)
     return file
 
 
-def _check_elements_follow(data: bytes, end: int, *, implicit: bool) -> None:
+def _check_elements_follow(data: Content, end: int, *, implicit: bool) -> None:
     """Refuse an inflated data set as `truncated` unless elements, or nothing, stand behind its pixel data.
 
     A deflated stream that lost bytes mostly inflates all the same, to another length than the pixel data says.
@@ -194,10 +144,10 @@ def _check_elements_follow(data: bytes, end: int, *, implicit: bool) -> None:
     from pydicom.filereader import read_dataset
     from pydicom.valuerep import VR
 
-    stream = _Stream(data)
+    stream = ElementStream(data)
     stream.seek(end)
     try:
-        following = read_dataset(stream, implicit, True)
+        following = read_dataset(stream.file, implicit, True)
     except _parser_errors():
         raise input_error("truncated") from None
     _check_whole(following, stream, to_end=True)
@@ -217,7 +167,7 @@ def _parser_errors() -> tuple[type[Exception], ...]:
     return (*values, NotImplementedError, RecursionError, EOFError, OSError)
 
 
-def _encoding(stream: _Stream, label: str) -> Encoding:
+def _encoding(stream: ElementStream, label: str) -> Encoding:
     """Return how a data set is written: the byte order by its first group, which is small, else by the label.
 
     pydicom sees by itself where VRs are missing that the label promises.
@@ -232,7 +182,7 @@ def _encoding(stream: _Stream, label: str) -> Encoding:
     return Encoding(implicit=is_little and label in ("", uid.ImplicitVRLittleEndian), little=is_little)
 
 
-def _check_whole(dataset: "Dataset", stream: _Stream, *, to_end: bool) -> None:
+def _check_whole(dataset: "Dataset", stream: ElementStream, *, to_end: bool) -> None:
     """Refuse elements of which the last is cut: its value, its header, or a delimiter missing that ends it.
 
     pydicom keeps a short value, drops half a header, and steps back to where an element began that never ends.
@@ -243,7 +193,7 @@ def _check_whole(dataset: "Dataset", stream: _Stream, *, to_end: bool) -> None:
 
     elements = (element for element in dataset.values() if isinstance(element, RawDataElement))
     is_short = any(len(element.value or b"") < element.length < UNDEFINED for element in elements)
-    is_at_end = stream.tell() == len(stream.getvalue())
+    is_at_end = stream.tell() == len(stream.data)
     is_half_header = is_at_end and 0 < stream.num_read < HEADER_BYTES
     is_zeros = 0 in dataset  # a copy that broke off, filled up
     if is_short or is_zeros or is_half_header or (to_end and not is_at_end):

@@ -94,7 +94,7 @@ def stored_pixels(dataset: "Dataset") -> StoredPixels:
         data = without_delimiter(image.data, layout) if has_delimiter else image.data
         flat = _native(data, layout, swapped=swapped)
         codes += padding_codes(flat, layout)
-        values = flat[: layout.rows * layout.cols].reshape(layout.rows, layout.cols)
+        values = _kept_alone(flat[: layout.rows * layout.cols].reshape(layout.rows, layout.cols), data)
     else:
         values, layout = _decoded(image.data, layout, image.syntax, decoder)
     if isinstance(image.data, Codestream) and image.data.is_lossy:
@@ -153,6 +153,13 @@ def _native(data: "Bytes", layout: Layout, *, swapped: bool) -> NDArray[Any]:
     if len(data) < layout.rows * layout.cols * itemsize:
         raise input_error("truncated")
     return np.frombuffer(data, f"<u{itemsize}", len(data) // itemsize)
+
+
+def _kept_alone(values: NDArray[Any], data: "Bytes") -> NDArray[Any]:
+    """Return an image over bytes of its file, copied where it would keep far more of them in memory than it has."""
+    in_all = memoryview(data).obj
+    is_part = isinstance(in_all, bytes | bytearray) and 2 * values.nbytes < len(in_all)
+    return values.copy() if is_part else values
 
 
 def _decoded(image: "Codestream | Bytes", layout: Layout, syntax: str, decoder: str) -> tuple[NDArray[Any], Layout]:

@@ -13,8 +13,9 @@ from glam.reading.header import quiet_pydicom
 from glam.reading.identity import decide_side, decide_view
 from glam.reading.image_file import picture_format, stored_picture
 from glam.reading.kind import kind_findings, kind_of
-from glam.reading.parse import Source, content, has_preamble, parse
+from glam.reading.parse import has_preamble, parse
 from glam.reading.pixels import Layout, check_pixels_follow, stored_pixels
+from glam.reading.source import OwnBytes, Source, content
 from glam.reading.spacing import decide_spacing
 from glam.reading.tone import tone
 from glam.reading.view_text import side_of_request
@@ -104,7 +105,7 @@ def _view(dataset: "Dataset", requested: CallerFacts, *, file_name: str, voi: Vo
     )
 
 
-def _view_of_picture(source: Source, requested: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
+def _view_of_picture(source: Source | OwnBytes, requested: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     """Return the View of a file without a header: view and side from the caller or the file's name."""
     from pydicom import Dataset
 
@@ -150,7 +151,7 @@ def _display_pixels(dataset: "Dataset", voi: VoiPolicy) -> DisplayPixels:
     return DisplayPixels(grey.pixels, provenance, (*stored.codes, *grey.codes), grey.exposed)
 
 
-def _display_values_of_picture(source: Source, voi: VoiPolicy) -> DisplayPixels:
+def _display_values_of_picture(source: Source | OwnBytes, voi: VoiPolicy) -> DisplayPixels:
     """Return a picture's display values, tissue bright; an InputError where there is nothing to show.
 
     It has no window: black and white follow from the breast, whatever the policy.

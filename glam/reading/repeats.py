@@ -1,5 +1,7 @@
 """Elements that stand in a data set more than once, with different values; pydicom keeps the last one in silence."""
 
+from glam.reading.source import Content
+
 UNDEFINED = 0xFFFFFFFF
 """The length of an element that ends with a delimiter."""
 
@@ -10,7 +12,7 @@ HEADER_BYTES = 8
 class Repeats:
     """The tags that stand twice in the bytes of a data set, with two values; PS3.5 7.1 has each once."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Content) -> None:
         self.tags: set[int] = set()
         self._data = memoryview(data)
         self._seen: dict[int, tuple[int, int]] = {}
