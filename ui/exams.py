@@ -3,12 +3,17 @@
 import base64
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 
+import numpy as np
+from PIL import Image
+
 from glam.anatomy.breast import averaged
+from glam.anatomy.upright import make_upright
 from glam.client import Client
 from glam.client_answers import BreastAnswer, Probabilities
 from glam.config import FrameConfig
@@ -25,6 +30,10 @@ from .store import Store
 NAMES = {"L": "left", "R": "right"}
 PREVIEW_SIDE = 1000
 """About how many rows or columns a small picture has."""
+PATIENCE_S, DRAWING_S = 0.5, 0.15
+"""So long the server is not asked while small pictures have not been fetched, and then have not been drawn."""
+KEPT = "kept/"
+"""Where the page fetches bytes, relative to its own address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +86,19 @@ class Desk:
         truth: Mapping[str, JsonDict] | None = None,
         example: str | None = None,
     ) -> Iterator[Preview | ShownExam]:
-        """Yield small pictures as soon as the files are read, then the exam: the server is asked meanwhile.
+        """Yield small pictures as soon as the files are read, then the exam: the server is asked once those are seen.
 
         `spacing_mm`: of pictures. `truth`: side -> true places, of synthetic breasts; `example`: its name. A file that
         the server left out is in `answer.left_out` with the reason; ServerError where it has no answer at all, AskError
         for what cannot be one exam.
         """
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)) + 1) as pool:
-            asking = pool.submit(ask, self.client, uploads, spacing_mm=spacing_mm)
             reading = [pool.submit(self._read, upload, spacing_mm) for upload in uploads]
             views = [_read_or_none(one) for one in reading]
-            yield self._preview([view for view in views if view is not None])
+            preview = self._preview([view for view in views if view is not None], pool)
+            yield preview
+            self._await_seen(preview)
+            asking = pool.submit(ask, self.client, uploads, spacing_mm=spacing_mm)
             packing = {image: pool.submit(packed, view.pixels) for image, view in enumerate(views, start=1) if view}
             answer = asking.result()
             told = [
@@ -115,24 +126,33 @@ class Desk:
         said = {"view": upload.view, "laterality": upload.laterality, "spacing_mm": spacing_mm}
         return read_view(BytesIO(upload.content), self.model.frame, **(said if upload.is_picture else {}))
 
-    def _preview(self, views: Sequence[View]) -> Preview:
+    def _preview(self, views: Sequence[View], pool: ThreadPoolExecutor) -> Preview:
         """Return small pictures; of several of the same view the first."""
         first = {(view.laterality, view.view): view for view in reversed(views)}
-        shown = [self._small(view) for view in first.values()]
+        shown = list(pool.map(self._small, first.values()))
         return Preview(payload={"id": secrets.token_urlsafe(6), "preview": True, "views": shown})
+
+    def _await_seen(self, preview: Preview) -> None:
+        """Give the page time to draw small pictures: the server's work would delay it on the same machine."""
+        tokens = [view["picture"].removeprefix(KEPT) for view in preview.payload["views"]]
+        if self.store.wait_for(tokens, most_s=PATIENCE_S):
+            time.sleep(DRAWING_S)
 
     def _small(self, view: View) -> JsonDict:
         step = max(1, round(max(view.pixels.shape) / PREVIEW_SIDE))
-        pixels = averaged(view.pixels, step, step)
+        picture = Image.fromarray((averaged(view.pixels, step, step) >> 8).astype(np.uint8))
+        cols, rows = picture.size
+        png = BytesIO()
+        picture.save(png, "PNG", compress_level=1)
         spacing = None if view.spacing_mm is None else [step * mm for mm in view.spacing_mm]
-        rows, cols = pixels.shape
         return {
             "laterality": view.laterality,
             "view": view.view,
             "rows": rows,
             "cols": cols,
             "spacing": spacing,
-            "pixels": self._kept(packed(pixels)),
+            "turned": _turned(view),
+            "picture": self._kept(png.getvalue()),
         }
 
     def _breast(self, breast: BreastAnswer, truth: JsonDict | None) -> JsonDict:
@@ -146,8 +166,8 @@ class Desk:
         }
 
     def _kept(self, content: bytes, file_name: str | None = None) -> str:
-        """Return where the page fetches bytes, relative to its own address."""
-        return f"kept/{self.store.put(content, file_name)}"
+        """Return where the page fetches bytes."""
+        return KEPT + self.store.put(content, file_name)
 
 
 def _read_or_none(reading: Future[View]) -> View | None:
@@ -156,6 +176,16 @@ def _read_or_none(reading: Future[View]) -> View | None:
         return reading.result()
     except InputError:
         return None
+
+
+def _turned(view: View) -> JsonDict:
+    """Return whether a view is shown mirrored, its chest wall as its side has it, and with top and bottom exchanged."""
+    usual = "left" if view.laterality == "L" else "right"
+    try:
+        upright = make_upright(view)
+    except InputError:  # no breast in it: the server says so
+        return {"mirrored": False, "upside_down": False}
+    return {"mirrored": upright.chest_wall != usual, "upside_down": upright.upside_down}
 
 
 def _view_json(view: View, breast: BreastAnswer) -> JsonDict:

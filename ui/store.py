@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 LIFETIME_S = 900.0
@@ -18,6 +18,7 @@ class Kept(NamedTuple):
     content: bytes
     file_name: str | None
     until: float
+    is_fetched: bool = False
 
 
 class Store:
@@ -33,6 +34,7 @@ class Store:
         self._lifetime_s, self._max_bytes, self._clock = lifetime_s, max_bytes, clock
         self._kept: dict[str, Kept] = {}
         self._lock = threading.Lock()
+        self._fetched = threading.Condition(self._lock)
 
     def put(self, content: bytes, file_name: str | None = None) -> str:
         """Keep bytes, and return their token."""
@@ -49,8 +51,22 @@ class Store:
             kept = self._kept.pop(token, None)
             if kept is None:
                 return None
-            self._kept[token] = kept._replace(until=self._clock() + self._lifetime_s)  # the last one to go
+            until = self._clock() + self._lifetime_s
+            self._kept[token] = kept._replace(until=until, is_fetched=True)  # the last one to go
+            self._fetched.notify_all()
             return kept
+
+    def wait_for(self, tokens: Sequence[str], *, most_s: float) -> bool:
+        """Wait, at most so many seconds, until everything under these tokens has been asked for, or is gone.
+
+        Returns whether it has.
+        """
+
+        def are_fetched() -> bool:
+            return all(self._kept[token].is_fetched for token in tokens if token in self._kept)
+
+        with self._fetched:
+            return self._fetched.wait_for(are_fetched, most_s)
 
     def drop(self, token: str) -> None:
         """Forget the bytes of a token."""

@@ -67,8 +67,12 @@ class Page:
 
     def choose(self, example: str) -> None:
         """Choose an example by its list."""
+        self.offer(example).click()
+
+    def offer(self, example: str) -> Locator:
+        """Open the list of examples; return one of them."""
         self.page.get_by_label("Example").click()
-        self.page.get_by_role("option", name=example).click()
+        return self.page.get_by_role("option", name=example)
 
     def upload(self, *files: Path) -> None:
         """Drop files."""

@@ -87,7 +87,7 @@ def test_pixels_have_names_that_cannot_be_guessed_and_are_stored_nowhere(
     store = Store()
     page = TestClient(app_of(client, store=store))
     preview, exam = desk(client, store).show(pair(mammograms))
-    paths = [view["pixels"] for shown in (preview, exam) for view in shown.payload["views"]]
+    paths = [view["picture"] for view in preview.payload["views"]] + [view["pixels"] for view in exam.payload["views"]]
     downloads = exam.payload["downloads"].values()
     for path in (*paths, *downloads):
         answer = page.get(f"/{path}")

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from glam_ui.store import Store
@@ -57,3 +59,18 @@ def test_tokens_cannot_be_guessed(clock: Clock):
     assert min(map(len, tokens)) >= 32
     store.drop(next(iter(tokens)))
     assert store.get("../etc/passwd") is None
+
+
+def test_it_can_be_waited_until_something_has_been_asked_for():
+    store = Store()
+    first, second = store.put(b"1"), store.put(b"2")
+    assert not store.wait_for([first, second], most_s=0.01)
+    store.get(first)
+    assert not store.wait_for([first, second], most_s=0.01)
+    assert store.wait_for([first], most_s=0.01)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(store.wait_for, [first, second], most_s=30)
+        store.get(second)
+        assert waiting.result(20)
+    store.drop(second)
+    assert store.wait_for([first, second, "gone"], most_s=0.01)

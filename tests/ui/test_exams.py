@@ -1,0 +1,82 @@
+"""Small pictures of an exam, before the server has answered: as they will hang, and first of all."""
+
+import io
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glam.client import ServerError
+from glam.config import FrameConfig
+from glam_ui.answers import Upload
+from glam_ui.exams import Desk, Preview, ServedModel
+from glam_ui.store import Store
+from tests.samples.mammograms import breast_values, file_of
+
+ROWS, COLS = 1800, 1200
+
+
+@dataclass
+class SilentClient:
+    """A server that is asked, and has no answer."""
+
+    is_asked: threading.Event
+
+    def predict_exam(self, images: list[bytes], *, include: Any) -> None:
+        self.is_asked.set()
+        raise ServerError(503, "not_ready", "try again")
+
+
+@pytest.fixture
+def desk() -> Desk:
+    model = ServedModel(raw={"frame": vars(FrameConfig()), "side": 9})
+    return Desk(client=SilentClient(threading.Event()), model=model, store=Store())  # type: ignore[arg-type]
+
+
+def preview_of(desk: Desk, *contents: bytes) -> Preview:
+    shown = next(desk.show([Upload(content=content) for content in contents]))
+    assert isinstance(shown, Preview)
+    return shown
+
+
+def test_a_small_picture_is_a_png_of_the_view(desk: Desk):
+    values = breast_values(ROWS, COLS)
+    (view,) = preview_of(desk, file_of(values)).payload["views"]
+    kept = desk.store.get(view["picture"].removeprefix("kept/"))
+    assert kept is not None
+    picture = np.asarray(Image.open(io.BytesIO(kept.content)))
+    assert picture.shape == (view["rows"], view["cols"]) == (ROWS // 2, COLS // 2)
+    assert picture.dtype == np.uint8
+    brightest = np.unravel_index(np.argmax(values), values.shape)
+    assert picture[brightest[0] // 2, brightest[1] // 2] >= np.percentile(picture, 99)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("side", ["L", "R"])
+def test_it_hangs_as_the_exam_will(desk: Desk, side: str, mirrored: bool):
+    values = breast_values(ROWS, COLS)
+    at_left = (side == "L") != mirrored
+    (view,) = preview_of(
+        desk, file_of(values if at_left else values[:, ::-1], ImageLaterality=side, PatientOrientation=None)
+    ).payload["views"]
+    assert view["turned"] == {"mirrored": mirrored, "upside_down": False}
+
+
+def test_what_shows_no_breast_hangs_as_it_is(desk: Desk):
+    black = np.zeros((ROWS, COLS), np.uint16)
+    black[5, 5] = 1000
+    (view,) = preview_of(desk, file_of(black)).payload["views"]
+    assert view["turned"] == {"mirrored": False, "upside_down": False}
+
+
+def test_the_server_is_asked_once_the_small_pictures_are_fetched_or_after_a_while(desk: Desk):
+    is_asked: threading.Event = desk.client.is_asked  # type: ignore[attr-defined]
+    exam = desk.show([Upload(content=file_of(breast_values(ROWS, COLS)))])
+    next(exam)
+    assert not is_asked.wait(0.2)
+    with pytest.raises(ServerError, match="try again"):
+        next(exam)
+    assert is_asked.is_set()
