@@ -20,6 +20,10 @@ MOUNT = (
     "import(new URL('glam-static/viewer.mjs', document.baseURI)).then(viewer => viewer.mount(element,"
     " {value: () => props.value, onChange: call => watch('value', call)}))"
 )
+IF_CHOSEN = (
+    "(turns, name) => import(new URL('glam-static/choosing.mjs', document.baseURI))"
+    ".then(choosing => [turns, choosing.chosen(name)])"
+)
 FROM_LINK = "() => [new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
 SENTENCES = "A mass is present\nNo mass is present"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -67,7 +71,8 @@ def make_page(desk: Desk, examples: Mapping[str, Example]) -> gr.Blocks:
             handlers.show_uploaded, [turns, side.uploaded], outputs, **SHOWS_EXAM
         )
         side.button.click(handlers.show_pictures, pictures, outputs, **SHOWS_EXAM)
-        side.example.input(handlers.show_example, [turns, side.example], outputs, **SHOWS_EXAM)
+        side.files.upload(lambda: None, None, side.example, **PRIVATE)  # what is shown is no example
+        side.example.input(handlers.show_example, [turns, side.example], outputs, js=IF_CHOSEN, **SHOWS_EXAM)
         page.load(handlers.of_link, side.link, side.example, js=FROM_LINK, **PRIVATE).then(
             handlers.show_example, [turns, side.example], outputs, **SHOWS_EXAM
         )

@@ -1,6 +1,7 @@
 /** The viewer: an exam's views on black, and where the model looks for the cell under the pointer. Mounted by `layout.py`. */
 
 import { ACTIONS, ALWAYS } from "./actions.mjs";
+import { listenToChoices } from "./choosing.mjs";
 import { Help } from "./help.mjs";
 import { listenToKeys } from "./keyboard.mjs";
 import { columnsOf, commonScale, hung } from "./layout.mjs";
@@ -23,6 +24,7 @@ import { sentence } from "./words.mjs";
  */
 export function mount(element, source) {
   const viewer = new Viewer(element);
+  listenToChoices();
   const show = () => viewer.show(source.value());
   source.onChange(show);
   show();
@@ -94,11 +96,7 @@ export class Viewer {
     let done = 0;
     const tell = () => exam === this.exam && this.tell(`Reading pixels: ${done++} of ${exam.views.length} …`);
     tell();
-    const views = exam.views.map(async (view) => {
-      const read = await withPixels(view);
-      tell();
-      return read;
-    });
+    const views = exam.views.map((view) => withPixels(view).finally(tell));
     const [pooling, ...read] = await Promise.allSettled([poolings(exam.breasts), ...views]);
     if (exam !== this.exam) return; // another one came meanwhile
     if ([pooling, ...read].some(({ status }) => status === "rejected")) {
