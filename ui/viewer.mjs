@@ -10,12 +10,12 @@ import { poolings, withPixels } from "./loading.mjs";
 import { Pane } from "./pane.mjs";
 import { preview } from "./preview.mjs";
 import { sceneOf, weightsFor } from "./scene.mjs";
-import { asLink, asked, begun, cleared, fromLink, otherKey, pinned, sameQuery } from "./state.mjs";
+import { asLink, asked, begun, cleared, fromLink, pinned, sameQuery } from "./state.mjs";
 import { drawStrip } from "./strip.mjs";
 import { toolbar } from "./toolbar.mjs";
 import { Tour } from "./tour.mjs";
 import { dragged, tableOf, windowText } from "./window.mjs";
-import { sentence } from "./words.mjs";
+import { said } from "./words.mjs";
 
 /**
  * Put a viewer into an element of the page.
@@ -203,11 +203,9 @@ export class Viewer {
   }
 
   #say() {
-    const { query } = this.state;
-    const weights = weightsFor(this.exam, query);
+    const weights = weightsFor(this.exam, this.state.query);
     const ruled = this.shownPanes().map((pane) => pane.ruled()).find(Boolean);
-    const asked = sentence(query, weights, query ? otherKey(query.key) : "");
-    const text = ruled ? `${asked} Ruler: ${ruled}.` : asked;
+    const text = said(this.state, weights, ruled);
     if (this.live.textContent !== text) this.live.textContent = text;
     drawStrip(this.strip, weights);
   }
@@ -237,7 +235,10 @@ export class Viewer {
 
   clear() {
     if (this.help.isOpen) this.help.turn();
-    else if (!this.tour.end() && this.state) this.become(cleared(this.state));
+    else if (!this.tour.end() && this.state) {
+      for (const pane of this.panes.values()) pane.ruler = null;
+      this.become(cleared(this.state));
+    }
   }
 
   windowAll(changed) {

@@ -2,6 +2,7 @@
 
 import { peakOf, spreadOf } from "./attention.mjs";
 import { inverse } from "./frame.mjs";
+import { isPinned, otherKey } from "./state.mjs";
 
 const NAMES = { L: "left", R: "right" };
 
@@ -22,6 +23,18 @@ export function sentence(query, weights, other) {
   const peak = peakOf(weights);
   const even = spreadOf(weights) > 0.95 ? " The attention is nearly even: it points at nothing." : "";
   return `${asked} The model looks most at ${named(other)}, row ${peak + 1}: ${Math.round(100 * weights[peak])} percent.${even}`;
+}
+
+/**
+ * All that is said aloud of a state: the query, whether it is pinned, and a ruler's length.
+ * @param {object} state
+ * @param {number[] | null} weights of the query
+ * @param {string | undefined} ruled
+ */
+export function said(state, weights, ruled) {
+  const { query } = state;
+  const asked = sentence(query, weights, query ? otherKey(query.key) : "");
+  return [asked, isPinned(state) && "Pinned.", ruled && `Ruler: ${ruled}.`].filter(Boolean).join(" ");
 }
 
 /**

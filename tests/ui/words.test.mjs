@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { KEYS, actionOf, stepOf } from "../../ui/keys.mjs";
 import { heatColour } from "../../ui/overlay.mjs";
-import { scaleText, sentence } from "../../ui/words.mjs";
+import { said, scaleText, sentence } from "../../ui/words.mjs";
 
 const query = { key: "R-CC", cell: { row: 5, col: 5 } };
 
@@ -40,4 +40,11 @@ test("a scale is told across and down where they differ, and none in centimetres
   assert.equal(scaleText([2, 0, 0, 0, 1, 0], [0.1, 0.1], 1), "200 x 100 %, 200 x 100 px/cm"); // the model's square
   assert.equal(scaleText([0.6, 0.8, 0, -0.8, 0.6, 0], [0.1, 0.1], 1), "100 %, 100 px/cm"); // inclined
   assert.equal(scaleText([1, 0, 0, 0, 1, 0], null, 1), "100 %, no spacing");
+});
+
+test("whether the query is pinned is said, and a ruler's length", () => {
+  const pin = { key: "R-CC", cell: { row: 5, col: 5 } };
+  assert.equal(said({ query: null, pins: [pin] }, null), "Nothing is pointed at.");
+  assert.match(said({ query: pin, pins: [] }, null), /view to look at\.$/);
+  assert.match(said({ query: { ...pin }, pins: [pin] }, null, "24.0 mm"), /view to look at\. Pinned\. Ruler: 24\.0 mm\.$/);
 });
