@@ -1,7 +1,10 @@
 """Who can use the page: keyboard, screen reader, phone, dark and light; axe-core finds nothing against it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.samples.pages import Page
@@ -115,8 +118,12 @@ def test_who_wants_no_motion_sees_none(browser, viewer: RunningViewer):
         page.check_clean()
 
 
-def test_long_words_and_names_stay_in_their_place(page: Page):
+def test_long_words_and_names_stay_in_their_place(page: Page, tmp_path: Path):
+    picture = tmp_path / f"{'W' * 200}.png"
+    cv2.imwrite(str(picture), np.zeros((64, 64), np.uint8))
     page.open(EXAMPLE)
+    page.upload(picture)
+    page.button("Show").wait_for()
     page.page.get_by_role("button", name="Ask in your own words").click()
     page.page.get_by_label("One sentence a line").fill("W" * 200 + "\nA mass is present")
     page.button("Compare").click()
