@@ -22,10 +22,9 @@ MAX_FILES = 8
 SHOWS = {"right CC": ("R", "CC"), "right MLO": ("R", "MLO"), "left CC": ("L", "CC"), "left MLO": ("L", "MLO")}
 """What a picture may show; a DICOM file says it itself."""
 GONE = "A file was gone before it was read: choose the files again."
-Outputs = tuple[Any, Any, Any, Any, Any, Any]
-"""Of viewer, tables, messages, the names under which the server keeps the answer, the table of sentences, and the list
-of examples."""
-AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
+Outputs = tuple[Any, Any, Any, Any, Any]
+"""Of viewer, tables, messages, the names under which the server keeps the answer, and the table of sentences."""
+AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class Handlers:
     examples: Mapping[str, Example]
 
     def come(self, paths: Sequence[str] | None) -> tuple[Any, ...]:
-        """Take uploads from the disk; return them, no files, no example, and the form that asks about pictures."""
+        """Take uploads from the disk; return them, an empty list of files, and the form that asks about pictures."""
         try:
             found = taken(paths)
         except GoneError:
@@ -45,7 +44,7 @@ class Handlers:
         labels = [f"{upload.name} shows" for upload in found][:MAX_FILES] if is_asked else []
         rows = [gr.update(visible=True, label=label, value=None) for label in labels]
         hidden = [gr.update(visible=False, value=None)] * (MAX_FILES - len(rows))
-        return found, None, None, gr.update(visible=is_asked), *rows, *hidden
+        return found, None, gr.update(visible=is_asked), *rows, *hidden
 
     def show_uploaded(self, turns: Turns, found: list[Upload]) -> Iterator[Outputs]:
         """Show what was uploaded, unless pictures wait for their reader's word."""
@@ -107,14 +106,14 @@ class Handlers:
             for shown in self.desk.show(uploads, spacing_mm=_mm(spacing), truth=truth, example=example):
                 yield _outputs(shown, uploads)
         except (ServerError, InputError, AskError) as error:
-            yield None, "", _refusal(_said(error)), (), "", None  # so that the same example can be chosen again
+            yield None, "", _refusal(_said(error)), (), ""
 
 
 def _outputs(shown: Preview | ShownExam, uploads: Sequence[Upload]) -> Outputs:
     if isinstance(shown, Preview):  # what was said of another exam goes at once
-        return shown.payload, "", gr.skip(), (), "", gr.skip()
+        return shown.payload, "", gr.skip(), (), ""
     answer = shown.answer
-    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids, gr.skip(), gr.skip()
+    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids, gr.skip()
 
 
 def _said(error: ServerError | InputError | AskError) -> str:
@@ -125,7 +124,7 @@ def _said(error: ServerError | InputError | AskError) -> str:
 
 
 def _telling(message: str) -> Outputs:
-    return gr.skip(), gr.skip(), message, gr.skip(), gr.skip(), gr.skip()
+    return gr.skip(), gr.skip(), message, gr.skip(), gr.skip()
 
 
 def _mm(text: str) -> float | None:

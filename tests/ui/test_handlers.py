@@ -28,8 +28,8 @@ def test_a_spacing_may_have_a_comma_or_be_unknown(text: str, mm: float | None):
 
 
 def test_a_file_that_is_gone_before_it_is_read_is_told_in_words():
-    found, files, example, form, *rows = handlers().come(["/nowhere/DOE^JANE.dcm"])
-    assert (found, files, example, form["visible"]) == ([], None, None, False)
+    found, files, form, *rows = handlers().come(["/nowhere/DOE^JANE.dcm"])
+    assert (found, files, form["visible"]) == ([], None, False)
     assert len(rows) == MAX_FILES
     (shown,) = handlers().show_uploaded(Turns(), found)
     assert "choose the files again" in shown[2]
