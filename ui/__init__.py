@@ -5,7 +5,7 @@ Which module is for what:
 - the program: cli, demo, app
 - who comes in, and what is kept in: admission, guard, privacy
 - the page and its events: layout, handlers, turns, tables
-- an exam: uploads, examples, answers, exams, packing, store, downloads
+- an exam: uploads, examples, answers, exams, previews, packing, store, downloads
 
 The page's own modules (.mjs) import each other and nothing else:
 

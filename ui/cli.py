@@ -101,10 +101,12 @@ class Viewer:
 
         from .app import make_app
         from .guard import LOOPBACK
+        from .previews import warm_up
 
         port = free_port(self.port) if self.demo else self.port
         hosts = LOOPBACK if admission is None else None  # a proxy may call it by any name
         app = make_app(client, examples, admission=admission, hosts=hosts)
+        threading.Thread(target=warm_up, daemon=True).start()
         shown = f"#{urlencode({'example': next(iter(examples))})}" if self.demo and examples else ""
         address = f"http://{self.host}:{port}/{shown}"
         say(f"The viewer is at {address}    Ctrl-C ends it. Research use only, not for diagnosis.")
