@@ -25,6 +25,16 @@ def asked(page: Page) -> list[str]:
     return names
 
 
+def settles(page: Page, asked: list[str], expected: list[str]) -> None:
+    """Assert that in a while these are asked for, and nothing more."""
+    for _ in range(200):
+        if len(asked) >= len(expected):
+            break
+        page.page.wait_for_timeout(100)
+    page.page.wait_for_timeout(700)
+    assert asked == expected
+
+
 def list_of(page: Page):
     return page.page.get_by_role("combobox", name="Example")
 
@@ -34,8 +44,7 @@ def test_a_choice_asks_once_and_so_does_the_same_one_again(page: Page, asked: li
     for number in (1, 2):
         page.choose(FIRST)
         page.wait_for_views()
-        page.page.wait_for_timeout(1000)
-        assert asked == [FIRST] * number
+        settles(page, asked, [FIRST] * number)
 
 
 def test_the_list_is_chosen_from_by_keys(page: Page, asked: list[str]):
@@ -45,10 +54,11 @@ def test_the_list_is_chosen_from_by_keys(page: Page, asked: list[str]):
     page.page.get_by_role("option", name=FIRST).wait_for(state="detached")
     page.page.keyboard.press("Enter")
     page.wait_for_views()
+    settles(page, asked, [SECOND])
     list_of(page).focus()
+    page.page.get_by_role("option", name=SECOND).wait_for()  # the list opens a moment after it has the focus
     page.page.keyboard.press("Enter")
-    page.page.wait_for_timeout(1000)
-    assert asked == [SECOND, SECOND]
+    settles(page, asked, [SECOND, SECOND])
 
 
 def test_who_passes_through_the_list_keeps_pins_and_exam(page: Page, asked: list[str]):
