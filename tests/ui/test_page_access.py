@@ -45,11 +45,7 @@ def phone(browser, viewer: RunningViewer) -> Iterator[Page]:
 
 def test_on_a_phone_a_finger_asks(phone: Page):
     phone.open(EXAMPLE)
-    pane = phone.pane("L CC")
-    pane.scroll_into_view_if_needed()
-    box = pane.bounding_box()
-    assert box is not None
-    phone.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    phone.tap("L CC")
     phone.page.wait_for_timeout(200)
     assert "left CC, row" in phone.said()
 
@@ -66,11 +62,7 @@ BEYOND = """() => [...document.querySelectorAll('#glam-page *')].filter((element
 
 def test_a_phone_that_is_turned_keeps_what_is_seen_and_has_room_for_it(phone: Page):
     phone.open(EXAMPLE)
-    pane = phone.pane("L CC")
-    pane.scroll_into_view_if_needed()
-    box = pane.bounding_box()
-    assert box is not None
-    phone.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    phone.tap("L CC")
     for name in ("Pin", "Window"):
         phone.button(name).tap()
     phone.page.wait_for_timeout(700)

@@ -46,6 +46,7 @@ def test_an_example_can_be_chosen_again_after_an_upload_and_a_refusal(
         page.page.wait_for_function("!document.querySelector('#glam-example input').value")
         page.choose(FIRST)
         page.page.locator(".glam-pane:not(.glam-preview)").nth(3).wait_for()
+        assert page.views() == ["R CC", "L CC", "R MLO", "L MLO"]
 
 
 def test_an_upload_takes_the_place_of_an_example_that_still_loads(page: Page, mammograms: dict[str, Path]):
