@@ -80,7 +80,7 @@ def make_page(desk: Desk, examples: Mapping[str, Example]) -> gr.Blocks:
 
 
 def _side(examples: list[str]) -> _Side:
-    files = gr.File(label="Mammograms of one exam", file_count="multiple", height=140, elem_id="glam-files")
+    files = gr.File(label="Mammograms of one exam", file_count="multiple", height=168, elem_id="glam-files")
     with gr.Column(visible=False) as form:
         gr.HTML("<p>A picture has no header: say what each shows.</p>")
         shows = [gr.Dropdown(list(SHOWS), visible=False, value=None) for _ in range(MAX_FILES)]
