@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_FILE_BYTES = 300 << 20
 MAX_WAITING_BYTES = 8 * MAX_FILE_BYTES
@@ -22,6 +22,8 @@ USED = (
     "theme.css",
 )
 """What the page asks of Gradio. Of the rest some fetches files and addresses for whoever asks."""
+UPLOAD_IS_OVER = 'data: {"msg": "done"}\n\n'
+"""The last event of an upload, as Gradio's page reads it."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 """Names by which a page that listens on this machine alone is asked for; another one in the address bar is a trick."""
 
@@ -35,7 +37,24 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         refusal = _refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self.app)(scope, receive, send)
+        if refusal is None and scope["path"] == f"{GRADIO}upload_progress":
+            await self._progress(scope, receive, send)
+        else:
+            await (refusal or self.app)(scope, receive, send)
+
+    async def _progress(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer how far an upload is. Gradio says 404 of one that was refused, which a browser takes for a fault."""
+        is_unknown = False
+
+        async def unless_unknown(message: Message) -> None:
+            nonlocal is_unknown
+            is_unknown = is_unknown or (message["type"] == "http.response.start" and message["status"] == 404)
+            if not is_unknown:
+                await send(message)
+
+        await self.app(scope, receive, unless_unknown)
+        if is_unknown:
+            await Response(UPLOAD_IS_OVER, media_type="text/event-stream")(scope, receive, send)
 
 
 def _refusal(scope: Scope) -> PlainTextResponse | None:

@@ -50,6 +50,16 @@ def test_what_the_page_uses_is_there(page: TestClient, path: str):
     assert page.get(GRADIO + path).status_code == 200
 
 
+def test_an_upload_that_was_refused_is_over():
+    progress = {"known": PlainTextResponse("data: 1"), "refused": PlainTextResponse("Upload not found", 404)}
+    route = Route(f"{GRADIO}upload_progress", lambda request: progress[request.query_params["upload_id"]])
+    page = TestClient(Guard(Starlette(routes=[route])))
+    assert page.get(f"{GRADIO}upload_progress?upload_id=known").text == "data: 1"
+    over = page.get(f"{GRADIO}upload_progress?upload_id=refused")
+    assert (over.status_code, over.text) == (200, guard.UPLOAD_IS_OVER)
+    assert over.headers["content-type"].startswith("text/event-stream")
+
+
 def test_uploads_beyond_the_room_for_them_are_refused(
     page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
