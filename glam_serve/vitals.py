@@ -5,9 +5,11 @@ import multiprocessing
 import os
 import threading
 import time
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 BEAT_S = 0.25
 SILENT_S = 1.5
@@ -56,6 +58,11 @@ class Vitals:
         """The ticket that a worker has begun to answer."""
         self.lost = context.RawArray(ctypes.c_uint64, num_apis * REQUESTS_AN_API)
         """The ticket that a worker had begun when it died."""
+
+    @cached_property
+    def caller_numbers(self) -> NDArray[np.uint64]:
+        """`callers` as an array over the same memory; made where it is first asked for, and crosses to no process."""
+        return np.ctypeslib.as_array(self.callers)
 
     def is_wanted(self, place: int, ticket: int) -> bool:
         """Say whether somebody still waits for the request with this ticket."""
@@ -155,7 +162,7 @@ class SharedLoad:
 
     def _places(self, caller: int) -> list[int]:
         """Return where the caller is counted, one place an API process at the most."""
-        return np.flatnonzero(np.ctypeslib.as_array(self._vitals.callers) == np.uint64(caller)).tolist()
+        return np.flatnonzero(self._vitals.caller_numbers == np.uint64(caller)).tolist()
 
     def _own_place(self, caller: int) -> int:
         """Return where this process counts the caller: a free place, empty, where it has nothing of it yet."""
