@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from glam_train.data.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
+from glam.manifest.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
 
 SHOWN = 20
 """Problems that an error's message tells in full."""

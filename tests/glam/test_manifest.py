@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from glam.manifest.rules import COLUMNS, NAMES
+from glam.manifest.table import ManifestError, assign_splits, check_leakage, pairs, patient_split, read_manifest
 from glam.words.report import Lesion, lesions_as_text
-from glam_train.data.manifests import ManifestError, assign_splits, check_leakage, pairs, patient_split, read_manifest
-from glam_train.data.rules import COLUMNS, NAMES
 
 FINDINGS = lesions_as_text((Lesion(kind="mass", shape="oval", size_mm=12.0),))
 FULL = {
