@@ -1,0 +1,55 @@
+"""The plan of a store: which images make an item, and which items a shard. manifest.parquet holds it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glam.store.schema import MANIFEST_FILE, ShardMark
+from glam.store.write import write_table
+
+IMAGE_COLUMNS = (
+    *("image_id", "patient_id", "exam_id", "laterality", "view", "path", "spacing_mm", "image_type"),
+)  # of the manifest: what decides how an image is read; an item whose cells change is another item
+PLAN_SCHEMA = pa.schema(
+    [
+        pa.field(name, pa.float64() if name == "spacing_mm" else pa.string(), name == "spacing_mm")
+        for name in IMAGE_COLUMNS
+    ]
+    + [pa.field("shard", pa.int32(), False)]
+)
+"""A row an image, sorted by shard, key and image_id; `path` is below the root that the footer names."""
+
+
+def read_plan(store: Path) -> pa.Table | None:
+    """Return the planned images of a store; None where nothing was planned yet."""
+    path = store / MANIFEST_FILE
+    return pq.read_table(path).replace_schema_metadata(None) if path.exists() else None
+
+
+def write_plan(store: Path, plan: pa.Table, *, root: Path, run_key: str) -> None:
+    """Write the planned images. `root`: the folder that their paths begin at."""
+    footer = {"run_key": run_key, "root": str(root), "rows": plan.num_rows}
+    write_table(store / MANIFEST_FILE, plan.cast(PLAN_SCHEMA), footer)
+
+
+def shard_spans(plan: pa.Table) -> list[tuple[int, int]]:
+    """Return start and stop of the rows of every shard, in the order of their numbers 0, 1, ..."""
+    shards = plan.column("shard").to_numpy()
+    starts = np.flatnonzero(np.diff(shards, prepend=-1))
+    assert np.array_equal(shards[starts], np.arange(len(starts))), "shards are numbered without a gap"
+    return list(zip(starts.tolist(), [*starts[1:].tolist(), len(shards)], strict=True))
+
+
+def shard_marks(plan: pa.Table, run_key: str) -> list[ShardMark]:
+    """Return what the footer of each shard's part has to say."""
+    columns = [plan.column(name).to_pylist() for name in IMAGE_COLUMNS]
+    rows = list(zip(*columns, strict=True))
+    marks = []
+    for shard, (start, stop) in enumerate(shard_spans(plan)):
+        text = json.dumps(rows[start:stop])  # an unknown spacing is null
+        marks.append(ShardMark(run_key, shard, hashlib.sha256(text.encode()).hexdigest()))
+    return marks
