@@ -115,6 +115,25 @@ def prepare_exam(
     """
     if not 0 < len(images) <= MAX_IMAGES:
         raise input_error("bad_images", "images", count=len(images), most=MAX_IMAGES)
+    exam = prepare_images(config, images, spacing_mm=spacing_mm, prompts=prompts, mapper=mapper)
+    if not exam.breasts:
+        first = exam.left_out[0]
+        raise input_error("no_usable_image", "images", problem=f"image {first.image}: {first.message}")
+    return exam
+
+
+def prepare_images(
+    config: FrameConfig,
+    images: Sequence[Source | View],
+    *,
+    spacing_mm: float | None = None,
+    prompts: Sequence[str] = (),
+    mapper: Mapper = map,
+) -> PreparedExam:
+    """Do as `prepare_exam` does with any number of images; there is no breast where none of them can be used.
+
+    InputError: digital mammograms of several patients or studies.
+    """
     texts = check_prompts(prompts)
     views: dict[int, View] = {}
     left_out: list[LeftOut] = []
@@ -140,8 +159,6 @@ def prepare_exam(
             breasts[side] = breast.prepared
             used += [Used(image, side, view) for image, view in breast.images]
     left_out.sort()
-    if not breasts:
-        raise input_error("no_usable_image", "images", problem=f"image {left_out[0].image}: {left_out[0].message}")
     return PreparedExam(
         breasts=breasts,
         used=tuple(sorted(used)),
