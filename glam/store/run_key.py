@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from glam.files import json_object
 from glam.store.schema import RUN_FILE, STORE_FORMAT, DType, Level, StoreError
@@ -21,7 +21,8 @@ class RunConfig:
     prepare_sha: str
     level: Level
     dtype: DType
-    aggregation: str
+    aggregation: Literal["probabilities", "embeddings"]
+    """What of several images is averaged."""
     group_size: int
     """Items that run through the model together: the shape of a batch moves the last bits."""
     provider: str

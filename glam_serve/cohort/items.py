@@ -7,7 +7,6 @@ from typing import NamedTuple
 from glam.config import FrameConfig
 from glam.exam import PreparedExam, prepare_images
 from glam.findings import CODES, InputError
-from glam.pair import PreparedBreast
 from glam.reading.read import read_view
 from glam.store.schema import Key, LeftOut, Problem
 from glam.view import Side, View, ViewName
@@ -50,18 +49,14 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedItem:
-    """What reading and preparing an item gave: breasts for the model, and a fate for every image."""
+    """What reading and preparing an item gave: an exam for the model, and a fate for every image."""
 
-    breasts: Mapping[Side, PreparedBreast]
-    """Empty: no image can be used."""
+    exam: PreparedExam | None
+    """None: no image can be used."""
     used: Mapping[tuple[Side, ViewName], str]
     """Side and view -> the id of the image that is used as it."""
     left_out: tuple[LeftOut, ...]
     problems: tuple[Problem, ...]
-    missing: tuple[str, ...]
-    """Views of the exam, such as "L_CC", that no image shows."""
-    codes: tuple[str, ...]
-    """Of the exam; breasts and views carry their own."""
 
 
 def read_item(item: Item, config: FrameConfig) -> PreparedItem:
@@ -83,7 +78,7 @@ def read_item(item: Item, config: FrameConfig) -> PreparedItem:
 
 def lost_item(problems: list[Problem]) -> PreparedItem:
     """Return an item that has problems alone."""
-    return PreparedItem(breasts={}, used={}, left_out=(), problems=tuple(problems), missing=(), codes=())
+    return PreparedItem(exam=None, used={}, left_out=(), problems=tuple(problems))
 
 
 def _read(image: ImageRow, config: FrameConfig) -> View | Problem:
@@ -106,10 +101,8 @@ def _prepared(exam: PreparedExam, image_ids: list[str], problems: list[Problem])
         else:
             left_out.append(LeftOut(image_id, entry.code))
     return PreparedItem(
-        breasts=exam.breasts,
+        exam=exam if exam.breasts else None,
         used={(entry.laterality, entry.view): image_ids[entry.image - 1] for entry in exam.used},
         left_out=tuple(left_out),
         problems=tuple(problems),
-        missing=exam.missing,
-        codes=tuple(finding.code for finding in exam.findings),
     )

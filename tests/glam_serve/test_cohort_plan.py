@@ -121,7 +121,7 @@ def test_an_image_that_moved_to_another_exam_is_refused(tmp_path: Path):
 def test_many_changed_items_are_counted_and_the_first_ones_named(tmp_path: Path):
     rows = images([f"e{number}" for number in range(5)], sides="L")
     before = planned(rows, tmp_path)
-    with pytest.raises(StoreError, match="5 items .* e0/L, e1/L, e2/L and 2 more"):
+    with pytest.raises(StoreError, match=r"5 items .* e0/L, e1/L, e2/L and 2 more"):
         planned([{**row, "path": "x.dcm"} for row in rows], tmp_path, before)
 
 
