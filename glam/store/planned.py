@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glam.store.schema import MANIFEST_FILE, ShardMark
+from glam.store.read import footer
+from glam.store.schema import KEYS, MANIFEST_FILE, Level, ShardMark
 from glam.store.write import write_table
 
 IMAGE_COLUMNS = (
@@ -34,6 +35,17 @@ def write_plan(store: Path, plan: pa.Table, *, root: Path, run_key: str) -> None
     """Write the planned images. `root`: the folder that their paths begin at."""
     footer = {"run_key": run_key, "root": str(root), "rows": plan.num_rows}
     write_table(store / MANIFEST_FILE, plan.cast(PLAN_SCHEMA), footer)
+
+
+def num_items(plan: pa.Table, level: Level) -> int:
+    """Return how many items there are; the rows of an item follow each other."""
+    keys = list(zip(*(plan.column(name).to_pylist() for name in KEYS[level]), strict=True))
+    return sum(key != before for key, before in zip(keys, [None, *keys], strict=False))
+
+
+def plan_root(store: Path) -> Path:
+    """Return the folder that the paths of a store's plan begin at."""
+    return Path(footer(store / MANIFEST_FILE)["root"])
 
 
 def shard_spans(plan: pa.Table) -> list[tuple[int, int]]:

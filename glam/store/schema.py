@@ -24,6 +24,9 @@ Key = tuple[str, ...]
 FOOTER_KEY = b"glam"
 """Key of the JSON in the metadata of every Parquet file of a store."""
 
+MISSING_FILE = "missing_file"
+"""Code of an image whose file is not there; summaries count it apart."""
+
 RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.parquet"
 REJECTED_FILE = "rejected.parquet"

@@ -8,10 +8,9 @@ from glam.config import FrameConfig
 from glam.exam import PreparedExam, prepare_images
 from glam.findings import CODES, InputError
 from glam.reading.read import read_view
-from glam.store.schema import Key, LeftOut, Problem
+from glam.store.schema import MISSING_FILE, Key, LeftOut, Problem
 from glam.view import Side, View, ViewName
 
-MISSING_FILE = "missing_file"
 UNREADABLE = "unreadable"
 FILE_SENTENCES: Mapping[str, str] = {
     MISSING_FILE: "there is no file at the manifest's path: put it there, or leave the row out",

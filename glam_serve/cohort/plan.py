@@ -39,11 +39,6 @@ class Plan:
     num_gone: int
     """Items of the store that the manifest no longer has: they are kept."""
 
-    @property
-    def num_items(self) -> int:
-        """Items of all shards."""
-        return len(_starts(self.table.to_pandas(), self.level))
-
     def shards(self, marks: Sequence[ShardMark]) -> Iterator[Shard]:
         """Yield some shards with their items, one after the other."""
         spans = shard_spans(self.table)

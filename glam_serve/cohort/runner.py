@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +72,11 @@ class Runner:
         self._options = options
         self._prepare = prepare or partial(read_item, config=bundle.model.frame)
 
+    @property
+    def workers(self) -> int:
+        """Processes that read files."""
+        return self._options.workers
+
     def run(self, store: Path, shards: Iterable[Shard], stop: threading.Event) -> Iterator[Committed]:
         """Make the rows of shards and put each shard into the store when its last item is done.
 
@@ -87,6 +92,10 @@ class Runner:
                 if progress.seen == len(progress.shard.items):
                     yield self._commit(store, progress)
                     progress = None
+
+    def prepared(self, items: Sequence[Item]) -> Iterator[PreparedItem]:
+        """Yield what becomes of items, read one after the other in a process."""
+        return prepared_items(items, self._prepare, replace(self._options, workers=1), threading.Event())
 
     def rows_of(self, items: Sequence[GoodItem]) -> list[Row]:
         """Run the model on prepared items together."""

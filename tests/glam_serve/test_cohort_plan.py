@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from glam.manifest.table import read_manifest
+from glam.store.planned import num_items
 from glam.store.schema import StoreError
 from glam_serve.cohort.plan import Plan, make_plan
 
@@ -44,7 +45,7 @@ def keys(plan: Plan) -> list[list[tuple[str, ...]]]:
 def test_breasts_are_cut_into_shards_in_the_order_of_their_keys(tmp_path: Path):
     plan = planned(images(["b", "a", "c"]), tmp_path, shard_size=4)
     assert keys(plan) == [[("a", "L"), ("a", "R"), ("b", "L"), ("b", "R")], [("c", "L"), ("c", "R")]]
-    assert (plan.num_items, plan.num_new, plan.num_gone) == (6, 6, 0)
+    assert (num_items(plan.table, "breast"), plan.num_new, plan.num_gone) == (6, 6, 0)
 
 
 @pytest.mark.parametrize(("level", "key", "num_images"), [("exam", ("a",), 4), ("image", ("a", "L", "a-L-CC"), 1)])

@@ -1,0 +1,114 @@
+"""A folder of mammograms in place of a manifest: what its files show by their headers, patients under other names."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from glam.files import flush_folder
+from glam.findings import InputError
+from glam.reading.identify import ImageIdentity, identify
+from glam.store.planned import IMAGE_COLUMNS
+from glam.store.schema import Problem
+from glam_serve.cohort.embed import Cohort
+from glam_serve.cohort.items import FILE_SENTENCES, UNREADABLE
+
+SALT_FILE = ".salt"
+SALT_BYTES = 32
+ID_DIGITS = 20
+"""Hexadecimal digits of a salted hash: two of a billion patients share one in a million such cohorts."""
+DUPLICATE = "duplicate"
+NO_MAMMOGRAM = frozenset(
+    {
+        DUPLICATE,
+        *("not_dicom", "no_pixel_data", "encapsulated_document", "tomosynthesis", "multi_frame", "for_processing"),
+        *("not_a_mammogram", "not_monochrome", "unknown_view", "unsupported_picture"),
+    }
+)
+"""Codes of files that belong to a folder of studies and are no images for the model: they fail no run."""
+
+
+def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
+    """Return the mammograms below a folder, in the order of their paths, and why each other file is none.
+
+    `patient_id` and `exam_id` are salted hashes of what the headers say, `image_id` is the path in the folder. A file
+    without a study is of the exam of its folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"no folder at {folder}: give the one that the mammograms are in")
+    root = folder.absolute()
+    rows: list[dict[str, Any]] = []
+    rejected: list[Problem] = []
+    seen: dict[str, str] = {}
+    for name in _file_names(root, store.absolute()):
+        outcome = _identified(root, name)
+        if isinstance(outcome, Problem):
+            rejected.append(outcome)
+        elif outcome.instance_uid and (first := seen.setdefault(outcome.instance_uid, name)) != name:
+            rejected.append(Problem(name, "read", DUPLICATE, f"the same image is in {first}, which was taken"))
+        else:
+            rows.append(_row(name, outcome, salt))
+    if not rows:
+        raise ValueError(f"no mammogram among the {len(rejected)} files below {folder}: {_commonest(rejected)}")
+    return Cohort(images=pd.DataFrame(rows, columns=list(IMAGE_COLUMNS)), root=root, rejected=tuple(rejected))
+
+
+def store_salt(store: Path) -> bytes:
+    """Return the salt of a store, made at first; only the owner of the file may read it."""
+    path = store / SALT_FILE
+    if path.exists() and len(salt := path.read_bytes()) == SALT_BYTES:
+        return salt
+    salt, part = secrets.token_bytes(SALT_BYTES), path.with_name(f".{SALT_FILE}.{os.getpid()}.part")
+    with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(salt)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    flush_folder(store)
+    return salt
+
+
+def _file_names(root: Path, store: Path) -> Iterator[str]:
+    """Yield the path in the folder of every file, sorted, but for those of the store."""
+    for place, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if Path(place, name) != store)
+        yield from (os.path.relpath(Path(place, name), root) for name in sorted(files))
+
+
+def _identified(root: Path, name: str) -> ImageIdentity | Problem:
+    readable_name = os.fsencode(name).decode(errors="replace")
+    if readable_name != name or not (root / name).is_file():  # a name that no table can hold; a pipe, a broken link
+        return Problem(readable_name, "read", UNREADABLE, FILE_SENTENCES[UNREADABLE])
+    try:
+        return identify(root / name)
+    except InputError as error:
+        return Problem(name, "read", error.code, error.message)
+    except OSError:
+        return Problem(name, "read", UNREADABLE, FILE_SENTENCES[UNREADABLE])
+
+
+def _row(name: str, identity: ImageIdentity, salt: bytes) -> dict[str, Any]:
+    exam = f"study {identity.study_uid}" if identity.study_uid else f"folder {os.path.dirname(name)}"  # noqa: PTH120
+    return {
+        "image_id": name,
+        "patient_id": _pseudonym(salt, f"patient {identity.patient_id}" if identity.patient_id else exam),
+        "exam_id": _pseudonym(salt, exam),
+        "laterality": identity.laterality,
+        "view": identity.view,
+        "path": name,
+        "spacing_mm": float("nan"),
+        "image_type": "synthetic" if identity.is_synthetic else "2D",
+    }
+
+
+def _pseudonym(salt: bytes, value: str) -> str:
+    return hashlib.sha256(salt + value.encode(errors="replace")).hexdigest()[:ID_DIGITS]
+
+
+def _commonest(rejected: list[Problem]) -> str:
+    codes = [problem.code for problem in rejected]
+    return f"most are {max(set(codes), key=codes.count)}" if codes else "it is empty"
