@@ -11,4 +11,6 @@ Its modules:
 - the published schema: schema, vector_schema, openapi, docs_page
 - what is written down: account, records, log, metrics, audit
 - a server for a while: demo
+
+The folder cohort is `glam-embed`, which needs the server's way of binding processes and nothing else of it.
 """

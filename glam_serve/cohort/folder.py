@@ -12,8 +12,8 @@ import pandas as pd
 from glam.files import flush_folder
 from glam.findings import InputError
 from glam.reading.identify import ImageIdentity, identify
-from glam.store.planned import IMAGE_COLUMNS
-from glam.store.schema import Problem
+from glam.store.planned import IMAGE_COLUMNS, read_plan
+from glam.store.schema import Problem, StoreError
 from glam_serve.cohort.embed import Cohort
 from glam_serve.cohort.items import FILE_SENTENCES, UNREADABLE
 
@@ -36,7 +36,8 @@ def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
     """Return the mammograms below a folder, in the order of their paths, and why each other file is none.
 
     `patient_id` and `exam_id` are salted hashes of what the headers say, `image_id` is the path in the folder. A file
-    without a study is of the exam of its folder.
+    without a study is of the exam of its folder. Of several files of one image the first is taken, or the one that the
+    store has taken before.
     """
     if not folder.is_dir():
         raise ValueError(f"no folder at {folder}: give the one that the mammograms are in")
@@ -44,7 +45,9 @@ def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
     rows: list[dict[str, Any]] = []
     rejected: list[Problem] = []
     seen: dict[str, str] = {}
-    for name in _file_names(root, store.absolute()):
+    plan = read_plan(store)
+    taken = frozenset() if plan is None else frozenset(plan.column("image_id").to_pylist())
+    for name in sorted(_file_names(root, store.absolute()), key=lambda name: (name not in taken, name)):
         outcome = _identified(root, name)
         if isinstance(outcome, Problem):
             rejected.append(outcome)
@@ -54,14 +57,20 @@ def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
             rows.append(_row(name, outcome, salt))
     if not rows:
         raise ValueError(f"no mammogram among the {len(rejected)} files below {folder}: {_commonest(rejected)}")
-    return Cohort(images=pd.DataFrame(rows, columns=list(IMAGE_COLUMNS)), root=root, rejected=tuple(rejected))
+    return Cohort(images=pd.DataFrame(rows, columns=list(IMAGE_COLUMNS)), root=root, rejected=tuple(sorted(rejected)))
 
 
 def store_salt(store: Path) -> bytes:
-    """Return the salt of a store, made at first; only the owner of the file may read it."""
+    """Return the salt of a store, made at first; only the owner of the file may read it.
+
+    StoreError `store_damaged`: the store has rows, and their salt is gone; another one would name every patient anew.
+    """
     path = store / SALT_FILE
     if path.exists() and len(salt := path.read_bytes()) == SALT_BYTES:
         return salt
+    if read_plan(store) is not None:
+        message = f"{store} was not made from a folder, or its {SALT_FILE} is gone"
+        raise StoreError("store_damaged", f"{message}: put that back, or give another --out")
     salt, part = secrets.token_bytes(SALT_BYTES), path.with_name(f".{SALT_FILE}.{os.getpid()}.part")
     with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(salt)
@@ -73,10 +82,10 @@ def store_salt(store: Path) -> bytes:
 
 
 def _file_names(root: Path, store: Path) -> Iterator[str]:
-    """Yield the path in the folder of every file, sorted, but for those of the store."""
+    """Yield the path in the folder of every file, but for those of the store."""
     for place, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if Path(place, name) != store)
-        yield from (os.path.relpath(Path(place, name), root) for name in sorted(files))
+        folders[:] = [name for name in folders if Path(place, name) != store]
+        yield from (os.path.relpath(Path(place, name), root) for name in files)
 
 
 def _identified(root: Path, name: str) -> ImageIdentity | Problem:

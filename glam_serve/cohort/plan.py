@@ -99,8 +99,8 @@ def _new_rows(images: pd.DataFrame, old: pd.DataFrame, level: Level) -> tuple[pd
     if changed := sorted({*added_keys[grown], *gone_keys[shrunk]}):
         some = ", ".join("/".join(key) for key in changed[:NAMED])
         others = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-        way_out = "give them other ids, or give another --out"
-        message = f"{len(changed)} items of the store have other images or cells in the manifest: {some}{others}"
+        way_out = "keep the manifest where it was, give new exams ids of their own, or give another --out"
+        message = f"{len(changed)} items of the store have other images, paths or cells in the manifest: {some}{others}"
         raise StoreError("item_changed", f"{message}: {way_out}")
     return added[names], len(gone_keys.unique())
 

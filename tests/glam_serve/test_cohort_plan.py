@@ -108,7 +108,7 @@ def test_an_item_whose_cells_changed_is_refused_by_name(tmp_path: Path, change: 
 def test_an_item_that_lost_or_got_an_image_is_refused(tmp_path: Path, number: int):
     before = planned(images(["a"], views=("CC", "MLO"))[:4], tmp_path)
     rows = images(["a"])[:3] if number == 3 else [*images(["a"]), {**images(["a"])[0], "image_id": "another"}]
-    with pytest.raises(StoreError, match="1 items of the store have other images"):
+    with pytest.raises(StoreError, match="1 items of the store have other images, paths"):
         planned(rows, tmp_path, before)
 
 
