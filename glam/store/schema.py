@@ -33,6 +33,8 @@ REJECTED_FILE = "rejected.parquet"
 SUCCESS_FILE = "_SUCCESS"
 SUMMARY_FILE = "summary.json"
 LOCK_FILE = ".lock"
+SALT_FILE = ".salt"
+"""What the identifiers of a folder's patients are hashed with."""
 
 
 class StoreError(ValueError):

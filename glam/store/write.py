@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from glam.store.schema import (
     FOOTER_KEY,
     LOCK_FILE,
     RUN_FILE,
+    SALT_FILE,
     Key,
     Problem,
     Row,
@@ -30,12 +32,16 @@ from glam.store.schema import (
     probability_columns,
 )
 
+TEMPORARY = re.compile(r"\.(part-\d+|errors-\d+|manifest|rejected|run|summary|_SUCCESS|\.salt)(\.\w+)?\.\d+\.part")
+"""Names that `glam.files.replacing` gives to files of a store before they are whole."""
+
 
 @contextmanager
 def locked(store: Path) -> Iterator[None]:
     """Hold a store, made where it is not there, for this process alone; StoreError `store_in_use` where another does.
 
-    The lock ends with the process, however it ends. Temporary files of writers that were killed are deleted.
+    The lock ends with the process, however it ends. Temporary files of writers that were killed are deleted. StoreError
+    `not_a_store`: the folder has other files in it and no store.
     """
     store.mkdir(parents=True, exist_ok=True)
     with (store / LOCK_FILE).open("w") as lock:
@@ -43,8 +49,13 @@ def locked(store: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError("store_in_use", f"another run writes to {store}: wait until it ends, or stop it") from None
-        for part in store.glob(".*.part"):
-            part.unlink()
+        for path in store.iterdir():
+            if TEMPORARY.fullmatch(path.name):
+                path.unlink()
+        strangers = [path.name for path in store.iterdir() if path.name not in (LOCK_FILE, SALT_FILE)]
+        if strangers and not (store / RUN_FILE).exists():
+            way_out = "give a new or an empty folder"
+            raise StoreError("not_a_store", f"{store} has other files in it, such as {min(strangers)}: {way_out}")
         yield
 
 

@@ -81,9 +81,12 @@ def embed(
     with _told_of_full_disk(store), locked(store):
         cohort = find_cohort()
         work = planned(cohort, store, record, shard_size=shard_size)
-        record = _begin(store, record, cohort, work)
-        if work.pending:
-            _do(store, work, make_engine(record), stop)
+        if (store / RUN_FILE).exists():
+            record = read_run(store)
+        engine = make_engine(record) if work.pending else None  # what it refuses is refused before anything is written
+        _begin(store, record, cohort, work)
+        if engine is not None:
+            _do(store, work, engine, stop)
         if not (store / SUCCESS_FILE).exists():
             _mark_success(store, record)
         summary = summarise(store)
@@ -91,8 +94,8 @@ def embed(
         return summary
 
 
-def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> RunRecord:
-    """Write down what is about to be done; return the record of the store."""
+def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> None:
+    """Write down what is about to be done."""
     if not (store / RUN_FILE).exists():
         write_run(store, record)
     if work.pending:
@@ -105,7 +108,6 @@ def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> Run
             schema=pa.schema([pa.field(name, pa.string(), False) for name in Problem._fields]),
         )
         write_table(store / REJECTED_FILE, table, {"run_key": record.config.key, "rows": table.num_rows})
-    return read_run(store)
 
 
 def _do(store: Path, work: Planned, engine: Engine, stop: threading.Event) -> None:

@@ -13,11 +13,10 @@ from glam.files import flush_folder
 from glam.findings import InputError
 from glam.reading.identify import ImageIdentity, identify
 from glam.store.planned import IMAGE_COLUMNS, read_plan
-from glam.store.schema import Problem, StoreError
+from glam.store.schema import SALT_FILE, Problem, StoreError
 from glam_serve.cohort.embed import Cohort
 from glam_serve.cohort.items import FILE_SENTENCES, UNREADABLE
 
-SALT_FILE = ".salt"
 SALT_BYTES = 32
 ID_DIGITS = 20
 """Hexadecimal digits of a salted hash: two of a billion patients share one in a million such cohorts."""

@@ -88,13 +88,17 @@ def make_plan(
     return Plan(table=table, root=root, level=level, num_new=len(starts), num_gone=num_gone)
 
 
-def _new_rows(images: pd.DataFrame, old: pd.DataFrame, level: Level) -> tuple[pd.DataFrame, int]:
+def _new_rows(images: Any, old: Any, level: Level) -> tuple[pd.DataFrame, int]:
     """Return the rows of new items and the number of items that are gone; StoreError for one that is not as it was."""
-    names, keys = list(IMAGE_COLUMNS), list(KEYS[level])
-    merged: Any = images.merge(old[names], how="outer", on=names, indicator="side")  # an empty cell equals another
-    added, gone = merged[merged["side"] == "left_only"], merged[merged["side"] == "right_only"]
-    added_keys, gone_keys = (pd.MultiIndex.from_frame(rows[keys]) for rows in (added, gone))
-    grown = added_keys.isin(_index(old, keys)) | added["image_id"].isin(old["image_id"]).to_numpy()
+    keys = list(KEYS[level])
+    place = pd.Index(old["image_id"]).get_indexer(pd.Index(images["image_id"]))  # in `old`, of each image; -1: nowhere
+    is_known = place >= 0
+    is_known[is_known] = _equal(images[is_known], old.iloc[place[is_known]])
+    added, gone = images[~is_known], old[~np.isin(np.arange(len(old)), place[is_known])]
+    if len(old) == 0 or len(added) + len(gone) == 0:
+        return added, 0
+    added_keys, gone_keys = _index(added, keys), _index(gone, keys)
+    grown = added_keys.isin(_index(old, keys)) | np.isin(added["image_id"], old["image_id"])
     shrunk = gone_keys.isin(_index(images, keys))
     if changed := sorted({*added_keys[grown], *gone_keys[shrunk]}):
         some = ", ".join("/".join(key) for key in changed[:NAMED])
@@ -102,7 +106,16 @@ def _new_rows(images: pd.DataFrame, old: pd.DataFrame, level: Level) -> tuple[pd
         way_out = "keep the manifest where it was, give new exams ids of their own, or give another --out"
         message = f"{len(changed)} items of the store have other images, paths or cells in the manifest: {some}{others}"
         raise StoreError("item_changed", f"{message}: {way_out}")
-    return added[names], len(gone_keys.unique())
+    return added, len(gone_keys.unique())
+
+
+def _equal(images: Any, others: Any) -> np.ndarray:
+    """Return which rows of two tables of images are alike; an empty cell equals another."""
+    alike = np.ones(len(images), bool)
+    for name in IMAGE_COLUMNS:
+        cells, other_cells = images[name].to_numpy(), others[name].to_numpy()
+        alike &= (cells == other_cells) | (pd.isna(cells) & pd.isna(other_cells))
+    return alike
 
 
 def _index(rows: Any, keys: list[str]) -> pd.MultiIndex:

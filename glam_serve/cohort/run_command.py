@@ -118,7 +118,8 @@ class Run:
         from glam_serve.cohort.embed import Cohort
 
         if self.folder is not None:
-            from glam_serve.cohort.folder import SALT_BYTES, SALT_FILE, folder_cohort, store_salt
+            from glam.store.schema import SALT_FILE
+            from glam_serve.cohort.folder import SALT_BYTES, folder_cohort, store_salt
 
             is_new = self.dry_run and not (self.out / SALT_FILE).exists()
             salt = bytes(SALT_BYTES) if is_new else store_salt(self.out)

@@ -174,9 +174,19 @@ def test_a_second_writer_is_refused_and_the_lock_ends_with_its_process(tmp_path:
 
 
 def test_temporary_files_of_dead_writers_are_swept(tmp_path: Path):
-    (tmp_path / ".part-000000.parquet.123.part").write_bytes(b"half")
+    for name in ("part-000000.parquet", "errors-123456.parquet", "run.json", "_SUCCESS", ".salt", "manifest.parquet"):
+        (tmp_path / f".{name}.123.part").write_bytes(b"half")
     with locked(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_folder_of_other_things_is_no_place_for_a_store(tmp_path: Path):
+    mine = tmp_path / ".thesis.docx.part"
+    mine.write_text("a download that goes on")
+    with pytest.raises(StoreError, match="other files in it") as caught, locked(tmp_path):
+        pass
+    assert caught.value.code == "not_a_store"
+    assert mine.exists()
 
 
 def test_a_shard_that_cannot_be_written_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

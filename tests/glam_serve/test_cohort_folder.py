@@ -11,9 +11,9 @@ import pytest
 from glam.bundle import Bundle
 from glam.store.planned import read_plan
 from glam.store.read import read_rows
-from glam.store.schema import StoreError
+from glam.store.schema import SALT_FILE, StoreError
 from glam.store.summary import summarise
-from glam_serve.cohort.folder import SALT_FILE, folder_cohort, store_salt
+from glam_serve.cohort.folder import folder_cohort, store_salt
 from glam_serve.cohort.run_command import Run
 from tests.samples.mammograms import SECRET, file_of
 from tests.samples.stores import write_store

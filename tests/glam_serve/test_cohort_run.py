@@ -27,6 +27,7 @@ from glam.store.summary import summarise
 from glam.store.verify import verify_store
 from glam_serve.cohort.run_command import Run
 from tests.samples.kills import ROOT, embed_command, kill_until_done, run_to_end
+from tests.samples.serving import wait_until
 from tests.samples.stores import contents
 
 EXAMS = 3
@@ -327,6 +328,30 @@ def test_a_run_that_is_killed_at_random_moments_ends_in_the_same_store(
     success, expected = read_success(store), read_success(whole)
     assert success == expected
     assert verify_store(store).problems == ()
+
+
+def test_what_the_model_refuses_is_refused_before_a_store_begins(
+    phantoms: Path, embed: Callable[..., int], tmp_path: Path
+):
+    with pytest.raises(ValueError, match="is not in this onnxruntime"):
+        embed(phantoms / "manifest.csv", tmp_path / "s", provider="NoSuchProvider")
+    assert not (tmp_path / "s" / "run.json").exists()
+
+
+def test_the_processes_of_a_run_end_with_it_though_it_alone_is_killed(
+    phantoms: Path, random_bundle: Bundle, tmp_path: Path
+):
+    options = ["--bundle", str(random_bundle.folder), "--shard-size", "1", "--workers", "2"]
+    command = embed_command(phantoms / "manifest.csv", tmp_path / "s", *options)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        while "shard 1 of" not in run.stderr.readline():
+            assert run.poll() is None
+        tree = Path(f"/proc/{run.pid}/task").glob("*/children")
+        children = [Path("/proc", pid) for file in tree for pid in file.read_text().split()]
+        run.kill()
+    assert len(children) >= 2
+    wait_until(lambda: not any(child.exists() for child in children), "the processes end", 20)
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
