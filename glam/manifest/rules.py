@@ -124,15 +124,17 @@ def _shared_exams(cells: Cells) -> Iterator[Problem]:
 def _uncounted_ids(cells: Cells) -> Iterator[Problem]:
     """Rows whose ids and boxes are not as many; a cell that breaks its own rule is told of elsewhere."""
     for row, texts in enumerate(zip(cells["finding_ids"], cells["boxes"], strict=True), start=1):
+        if not texts[0]:
+            continue
         ids, places = _read(finding_ids, texts[0]), _read(boxes, texts[1])
-        if texts[0] and ids is not None and places is not None and len(ids) != len(places):
+        if ids is not None and places is not None and len(ids) != len(places):
             yield Problem(row, "finding_ids", f"there are {len(ids)} ids for {len(places)} boxes: give each box one")
 
 
 def _shared_ids(cells: Cells) -> Iterator[Problem]:
     breasts = list(zip(cells["exam_id"], cells["laterality"], strict=True))
     owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    rows = [_read(finding_ids, text) or () for text in cells["finding_ids"]]
+    rows = [_read(finding_ids, text) or () if text else () for text in cells["finding_ids"]]
     for ids, breast in zip(rows, breasts, strict=True):
         for name in ids:
             owners[name].add(breast)
@@ -160,6 +162,8 @@ def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[in
 
 def _cell_problems(column: Column, cells: Sequence[str]) -> Iterator[Problem]:
     rules = {text: _broken_rule(column, text) for text in set(cells)}
+    if not any(rules.values()):
+        return
     for row, text in enumerate(cells, start=1):
         if rule := rules[text]:
             yield Problem(row, column.name, rule)

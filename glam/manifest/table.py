@@ -12,6 +12,8 @@ import pandas as pd
 
 from glam.manifest.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
 
+WHOLE = r"^([0-9]+)\.0$"
+"""A whole number as a column with gaps has it."""
 SHOWN = 20
 """Problems that an error's message tells in full."""
 
@@ -36,7 +38,14 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     cells = _text_cells(_load(file), file)
     if problems := all_problems(cells):
         raise ManifestError(f"{file} breaks its rules {len(problems)} times:", problems)
-    return _typed({**cells, "path": [str(file.parent / name) for name in cells["path"]]})
+    return _typed({**cells, "path": [_joined(file.parent, name) for name in cells["path"]]})
+
+
+def _joined(folder: Path, name: str) -> str:
+    """Return a path below a folder, or as it is where it is absolute. A Path for each of a million takes a minute."""
+    if name.startswith("/") or "//" in name or "./" in name or name.endswith(("/", ".")) or folder == Path():
+        return str(folder / name)
+    return f"{folder}/{name}"
 
 
 def patient_split(patient_id: str, *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)) -> str:
@@ -120,14 +129,18 @@ def _text_cells(table: pd.DataFrame, file: Path) -> Cells:
         raise ManifestError(f"{file} has columns twice: {', '.join(repeated)}: keep one of each")
     if missing := [column.name for column in COLUMNS if column.required and column.name not in present]:
         raise ManifestError(f"{file} lacks the columns {', '.join(missing)}: add them (docs/train.md, section 1)")
-    values = table.astype(object).where(table.notna(), None)
-    absent = [None] * len(table)
     return {
-        column.name: [
-            _cell_text(value, column.kind) for value in (values[column.name] if column.name in present else absent)
-        ]
+        column.name: _column_text(table[column.name], column.kind) if column.name in present else [""] * len(table)
         for column in COLUMNS
     }
+
+
+def _column_text(cells: Any, kind: Kind) -> list[str]:
+    """The cells of a column as text; a column of text is long, and stripped at once."""
+    if isinstance(cells.dtype, pd.StringDtype):
+        texts: Any = cells.fillna("").str.strip()
+        return (texts.str.replace(WHOLE, r"\1", regex=True) if kind == "integer" else texts).tolist()
+    return [_cell_text(value, kind) for value in cells.astype(object).where(cells.notna(), None)]
 
 
 def _cell_text(value: Any, kind: Kind) -> str:
@@ -138,7 +151,7 @@ def _cell_text(value: Any, kind: Kind) -> str:
         return value.isoformat()[:10]
     whole = kind == "integer" or isinstance(value, float)
     text = str(value).strip()
-    return re.sub(r"^([0-9]+)\.0$", r"\1", text) if whole else text
+    return re.sub(WHOLE, r"\1", text) if whole else text
 
 
 def _typed(cells: Cells) -> pd.DataFrame:
