@@ -11,6 +11,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 
+LONGER, SHORTER = 1.2, 0.8
+MUCH = 3
+"""Shards that a run should not do more of before it is killed."""
+
 
 class Kills(NamedTuple):
     """What it took to finish."""
@@ -50,9 +54,14 @@ def kill_after(command: list[str], seconds: float) -> bool:
 
 
 def kill_until_done(command: list[str], store: Path, rng: random.Random, *, most: int, longest_s: float) -> Kills:
-    """Kill a run at random moments up to `longest_s` after its start until it ends; after `most` kills let it end."""
+    """Kill a run at random moments after its start until it ends; after `most` kills let it end.
+
+    The moments lie up to `longest_s` after the start; longer where runs did nothing so far, shorter where one did much.
+    """
     progress: list[int] = []
     while len(progress) < most and kill_after(command, rng.uniform(0, longest_s)):
+        before = progress[-1] if progress else 0
         progress.append(len(list(store.glob("part-*.parquet"))))
+        longest_s *= LONGER if progress[-1] == before else SHORTER if progress[-1] > before + MUCH else 1
     run_to_end(command)
     return Kills(len(progress), progress)
