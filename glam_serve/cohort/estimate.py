@@ -2,7 +2,6 @@
 
 import os
 import time
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,20 @@ def estimate(cohort: Cohort, store: Path, record: RunRecord, runner: Runner, sha
     The total counts on every core of this machine for both, and on no other work.
     """
     work = planned(cohort, store, record, shard_size=shard_size)
-    items = [item for shard in work.plan.shards(work.pending) for item in shard.items]
-    missing = sum(not os.path.exists(image.path) for item in items for image in item.images)  # noqa: PTH110
-    read_s, model_s = _seconds_an_item(list(islice(items, TIMED_ITEMS)), runner)
-    parallel = min(runner.workers, os.cpu_count() or 1)
-    seconds = len(items) * max(read_s / parallel, model_s, (read_s + model_s) / (os.cpu_count() or 1))
+    first: list[Item] = []
+    count = missing = 0
+    for shard in work.plan.shards(work.pending):
+        first += shard.items[: TIMED_ITEMS - len(first)]
+        count += len(shard.items)
+        missing += sum(not Path(image.path).exists() for item in shard.items for image in item.images)
+    read_s, model_s = _seconds_an_item(first, runner)
+    cores = os.cpu_count() or 1
+    seconds = count * max(read_s / min(runner.workers, cores), model_s, (read_s + model_s) / cores)
     return {
         "level": record.config.level,
         "images": work.plan.table.num_rows,
         "items": num_items(work.plan.table, record.config.level),
-        "items_to_do": len(items),
+        "items_to_do": count,
         "shards": len(work.marks),
         "shards_to_do": len(work.pending),
         "items_new": work.plan.num_new,

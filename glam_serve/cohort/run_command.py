@@ -55,8 +55,6 @@ class Run:
     """How the numbers of embeddings are kept."""
     aggregation: Literal["probabilities", "embeddings"] = "probabilities"
     """What of the views of a breast is averaged."""
-    engine: Literal["local"] = "local"
-    """Where the work is done: this machine."""
     workers: int = 1
     """Processes that read files and prepare them for the one model."""
     timeout_s: float = 120.0
