@@ -3,7 +3,8 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,15 @@ NO_MAMMOGRAM = frozenset(
 def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
     """Return the mammograms below a folder, in the order of their paths, and why each other file is none.
 
-    `patient_id` and `exam_id` are salted hashes of what the headers say, `image_id` is the path in the folder. A file
-    without a study is of the exam of its folder. Of several files of one image the first is taken, or the one that the
+    `patient_id` and `exam_id` are salted hashes of what the headers say, `image_id` is the path in the folder. Files
+    without a study are the exam of their folder where no two of them show the same view; else each is an exam of its
+    own. Of several files of one image the first is taken, or the one that the
     store has taken before.
     """
     if not folder.is_dir():
         raise ValueError(f"no folder at {folder}: give the one that the mammograms are in")
     root = folder.absolute()
-    rows: list[dict[str, Any]] = []
+    images: dict[str, ImageIdentity] = {}
     rejected: list[Problem] = []
     seen: dict[str, str] = {}
     plan = read_plan(store)
@@ -53,9 +55,11 @@ def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
         elif outcome.instance_uid and (first := seen.setdefault(outcome.instance_uid, name)) != name:
             rejected.append(Problem(name, "read", DUPLICATE, f"the same image is in {first}, which was taken"))
         else:
-            rows.append(_row(name, outcome, salt))
-    if not rows:
+            images[name] = outcome
+    if not images:
         raise ValueError(f"no mammogram among the {len(rejected)} files below {folder}: {_commonest(rejected)}")
+    exams = _exams(images)
+    rows = [_row(name, identity, exams[name], salt) for name, identity in images.items()]
     return Cohort(images=pd.DataFrame(rows, columns=list(IMAGE_COLUMNS)), root=root, rejected=tuple(sorted(rejected)))
 
 
@@ -99,8 +103,23 @@ def _identified(root: Path, name: str) -> ImageIdentity | Problem:
         return Problem(name, "read", UNREADABLE, FILE_SENTENCES[UNREADABLE])
 
 
-def _row(name: str, identity: ImageIdentity, salt: bytes) -> dict[str, Any]:
-    exam = f"study {identity.study_uid}" if identity.study_uid else f"folder {os.path.dirname(name)}"  # noqa: PTH120
+def _exams(images: Mapping[str, ImageIdentity]) -> dict[str, str]:
+    """Return what names the exam of each image, before it is hashed."""
+    shown = Counter((_folder(name), *entry[:2]) for name, entry in images.items() if not entry.study_uid)
+    mixed = {folder for (folder, *_), count in shown.items() if count > 1}
+    return {
+        name: f"study {identity.study_uid}"
+        if identity.study_uid
+        else (f"file {name}" if _folder(name) in mixed else f"folder {_folder(name)}")
+        for name, identity in images.items()
+    }
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _row(name: str, identity: ImageIdentity, exam: str, salt: bytes) -> dict[str, Any]:
     return {
         "image_id": name,
         "patient_id": _pseudonym(salt, f"patient {identity.patient_id}" if identity.patient_id else exam),

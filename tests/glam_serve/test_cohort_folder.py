@@ -97,6 +97,14 @@ def test_files_without_a_study_are_of_the_exam_of_their_folder(folder: Path):
     assert images["c/L_CC.dcm"][0] != images["d/L_CC.dcm"][0]
 
 
+def test_files_without_a_study_that_show_the_same_view_are_not_taken_for_one_exam(folder: Path):
+    unnamed = {"StudyInstanceUID": "", "PatientID": ""}
+    for number, name in enumerate(("flat/L_CC_1.dcm", "flat/L_CC_2.dcm", "flat/L_MLO_1.dcm"), start=10):
+        put(folder / name, number, **unnamed, ViewPosition="MLO" if "MLO" in name else "CC")
+    exams = [values[1] for name, values in found(folder).items() if name.startswith("flat")]
+    assert len(set(exams)) == 3
+
+
 def test_the_store_is_no_part_of_its_own_folder(folder: Path):
     put(folder / "store" / "x.dcm", 77)
     assert "store/x.dcm" not in found(folder)
