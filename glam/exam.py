@@ -5,16 +5,16 @@ The order of the images does not matter. Nothing is dropped silently: an image i
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
 from glam.config import FrameConfig
+from glam.exam_sides import LeftOut, prepare_side
 from glam.findings import Finding, InputError, finding, input_error
 from glam.mapping import Mapper
-from glam.pair import ChosenViews, PreparedBreast, check_prompts, choose_views, differing_identities, prepare_breast
+from glam.pair import PreparedBreast, check_prompts, differing_identities
 from glam.prediction import Json, Prediction, SetMatch, far_apart, rounded
 from glam.reading.read import read_view
 from glam.reading.source import Source
@@ -25,15 +25,6 @@ MAX_IMAGES = 8
 SIDES: tuple[Side, Side] = ("L", "R")
 VIEW_NAMES: tuple[ViewName, ViewName] = ("CC", "MLO")
 SIDE_WORDS: Mapping[Side, str] = {"L": "left", "R": "right"}
-
-
-class LeftOut(NamedTuple):
-    """An image that is not used, and why."""
-
-    image: int
-    """Its number in the request, from 1."""
-    code: str
-    message: str
 
 
 class Used(NamedTuple):
@@ -154,7 +145,7 @@ def prepare_images(
     used: list[Used] = []
     for side in SIDES:
         of_side = {image: view for image, view in views.items() if view.laterality == side}
-        breast = _prepare_side(config, of_side, left_out, texts, mapper)
+        breast = prepare_side(config, of_side, left_out, texts, mapper)
         if breast.prepared is not None:
             breasts[side] = breast.prepared
             used += [Used(image, side, view) for image, view in breast.images]
@@ -190,66 +181,6 @@ def _mean_of_sets(matches: Sequence[SetMatch | None]) -> SetMatch | None:
         return None
     tasks = {task: mean_probabilities([match.tasks[task] for match in asked]) for task in asked[0].tasks}
     return replace(asked[0], tasks=tasks)
-
-
-class _Side(NamedTuple):
-    """One breast of an exam, and the numbers of its images; None: no image of it can be used."""
-
-    prepared: PreparedBreast | None
-    images: tuple[tuple[int, ViewName], ...]
-
-
-def _prepare_side(
-    config: FrameConfig, views: Mapping[int, View], left_out: list[LeftOut], prompts: Sequence[str], mapper: Mapper
-) -> _Side:
-    """Choose and prepare the images of one breast; whatever is not used is added to `left_out`.
-
-    An image that preparation refuses is left out, and the choice is made again among the others.
-    """
-    remaining = dict(views)
-    while remaining:
-        chosen = _choose(remaining)
-        try:
-            breast = prepare_breast(config, chosen.cc, chosen.mlo, prompts=prompts, mapper=mapper)
-        except InputError as error:
-            refused = chosen.cc if error.where == "cc" else chosen.mlo
-            image = _number_of(refused, remaining)
-            left_out.append(LeftOut(image, error.code, error.message))
-            del remaining[image]
-            continue
-        return _with_the_rest(breast, chosen, remaining, left_out)
-    return _Side(None, ())
-
-
-def _with_the_rest(
-    breast: PreparedBreast, chosen: ChosenViews, views: Mapping[int, View], left_out: list[LeftOut]
-) -> _Side:
-    """Return a prepared breast; the images that lost to the chosen ones are added to `left_out`."""
-    numbers = {_number_of(view, views): view for view in (chosen.cc, chosen.mlo) if view is not None}
-    for image, view in views.items():
-        if image not in numbers:
-            taken = next(number for number, other in numbers.items() if other.view == view.view)
-            message = f"image {taken} shows the same view, and was taken"
-            left_out.append(LeftOut(image, "same_view_twice", message))
-    images: tuple[tuple[int, ViewName], ...] = tuple((image, view.view) for image, view in numbers.items())
-    return _Side(breast, images)
-
-
-def _choose(views: Mapping[int, View]) -> ChosenViews:
-    """Choose the views of a breast, the same ones in whatever order they come."""
-    if len({view.view for view in views.values()}) == len(views):
-        return choose_views(list(views.values()))
-    return choose_views(sorted(views.values(), key=_content))
-
-
-def _content(view: View) -> tuple[bytes, str]:
-    """Return what tells two images apart by what is in them."""
-    header = (view.spacing_mm, view.orientation, view.modifiers, view.partial, view.synthetic)
-    return sha256(view.pixels.tobytes()).digest(), repr(header)
-
-
-def _number_of(view: View | None, views: Mapping[int, View]) -> int:
-    return next(image for image, other in views.items() if other is view)
 
 
 def _refuse_several_exams(views: Sequence[View]) -> None:

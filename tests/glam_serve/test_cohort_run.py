@@ -1,4 +1,4 @@
-"""`glam-embed run`: every item once, whatever the files are and however the run ends."""
+"""`glam-embed run`: every item once, whatever the files are; and what is refused."""
 
 import csv
 import fcntl
@@ -6,76 +6,27 @@ import json
 import os
 import random
 import shutil
-import signal
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from glam.bundle import Bundle
-from glam.phantom.exam import write_exams
 from glam.predict import Predictor
-from glam.store import write
 from glam.store.read import read_errors, read_rows, read_success, vectors
 from glam.store.run_key import read_run
 from glam.store.schema import StoreError
 from glam.store.summary import summarise
 from glam.store.verify import verify_store
-from glam_serve.cohort.run_command import Run
-from tests.samples.kills import ROOT, embed_command, kill_until_done, run_to_end
-from tests.samples.serving import wait_until
+from tests.samples.cohorts import EXAMS, rows_of, write_manifest
 from tests.samples.stores import contents
-
-EXAMS = 3
-
-
-@pytest.fixture(scope="session")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three exams with its manifest."""
-    folder = tmp_path_factory.mktemp("cohort")
-    write_exams(folder, num_exams=EXAMS, seed=5)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def whole(phantoms: Path, random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of all phantoms, a breast a row, two items a shard; made without an interruption."""
-    store = tmp_path_factory.mktemp("stores") / "whole"
-    assert Run(manifest=phantoms / "manifest.csv", out=store, bundle=random_bundle.folder, shard_size=2).run() == 0
-    return store
-
-
-@pytest.fixture
-def embed(random_bundle: Bundle) -> Callable[..., int]:
-    """Run a cohort, two items a shard."""
-
-    def call(manifest: Path, store: Path, **options: Any) -> int:
-        return Run(manifest=manifest, out=store, **({"bundle": random_bundle.folder, "shard_size": 2} | options)).run()
-
-    return call
 
 
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test in which a model would be opened."""
     monkeypatch.setattr("glam.loading.open_runtime", lambda *_, **__: pytest.fail("there was nothing to do"))
-
-
-def rows_of(phantoms: Path) -> list[dict[str, str]]:
-    with (phantoms / "manifest.csv").open() as file:
-        return [row | {"path": str(phantoms / row["path"])} for row in csv.DictReader(file)]
-
-
-def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def test_every_breast_has_the_row_that_a_predictor_would_give(whole: Path, phantoms: Path, predictor: Predictor):
@@ -241,117 +192,12 @@ def test_a_second_run_on_a_store_is_refused(whole: Path, phantoms: Path, embed: 
     assert caught.value.code == "store_in_use"
 
 
-def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(
-    whole: Path,
-    phantoms: Path,
-    embed: Callable[..., int],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-):
-    real, store = write.write_table, tmp_path / "s"
-
-    def full(path: Path, *arguments: Any) -> None:
-        if path.name == "part-000002.parquet":
-            raise OSError(28, "No space left on device")
-        real(path, *arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(write, "write_table", full)
-        assert embed(phantoms / "manifest.csv", store) == 5
-    printed = capsys.readouterr()
-    assert "no space left" in printed.err
-    assert json.loads(printed.out)["shards_done"] == 2
-    assert read_success(store) is None
-    assert embed(phantoms / "manifest.csv", store) == 0
-    assert contents(store) == contents(whole)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 100 kB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100k", "none", str(place)], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
-def test_a_disk_that_really_is_full_leaves_whole_shards(
-    small_disk: Path, phantoms: Path, embed: Callable[..., int], whole: Path
-):
-    (small_disk / "ballast").write_bytes(bytes(40_000))
-    store = small_disk / "s"
-    assert embed(phantoms / "manifest.csv", store, shard_size=1) == 5
-    assert verify_store(store).problems == ()
-    assert 0 < summarise(store).shards_done < 2 * EXAMS
-    assert not list(store.glob(".*.part"))
-    (small_disk / "ballast").unlink()
-
-
-def test_an_interrupted_run_says_what_is_there_and_the_next_one_goes_on(
-    phantoms: Path, random_bundle: Bundle, whole: Path, tmp_path: Path
-):
-    store = tmp_path / "s"
-    options = ["--bundle", str(random_bundle.folder), "--shard-size", "2"]
-    command = embed_command(phantoms / "manifest.csv", store, *options)
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stderr is not None
-        while "shard 1 of 3" not in run.stderr.readline():
-            assert run.poll() is None
-        run.send_signal(signal.SIGTERM)
-        out, err = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert "interrupted" in err
-    assert json.loads(out)["shards_done"] in (1, 2)
-    run_to_end(command)
-    assert contents(store) == contents(whole)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 3])
-def test_a_run_that_is_killed_at_random_moments_ends_in_the_same_store(
-    phantoms: Path, random_bundle: Bundle, whole: Path, tmp_path: Path, workers: int
-):
-    store = tmp_path / "s"
-    options = ["--bundle", str(random_bundle.folder), "--shard-size", "2", "--workers", str(workers)]
-    command = embed_command(phantoms / "manifest.csv", store, *options)
-    took_s = run_to_end(command)
-    shutil.rmtree(store)
-    kill_until_done(command, store, random.Random(workers), most=5, longest_s=took_s)
-    assert contents(store) == contents(whole)
-    success, expected = read_success(store), read_success(whole)
-    assert success == expected
-    assert verify_store(store).problems == ()
-
-
 def test_what_the_model_refuses_is_refused_before_a_store_begins(
     phantoms: Path, embed: Callable[..., int], tmp_path: Path
 ):
     with pytest.raises(ValueError, match="is not in this onnxruntime"):
         embed(phantoms / "manifest.csv", tmp_path / "s", provider="NoSuchProvider")
     assert not (tmp_path / "s" / "run.json").exists()
-
-
-def test_the_processes_of_a_run_end_with_it_though_it_alone_is_killed(
-    phantoms: Path, random_bundle: Bundle, tmp_path: Path
-):
-    options = ["--bundle", str(random_bundle.folder), "--shard-size", "1", "--workers", "2"]
-    command = embed_command(phantoms / "manifest.csv", tmp_path / "s", *options)
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stderr is not None
-        while "shard 1 of" not in run.stderr.readline():
-            assert run.poll() is None
-        tree = Path(f"/proc/{run.pid}/task").glob("*/children")
-        children = [Path("/proc", pid) for file in tree for pid in file.read_text().split()]
-        run.kill()
-    assert len(children) >= 2
-    wait_until(lambda: not any(child.exists() for child in children), "the processes end", 20)
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
@@ -375,7 +221,3 @@ def test_embeddings_that_may_not_be_shared_are_told_and_kept(
     assert embed(manifest, tmp_path / "s", bundle=kept_bundle.folder) == 0
     assert "must not leave this machine" in capsys.readouterr().err
     assert read_run(tmp_path / "s").facts.may_share is False
-
-
-def test_threads_do_not_outlive_a_run(whole: Path):
-    assert [thread.name for thread in threading.enumerate() if thread.name == "decoders"] == []

@@ -1,5 +1,6 @@
-"""What a pool of decoders is given in tests: items that crash, hang and raise, by what their paths say."""
+"""Small cohorts: manifests of phantoms, and items that crash, hang and raise, by what their paths say."""
 
+import csv
 import os
 import signal
 import time
@@ -7,6 +8,22 @@ from pathlib import Path
 
 from glam.store.schema import LeftOut
 from glam_serve.cohort.items import ImageRow, Item, PreparedItem, lost_item
+
+EXAMS = 3
+"""Exams of the cohort of phantoms."""
+
+
+def rows_of(phantoms: Path) -> list[dict[str, str]]:
+    with (phantoms / "manifest.csv").open() as file:
+        return [row | {"path": str(phantoms / row["path"])} for row in csv.DictReader(file)]
+
+
+def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
 
 
 def item_of(name: str, *, path: str = "") -> Item:
