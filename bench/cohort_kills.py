@@ -42,7 +42,6 @@ def kill_figures(manifest: Path, folder: Path, *, kills: int, workers: int, seed
         problems += len(verify_store(store).problems)
     rows = read_rows(store).num_rows
     return {
-        "workers": workers,
         "rows": rows,
         "uninterrupted_s": round(took_s, 1),
         "kills": sum(entry.kills for entry in done),
@@ -65,12 +64,13 @@ def main() -> None:
     exams, kills, workers = (8, 5, [1]) if options.quick else (options.exams, options.kills, options.workers)
     with tempfile.TemporaryDirectory() as name:
         manifest = write_exams(options.phantoms or Path(name) / "phantoms", num_exams=exams, seed=10)
-        runs = [kill_figures(manifest, Path(name), kills=kills, workers=count) for count in workers]
+        runs = {count: kill_figures(manifest, Path(name), kills=kills, workers=count) for count in workers}
     goals = {}
-    for run in runs:
-        goals[f"stores_that_differ_{run['workers']}"] = goal(run["stores"] - run["stores_equal"], at_most=0)
-        goals[f"problems_{run['workers']}"] = goal(run["problems"], at_most=0)
-    print_summary("cohort_kills", {"exams": exams, "runs": runs}, goals)
+    for count, run in runs.items():
+        goals[f"stores_that_differ_{count}_workers"] = goal(run["stores"] - run["stores_equal"], at_most=0)
+        goals[f"problems_{count}_workers"] = goal(run["problems"], at_most=0)
+    figures = {f"{count} workers": run for count, run in runs.items()}
+    print_summary("cohort_kills", {"exams": exams} | figures, goals)
 
 
 if __name__ == "__main__":
