@@ -14,16 +14,16 @@ from glam.config import FrameConfig
 from glam.exam_sides import LeftOut, prepare_side
 from glam.findings import Finding, InputError, finding, input_error
 from glam.mapping import Mapper
-from glam.pair import PreparedBreast, check_prompts, differing_identities
+from glam.pair import PreparedBreast, differing_identities
 from glam.prediction import Json, Prediction, SetMatch, far_apart, rounded
 from glam.reading.read import read_view
 from glam.reading.source import Source
-from glam.view import Side, View, ViewName
+from glam.view import VIEW_KEYS, Side, View, ViewName
+from glam.words.sentences import check_prompts
 from glam.zeroshot import mean_probabilities, unit
 
 MAX_IMAGES = 8
 SIDES: tuple[Side, Side] = ("L", "R")
-VIEW_NAMES: tuple[ViewName, ViewName] = ("CC", "MLO")
 SIDE_WORDS: Mapping[Side, str] = {"L": "left", "R": "right"}
 
 
@@ -49,7 +49,7 @@ class PreparedExam:
     def missing(self) -> tuple[str, ...]:
         """Views that were not sent or cannot be used, of "L_CC", "L_MLO", "R_CC", "R_MLO"."""
         used = {f"{entry.laterality}_{entry.view}" for entry in self.used}
-        return tuple(name for side in SIDES for view in VIEW_NAMES if (name := f"{side}_{view}") not in used)
+        return tuple(name for side in SIDES for key in VIEW_KEYS if (name := f"{side}_{key.upper()}") not in used)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +100,8 @@ def prepare_exam(
 ) -> PreparedExam:
     """Read, choose and prepare the images of an exam, each routed by its own header.
 
-    An image that cannot be read or prepared is left out and told; `mapper` may take several at the same
-    time. InputError: no image or over MAX_IMAGES, digital mammograms of several patients or studies, or no image that
-    can be used (with the fault of the first).
+    An image that cannot be read or prepared is left out and told; `mapper` may take several at a time. InputError: none
+    or over MAX_IMAGES, mammograms of several patients or studies, or none that can be used (the fault of the first).
     """
     if not 0 < len(images) <= MAX_IMAGES:
         raise input_error("bad_images", "images", count=len(images), most=MAX_IMAGES)
@@ -185,8 +184,7 @@ def _mean_of_sets(matches: Sequence[SetMatch | None]) -> SetMatch | None:
 
 def _refuse_several_exams(views: Sequence[View]) -> None:
     """Refuse digital mammograms that name several patients or studies; films often carry made-up identifiers."""
-    digital = [view for view in views if view.is_mg]
-    for first, other in combinations(digital, 2):
+    for first, other in combinations([view for view in views if view.is_mg], 2):
         if names := differing_identities(first, other):
             raise input_error(f"{names[0]}_mismatch", "images")
 

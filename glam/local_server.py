@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from glam.bound import bound
 from glam.client import Client
 
 HOST = "127.0.0.1"
@@ -25,7 +26,7 @@ class LocalServerError(RuntimeError):
 def local_server(port: int, *, log: Path, bundle: Path | None = None) -> Iterator[None]:
     """`glam-serve run` on a bundle, ready, its output in `log`; at the end none of its processes lives.
 
-    `bundle`: None is the demo bundle.
+    Nor does one where this process is killed outright. `bundle`: None is the demo bundle.
     """
     program = Path(sys.executable).with_name("glam-serve")  # of this environment, not of the caller's PATH
     chosen = [] if bundle is None else ["--bundle", str(bundle)]
@@ -33,7 +34,7 @@ def local_server(port: int, *, log: Path, bundle: Path | None = None) -> Iterato
     process = None
     try:
         with log.open("wb") as stream, interrupts_held_back():
-            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+            process = subprocess.Popen(bound(command), stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
         wait_until_ready(process, port, log=log)
         yield
     finally:

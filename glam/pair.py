@@ -17,9 +17,8 @@ from glam.reading.kind import USUAL_MODIFIERS
 from glam.reading.read import read_view
 from glam.reading.source import Source
 from glam.view import VIEW_KEYS, View, ViewKey
+from glam.words.sentences import check_prompts
 
-MAX_PROMPTS = 64
-MAX_PROMPT_CHARS = 2000
 DIFFERENT_LENGTH_MM = 10.0
 """Difference of the chest-nipple lengths of CC and MLO above which one of them may be badly positioned: the clinical
 rule, which one breast in five breaks (docs/alignment.md)."""
@@ -167,25 +166,6 @@ def prepare_breast(
         lengths = length_mm(cc, views["cc"].input), length_mm(mlo, views["mlo"].input)
         findings = (*findings, *_lengths_differ(*lengths))
     return PreparedBreast(views=views, findings=findings, prompts=check_prompts(prompts))
-
-
-def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
-    """Return the prompts without surrounding blanks and repeats; InputError for an empty or an endless one.
-
-    TypeError for a text in place of a list of texts, whose letters would be taken for prompts.
-    """
-    if isinstance(prompts, str):
-        raise TypeError(f"prompts is a list of sentences: [{prompts!r}]")
-    texts = tuple(dict.fromkeys(text.strip() for text in prompts))
-    if not all(texts):
-        raise input_error("bad_prompt", "prompts", problem="one is empty")
-    if len(texts) > MAX_PROMPTS:
-        raise input_error(
-            "bad_prompt", "prompts", problem=f"there are {len(texts)}, and at most {MAX_PROMPTS} are taken"
-        )
-    if any(len(text) > MAX_PROMPT_CHARS for text in texts):
-        raise input_error("bad_prompt", "prompts", problem=f"one is longer than {MAX_PROMPT_CHARS} characters")
-    return texts
 
 
 def length_mm(view: View, prepared: ModelInput) -> float | None:

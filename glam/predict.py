@@ -14,7 +14,7 @@ from glam.engine import run_breasts
 from glam.exam import ExamPrediction, exam_prediction, prepare_exam
 from glam.interpret import Interpreter, PromptVectors
 from glam.licence import SharingWarning
-from glam.pair import MAX_PROMPTS, PreparedBreast, prepare_breast, read_breast
+from glam.pair import PreparedBreast, prepare_breast, read_breast
 from glam.prediction import Aggregation, Prediction, check_aggregation
 from glam.prepare import ModelInput, prepare
 from glam.reading.read import read_view
@@ -22,6 +22,7 @@ from glam.reading.source import Source
 from glam.runtime import Runtime
 from glam.view import View
 from glam.words.prompt_sets import PromptSet
+from glam.words.sentences import MAX_PROMPTS
 
 __all__ = ["Interpreter", "Predictor", "PromptVectors"]
 

@@ -31,6 +31,8 @@ class Field(NamedTuple):
     """Whether one of the borders is brighter than the field beside it."""
     dark_border: bool = False
     """Whether one is darker."""
+    exact: bool = True
+    """Whether its sides are known to a stored pixel, and nothing in it is covered by a plate or a box."""
 
     @property
     def is_part(self) -> bool:

@@ -1,6 +1,6 @@
 """How the processes of a server begin: bound to their parent before they import anything heavy.
 
-This module imports the standard library alone, because a spawned worker reads it first.
+This module imports the standard library and `glam.bound` alone, because a spawned worker reads it first.
 """
 
 import ctypes
@@ -13,7 +13,8 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 
-_PR_SET_PDEATHSIG = 1
+from glam.bound import bind
+
 _PR_SET_NAME = 15
 Call = Callable[[], object]
 
@@ -25,12 +26,9 @@ def begin_as_child(parent: int, name: str) -> None:
     """
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach every process of a terminal
         signal.signal(number, signal.SIG_IGN)
+    bind(parent)
     if sys.platform == "linux":
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        prctl(_PR_SET_NAME, f"glam-{name}".encode())
-    if os.getppid() != parent:  # it ended before
-        os.kill(os.getpid(), signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NAME, f"glam-{name}".encode())
 
 
 class Sealed:

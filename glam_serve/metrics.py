@@ -5,13 +5,12 @@ library is imported: `metrics_folder` comes first, in the supervisor, and the ot
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from glam.own_folder import own_folder
 from glam_serve.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -29,16 +28,16 @@ def metrics_folder() -> Iterator[Path]:
     """Have this process and those it starts keep their metrics in an empty folder, which is removed at the end.
 
     It lies in shared memory where there is some: the files are mapped, and a process that writes to a mapped file on a
-    full disk is killed, whereas uploads fill the temporary folder and not this one.
+    full disk is killed, whereas uploads fill the temporary folder and not this one. Those of servers that were killed
+    are removed.
     """
     has_memory = SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK)
-    folder = Path(tempfile.mkdtemp(prefix="glam-metrics-", dir=SHARED_MEMORY if has_memory else None))
-    os.environ[FOLDER_VARIABLE] = str(folder)
-    try:
-        yield folder
-    finally:
-        del os.environ[FOLDER_VARIABLE]
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_folder("glam-metrics-", within=SHARED_MEMORY if has_memory else None) as folder:
+        os.environ[FOLDER_VARIABLE] = str(folder)
+        try:
+            yield folder
+        finally:
+            del os.environ[FOLDER_VARIABLE]
 
 
 class Metrics(NamedTuple):

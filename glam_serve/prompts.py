@@ -10,8 +10,8 @@ import numpy as np
 
 from glam.files import JsonDict, json_object
 from glam.findings import InputError, input_error
-from glam.pair import MAX_PROMPTS, check_prompts
 from glam.words.prompt_sets import MAX_CLASSES, MAX_SENTENCE_CHARS, MAX_SENTENCES, PromptSet, unnamed_set
+from glam.words.sentences import MAX_PROMPTS, check_prompts
 
 MAX_VECTORS = 8192
 """Sentences whose vectors an API process keeps."""

@@ -5,6 +5,7 @@ import errno
 import logging
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -143,8 +144,16 @@ def _check_fields(form: FormData) -> None:
     for field, value in form.multi_items():
         if isinstance(value, UploadFile) != (field in FILES):
             raise _broken_rule(field)
+    _check_no_file_is_empty(form)
+
+
+def _check_no_file_is_empty(form: FormData) -> None:
+    places = Counter[str]()
+    for field, value in form.multi_items():
+        places[field] += 1
         if isinstance(value, UploadFile) and not value.size:
-            raise input_error("bad_field", field, problem=f"{field} is an empty file: send the mammogram itself")
+            which = f"image {places[field]}" if field == "images" else field
+            raise input_error("bad_field", field, problem=f"{which} is an empty file: send the mammogram itself")
 
 
 def _broken_rule(field: str) -> InputError:

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from glam.engine import Squares
 from glam.findings import Finding, input_error
-from glam.pair import MAX_PROMPTS, PreparedBreast, PreparedView, check_prompts
+from glam.pair import PreparedBreast, PreparedView
 from glam.prediction import NOTICE, Json, match_json
 from glam.view import Side
+from glam.words.sentences import MAX_PROMPTS, check_prompts
 from glam.zeroshot import breast_embedding
 from glam_serve.account import timed
 from glam_serve.answers import Answers, KeptVectors

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from glam.client import Client
-from glam.client_answers import BreastAnswer, FindingAnswer, LeftOutImage
+from glam.client import Client, ServerError
+from glam.client_answers import BreastAnswer, FindingAnswer, LeftOutImage, UsedImage
 from glam.client_vectors import WordsAnswer
 from glam.files import JsonDict
 from glam.reading.image_file import picture_format
-from glam.view import VIEW_KEYS
+from glam.view import SPACING_MM, VIEW_KEYS
 
+FORGOTTEN = "The server keeps an exam for ten minutes, and no longer has this one: choose it again, then compare."
 INCLUDE = ("embedding", "attention", "frame", "findings", "pooling")
 
 
@@ -33,20 +33,12 @@ class Upload:
         return bool(picture_format(self.content))
 
 
-class Used(NamedTuple):
-    """An image that the model looked at; the first is 1."""
-
-    image: int
-    laterality: str
-    view: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class ViewerAnswer:
     """What the model says of an exam."""
 
     breasts: dict[str, BreastAnswer]
-    used: tuple[Used, ...]
+    used: tuple[UsedImage, ...]
     left_out: tuple[LeftOutImage, ...] = ()
     findings: tuple[FindingAnswer, ...] = ()
     calibrated: bool
@@ -59,6 +51,9 @@ class ViewerAnswer:
 
 def ask(client: Client, uploads: Sequence[Upload], *, spacing_mm: float | None = None) -> ViewerAnswer:
     """Return the server's answer; AskError for files that cannot be one exam, ServerError where it has none."""
+    empty = [upload.name or f"file {place}" for place, upload in enumerate(uploads, start=1) if not upload.content]
+    if empty:
+        raise AskError(f"No bytes are in {', '.join(empty)}: choose the files again, without what is empty.")
     are_pictures = [upload.is_picture for upload in uploads]
     if not any(are_pictures):
         return _of_dicom(client, uploads)
@@ -69,14 +64,19 @@ def ask(client: Client, uploads: Sequence[Upload], *, spacing_mm: float | None =
 
 def compared(client: Client, sentences: Sequence[str], result_ids: Sequence[str]) -> tuple[WordsAnswer, ...]:
     """Return how each breast of an answer fits sentences; no image is sent."""
-    return tuple(answer for kept in result_ids for answer in client.zero_shot(sentences, result_id=kept))
+    try:
+        return tuple(answer for kept in result_ids for answer in client.zero_shot(sentences, result_id=kept))
+    except ServerError as error:
+        if error.code == "no_such_result":
+            raise ServerError(error.status, error.code, FORGOTTEN) from None
+        raise
 
 
 def _of_dicom(client: Client, uploads: Sequence[Upload]) -> ViewerAnswer:
     answer = client.predict_exam([upload.content for upload in uploads], include=INCLUDE)
     return ViewerAnswer(
         breasts=answer.breasts,
-        used=tuple(Used(one.image, one.laterality, one.view) for one in answer.used),
+        used=answer.used,
         left_out=answer.left_out,
         findings=answer.findings,
         calibrated=answer.calibrated,
@@ -88,6 +88,9 @@ def _of_dicom(client: Client, uploads: Sequence[Upload]) -> ViewerAnswer:
 
 
 def _of_pictures(client: Client, uploads: Sequence[Upload], spacing_mm: float | None) -> ViewerAnswer:
+    least, most = SPACING_MM
+    if spacing_mm is not None and not least <= spacing_mm <= most:
+        raise AskError(f"Pixels of mammograms are {least:g} to {most:g} mm apart: leave the spacing empty if unknown.")
     placed = _placed(uploads)
     breasts: dict[str, BreastAnswer] = {}
     for side in sorted({used.laterality for used in placed}):
@@ -107,14 +110,14 @@ def _of_pictures(client: Client, uploads: Sequence[Upload], spacing_mm: float | 
     )
 
 
-def _placed(uploads: Sequence[Upload]) -> tuple[Used, ...]:
+def _placed(uploads: Sequence[Upload]) -> tuple[UsedImage, ...]:
     """Return what each picture shows; AskError where it is not said, or said twice."""
     known = {key.upper() for key in VIEW_KEYS}
-    placed = list[Used]()
+    placed = list[UsedImage]()
     for image, upload in enumerate(uploads, start=1):
         if upload.laterality not in ("L", "R") or upload.view not in known:
             raise AskError(f"Say what picture {image} shows: it has no header that does.")
-        placed.append(Used(image, upload.laterality, upload.view))
+        placed.append(UsedImage(image=image, laterality=upload.laterality, view=upload.view))
     if len({(used.laterality, used.view) for used in placed}) < len(placed):
         raise AskError("Two pictures are said to show the same view: choose one of them.")
     return tuple(placed)

@@ -3,7 +3,6 @@
 import ipaddress
 import signal
 import sys
-import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterator
@@ -74,15 +73,16 @@ class Viewer:
         """The server that is asked, started and stopped here with --demo."""
         from glam.client import Client
         from glam.local_server import HOST, free_port, local_server
+        from glam.own_folder import own_folder
 
         if not self.demo:
             key = None if self.api_key_file is None else self.api_key_file.read_text().strip()
             yield Client(url=self.server, api_key=key)
             return
         port = free_port(8000)
-        with tempfile.TemporaryDirectory(prefix="glam-ui-server-") as folder:
+        with own_folder("glam-ui-server-") as folder:
             say("Starting a server on the demo bundle …")
-            with local_server(port, log=Path(folder) / "server.log"):
+            with local_server(port, log=folder / "server.log"):
                 yield Client(url=f"http://{HOST}:{port}")
 
     def _examples(self, folder: Path) -> "dict[str, Example]":
@@ -101,10 +101,12 @@ class Viewer:
 
         from .app import make_app
         from .guard import LOOPBACK
+        from .previews import warm_up
 
         port = free_port(self.port) if self.demo else self.port
         hosts = LOOPBACK if admission is None else None  # a proxy may call it by any name
         app = make_app(client, examples, admission=admission, hosts=hosts)
+        threading.Thread(target=warm_up, daemon=True).start()
         shown = f"#{urlencode({'example': next(iter(examples))})}" if self.demo and examples else ""
         address = f"http://{self.host}:{port}/{shown}"
         say(f"The viewer is at {address}    Ctrl-C ends it. Research use only, not for diagnosis.")

@@ -8,12 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
-
-from glam.anatomy.breast import averaged
-from glam.anatomy.upright import make_upright
 from glam.client import Client
 from glam.client_answers import BreastAnswer, Probabilities
 from glam.config import FrameConfig
@@ -25,11 +21,10 @@ from glam.view import VIEW_KEYS, View
 from .answers import Upload, ViewerAnswer, ask
 from .downloads import as_json, as_npz
 from .packing import packed
+from .previews import SmallPicture, small_picture
 from .store import Store
 
 NAMES = {"L": "left", "R": "right"}
-PREVIEW_SIDE = 1000
-"""About how many rows or columns a small picture has."""
 PATIENCE_S, DRAWING_S = 0.5, 0.15
 """So long the server is not asked while small pictures have not been fetched, and then have not been drawn."""
 KEPT = "kept/"
@@ -70,6 +65,13 @@ class Preview:
     """What `viewer.mjs` reads."""
 
 
+class ReadView(NamedTuple):
+    """A view that was read, and its small picture."""
+
+    view: View
+    small: SmallPicture
+
+
 @dataclass(frozen=True, kw_only=True)
 class Desk:
     """Where exams are made ready: the server that is asked, what answers there, and the store of what is fetched."""
@@ -94,15 +96,15 @@ class Desk:
         """
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)) + 1) as pool:
             reading = [pool.submit(self._read, upload, spacing_mm) for upload in uploads]
-            views = [_read_or_none(one) for one in reading]
-            preview = self._preview([view for view in views if view is not None], pool)
+            read = [_read_or_none(one) for one in reading]
+            preview = self._preview([one for one in read if one is not None])
             yield preview
             self._await_seen(preview)
             asking = pool.submit(ask, self.client, uploads, spacing_mm=spacing_mm)
-            packing = {image: pool.submit(packed, view.pixels) for image, view in enumerate(views, start=1) if view}
+            packing = {image: pool.submit(packed, one.view.pixels) for image, one in enumerate(read, start=1) if one}
             answer = asking.result()
             told = [
-                _view_json(reading[used.image - 1].result(), answer.breasts[used.laterality])
+                _view_json(reading[used.image - 1].result().view, answer.breasts[used.laterality])
                 | {"pixels": self._kept(packing[used.image].result())}
                 for used in answer.used
             ]
@@ -122,14 +124,15 @@ class Desk:
         }
         yield ShownExam(answer=answer, payload=payload)
 
-    def _read(self, upload: Upload, spacing_mm: float | None) -> View:
+    def _read(self, upload: Upload, spacing_mm: float | None) -> ReadView:
         said = {"view": upload.view, "laterality": upload.laterality, "spacing_mm": spacing_mm}
-        return read_view(BytesIO(upload.content), self.model.frame, **(said if upload.is_picture else {}))
+        view = read_view(BytesIO(upload.content), self.model.frame, **(said if upload.is_picture else {}))
+        return ReadView(view, small_picture(view))
 
-    def _preview(self, views: Sequence[View], pool: ThreadPoolExecutor) -> Preview:
+    def _preview(self, read: Sequence[ReadView]) -> Preview:
         """Return small pictures; of several of the same view the first."""
-        first = {(view.laterality, view.view): view for view in reversed(views)}
-        shown = list(pool.map(self._small, first.values()))
+        first = {(one.view.laterality, one.view.view): one for one in reversed(read)}
+        shown = [self._small(*one) for one in first.values()]
         return Preview(payload={"id": secrets.token_urlsafe(6), "preview": True, "views": shown})
 
     def _await_seen(self, preview: Preview) -> None:
@@ -138,21 +141,16 @@ class Desk:
         if self.store.wait_for(tokens, most_s=PATIENCE_S):
             time.sleep(DRAWING_S)
 
-    def _small(self, view: View) -> JsonDict:
-        step = max(1, round(max(view.pixels.shape) / PREVIEW_SIDE))
-        picture = Image.fromarray((averaged(view.pixels, step, step) >> 8).astype(np.uint8))
-        cols, rows = picture.size
-        png = BytesIO()
-        picture.save(png, "PNG", compress_level=1)
-        spacing = None if view.spacing_mm is None else [step * mm for mm in view.spacing_mm]
+    def _small(self, view: View, picture: SmallPicture) -> JsonDict:
+        spacing = None if view.spacing_mm is None else [picture.step * mm for mm in view.spacing_mm]
         return {
             "laterality": view.laterality,
             "view": view.view,
-            "rows": rows,
-            "cols": cols,
+            "rows": picture.rows,
+            "cols": picture.cols,
             "spacing": spacing,
-            "turned": _turned(view),
-            "picture": self._kept(png.getvalue()),
+            "turned": {"mirrored": picture.mirrored, "upside_down": picture.upside_down},
+            "picture": self._kept(picture.png),
         }
 
     def _breast(self, breast: BreastAnswer, truth: JsonDict | None) -> JsonDict:
@@ -170,22 +168,12 @@ class Desk:
         return KEPT + self.store.put(content, file_name)
 
 
-def _read_or_none(reading: Future[View]) -> View | None:
+def _read_or_none(reading: Future[ReadView]) -> ReadView | None:
     """Return a view; None for a file that cannot be read: the server says why."""
     try:
         return reading.result()
     except InputError:
         return None
-
-
-def _turned(view: View) -> JsonDict:
-    """Return whether a view is shown mirrored, its chest wall as its side has it, and with top and bottom exchanged."""
-    usual = "left" if view.laterality == "L" else "right"
-    try:
-        upright = make_upright(view)
-    except InputError:  # no breast in it: the server says so
-        return {"mirrored": False, "upside_down": False}
-    return {"mirrored": upright.chest_wall != usual, "upside_down": upright.upside_down}
 
 
 def _view_json(view: View, breast: BreastAnswer) -> JsonDict:

@@ -15,6 +15,7 @@ USED = (
     "queue/join",
     "queue/data",
     "heartbeat/",
+    "app_id",
     "cancel",
     "reset",
     "startup-events",

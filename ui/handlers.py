@@ -13,7 +13,7 @@ from glam.findings import InputError
 
 from .answers import AskError, Upload, ViewerAnswer, compared
 from .examples import Example
-from .exams import Desk, Preview, ShownExam
+from .exams import NAMES, Desk, Preview, ShownExam
 from .tables import exam_tables, words_table
 from .turns import Turns
 from .uploads import GoneError, taken
@@ -22,10 +22,9 @@ MAX_FILES = 8
 SHOWS = {"right CC": ("R", "CC"), "right MLO": ("R", "MLO"), "left CC": ("L", "CC"), "left MLO": ("L", "MLO")}
 """What a picture may show; a DICOM file says it itself."""
 GONE = "A file was gone before it was read: choose the files again."
-Outputs = tuple[Any, Any, Any, Any, Any, Any]
-"""Of viewer, tables, messages, the names under which the server keeps the answer, the table of sentences, and the list
-of examples."""
-AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
+Outputs = tuple[Any, Any, Any, Any, Any]
+"""Of viewer, tables, messages, the names under which the server keeps the answer, and the table of sentences."""
+AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +35,20 @@ class Handlers:
     examples: Mapping[str, Example]
 
     def come(self, paths: Sequence[str] | None) -> tuple[Any, ...]:
-        """Take uploads from the disk; return them, no files, no example, and the form that asks about pictures."""
+        """Take uploads from the disk; return them, an empty list of files, and the form that asks about pictures."""
         try:
             found = taken(paths)
         except GoneError:
             found = []
-        is_asked = any(upload.is_picture for upload in found)
-        labels = [f"{upload.name} shows" for upload in found][:MAX_FILES] if is_asked else []
+        is_asked = _need_words(found)
+        labels = [f"{upload.name} shows" for upload in found] if is_asked else []
         rows = [gr.update(visible=True, label=label, value=None) for label in labels]
         hidden = [gr.update(visible=False, value=None)] * (MAX_FILES - len(rows))
-        return found, None, None, gr.update(visible=is_asked), *rows, *hidden
+        return found, None, gr.update(visible=is_asked), *rows, *hidden
 
     def show_uploaded(self, turns: Turns, found: list[Upload]) -> Iterator[Outputs]:
         """Show what was uploaded, unless pictures wait for their reader's word."""
-        is_asked = any(upload.is_picture for upload in found)
-        shown = [AS_IT_WAS] if is_asked else self._shown(found) if found else [_telling(_refusal(GONE))]
+        shown = [AS_IT_WAS] if _need_words(found) else self._shown(found) if found else [_telling(_refusal(GONE))]
         yield from turns.shown(shown, instead=AS_IT_WAS)
 
     def show_pictures(
@@ -100,21 +98,31 @@ class Handlers:
         if not 0 < len(uploads) <= MAX_FILES:
             yield _telling(_refusal(f"Choose 1 to {MAX_FILES} files of one exam."))
             return
+        try:
+            spacing_mm = _mm(spacing)
+        except AskError as error:
+            yield _telling(_refusal(str(error)))  # the exam that is shown stays
+            return
         plural = "s" if len(uploads) > 1 else ""
         yield _telling(f"<p class='glam-busy' role='status'>Reading {len(uploads)} image{plural} …</p>")
         truth = self.examples[example].true_places() if example else None
         try:
-            for shown in self.desk.show(uploads, spacing_mm=_mm(spacing), truth=truth, example=example):
+            for shown in self.desk.show(uploads, spacing_mm=spacing_mm, truth=truth, example=example):
                 yield _outputs(shown, uploads)
         except (ServerError, InputError, AskError) as error:
-            yield None, "", _refusal(_said(error)), (), "", None  # so that the same example can be chosen again
+            yield None, "", _refusal(_said(error)), (), ""
+
+
+def _need_words(found: Sequence[Upload]) -> bool:
+    """Return whether a reader is asked what uploads show: of pictures alone, and no more than an exam has."""
+    return 0 < len(found) <= MAX_FILES and all(upload.is_picture for upload in found)
 
 
 def _outputs(shown: Preview | ShownExam, uploads: Sequence[Upload]) -> Outputs:
     if isinstance(shown, Preview):  # what was said of another exam goes at once
-        return shown.payload, "", gr.skip(), (), "", gr.skip()
+        return shown.payload, "", gr.skip(), (), ""
     answer = shown.answer
-    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids, gr.skip(), gr.skip()
+    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids, gr.skip()
 
 
 def _said(error: ServerError | InputError | AskError) -> str:
@@ -125,7 +133,7 @@ def _said(error: ServerError | InputError | AskError) -> str:
 
 
 def _telling(message: str) -> Outputs:
-    return gr.skip(), gr.skip(), message, gr.skip(), gr.skip(), gr.skip()
+    return gr.skip(), gr.skip(), message, gr.skip(), gr.skip()
 
 
 def _mm(text: str) -> float | None:
@@ -149,8 +157,9 @@ def _messages(answer: ViewerAnswer, uploads: Sequence[Upload]) -> str:
     """Return what was left out, what is missing and what is odd, as a list."""
     lines = [f"{uploads[left.image - 1].name} is left out: {left.message}" for left in answer.left_out]
     lines += [finding.message for finding in answer.findings]
-    for breast in answer.breasts.values():
-        lines += [finding.message for finding in breast.findings]
-        lines += [finding.message for view in breast.views.values() for finding in view.findings]
+    for side, breast in answer.breasts.items():
+        lines += [f"{NAMES[side]} breast: {finding.message}" for finding in breast.findings]
+        for view in breast.views.values():
+            lines += [f"{NAMES[side]} {view.view}: {finding.message}" for finding in view.findings]
     items = "".join(f"<li>{escape(line)}</li>" for line in dict.fromkeys(lines))
     return f"<div role='status'><ul class='glam-messages'>{items}</ul></div>" if items else ""

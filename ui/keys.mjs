@@ -4,7 +4,7 @@ export const KEYS = [
   { keys: ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"], shown: "arrows", action: "step", does: "move the query by a cell" },
   { keys: ["f"], action: "follow", does: "go to where the model looks" },
   { keys: ["Enter"], action: "pin", does: "pin the query, or take its pin out" },
-  { keys: ["Escape"], action: "clear", does: "clear query and pins; close what is open" },
+  { keys: ["Escape"], action: "clear", does: "clear query, pins and ruler; close what is open" },
   { keys: ["1"], action: "exam", does: "all views" },
   { keys: ["2"], action: "right", does: "right breast" },
   { keys: ["3"], action: "left", does: "left breast" },

@@ -20,6 +20,10 @@ MOUNT = (
     "import(new URL('glam-static/viewer.mjs', document.baseURI)).then(viewer => viewer.mount(element,"
     " {value: () => props.value, onChange: call => watch('value', call)}))"
 )
+IF_CHOSEN = (
+    "(turns, name) => import(new URL('glam-static/choosing.mjs', document.baseURI))"
+    ".then(choosing => [turns, choosing.chosen(name)])"
+)
 FROM_LINK = "() => [new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
 SENTENCES = "A mass is present\nNo mass is present"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -60,16 +64,18 @@ def make_page(desk: Desk, examples: Mapping[str, Example]) -> gr.Blocks:
             with gr.Column(min_width=250, scale=1, elem_id="glam-results"):
                 tables, result_ids, turns = gr.HTML(), gr.State(()), gr.State(Turns())
                 words = _words(handlers, turns, result_ids)
-        outputs: list[Any] = [viewer, tables, side.told, result_ids, words, side.example]
-        rows = [side.uploaded, side.files, side.example, side.form, *side.shows]
+        outputs: list[Any] = [viewer, tables, side.told, result_ids, words]
+        rows = [side.uploaded, side.files, side.form, *side.shows]
         pictures = [turns, side.uploaded, side.spacing, *side.shows]
         side.files.upload(handlers.come, side.files, rows, **SHOWS_EXAM).then(
             handlers.show_uploaded, [turns, side.uploaded], outputs, **SHOWS_EXAM
         )
         side.button.click(handlers.show_pictures, pictures, outputs, **SHOWS_EXAM)
-        # Not `input`, which Gradio sends twice a choice, nor `select`, which the keyboard does not send.
-        side.example.change(handlers.show_example, [turns, side.example], outputs, **SHOWS_EXAM)
-        page.load(handlers.of_link, side.link, side.example, js=FROM_LINK, **PRIVATE)
+        side.files.upload(lambda: None, None, side.example, **PRIVATE)  # what is shown is no example
+        side.example.input(handlers.show_example, [turns, side.example], outputs, js=IF_CHOSEN, **SHOWS_EXAM)
+        page.load(handlers.of_link, side.link, side.example, js=FROM_LINK, **PRIVATE).then(
+            handlers.show_example, [turns, side.example], outputs, **SHOWS_EXAM
+        )
     page.queue(default_concurrency_limit=8)
     return page
 

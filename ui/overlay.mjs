@@ -114,11 +114,16 @@ function stroked(context, trace, colour, width, dash = []) {
 
 /** Words beside a cell: on its right, else on its left, else above it; never beyond the pane. */
 function labelled(context, { frame, side, matrix }, cell, text, colour) {
-  const corners = cellPolygon(frame, side, cell).map((point) => moved(matrix, point));
+  written(context, cellPolygon(frame, side, cell).map((point) => moved(matrix, point)), text, colour);
+}
+
+/** Words with a dark edge, beside the corners of something, in screen pixels. */
+export function written(context, corners, text, colour) {
   context.save();
   context.font = "600 12px system-ui, sans-serif";
   context.textBaseline = "middle";
   const { left, top } = labelPlace(corners, context.measureText(text).width, context.canvas.clientWidth);
+  context.lineJoin = "round";
   context.lineWidth = 3;
   context.strokeStyle = HALO;
   context.strokeText(text, left, top);

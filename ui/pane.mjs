@@ -4,10 +4,11 @@ import { peakOf } from "./attention.mjs";
 import { cellAt, cellMiddle, distanceMm, inverse, moved } from "./frame.mjs";
 import { listen } from "./gestures.mjs";
 import { oneToOne, panned, placed, placedSquare, seen, zoomed } from "./layout.mjs";
-import { drawOver } from "./overlay.mjs";
+import { drawOver, written } from "./overlay.mjs";
 import { Raster } from "./raster.mjs";
-import { named } from "./words.mjs";
+import { named, scaleText } from "./words.mjs";
 
+const RULER = "#ffd34d";
 const LOUPE = { radius: 90, factor: 3 };
 
 export class Pane {
@@ -87,9 +88,7 @@ export class Pane {
     context.fillStyle = "#000";
     context.fillRect(0, 0, this.size.width, this.size.height);
     this.#drawPixels(context, this.matrix, table, windowKey);
-    const scale = Math.hypot(this.matrix[0], this.matrix[3]);
-    const mm = this.view.spacing ? `${(10 * scale) / this.view.spacing[1] < 1 ? "<1" : Math.round((10 * scale) / this.view.spacing[1])} px/cm` : "no spacing";
-    this.zoomText = `${Math.round(100 * scale * this.ratio)} %, ${mm}`;
+    this.zoomText = scaleText(this.matrix, this.view.spacing, this.ratio);
   }
 
   #drawPixels(context, matrix, table, windowKey, raster = this.raster) {
@@ -141,9 +140,8 @@ export class Pane {
 
   #drawRuler(context) {
     const [from, to] = this.ruler.map((point) => moved(this.matrix, point));
-    const text = this.ruled();
     context.save();
-    for (const [style, width] of [["#000", 4], ["#ffd34d", 1.5]]) {
+    for (const [style, width] of [["#000", 4], [RULER, 1.5]]) {
       context.strokeStyle = style;
       context.lineWidth = width;
       context.beginPath();
@@ -151,12 +149,8 @@ export class Pane {
       context.lineTo(...to);
       context.stroke();
     }
-    context.font = "600 13px system-ui, sans-serif";
-    context.lineWidth = 3;
-    context.strokeText(text, to[0] + 8, to[1]);
-    context.fillStyle = "#ffd34d";
-    context.fillText(text, to[0] + 8, to[1]);
     context.restore();
+    written(context, [to], this.ruled(), RULER);
   }
 
   /** The length of the ruler, in words; null when none lies here. */

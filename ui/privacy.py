@@ -3,10 +3,12 @@
 import atexit
 import os
 import shutil
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from glam.own_folder import own_folder, remove_left
 
 from .guard import MAX_WAITING_BYTES
 
@@ -18,6 +20,7 @@ SWITCHES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 """Gradio asks two hosts at start, and writes what is shown into the browser's storage, unless it is told not to."""
+FOLDER_PREFIX = "glam-ui-"
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
@@ -35,20 +38,22 @@ HEADERS = (
 def keep_to_itself() -> Path:
     """Set the switches; return a folder of this process alone, removed at its end, in which uploads have their own.
 
-    To be called before Gradio is imported.
+    Folders of viewers that were killed go too. To be called before Gradio is imported.
     """
     os.environ |= SWITCHES
-    folder = Path(tempfile.mkdtemp(prefix="glam-ui-", dir=_memory_folder()))  # 0700
+    kept = ExitStack()
+    folder = kept.enter_context(own_folder(FOLDER_PREFIX, within=_memory_folder()))
     uploads = folder / "uploads"
     uploads.mkdir(mode=0o700)
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(kept.close)
     return folder
 
 
 def _memory_folder() -> Path | None:
     """Return a folder in memory, where there is one with room for an exam; None: the usual temporary folder."""
     shared = Path("/dev/shm")  # a container has 64 MB of it, unless it is told otherwise
+    remove_left(FOLDER_PREFIX, shared)  # they may be what fills it
     has_room = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free >= MAX_WAITING_BYTES
     return shared if has_room else None
 

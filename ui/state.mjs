@@ -31,11 +31,14 @@ export const otherKey = (key) => (key.endsWith("CC") ? `${key[0]}-MLO` : `${key[
 /** The key of the same view of the other breast. */
 export const otherBreast = (key) => `${key[0] === "L" ? "R" : "L"}${key.slice(1)}`;
 
+/** The middle of a view asked about. */
+export const entered = (state, key, side) => asked(state, { key, cell: { row: side >> 1, col: side >> 1 } });
+
 /** A query moved by so many cells, kept within the grid; without one, the middle of the first view. */
 export function stepped(state, views, side, rows, cols) {
   if (state.query === null) {
     const [first] = hung([...views], state.layout);
-    return first ? asked(state, { key: keyOf(first), cell: { row: side >> 1, col: side >> 1 } }) : state;
+    return first ? entered(state, keyOf(first), side) : state;
   }
   const clip = (value) => Math.min(Math.max(value, 0), side - 1);
   const { row, col } = state.query.cell;
@@ -52,6 +55,9 @@ export const asked = (state, query) => ({ ...state, query });
 
 /** Whether two queries are of the same cell. */
 export const sameQuery = (one, other) => one?.key === other?.key && one?.cell.row === other?.cell.row && one?.cell.col === other?.cell.col;
+
+/** Whether the query is among the pins. */
+export const isPinned = ({ pins, query }) => pins.some((pin) => sameQuery(pin, query));
 
 /** The query pinned, or unpinned when it is already. */
 export function pinned(state) {

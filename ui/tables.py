@@ -50,7 +50,8 @@ def words_table(answers: Sequence[WordsAnswer]) -> str:
             f"<td>{100 * match.probability:.0f} % <small>{match.similarity:+.3f}</small></td>" for match in matches
         )
         rows.append(f"<tr><th scope='row'>{escape(sentence)}</th>{cells}</tr>")
-    note = f"<p>Words that the model does not know: {escape(', '.join(unknown))}.</p>" if unknown else ""
+    words = ", ".join(f"<bdi>{escape(word)}</bdi>" for word in unknown)  # each in its own direction
+    note = f"<p>Words that the model does not know: {words}.</p>" if unknown else ""
     return (
         "<table class='glam-words'><caption>share among these sentences, and cosine</caption>"
         f"<thead><tr><th scope='col'>sentence</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{note}"

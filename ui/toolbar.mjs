@@ -1,12 +1,13 @@
 /** Buttons of the viewer: real buttons, pressed where what they name is on. */
 
+/** Each with its name, which is said aloud. */
 const GROUPS = [
-  [["exam", "All views"], ["right", "Right"], ["left", "Left"], ["align", "Slices upright"]],
-  [["attention", "Attention"], ["truth", "True place"]],
-  [["preset", "Window"], ["invert", "Invert"], ["fit", "Fit"], ["real", "1:1"], ["loupe", "Loupe"], ["ruler", "Ruler"]],
-  [["pin", "Pin"], ["clear", "Clear"]],
-  [["picture", "PNG"], ["report", "PDF"], ["json", "JSON"], ["npz", "npz"]],
-  [["theme", "Dark"], ["tour", "Tour"], ["help", "Keys"]],
+  ["Views", ["exam", "All views"], ["right", "Right"], ["left", "Left"], ["align", "Slices upright"]],
+  ["Overlay", ["attention", "Attention"], ["truth", "True place"]],
+  ["Image", ["preset", "Window"], ["invert", "Invert"], ["fit", "Fit"], ["real", "1:1"], ["loupe", "Loupe"], ["ruler", "Ruler"]],
+  ["Pins", ["pin", "Pin"], ["clear", "Clear"]],
+  ["Save", ["picture", "PNG"], ["report", "PDF"], ["json", "JSON"], ["npz", "npz"]],
+  ["Page", ["theme", "Dark"], ["tour", "Tour"], ["help", "Keys"]],
 ];
 /** What a button does that its label leaves open; it stands in its tooltip. */
 const SAVES = { picture: "save what is seen as a picture", report: "save what is seen as a page", json: "save the answer", npz: "save embeddings and attention" };
@@ -39,10 +40,11 @@ const POSSIBLE = {
  */
 export function toolbar(bar, act, set) {
   const buttons = new Map();
-  for (const group of GROUPS) {
+  for (const [name, ...actions] of GROUPS) {
     const element = document.createElement("div");
     element.setAttribute("role", "group");
-    for (const [action, label] of group) {
+    element.setAttribute("aria-label", name);
+    for (const [action, label] of actions) {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
       button.dataset.action = action;
       if (SAVES[action]) button.title = SAVES[action];

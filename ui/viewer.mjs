@@ -1,6 +1,7 @@
 /** The viewer: an exam's views on black, and where the model looks for the cell under the pointer. Mounted by `layout.py`. */
 
 import { ACTIONS, ALWAYS } from "./actions.mjs";
+import { listenToChoices } from "./choosing.mjs";
 import { Help } from "./help.mjs";
 import { listenToKeys } from "./keyboard.mjs";
 import { columnsOf, commonScale, hung } from "./layout.mjs";
@@ -9,12 +10,12 @@ import { poolings, withPixels } from "./loading.mjs";
 import { Pane } from "./pane.mjs";
 import { preview } from "./preview.mjs";
 import { sceneOf, weightsFor } from "./scene.mjs";
-import { asLink, asked, begun, cleared, fromLink, otherKey, pinned, sameQuery } from "./state.mjs";
+import { asLink, asked, begun, cleared, fromLink, pinned, sameQuery } from "./state.mjs";
 import { drawStrip } from "./strip.mjs";
 import { toolbar } from "./toolbar.mjs";
 import { Tour } from "./tour.mjs";
 import { dragged, tableOf, windowText } from "./window.mjs";
-import { sentence } from "./words.mjs";
+import { said } from "./words.mjs";
 
 /**
  * Put a viewer into an element of the page.
@@ -23,6 +24,7 @@ import { sentence } from "./words.mjs";
  */
 export function mount(element, source) {
   const viewer = new Viewer(element);
+  listenToChoices();
   const show = () => viewer.show(source.value());
   source.onChange(show);
   show();
@@ -94,11 +96,7 @@ export class Viewer {
     let done = 0;
     const tell = () => exam === this.exam && this.tell(`Reading pixels: ${done++} of ${exam.views.length} …`);
     tell();
-    const views = exam.views.map(async (view) => {
-      const read = await withPixels(view);
-      tell();
-      return read;
-    });
+    const views = exam.views.map((view) => withPixels(view).finally(tell));
     const [pooling, ...read] = await Promise.allSettled([poolings(exam.breasts), ...views]);
     if (exam !== this.exam) return; // another one came meanwhile
     if ([pooling, ...read].some(({ status }) => status === "rejected")) {
@@ -205,11 +203,9 @@ export class Viewer {
   }
 
   #say() {
-    const { query } = this.state;
-    const weights = weightsFor(this.exam, query);
+    const weights = weightsFor(this.exam, this.state.query);
     const ruled = this.shownPanes().map((pane) => pane.ruled()).find(Boolean);
-    const asked = sentence(query, weights, query ? otherKey(query.key) : "");
-    const text = ruled ? `${asked} Ruler: ${ruled}.` : asked;
+    const text = said(this.state, weights, ruled);
     if (this.live.textContent !== text) this.live.textContent = text;
     drawStrip(this.strip, weights);
   }
@@ -239,7 +235,10 @@ export class Viewer {
 
   clear() {
     if (this.help.isOpen) this.help.turn();
-    else if (!this.tour.end() && this.state) this.become(cleared(this.state));
+    else if (!this.tour.end() && this.state) {
+      for (const pane of this.panes.values()) pane.ruler = null;
+      this.become(cleared(this.state));
+    }
   }
 
   windowAll(changed) {

@@ -1,6 +1,8 @@
-/** What the viewer says aloud: one sentence for a screen reader whenever the query moves. */
+/** What the viewer says: one sentence for a screen reader whenever the query moves, and the scale of a view. */
 
 import { peakOf, spreadOf } from "./attention.mjs";
+import { inverse } from "./frame.mjs";
+import { isPinned, otherKey } from "./state.mjs";
 
 const NAMES = { L: "left", R: "right" };
 
@@ -21,4 +23,37 @@ export function sentence(query, weights, other) {
   const peak = peakOf(weights);
   const even = spreadOf(weights) > 0.95 ? " The attention is nearly even: it points at nothing." : "";
   return `${asked} The model looks most at ${named(other)}, row ${peak + 1}: ${Math.round(100 * weights[peak])} percent.${even}`;
+}
+
+/**
+ * All that is said aloud of a state: the query, whether it is pinned, and a ruler's length.
+ * @param {object} state
+ * @param {number[] | null} weights of the query
+ * @param {string | undefined} ruled
+ */
+export function said(state, weights, ruled) {
+  const { query } = state;
+  const asked = sentence(query, weights, query ? otherKey(query.key) : "");
+  return [asked, isPinned(state) && "Pinned.", ruled && `Ruler: ${ruled}.`].filter(Boolean).join(" ");
+}
+
+/**
+ * The scale of a view: display pixels of a stored one, and screen pixels of a centimetre; across x down where they differ,
+ * as with pixels that are not square, and in the model's square.
+ * @param {import("./frame.mjs").Affine} matrix stored pixels to the pane
+ * @param {[number, number] | null} spacing mm between rows, and between columns
+ * @param {number} ratio display pixels of a screen pixel
+ */
+export function scaleText(matrix, spacing, ratio) {
+  const [a, b, , d, e] = inverse(matrix); // one screen pixel to the right is [a, d] stored ones, one down [b, e]
+  const percent = both([[a, d], [b, e]].map((step) => (100 * ratio) / Math.hypot(...step)));
+  if (!spacing) return `${percent} %, no spacing`;
+  const [ofRows, ofCols] = spacing;
+  return `${percent} %, ${both([[a, d], [b, e]].map(([x, y]) => 10 / Math.hypot(x * ofCols, y * ofRows)))} px/cm`;
+}
+
+/** Two numbers, or one where they are the same to a hundredth. */
+function both(numbers) {
+  const [across, down] = numbers.map((number) => (number < 1 ? "<1" : String(Math.round(number))));
+  return Math.abs(numbers[0] / numbers[1] - 1) < 0.01 ? across : `${across} x ${down}`;
 }

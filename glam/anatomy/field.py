@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from glam.anatomy.border import SIDES, Border, to_a_pixel
 from glam.anatomy.boxes import without_boxes
 from glam.anatomy.breast import Picture, averaged, shrink_factors, small
+from glam.anatomy.margins import drawn_margins
 from glam.anatomy.plates import darkened, plate_border, plate_mask
 from glam.view import Field
 
@@ -46,8 +47,6 @@ LONG_SIDE = 256
 """About how many rows or columns the picture has in which borders are looked for."""
 SLOPES = np.linspace(-0.04, 0.04, 9)
 """Inclinations of an edge, in lines a line."""
-INCLINED = 0.02
-"""Share of all lines from which the lines that an edge runs through make it an inclined one."""
 DEEPEST = 0.4
 """Largest share of the picture that a border takes."""
 ROUNDS = 12
@@ -81,21 +80,23 @@ def has_border(picture: NDArray[Any]) -> bool:
 def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: float = 1.0) -> SmallField:
     """Return the small picture of what lies inside an image's borders: the same as of an image without any.
 
-    The widest border goes first, to a stored pixel, then the rest; of plates over a part of a side, the strip of that
-    side where else nothing is, and the others are made dark; black boxes are made as bright as the air. Nothing
-    outside `known` is looked at. `aspect` is the distance of the image's rows over that of its columns.
+    Margins that a program drew go first, then the widest border, to a stored pixel, then the rest; of plates over a
+    part of a side, the strip of that side where else nothing is, and the others are made dark; black boxes are made as
+    bright as the air. Nothing outside `known` is looked at. `aspect` is the distance of the image's rows over that of
+    its columns.
     """
-    field, plates = known or whole_field(image), None
+    field, plates = _without_margins(known or whole_field(image), image), None
     picture = small(field.crop(image))
     for _ in range(ROUNDS):
         border = _widest_border(picture)
         if border is None:
-            picture = without_boxes(picture)
+            averaged_picture, picture = picture, without_boxes(picture)
+            field = field._replace(exact=field.exact and picture is averaged_picture)
             plates = plate_mask(picture)
             border = None if plates is None else plate_border(picture, plates)
         if border is None:
             break
-        field = _inside(field, to_a_pixel(border, field.crop(image)))
+        field = _without_margins(_inside(field, to_a_pixel(border, field.crop(image))), image)
         picture, plates = small(field.crop(image)), None
     part = field.crop(image)
     factors = shrink_factors(part.shape, aspect)
@@ -103,8 +104,19 @@ def small_field(image: NDArray[Any], known: Field | None = None, *, aspect: floa
         picture = without_boxes(np.asarray(averaged(part, *factors), np.float32))
         plates = plate_mask(picture)
     if plates is not None:
-        picture, field = darkened(picture, plates), field._replace(bright_border=True)
+        picture, field = darkened(picture, plates), field._replace(bright_border=True, exact=False)
     return SmallField(picture, field, factors)
+
+
+def _without_margins(field: Field, image: NDArray[Any]) -> Field:
+    """Return the part of an image's field inside the margins that a program drew, and others within those."""
+    for _ in SIDES:
+        margins = tuple(drawn_margins(field.crop(image)))
+        if not margins:
+            break
+        for margin in margins:
+            field = _inside(field, margin)
+    return field
 
 
 def _inside(field: Field, border: Border) -> Field:
@@ -115,6 +127,7 @@ def _inside(field: Field, border: Border) -> Field:
         slice(field.cols.start + left, field.cols.stop - right),
         field.bright_border or border.bright,
         field.dark_border or not border.bright,
+        field.exact and border.exact,
     )
 
 
@@ -154,9 +167,7 @@ def _border(side: str, lines: NDArray[np.float32]) -> Border:
         return Border(side, 0, bright=False)
     step = lines[edge.first : edge.last] - lines[edge.first + 2 : edge.last + 2]
     bright = bool(np.median(step[np.abs(step) > FAINT_STEP]) > 0)
-    is_white = lines[: edge.first + 1].mean() > lines[edge.last :].mean()  # what is left of a dark one is only air
-    inclined = bool(is_white) and edge.last - edge.first > INCLINED * len(lines)
-    return Border(side, edge.last + 1, bright=bright, inclined=inclined)
+    return Border(side, edge.last + 1, bright=bright)
 
 
 def _first_edge(lines: NDArray[np.float32]) -> _Edge | None:

@@ -10,6 +10,7 @@ from glam.anatomy.nipple import Nipple, chest_nipple_axis, find_nipple, nipple_a
 from glam.anatomy.pectoral import USUAL_ANGLE_DEG
 from glam.anatomy.upright import Upright, turned_over
 from glam.findings import Finding, finding
+from glam.frame import compose, transform
 from glam.view import ViewName
 
 AxisSource = Literal["muscle", "nipple", "usual", "chest wall"]
@@ -21,6 +22,8 @@ MIN_DEPTH = 0.12
 SURE_MUSCLE = 0.3
 """Least confidence of a muscle in the picture turned over; lines without a muscle reach 0.25 on the films of
 docs/alignment.md."""
+SAME_NIPPLE = 5.0
+"""Pixels of the small picture within which the phases of its pixels see one nipple."""
 CLEARER = 1.5
 """Ratio by which its confidence must exceed that of a muscle in the picture as it stands."""
 
@@ -55,13 +58,13 @@ def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> Uprigh
     """Return the landmarks of a view; `aligned` False leaves an MLO view as it stands."""
     if view == "CC" or not aligned:
         line = breast.chest_wall(upright.mask)
-        return UprightLandmarks(upright, *_with_nipple(upright, line, "chest wall", find_nipple(upright.mask, 0.0)))
+        return UprightLandmarks(upright, *_with_nipple(upright, line, "chest wall", _nipple(upright, 0.0)))
     line = _believed(pectoral.pectoral_line(upright.picture, upright.mask), upright.mask)
     findings: tuple[Finding, ...] = ()
     if (over := _line_upside_down(upright, line)) is not None:
         upright, line = over
         findings = (finding("upside_down"),)
-    nipple = find_nipple(upright.mask, USUAL_ANGLE_DEG if line is None else line.angle_deg)
+    nipple = _nipple(upright, USUAL_ANGLE_DEG if line is None else line.angle_deg)
     source: AxisSource = "muscle"
     if line is None:
         line, source = _line_without_muscle(upright.mask, nipple)
@@ -69,6 +72,26 @@ def find_landmarks(upright: Upright, view: ViewName, *, aligned: bool) -> Uprigh
         findings = (*findings, finding(code, angle=f"{line.angle_deg:.0f}"))
     landmarks, nipple_findings = _with_nipple(upright, line, source, nipple)
     return UprightLandmarks(upright, landmarks, (*findings, *nipple_findings))
+
+
+def _nipple(upright: Upright, angle_deg: float) -> Nipple:
+    """Return the nipple; of a field that is not exact, the mean of where most phases of its pixels see about the same.
+
+    From one phase to the next the nipple of a film moves by up to 1.5 mm.
+    """
+    nipple = find_nipple(upright.mask, angle_deg)
+    if not upright.others or not nipple.confidence:
+        return nipple
+    places = [(nipple.x, nipple.y)]
+    for other in upright.others:
+        seen = find_nipple(other.mask, angle_deg)
+        if seen.confidence:
+            to_upright = compose(np.linalg.inv(other.matrix).astype(np.float64), upright.matrix)
+            places.extend(map(tuple, transform(to_upright, [(seen.x, seen.y)])))
+    distances = np.hypot(*np.subtract(places, np.array(places)[:, None]).T)
+    groups = distances <= SAME_NIPPLE
+    x, y = np.array(places)[groups[int(np.argmax(groups.sum(axis=1)))]].mean(axis=0)
+    return nipple._replace(x=float(x), y=float(y))
 
 
 def _believed(line: Line | None, mask: Mask) -> Line | None:

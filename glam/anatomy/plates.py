@@ -140,7 +140,7 @@ def plate_border(picture: Picture, plates: Mask) -> Border | None:
         share = depth / len(lines)
         if depth > 2 * RIM and share <= WIDEST_STRIP and _is_even_but_for(plate[: depth - 2 * RIM], lines):
             first, last = np.flatnonzero(plate[depth // 2])[[0, -1]] / plate.shape[1]
-            borders.append((share, Border(side, depth, bright=True, seen=(float(first), float(last)))))
+            borders.append((share, Border(side, depth, bright=True, seen=(float(first), float(last)), exact=False)))
     return min(borders, default=(0.0, None))[1]
 
 

@@ -1,5 +1,8 @@
 """The small picture that the breast is found in: square pixels, chest wall at the left, head or lateral side up."""
 
+from contextlib import suppress
+from dataclasses import replace
+from itertools import product
 from typing import Literal, NamedTuple
 
 import cv2
@@ -8,9 +11,9 @@ import numpy as np
 from glam.anatomy import breast
 from glam.anatomy.breast import Mask, Picture
 from glam.anatomy.field import small_field
-from glam.findings import Finding, finding, input_error
+from glam.findings import Finding, InputError, finding, input_error
 from glam.frame import Matrix, compose, crop, flip_columns, flip_rows, scale
-from glam.view import View
+from glam.view import Field, View
 
 SURE_SIDE = 0.3
 """Confidence from which the pixels decide where the chest wall is, and not the header."""
@@ -22,7 +25,8 @@ CUT_ROW_SHARE = 0.6
 """Share of the breast's depth at which its lower or upper end along a border is a cut."""
 CUT_SHARE = 0.25
 """A breast is cut when it runs along a border where it should not for this share of its own extent."""
-
+PHASES = 3
+"""From so many stored rows, and columns, on the pixels of a small picture are averaged where its field is not exact."""
 
 ImageSide = Literal["left", "right"]
 
@@ -41,10 +45,40 @@ class Upright(NamedTuple):
     """At which border of the stored image the chest wall lies."""
     upside_down: bool = False
     """Whether top and bottom were exchanged."""
+    others: tuple["Upright", ...] = ()
+    """The same view where its pixels were averaged from other stored pixels on: only of a field that is not exact."""
+
+
+class _Placed(NamedTuple):
+    """An upright picture, and the field and factors that it was made with."""
+
+    upright: Upright
+    field: Field
+    factors: tuple[int, int]
 
 
 def make_upright(view: View) -> Upright:
     """Shrink, find the breast, and turn it; InputError `no_breast` where there is none."""
+    upright, field, factors = _placed(view)
+    if field.exact:
+        return upright
+    others = []
+    for rows, cols in list(product(*map(_phases, factors)))[1:]:
+        part = field._replace(
+            rows=slice(field.rows.start + rows, field.rows.stop), cols=slice(field.cols.start + cols, field.cols.stop)
+        )
+        with suppress(InputError):
+            others.append(_placed(replace(view, exposed=part)).upright)
+    return upright._replace(others=tuple(other for other in others if other.chest_wall == upright.chest_wall))
+
+
+def _phases(factor: int) -> list[int]:
+    """Return up to PHASES stored rows or columns, evenly spread, at which the first pixel of a small picture begins."""
+    return sorted({round(phase * factor / PHASES) % factor for phase in range(PHASES)})
+
+
+def _placed(view: View) -> _Placed:
+    """Return the view without its other phases."""
     height, width = view.spacing_mm or (1.0, 1.0)
     picture, field, factors = small_field(view.pixels, view.exposed, aspect=_aspect(height, width))
     height, width = height * factors[0], width * factors[1]
@@ -77,14 +111,17 @@ def make_upright(view: View) -> Upright:
         findings = (*findings, finding("clipped"))
     if body.rival > RIVAL_SHARE:
         findings = (*findings, finding("second_body"))
-    return upright._replace(findings=findings)
+    return _Placed(upright._replace(findings=findings), field, factors)
 
 
 def turned_over(upright: Upright) -> Upright:
     """Return it with top and bottom exchanged."""
     matrix = compose(upright.matrix, flip_rows(len(upright.picture)))
     picture, mask = (np.ascontiguousarray(image[::-1]) for image in (upright.picture, upright.mask))
-    return upright._replace(picture=picture, mask=mask, matrix=matrix, upside_down=not upright.upside_down)
+    others = tuple(map(turned_over, upright.others))
+    return upright._replace(
+        picture=picture, mask=mask, matrix=matrix, upside_down=not upright.upside_down, others=others
+    )
 
 
 def _mirrored(upright: Upright) -> Upright:

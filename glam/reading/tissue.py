@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from glam.anatomy.boxes import without_boxes
 from glam.anatomy.breast import breast_mask
 from glam.anatomy.field import has_border, small_field, whole_field
+from glam.anatomy.margins import drawn_margins
 from glam.anatomy.plates import without_plates
 from glam.view import Field
 
@@ -26,7 +27,7 @@ def exposed_field(stored: NDArray[Any], table: NDArray[np.uint16], step: int) ->
     Borders are looked for before the breast's range clips border and tissue alike, and in every `step`-th row and
     column; only an image that has some is searched as a whole.
     """
-    if not has_border(table[stored[::step, ::step]]):
+    if not has_border(table[stored[::step, ::step]]) and not any(drawn_margins(stored)):
         return whole_field(stored)
     return small_field(cv2.LUT(stored, table)).field
 

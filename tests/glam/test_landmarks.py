@@ -5,7 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from glam.anatomy.landmarks import find_landmarks
+from glam.anatomy.upright import make_upright
 from glam.config import FrameConfig
+from glam.frame import compose, shift
 from glam.phantom.in_memory import view_of
 from glam.phantom.options import Difficulty
 from glam.phantom.pair import Pair
@@ -27,6 +30,16 @@ PLANTED: dict[str, View] = {
 @pytest.mark.parametrize("code", PLANTED)
 def test_a_view_trips_the_code_that_was_planted(code: str) -> None:
     assert code in finding_codes(prepare(PLANTED[code], FrameConfig(size=126)))
+
+
+def test_the_nipple_is_at_the_mean_of_its_phases_and_one_far_away_does_not_count() -> None:
+    upright = make_upright(phantom_view("CC"))
+    others = tuple(upright._replace(matrix=compose(upright.matrix, shift(-x, 0))) for x in (1.0, 2.0, 40.0))
+    alone, steady = (
+        find_landmarks(each, "CC", aligned=True).landmarks.nipple for each in (upright, upright._replace(others=others))
+    )
+    assert (steady.x, steady.y) == pytest.approx((alone.x + 1, alone.y))
+    assert steady.confidence == alone.confidence
 
 
 def test_with_neither_muscle_nor_nipple_the_usual_angle_is_taken_and_told() -> None:

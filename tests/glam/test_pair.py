@@ -7,8 +7,9 @@ import pytest
 
 from glam.config import FrameConfig
 from glam.mapping import Mapper
-from glam.pair import PreparedBreast, check_pair, check_prompts, choose_views, length_mm, prepare_breast, read_breast
+from glam.pair import PreparedBreast, check_pair, choose_views, length_mm, prepare_breast, read_breast
 from glam.view import View, ViewName
+from glam.words.sentences import check_prompts
 from tests.samples.answers import answered_codes, finding_codes, refusal
 from tests.samples.mammograms import SECRET, file_of
 

@@ -17,12 +17,13 @@ from glam.findings import InputError, finding
 from glam.frame import inside_square
 from glam.licence import SharingWarning
 from glam.loading import open_runtime
-from glam.pair import check_prompts, prepare_breast
+from glam.pair import prepare_breast
 from glam.predict import Predictor
 from glam.prediction import INCLUDES, NOTICE, Prediction
 from glam.reading.read import read_view
 from glam.view import View
 from glam.words.prompt_sets import unnamed_set
+from glam.words.sentences import check_prompts
 from glam.zeroshot import class_probabilities
 
 TOLERANCE = 2e-5

@@ -110,6 +110,13 @@ def test_an_empty_file_is_told_as_such(client: TestClient, field: str):
     assert answer.json()["message"] == f"{field} is an empty file: send the mammogram itself"
 
 
+def test_of_several_images_the_empty_one_is_named_by_its_place(client: TestClient):
+    files = [("images", ("a", file_of())), ("images", (SECRET, b"")), ("images", ("c", file_of()))]
+    answer = client.post("/predict", files=files)
+    assert error_of(answer) == (422, "bad_field", "images")
+    assert answer.json()["message"] == "image 2 is an empty file: send the mammogram itself"
+
+
 @pytest.mark.parametrize("field", ["prompts", "include", "laterality", "spacing_mm"])
 def test_a_file_in_place_of_a_text_is_refused(client: TestClient, field: str):
     answer = client.post("/predict", files={"cc": ("a", file_of()), field: (SECRET, SECRET.encode())})

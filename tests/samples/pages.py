@@ -74,6 +74,24 @@ class Page:
         self.page.get_by_label("Example").click()
         return self.page.get_by_role("option", name=example)
 
+    def rule(self, view: str) -> None:
+        """Draw the ruler over 60 points across a view."""
+        self.button("Ruler").click()
+        box = self.pane(view).bounding_box()
+        assert box is not None
+        self.page.mouse.move(box["x"] + 20, box["y"] + 300)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + 80, box["y"] + 300, steps=4)
+        self.page.mouse.up()
+
+    def tap(self, view: str) -> None:
+        """Touch the middle of a view with a finger."""
+        pane = self.pane(view)
+        pane.scroll_into_view_if_needed()
+        box = pane.bounding_box()
+        assert box is not None
+        self.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
     def upload(self, *files: Path) -> None:
         """Drop files."""
         self.page.locator("#glam-files input[type=file]").set_input_files([str(file) for file in files])

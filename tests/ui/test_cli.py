@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from glam.own_folder import LOCK
 from tests.samples.viewers import start_viewer, stop_viewer
 
 PROGRAM = Path(sys.executable).with_name("glam-ui")
@@ -16,6 +17,12 @@ def children(pid: int) -> list[int]:
     """Return the processes that descend from one."""
     own = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return own + [grandchild for child in own for grandchild in children(child)]
+
+
+def folders(pids: list[int]) -> set[Path]:
+    """Return the folders whose locks processes hold."""
+    opened = [file.resolve() for pid in pids for file in Path("/proc").glob(f"{pid}/fd/*")]
+    return {path.parent for path in opened if path.name == LOCK}
 
 
 @pytest.mark.slow
@@ -31,6 +38,22 @@ def test_sigterm_ends_the_viewer_and_the_server_that_it_started(tmp_path: Path):
     told = viewer.log.read_text()
     assert f"{viewer.url}#example=Synthetic+breasts+1 " in told, "it opens on an exam"
     assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_a_viewer_that_is_killed_takes_its_server_along_and_the_next_one_clears_up(tmp_path: Path):
+    viewer = start_viewer(tmp_path / "log")
+    started = children(viewer.process.pid)
+    left = folders([viewer.process.pid, *started])
+    viewer.process.kill()
+    viewer.process.wait()
+    assert len(left) == 3, "of uploads, of the server's log, of the server's metrics"
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in started):
+        time.sleep(0.1)
+    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+    stop_viewer(start_viewer(tmp_path / "next"))
+    assert [folder for folder in left if folder.exists()] == []
 
 
 def test_without_a_server_it_says_where_it_looked():

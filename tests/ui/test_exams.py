@@ -1,6 +1,8 @@
 """Small pictures of an exam, before the server has answered: as they will hang, and first of all."""
 
 import io
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -80,3 +82,15 @@ def test_the_server_is_asked_once_the_small_pictures_are_fetched_or_after_a_whil
     with pytest.raises(ServerError, match="try again"):
         next(exam)
     assert is_asked.is_set()
+
+
+def test_the_first_exam_waits_for_no_import():
+    code = (
+        "import sys; from glam_ui.exams import *; from glam_ui.previews import warm_up\n"
+        "warm_up(); before = set(sys.modules)\n"
+        "desk = Desk(client=None, model=ServedModel(raw={'frame': vars(FrameConfig())}), store=Store())\n"
+        "next(desk.show([Upload(content=sys.stdin.buffer.read())])); print(*set(sys.modules) - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], input=file_of(breast_values(ROWS, COLS)), capture_output=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == []

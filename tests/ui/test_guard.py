@@ -44,6 +44,12 @@ def test_what_the_page_does_not_use_of_gradio_is_not_there(page: TestClient, pat
     assert page.post(GRADIO + path).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["app_id", "heartbeat/x", "queue/join", "queue/data?session_hash=x", "upload"])
+def test_what_the_page_uses_is_there(page: TestClient, path: str):
+    """By `app_id` a page that lost its server finds out that it is back: without an answer it waits for ever."""
+    assert page.get(GRADIO + path).status_code == 200
+
+
 def test_uploads_beyond_the_room_for_them_are_refused(
     page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,5 +1,6 @@
 """What goes back to the page, without a browser: sentences, spacings, files that are gone."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,8 +8,8 @@ import gradio as gr
 import pytest
 
 from glam.client import ServerError
-from glam_ui.answers import AskError
-from glam_ui.handlers import MAX_FILES, Handlers, _mm
+from glam_ui.answers import AskError, Upload
+from glam_ui.handlers import MAX_FILES, Handlers, _messages, _mm, _need_words
 from glam_ui.turns import Turns
 
 
@@ -28,8 +29,8 @@ def test_a_spacing_may_have_a_comma_or_be_unknown(text: str, mm: float | None):
 
 
 def test_a_file_that_is_gone_before_it_is_read_is_told_in_words():
-    found, files, example, form, *rows = handlers().come(["/nowhere/DOE^JANE.dcm"])
-    assert (found, files, example, form["visible"]) == ([], None, None, False)
+    found, files, form, *rows = handlers().come(["/nowhere/DOE^JANE.dcm"])
+    assert (found, files, form["visible"]) == ([], None, False)
     assert len(rows) == MAX_FILES
     (shown,) = handlers().show_uploaded(Turns(), found)
     assert "choose the files again" in shown[2]
@@ -56,3 +57,35 @@ def test_a_server_that_is_gone_is_told_without_its_address():
     told = handlers(Client()).in_words(Turns(), "A mass is present", ("r",))
     assert "try again in a moment" in told
     assert "10.1.2.3" not in told
+
+
+PNG = Upload(content=b"\x89PNG\r\n\x1a\n", name="a.png")
+
+
+def test_a_bad_spacing_leaves_the_exam_that_is_shown():
+    (told,) = handlers().show_pictures(Turns(), [PNG], "zero", "left CC")
+    assert "such as 0.07" in told[2]
+    assert told[0] == gr.skip()
+
+
+def test_what_is_no_exam_is_refused_before_its_reader_says_what_each_picture_shows():
+    (told,) = handlers().show_uploaded(Turns(), [PNG] * 9)
+    assert "Choose 1 to 8 files" in told[2]
+    assert _need_words([PNG] * 8)
+    assert not _need_words([PNG, Upload(content=bytes(128) + b"DICM", name="b.dcm")])
+    assert not _need_words([])
+
+
+def test_a_finding_says_which_breast_and_view_it_is_of():
+    def of(message: str) -> tuple[SimpleNamespace]:
+        return (SimpleNamespace(message=message),)
+
+    views = {"mlo": SimpleNamespace(view="MLO", findings=of("no nipple"))}
+    breasts = {side: SimpleNamespace(findings=of("lengths differ"), views=views) for side in "LR"}
+    answer: Any = SimpleNamespace(left_out=(), findings=(), breasts=breasts)
+    assert re.findall("<li>(.*?)</li>", _messages(answer, [])) == [
+        "left breast: lengths differ",
+        "left MLO: no nipple",
+        "right breast: lengths differ",
+        "right MLO: no nipple",
+    ]

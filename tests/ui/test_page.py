@@ -66,6 +66,30 @@ def test_everything_goes_by_keys(page: Page):
     assert page.said() == "Nothing is pointed at."
 
 
+def test_by_tab_a_view_is_reached_and_by_arrows_asked_about(page: Page):
+    page.open(EXAMPLE)
+    page.pane("L CC").focus()
+    page.page.keyboard.press("Tab")
+    for press in ("ArrowDown", "Enter"):
+        page.page.keyboard.press(press)
+    assert page.said().startswith("right MLO, row 5, slice 5.")
+    assert page.said().endswith("Pinned.")
+    page.page.keyboard.press("ArrowDown")
+    assert page.said().startswith("right MLO, row 6, slice 5.")
+    assert "Pinned" not in page.said()
+    page.page.keyboard.press("Tab")
+    page.page.keyboard.press("ArrowUp")
+    assert page.said().startswith("left MLO, row 5, slice 5.")
+
+
+def test_escape_takes_the_ruler_away(page: Page):
+    page.open(EXAMPLE)
+    page.rule("L CC")
+    assert "Ruler: " in page.said()
+    page.page.keyboard.press("Escape")
+    assert page.said() == "Nothing is pointed at."
+
+
 def test_letters_typed_into_a_form_are_no_keys_of_the_viewer(page: Page):
     page.open(EXAMPLE)
     page.page.get_by_role("button", name="Ask in your own words").click()
@@ -120,13 +144,7 @@ def test_a_drag_with_shift_changes_the_window_and_a_drag_moves_the_view(page: Pa
 
 def test_the_ruler_measures_millimetres(page: Page):
     page.open(EXAMPLE)
-    page.button("Ruler").click()
-    box = page.pane("L CC").bounding_box()
-    assert box is not None
-    page.page.mouse.move(box["x"] + 20, box["y"] + 300)
-    page.page.mouse.down()
-    page.page.mouse.move(box["x"] + 80, box["y"] + 300, steps=4)
-    page.page.mouse.up()
+    page.rule("L CC")
     page.page.wait_for_timeout(200)
     mm = float(re.search(r"Ruler: ([\d.]+) mm", page.said())[1])  # type: ignore[index]
     px_per_cm = int(re.search(r"(\d+) px/cm", page.pane("L CC").inner_text())[1])  # type: ignore[index]

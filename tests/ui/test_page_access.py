@@ -1,7 +1,10 @@
 """Who can use the page: keyboard, screen reader, phone, dark and light; axe-core finds nothing against it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.samples.pages import Page
@@ -42,13 +45,84 @@ def phone(browser, viewer: RunningViewer) -> Iterator[Page]:
 
 def test_on_a_phone_a_finger_asks(phone: Page):
     phone.open(EXAMPLE)
-    pane = phone.pane("L CC")
-    pane.scroll_into_view_if_needed()
-    box = pane.bounding_box()
-    assert box is not None
-    phone.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    phone.tap("L CC")
     phone.page.wait_for_timeout(200)
     assert "left CC, row" in phone.said()
+
+
+SMALL = """() => [...document.querySelectorAll('button, input, textarea')].filter((element) => {
+  const { width, height } = element.getBoundingClientRect();
+  return width && element.checkVisibility({ opacityProperty: true }) && Math.min(width, height) < 24;
+}).map((element) => element.outerHTML.slice(0, 80))"""
+BEYOND = """() => [...document.querySelectorAll('#glam-page *')].filter((element) => {
+  const { left, right, width } = element.getBoundingClientRect();
+  return width && (left < -1 || right > innerWidth + 1);
+}).map((element) => element.outerHTML.slice(0, 80))"""
+
+
+def test_a_phone_that_is_turned_keeps_what_is_seen_and_has_room_for_it(phone: Page):
+    phone.open(EXAMPLE)
+    phone.tap("L CC")
+    for name in ("Pin", "Window"):
+        phone.button(name).tap()
+    phone.page.wait_for_timeout(700)
+    said, link = phone.said(), phone.page.url
+    for width, height in ((844, 390), (390, 844), (844, 390), (320, 640)):
+        phone.page.set_viewport_size({"width": width, "height": height})
+        phone.page.wait_for_timeout(700)
+        assert (phone.said(), phone.page.url) == (said, link)
+        boxes = [phone.pane(caption).bounding_box() for caption in phone.views()]
+        assert len(boxes) == 4
+        for box in boxes:
+            assert box is not None
+            assert box["width"] > 100
+            assert box["height"] < height, "a view fits the screen"
+        assert phone.page.evaluate(SMALL) == []
+        assert phone.page.evaluate(BEYOND) == []
+
+
+@pytest.mark.parametrize("colours", ["dark", "light"])
+def test_the_readers_own_colours_tell_what_is_on_and_how_much(browser, viewer: RunningViewer, colours: str):
+    style = "(element, name) => getComputedStyle(element)[name]"
+    with Page(browser, viewer.url, color_scheme=colours, forced_colors="active") as page:
+        page.open(EXAMPLE)
+        page.point("L CC", across=0.5)
+        page.said()
+        on, off = (page.button(name).evaluate(style, "backgroundColor") for name in ("Attention", "True place"))
+        assert on != off
+        assert page.page.locator(".glam-panes").evaluate(style, "backgroundColor") == "rgb(0, 0, 0)"
+        bars = page.page.locator(".glam-bars i")
+        assert len({bars.nth(number).evaluate(style, "backgroundColor") for number in range(9)}) > 1
+        assert page.page.locator(".glam-butterfly td i").first.evaluate(style, "borderTopWidth") == "2px"
+        page.check_clean()
+
+
+def test_who_wants_no_motion_sees_none(browser, viewer: RunningViewer):
+    with Page(browser, viewer.url, reduced_motion="reduce") as page:
+        page.open(EXAMPLE)
+        longest = page.page.evaluate(
+            """() => Math.max(...[...document.querySelectorAll('#glam-page *')].flatMap((element) => {
+              const { animationName, animationDuration, transitionDuration } = getComputedStyle(element);
+              return [animationName === 'none' ? '0s' : animationDuration, transitionDuration].map(parseFloat);
+            }))"""
+        )
+        assert longest <= 0.001
+        page.check_clean()
+
+
+def test_long_words_and_names_stay_in_their_place(page: Page, tmp_path: Path):
+    picture = tmp_path / f"{'W' * 200}.png"
+    cv2.imwrite(str(picture), np.zeros((64, 64), np.uint8))
+    page.open(EXAMPLE)
+    page.upload(picture)
+    page.button("Show").wait_for()
+    page.page.get_by_role("button", name="Ask in your own words").click()
+    page.page.get_by_label("One sentence a line").fill("W" * 200 + "\nA mass is present")
+    page.button("Compare").click()
+    page.page.locator(".glam-words").wait_for()
+    page.page.locator(".glam-head span").last.evaluate("(element) => (element.textContent = 'x'.repeat(400))")
+    assert page.page.evaluate(BEYOND) == []
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_the_tour_has_four_steps_and_does_not_come_back(page: Page):

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from glam.config import FrameConfig
 from glam.reading.read import read_view
@@ -58,6 +60,57 @@ def test_a_slice_ends_where_its_line_is_drawn(browser: "Browser", viewer: Runnin
                     assert slice_at(page, edge + 3 * inwards, y) == asked, (keys, caption, edge)
                     assert slice_at(page, edge - 3 * inwards, y) != asked, (keys, caption, edge)
         page.check_clean()
+
+
+def squeezed(path: Path, folder: Path) -> Path:
+    """Return the same mammogram with pixels that are wider than they are high, as 0.1 mm to 0.07."""
+    header = dcmread(path)
+    down, across = (float(mm) for mm in header.ImagerPixelSpacing)
+    wide = down * 10 / 7
+    cols = round(header.Columns * across / wide)
+    pixels = cv2.resize(header.pixel_array, (cols, header.Rows), interpolation=cv2.INTER_AREA)
+    header.Columns, header.PixelData, header.ImagerPixelSpacing = cols, pixels.tobytes(), [down, wide]
+    header.save_as(folder / path.name)
+    return folder / path.name
+
+
+def measured(page: Page, *files: Path) -> dict[str, float]:
+    """Return what a page tells in mm of a pair of the left breast."""
+    page.page.goto("about:blank")
+    page.open()
+    page.upload(*files)
+    page.wait_for_views()
+    page.button("Dismiss").click()
+    page.point("L CC", 0.4, 0.4)
+    told = {"slice": float(re.search(r"slice (\d)", page.said())[1])}  # type: ignore[index]
+    told["nipple"] = float(re.search(r"(\d+) mm to nipple", page.pane("L CC").inner_text())[1])  # type: ignore[index]
+    told["peak"] = float(re.search(r"peak: (\d+) mm", page.pane("L MLO").inner_text())[1])  # type: ignore[index]
+    page.button("Ruler").click()
+    box = page.pane("L CC").bounding_box()
+    assert box is not None
+    for name, across, down in (("across", 150, 0), ("down", 0, 150)):
+        page.page.mouse.move(box["x"] + 40, box["y"] + 200)
+        page.page.mouse.down()
+        page.page.mouse.move(box["x"] + 40 + across, box["y"] + 200 + down, steps=4)
+        page.page.mouse.up()
+        told[name] = float(re.search(r"Ruler: ([\d.]+) mm", page.said())[1])  # type: ignore[index]
+    scale = re.search(r"(\d+) x (\d+) %, \d+ px/cm|\d+ %, \d+ px/cm", page.pane("L CC").inner_text())
+    assert scale
+    told["aspect"] = int(scale[1]) / int(scale[2]) if scale[1] else 1.0
+    return told
+
+
+def test_pixels_that_are_not_square_measure_and_show_the_same(page: Page, mammograms: dict[str, Path], tmp_path: Path):
+    files = [mammograms[name] for name in ("L_CC", "L_MLO")]
+    square = measured(page, *files)
+    flat = measured(page, *(squeezed(path, tmp_path) for path in files))
+    assert square["across"] == pytest.approx(square["down"], abs=0.2)
+    assert flat["across"] == pytest.approx(flat["down"], abs=0.2)
+    assert flat["across"] == pytest.approx(square["across"], rel=0.01)
+    assert flat["nipple"] == pytest.approx(square["nipple"], abs=1)
+    assert flat["peak"] == pytest.approx(square["peak"], abs=3)
+    assert flat["slice"] == square["slice"]
+    assert (square["aspect"], flat["aspect"]) == (1, pytest.approx(10 / 7, rel=0.02))
 
 
 @pytest.mark.parametrize("ratio", [1, 2])

@@ -24,4 +24,4 @@ def test_sentences_are_escaped_and_unknown_words_named():
     assert "<b>zebra" not in table
     assert "a &lt;b&gt;zebra&lt;/b&gt;" in table
     assert "50 % <small>+0.125</small>" in table
-    assert "does not know: &lt;zebra&gt;." in table
+    assert "does not know: <bdi>&lt;zebra&gt;</bdi>." in table
