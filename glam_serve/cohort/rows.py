@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from glam.exam import SIDES, VIEW_NAMES, ExamPrediction
+from glam.exam import ExamPrediction
 from glam.prediction import ViewPrediction
 from glam.store.schema import Level, Row
 from glam_serve.cohort.items import Item, PreparedItem
@@ -15,10 +15,8 @@ def row_of(item: Item, prepared: PreparedItem, prediction: ExamPrediction, level
     breasts = prediction.breasts
     answer = prediction if level == "exam" else next(iter(breasts.values()))
     views = {
-        prepared.used[side, name]: breasts[side].views["cc" if name == "CC" else "mlo"]
-        for side in SIDES
-        for name in VIEW_NAMES
-        if (side, name) in prepared.used
+        image_id: breasts[side].views["cc" if name == "CC" else "mlo"]
+        for (side, name), image_id in sorted(prepared.used.items())  # left before right, CC before MLO
     }
     of_task = {"birads": answer.birads, "density": answer.density}
     return Row(
