@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from glam.store.read import footer
+from glam.store.read import footer, read_table
 from glam.store.schema import KEYS, MANIFEST_FILE, Level, ShardMark
 from glam.store.write import write_table
 
@@ -28,13 +27,13 @@ PLAN_SCHEMA = pa.schema(
 def read_plan(store: Path) -> pa.Table | None:
     """Return the planned images of a store; None where nothing was planned yet."""
     path = store / MANIFEST_FILE
-    return pq.read_table(path).replace_schema_metadata(None) if path.exists() else None
+    return read_table(path).replace_schema_metadata(None) if path.exists() else None
 
 
 def write_plan(store: Path, plan: pa.Table, *, root: Path, run_key: str) -> None:
     """Write the planned images. `root`: the folder that their paths begin at."""
-    footer = {"run_key": run_key, "root": str(root), "rows": plan.num_rows}
-    write_table(store / MANIFEST_FILE, plan.cast(PLAN_SCHEMA), footer)
+    content = {"run_key": run_key, "root": str(root), "rows": plan.num_rows, "shards": len(shard_spans(plan))}
+    write_table(store / MANIFEST_FILE, plan.cast(PLAN_SCHEMA), content)
 
 
 def num_items(plan: pa.Table, level: Level) -> int:
@@ -53,7 +52,8 @@ def shard_spans(plan: pa.Table) -> list[tuple[int, int]]:
     shards = plan.column("shard").to_numpy()
     starts = np.flatnonzero(np.diff(shards, prepend=-1))
     assert np.array_equal(shards[starts], np.arange(len(starts))), "shards are numbered without a gap"
-    return list(zip(starts.tolist(), [*starts[1:].tolist(), len(shards)], strict=True))
+    stops = np.append(starts, len(shards))[1:]
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
 def shard_marks(plan: pa.Table, run_key: str) -> list[ShardMark]:

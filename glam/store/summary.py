@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from glam.store.planned import num_items, read_plan
-from glam.store.read import part_files, read_success
+from glam.store.read import part_files, read_success, read_table
 from glam.store.run_key import read_run
 from glam.store.schema import MISSING_FILE, REJECTED_FILE
 
@@ -56,7 +54,7 @@ def summarise(store: Path) -> Summary:
     rows = embedded = done = 0
     left_out, problems = Counter[str](), Counter[str]()
     for path in part_files(store):
-        part = pq.read_table(path, columns=["images", "left_out"])
+        part = read_table(path, ["images", "left_out"])
         done, rows = done + 1, rows + part.num_rows
         embedded += len(part.column("images").combine_chunks().flatten())
         left_out.update(entry["code"] for entry in part.column("left_out").combine_chunks().flatten().to_pylist())
@@ -84,4 +82,4 @@ def summarise(store: Path) -> Summary:
 
 
 def _codes(path: Path) -> list[str]:
-    return pq.read_table(path, columns=["code"]).column("code").to_pylist() if path.exists() else []
+    return read_table(path, ["code"]).column("code").to_pylist() if path.exists() else []

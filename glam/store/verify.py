@@ -1,18 +1,17 @@
 """Whether a store is what it says: footers, hashes, keys, lengths of vectors, and a fate for every image."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from glam.store.planned import read_plan, shard_marks, shard_spans
-from glam.store.read import content_sha256, footer, part_files, read_success, vectors
+from glam.store.read import content_sha256, footer, read_success, read_table, stray_files, vectors
 from glam.store.run_key import RunRecord, read_run
-from glam.store.schema import KEYS, Key, Level, ShardMark, StoreError, errors_name, part_name
+from glam.store.schema import KEYS, MANIFEST_FILE, Key, Level, StoreError, errors_name, part_name
 
 TOLERANCES = {"float32": 1e-4, "float16": 2e-3}
 """How far the length of an embedding may be from 1."""
@@ -31,22 +30,26 @@ def verify_store(store: Path) -> Verdict:
     """Check every file of a store against the others; StoreError where there is none to check."""
     run, plan = read_run(store), read_plan(store)
     if plan is None:
-        return Verdict((), 0, 0, 0)
+        parts = stray_files(store, 0)
+        return Verdict((f"{MANIFEST_FILE}: it is gone, and {len(parts)} parts are there",) if parts else (), 0, 0, 0)
     marks = shard_marks(plan, run.config.key)
-    problems, keys, done = list(_strays(store, len(marks))), Counter[Key](), 0
+    problems = [f"{path.name}: no shard of the plan" for path in stray_files(store, len(marks))]
+    keys, done = Counter[Key](), 0
     for mark, (start, stop) in zip(marks, shard_spans(plan), strict=True):
         if not (store / part_name(mark.shard)).exists():
             continue
         done += 1
         try:
-            part = pq.read_table(store / part_name(mark.shard), page_checksum_verification=True)
+            part = read_table(store / part_name(mark.shard))
             errors = _errors(store, mark.shard)
             there = footer(store / part_name(mark.shard))
-        except (pa.ArrowException, OSError, StoreError) as error:
-            problems.append(f"{part_name(mark.shard)}: it does not read: {error}")
+        except StoreError as error:
+            problems.append(f"{part_name(mark.shard)}: {error}")
             continue
         images = plan.column("image_id").slice(start, stop - start).to_pylist()
-        found = (*_footer_problems(mark, there, part), *_row_problems(run, part), *_fates(images, part, errors))
+        expected = {"rows": part.num_rows, "problems": len(errors), "may_share": run.facts.may_share}
+        wrong = _footer_problems(there, mark._asdict() | expected)
+        found = (*wrong, *_row_problems(run, part), *_fates(images, part, errors))
         problems += [f"{part_name(mark.shard)}: {problem}" for problem in found]
         keys.update(_keys(part, run.config.level))
     problems += [f"the key {', '.join(key)} is there {count} times" for key, count in keys.items() if count > 1]
@@ -59,16 +62,11 @@ def _errors(store: Path, shard: int) -> list[str]:
     path = store / errors_name(shard)
     if not path.exists():
         return []
-    return pq.read_table(path, page_checksum_verification=True).column("image_id").to_pylist()
+    return read_table(path, ["image_id"]).column("image_id").to_pylist()
 
 
-def _strays(store: Path, num_shards: int) -> Iterator[str]:
-    expected = {part_name(shard) for shard in range(num_shards)}
-    yield from (f"{path.name}: no shard of the plan" for path in part_files(store) if path.name not in expected)
-
-
-def _footer_problems(mark: ShardMark, there: dict[str, object], part: pa.Table) -> Iterator[str]:
-    for name, value in {**mark._asdict(), "rows": part.num_rows}.items():
+def _footer_problems(there: Mapping[str, object], expected: Mapping[str, object]) -> Iterator[str]:
+    for name, value in expected.items():
         if there.get(name) != value:
             yield f"its footer says {name} {there.get(name)}, which should be {value}"
 

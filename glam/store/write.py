@@ -75,13 +75,14 @@ def write_shard(
         dtype=record.config.dtype,
         probabilities=probability_columns(record.facts.classes),
     )
-    footer = mark._asdict() | {"notice": record.facts.notice}
+    footer = mark._asdict() | {"notice": record.facts.notice, "may_share": record.facts.may_share}
     errors = store / errors_name(mark.shard)
     if problems:
         write_table(errors, errors_table(problems, level), footer | {"rows": len(problems)})
     else:
         errors.unlink(missing_ok=True)  # of an attempt that was stopped before its part
-    write_table(store / part_name(mark.shard), part_table(rows, schema, level), footer | {"rows": len(rows)})
+    of_part = {"rows": len(rows), "problems": len(problems)}
+    write_table(store / part_name(mark.shard), part_table(rows, schema, level), footer | of_part)
 
 
 def write_table(path: Path, table: pa.Table, footer: Mapping[str, Any]) -> None:

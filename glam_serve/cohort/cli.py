@@ -35,10 +35,11 @@ class Verify:
     def run(self) -> int:
         """Print what was found."""
         from glam.predict_command import print_json
+        from glam.store.read import read_success
         from glam.store.verify import verify_store
 
         verdict = verify_store(self.store)
-        print_json(verdict._asdict() | {"complete": verdict.shards == verdict.done})
+        print_json(verdict._asdict() | {"complete": read_success(self.store) is not None})
         return 1 if verdict.problems else 0
 
 

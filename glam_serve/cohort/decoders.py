@@ -31,6 +31,8 @@ ATTEMPTS = 2
 """Processes that an item may cost: it may have been innocent of the first one's end."""
 MAX_FAILED_STARTS = 3
 """In a row; then something is wrong with the installation, not with a file."""
+LONGEST_TIMEOUT_S = 1e6
+"""Of an item. What waits for a process takes no more than two thousand million milliseconds."""
 POLL_S = 0.2
 """How often a caller that waits looks whether it was told to stop."""
 
@@ -51,8 +53,8 @@ class DecoderOptions:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers {self.workers} is not above 0")
-        if self.timeout_s <= 0:
-            raise ValueError(f"timeout_s {self.timeout_s} is not above 0")
+        if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:
+            raise ValueError(f"timeout_s {self.timeout_s} is not above 0 and at most {LONGEST_TIMEOUT_S:.0f}")
 
 
 Outcome = tuple[int, PreparedItem] | BaseException | None

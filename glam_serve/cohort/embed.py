@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 
 from glam.store.planned import num_items, plan_root, read_plan, write_plan
-from glam.store.read import content_sha256, is_done
+from glam.store.read import content_sha256, is_done, stray_files
 from glam.store.run_key import RunRecord, check_same_run, read_run
-from glam.store.schema import REJECTED_FILE, RUN_FILE, SUCCESS_FILE, SUMMARY_FILE, Problem, ShardMark
+from glam.store.schema import REJECTED_FILE, RUN_FILE, SUCCESS_FILE, SUMMARY_FILE, Problem, ShardMark, StoreError
 from glam.store.summary import Summary, summarise
 from glam.store.write import locked, remove, write_json, write_run, write_table
 from glam_serve.cohort.engines import Engine
@@ -59,6 +59,9 @@ def planned(cohort: Cohort, store: Path, record: RunRecord, *, shard_size: int |
         cohort.images, read_plan(store), root=cohort.root, level=record.config.level, shard_size=shard_size
     )
     marks = plan.marks(record.config.key)
+    if strays := stray_files(store, len(marks)):
+        way_out = "move it away: whoever reads part-*.parquet would read its rows too"
+        raise StoreError("store_damaged", f"{strays[0]} is of no shard of the plan: {way_out}")
     return Planned(plan=plan, marks=marks, pending=[mark for mark in marks if not is_done(store, mark)])
 
 
@@ -100,6 +103,7 @@ def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> Non
         write_run(store, record)
     if work.pending:
         remove(store / SUCCESS_FILE)
+        remove(store / SUMMARY_FILE)
     if work.plan.num_new or read_plan(store) is None or plan_root(store) != work.plan.root:
         write_plan(store, work.plan.table, root=work.plan.root, run_key=record.config.key)
     if cohort.rejected or (store / REJECTED_FILE).exists():
@@ -124,7 +128,9 @@ def _do(store: Path, work: Planned, engine: Engine, stop: threading.Event) -> No
 
 def _mark_success(store: Path, record: RunRecord) -> None:
     summary = summarise(store)
-    assert summary.not_done == 0, "every image of a store that is done has its fate"
+    if summary.not_done:
+        message = f"{store} does not account for every image: glam-embed verify says which file is to be deleted"
+        raise StoreError("store_damaged", message)
     content = {"rows": summary.rows, "items": summary.items, "images": summary.images, "shards": summary.shards}
     sha256 = content_sha256(store, record.config.level)
     write_json(store / SUCCESS_FILE, {"run_key": record.config.key, **content, "content_sha256": sha256})

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from glam.files import replacing
 from glam.licence import withheld_embeddings
-from glam.store.read import part_files, vectors
+from glam.store.read import footer, part_files, read_table, vectors
 from glam.store.run_key import read_run
 from glam.store.schema import KEYS, StoreError, probability_columns
 
@@ -19,7 +18,8 @@ from glam.store.schema import KEYS, StoreError, probability_columns
 def refuse_sharing(store: Path, *, keep_local: bool) -> None:
     """StoreError `embedding_withheld` where the embeddings of a store must stay, unless the caller keeps them here."""
     way_out = "--keep-local writes them, to stay here"
-    may_share = read_run(store).facts.may_share
+    parts = part_files(store)
+    may_share = read_run(store).facts.may_share and all(footer(path).get("may_share") is True for path in parts)
     if withheld := withheld_embeddings(may_share=may_share, stays_here=keep_local, way_out=way_out):
         raise StoreError(withheld.code, withheld.message)
 
@@ -43,7 +43,7 @@ def export_npy(store: Path, out: Path) -> list[Path]:
     """Write the embeddings as one array (item, dim), and their keys as CSV beside it; return both files."""
     run = read_run(store)
     names = [*KEYS[run.config.level], "patient_id"]
-    num_rows = sum(pq.read_metadata(path).num_rows for path in part_files(store))
+    num_rows = sum(footer(path)["rows"] for path in part_files(store))
     with replacing(out) as scratch:
         array = np.lib.format.open_memmap(
             scratch, "w+", dtype=np.dtype(run.config.dtype), shape=(num_rows, run.facts.dim)
@@ -83,7 +83,7 @@ def _parts(store: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     if not files:
         raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
     for path in files:
-        yield pq.read_table(path, columns=list(columns))
+        yield read_table(path, columns)
 
 
 def _write_csv(out: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

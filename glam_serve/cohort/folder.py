@@ -4,7 +4,7 @@ import hashlib
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from glam.reading.identify import ImageIdentity, identify
 from glam.store.planned import IMAGE_COLUMNS, read_plan
 from glam.store.schema import SALT_FILE, Problem, StoreError
 from glam_serve.cohort.embed import Cohort
-from glam_serve.cohort.items import FILE_SENTENCES, UNREADABLE
+from glam_serve.cohort.items import FILE_SENTENCES, LINKED_FOLDER, UNREADABLE
 
 SALT_BYTES = 32
 ID_DIGITS = 20
@@ -48,7 +48,9 @@ def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
     seen: dict[str, str] = {}
     plan = read_plan(store)
     taken = frozenset() if plan is None else frozenset(plan.column("image_id").to_pylist())
-    for name in sorted(_file_names(root, store.absolute()), key=lambda name: (name not in taken, name)):
+    names, unreadable = _file_names(root, store)
+    rejected += [Problem(_readable(name), "read", code, FILE_SENTENCES[code]) for name, code in unreadable]
+    for name in sorted(names, key=lambda name: (name not in taken, name)):
         outcome = _identified(root, name)
         if isinstance(outcome, Problem):
             rejected.append(outcome)
@@ -84,15 +86,38 @@ def store_salt(store: Path) -> bytes:
     return salt
 
 
-def _file_names(root: Path, store: Path) -> Iterator[str]:
-    """Yield the path in the folder of every file, but for those of the store."""
-    for place, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if Path(place, name) != store]
-        yield from (os.path.relpath(Path(place, name), root) for name in files)
+def _file_names(root: Path, store: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the path of every file, those of the store aside, and of every folder not entered, with its code."""
+    names: list[str] = []
+    failed: list[OSError] = []
+    not_entered: list[tuple[str, str]] = []
+
+    def path_in_root(place: str, name: str = "") -> str:
+        return os.path.relpath(os.path.join(place, name), root)  # noqa: PTH118  # a Path for each takes a minute
+
+    for place, folders, files in os.walk(root, onerror=failed.append):
+        not_entered += [
+            (path_in_root(place, name), LINKED_FOLDER) for name in folders if Path(place, name).is_symlink()
+        ]
+        folders[:] = [name for name in folders if not _is_same(Path(place, name), store)]
+        names += [path_in_root(place, name) for name in files]
+    return names, [*not_entered, *((path_in_root(str(error.filename)), UNREADABLE) for error in failed)]
+
+
+def _is_same(folder: Path, store: Path) -> bool:
+    try:
+        return folder.samefile(store)
+    except OSError:  # no such store; a broken link
+        return False
+
+
+def _readable(name: str) -> str:
+    """Return a file's name as a table can hold it: what is no UTF-8 is replaced."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _identified(root: Path, name: str) -> ImageIdentity | Problem:
-    readable_name = os.fsencode(name).decode(errors="replace")
+    readable_name = _readable(name)
     if readable_name != name or not (root / name).is_file():  # a name that no table can hold; a pipe, a broken link
         return Problem(readable_name, "read", UNREADABLE, FILE_SENTENCES[UNREADABLE])
     try:

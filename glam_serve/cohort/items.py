@@ -12,9 +12,11 @@ from glam.store.schema import MISSING_FILE, Key, LeftOut, Problem
 from glam.view import Side, View, ViewName
 
 UNREADABLE = "unreadable"
+LINKED_FOLDER = "linked_folder"
 FILE_SENTENCES: Mapping[str, str] = {
     MISSING_FILE: "there is no file at the manifest's path: put it there, or leave the row out",
     UNREADABLE: "the file cannot be opened: check its permissions and its disk",
+    LINKED_FOLDER: "a link to a folder is not followed: give --folder what it points at, or put the files there",
 }
 """Codes of a cohort's own, beside those of `glam.findings`, of files; `decoders` has those of processes."""
 

@@ -75,7 +75,11 @@ class Run:
         from glam_serve.cohort.embed import NoSpaceError, embed
         from glam_serve.cohort.estimate import estimate
 
-        options = DecoderOptions(workers=self.workers, timeout_s=self.timeout_s, ahead=2 * GROUP_SIZE + self.workers)
+        try:
+            ahead = 2 * GROUP_SIZE + self.workers
+            options = DecoderOptions(workers=self.workers, timeout_s=self.timeout_s, ahead=ahead)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         bundle = with_variant(read_bundle(self.bundle or DEMO_BUNDLE), self.variant, provider=self.provider)
         record = self._record(bundle)
         if self.dry_run:
@@ -94,7 +98,7 @@ class Run:
             return LocalEngine(self._runner(bundle, of_store, options))
 
         try:
-            with _stopped_by_signals(stop):
+            with stopped_by_signals(stop):
                 summary = embed(self._cohort, self.out, record, engine, shard_size=self.shard_size, stop=stop)
         except InterruptedRun:
             return self._ended("interrupted: the same command goes on", INTERRUPTED)
@@ -106,6 +110,8 @@ class Run:
     def _check(self) -> None:
         if (self.manifest is None) == (self.folder is None):
             raise UsageError("give either --manifest FILE or --folder DIR")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--threads {self.threads} is not above 0")
         if self.shard_size is not None and self.shard_size < 1:
             raise UsageError(f"--shard-size {self.shard_size} is not above 0")
         if self.max_errors is not None and not 0 <= self.max_errors <= 1:
@@ -187,16 +193,19 @@ class Run:
 
 
 @contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` at the first Ctrl-C, SIGTERM or closed terminal; the second one ends the program as usual."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    usual = {number: signal.getsignal(number) for number in numbers}
+def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Set `stop` at the first Ctrl-C, SIGTERM or closed terminal; the second one ends the program as usual.
+
+    What the caller had this program ignore, as nohup does with a closed terminal, it still ignores.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    usual = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
     def tell(number: int, frame: FrameType | None) -> None:
         stop.set()
         signal.signal(number, usual[signal.Signals(number)])
 
-    for number in numbers:
+    for number in usual:
         signal.signal(number, tell)
     try:
         yield

@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from glam.store.schema import SALT_FILE, StoreError
 from glam.store.summary import summarise
 from glam_serve.cohort.folder import folder_cohort, store_salt
 from glam_serve.cohort.run_command import Run
+from tests.samples.cohorts import embed_rows
 from tests.samples.mammograms import SECRET, file_of
 from tests.samples.stores import write_store
 
@@ -157,3 +159,51 @@ def test_a_folder_is_embedded_once_and_its_new_exams_later(
     assert "PHANTOM" not in str(plan.to_pylist())
     (folder / "cut.dcm").write_bytes(mammograms["R_MLO"].read_bytes()[:-999])
     assert command.run() == 3
+
+
+def test_links_in_a_circle_end_and_folders_that_are_not_entered_are_told(folder: Path, tmp_path: Path):
+    (folder / "a/back").symlink_to(folder)
+    (folder / "b/self.dcm").symlink_to("self.dcm")
+    (folder / "study").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    cohort = folder_cohort(folder, tmp_path / "store", SALT)
+    told = {problem.image_id: problem.code for problem in cohort.rejected}
+    assert told.items() >= {"a/back": "linked_folder", "study": "linked_folder", "b/self.dcm": "unreadable"}.items()
+    assert sorted(cohort.images["image_id"]) == ["a/1.dcm", "b/1.dcm", "b/2.dcm"]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    listed = os.scandir
+
+    def scandir(place: str) -> Any:
+        if str(place).endswith("/b"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    cohort = folder_cohort(folder, tmp_path / "store", SALT)
+    assert ("b", "unreadable") in {(problem.image_id, problem.code) for problem in cohort.rejected}
+    assert cohort.images["image_id"].tolist() == ["a/1.dcm"]
+
+
+def test_the_files_of_a_store_below_the_folder_are_not_told_whatever_its_path(folder: Path):
+    embed_rows(["e1"], folder / "store")
+    around = folder / ".." / folder.name / "store"
+    rejected = folder_cohort(folder, around, SALT).rejected
+    assert not [problem for problem in rejected if problem.image_id.startswith("store")]
+
+
+def test_names_with_line_ends_and_without_a_character_set_are_embedded_or_told(folder: Path, tmp_path: Path):
+    put(folder / "two\nlines, 100 %.dcm", 9, 9)
+    put(folder / os.fsdecode(b"latin-\xe9.dcm"), 10, 10)
+    cohort = folder_cohort(folder, tmp_path / "store", SALT)
+    assert "two\nlines, 100 %.dcm" in cohort.images["image_id"].tolist()
+    assert ("latin-\ufffd.dcm", "unreadable") in {(problem.image_id, problem.code) for problem in cohort.rejected}
+
+
+def test_a_file_that_is_there_fifty_times_is_embedded_once(tmp_path: Path):
+    for number in range(50):
+        put(tmp_path / f"files/{number:02d}.dcm", 1, 1)
+    cohort = folder_cohort(tmp_path / "files", tmp_path / "store", SALT)
+    assert cohort.images["image_id"].tolist() == ["00.dcm"]
+    assert [problem.code for problem in cohort.rejected] == ["duplicate"] * 49

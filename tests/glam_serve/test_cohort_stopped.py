@@ -18,6 +18,7 @@ from glam.store import write
 from glam.store.read import read_success
 from glam.store.summary import summarise
 from glam.store.verify import verify_store
+from glam_serve.cohort.run_command import stopped_by_signals
 from tests.samples.cohorts import EXAMS
 from tests.samples.kills import ROOT, embed_command, kill_until_done, run_to_end
 from tests.samples.serving import wait_until
@@ -94,6 +95,21 @@ def test_an_interrupted_run_says_what_is_there_and_the_next_one_goes_on(
     assert json.loads(out)["shards_done"] in (1, 2)
     run_to_end(command)
     assert contents(store) == contents(whole)
+
+
+def test_what_the_caller_had_ignored_stops_no_run():
+    """`nohup glam-embed run` goes on when its terminal is closed."""
+    stop = threading.Event()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_by_signals(stop):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.is_set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.is_set()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.slow
