@@ -1,4 +1,4 @@
-"""`glam-embed run | status | verify | export | scores`: cohorts into stores of embeddings, and what is in them."""
+"""`glam-embed run | status | verify | export | scores | search`: cohorts into stores, and what is in them."""
 
 import logging
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from glam_serve.cohort.run_command import Run
+from glam_serve.cohort.search_command import Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ class Scores:
         return 0
 
 
-Command = Run | Status | Verify | Export | Scores
+Command = Run | Status | Verify | Export | Scores | Search
 
 
 def main() -> None:
@@ -108,7 +109,14 @@ def parse_command() -> Command:
     """Return the command of sys.argv."""
     import tyro
 
-    commands = {"run": Run, "status": Status, "verify": Verify, "export": Export, "scores": Scores}
+    commands = {
+        "run": Run,
+        "status": Status,
+        "verify": Verify,
+        "export": Export,
+        "scores": Scores,
+        "search": Search,
+    }
     config = (tyro.conf.PositionalRequiredArgs,)
     return tyro.extras.subcommand_cli_from_dict(commands, prog="glam-embed", description=__doc__, config=config)
 

@@ -65,6 +65,11 @@ def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
     return Cohort(images=pd.DataFrame(rows, columns=list(IMAGE_COLUMNS)), root=root, rejected=tuple(sorted(rejected)))
 
 
+def patient_name(patient_id: str, salt: bytes) -> str:
+    """Return the name that a store made from a folder has for the patient of a header."""
+    return _pseudonym(salt, f"patient {patient_id}")
+
+
 def store_salt(store: Path) -> bytes:
     """Return the salt of a store, made at first; only the owner of the file may read it.
 
@@ -147,7 +152,7 @@ def _folder(name: str) -> str:
 def _row(name: str, identity: ImageIdentity, exam: str, salt: bytes) -> dict[str, Any]:
     return {
         "image_id": name,
-        "patient_id": _pseudonym(salt, f"patient {identity.patient_id}" if identity.patient_id else exam),
+        "patient_id": patient_name(identity.patient_id, salt) if identity.patient_id else _pseudonym(salt, exam),
         "exam_id": _pseudonym(salt, exam),
         "laterality": identity.laterality,
         "view": identity.view,

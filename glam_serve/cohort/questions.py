@@ -1,0 +1,91 @@
+"""What a store is asked for: a vector, and the patients whose rows would only show themselves."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from glam.bundle import Bundle
+from glam.exam import ExamPrediction
+from glam.predict import Predictor
+from glam.reading.identify import identify
+from glam.store.planned import plan_root, read_plan
+from glam.store.schema import SALT_FILE, Level, StoreError
+from glam.store.search import StoreVectors, among
+from glam_serve.cohort.folder import patient_name
+
+
+class Question(NamedTuple):
+    """A vector to look for."""
+
+    vector: np.ndarray
+    """(dim,)."""
+    patients: frozenset[str]
+    """Whose rows are no answer, as the store names them; empty: of nobody in the store."""
+
+
+def like_row(vectors: StoreVectors, text: str) -> Question:
+    """Return the question for rows like one of the store, EXAM, EXAM/L or EXAM/L/IMAGE by its level."""
+    names = vectors.key_names
+    parts = tuple(text.split("/", len(names) - 1))
+    if len(parts) != len(names):
+        raise StoreError("no_row", f"{text} names no row: write {'/'.join(names)}")
+    row = vectors.row_of(parts)
+    return Question(vectors.matrix[row], frozenset({vectors.names.column("patient_id")[row].as_py()}))
+
+
+def like_files(vectors: StoreVectors, predictor: Predictor, files: Sequence[Path]) -> Question:
+    """Return the question for rows like mammograms: one image, the views of a breast, or an exam, by the level.
+
+    InputError for what cannot be read; StoreError `other_level` for more or fewer than make one row.
+    """
+    answer = predictor.predict_exam(files, aggregation=vectors.run.config.aggregation)
+    return Question(_embedding(answer, vectors.run.config.level), _patients_of(vectors, files))
+
+
+def like_text(predictor: Predictor, text: str) -> Question:
+    """Return the question for rows that a sentence describes; InputError for one that is too long for the model."""
+    tokens = predictor.interpreter.tokens([text])
+    return Question(predictor.runtime.text(tokens.ids, tokens.mask)[0], frozenset())
+
+
+def check_same_model(vectors: StoreVectors, bundle: Bundle) -> None:
+    """StoreError `other_bundle` where a store was made by another bundle, whose vectors mean something else."""
+    config, facts = vectors.run.config, vectors.run.facts
+    if bundle.sha256 != config.bundle:
+        made_by = f"{facts.bundle_name} {facts.bundle_version}, bundle {config.bundle[:12]}"
+        raise StoreError("other_bundle", f"{vectors.store} was made by {made_by}: give that one as --bundle")
+
+
+def _embedding(answer: ExamPrediction, level: Level) -> np.ndarray:
+    if level == "exam":
+        return answer.embedding
+    if len(answer.breasts) != 1 or (level == "image" and len(answer.used) != 1):
+        shown = f"{len(answer.used)} images of {len(answer.breasts)} breasts"
+        raise StoreError("other_level", f"a row of this store is one {level}, and the files are {shown}")
+    return next(iter(answer.breasts.values())).embedding
+
+
+def _patients_of(vectors: StoreVectors, files: Sequence[Path]) -> frozenset[str]:
+    """Return the patients of files under the names that the store has for them: by place, header, or its hash."""
+    names = {identify(path).patient_id for path in files} - {""}
+    salt = vectors.store / SALT_FILE
+    if salt.exists():
+        names |= {patient_name(name, salt.read_bytes()) for name in names}
+    names |= _planned_patients(vectors.store, files)
+    known = vectors.names.column("patient_id").filter(pa.array(vectors.rows_of(names))) if names else ()
+    return frozenset(name.as_py() for name in known)
+
+
+def _planned_patients(store: Path, files: Sequence[Path]) -> set[str]:
+    """Return whose files those are by their places in the plan."""
+    plan = read_plan(store)
+    if plan is None:
+        return set()
+    root = plan_root(store)
+    here = [os.path.relpath(path.absolute(), root) for path in files]
+    planned = plan.filter(pa.array(among(plan.column("path"), here)))
+    return set(planned.column("patient_id").to_pylist())
