@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from glam.store.planned import plan_root, read_plan
+from glam.store.pseudonyms import patient_name
 from glam.store.read import footer, part_files, read_table, vectors
 from glam.store.run_key import RunRecord, read_run
-from glam.store.schema import KEYS, Key, StoreError, probability_columns
+from glam.store.schema import KEYS, SALT_FILE, Key, StoreError, probability_columns
 
 
 class Hit(NamedTuple):
@@ -73,21 +74,41 @@ class StoreVectors:
             raise StoreError("no_row", f"{self.store} has no row {'/'.join(key)}: a row is {'/'.join(self.key_names)}")
         return int(np.argmax(found))
 
+    def patients_named(self, patient_ids: Collection[str]) -> frozenset[str]:
+        """Return the names that the store has for patients of headers; none for whom it does not know."""
+        names = {patient_id for patient_id in patient_ids if patient_id}
+        salt = self.store / SALT_FILE
+        if names and salt.exists():
+            names |= {patient_name(salt.read_bytes(), name) for name in names}
+        known = self.names.column("patient_id").filter(pa.array(self.rows_of(names))) if names else ()
+        return frozenset(name.as_py() for name in known)
+
+    def check_made_by(self, bundle_sha256: str) -> None:
+        """StoreError `other_bundle` where another bundle made the store, whose vectors mean something else."""
+        config, facts = self.run.config, self.run.facts
+        if config.bundle != bundle_sha256:
+            made_by = f"{facts.bundle_name} {facts.bundle_version}, bundle {config.bundle[:12]}"
+            raise StoreError("other_bundle", f"{self.store} was made by {made_by}: give that one as --bundle")
+
     def described(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-        """Return JSON types of hits: key, patient, likeness, probabilities, and the images with their paths."""
+        """Return JSON types of hits: key, patient, likeness, probabilities, codes of intake, and ids of the images."""
         classes = probability_columns(self.run.facts.classes)
         cells = [_row(self.store, hit.row, ["images", "codes", *classes]) for hit in hits]
-        paths = _paths(self.store, [image for row in cells for image in row["images"]])
         return [
             {name: self.names.column(name)[hit.row].as_py() for name in (*self.key_names, "patient_id")}
-            | {
-                "likeness": round(hit.likeness, 6),
-                **_probabilities(row, self.run),
-                "codes": row["codes"],
-                "images": [{"image_id": image, "path": paths.get(image, "")} for image in row["images"]],
-            }
+            | {"likeness": round(hit.likeness, 6), **_probabilities(row, self.run)}
+            | {"codes": row["codes"], "images": row["images"]}
             for hit, row in zip(hits, cells, strict=True)
         ]
+
+    def paths(self, image_ids: Sequence[str]) -> dict[str, str]:
+        """Return where the files of images were when they were embedded."""
+        plan = read_plan(self.store)
+        if plan is None:
+            return {}
+        found = plan.select(["image_id", "path"]).filter(pa.array(among(plan.column("image_id"), image_ids)))
+        root = plan_root(self.store)
+        return {row["image_id"]: str(root / row["path"]) for row in found.to_pylist()}
 
 
 def open_vectors(store: Path) -> StoreVectors:
@@ -136,13 +157,3 @@ def _probabilities(row: dict[str, Any], run: RunRecord) -> dict[str, dict[str, f
     """Return the probabilities of a row as answers have them: task -> class -> probability."""
     tasks = {task: names for task, names in run.facts.classes.items() if probability_columns({task: names})}
     return {task: {name: round(row[f"{task}_{name}"], 6) for name in names} for task, names in tasks.items()}
-
-
-def _paths(store: Path, image_ids: Sequence[str]) -> dict[str, str]:
-    """Return where the files of images are, as the plan has them."""
-    plan = read_plan(store)
-    if plan is None:
-        return {}
-    found = plan.select(["image_id", "path"]).filter(pa.array(among(plan.column("image_id"), image_ids)))
-    root = plan_root(store)
-    return {row["image_id"]: str(root / row["path"]) for row in found.to_pylist()}

@@ -1,6 +1,5 @@
 """A folder of mammograms in place of a manifest: what its files show by their headers, patients under other names."""
 
-import hashlib
 import os
 import secrets
 from collections import Counter
@@ -14,13 +13,12 @@ from glam.files import flush_folder
 from glam.findings import InputError
 from glam.reading.identify import ImageIdentity, identify
 from glam.store.planned import IMAGE_COLUMNS, read_plan
+from glam.store.pseudonyms import patient_name, pseudonym
 from glam.store.schema import SALT_FILE, Problem, StoreError
 from glam_serve.cohort.embed import Cohort
 from glam_serve.cohort.items import FILE_SENTENCES, LINKED_FOLDER, UNREADABLE
 
 SALT_BYTES = 32
-ID_DIGITS = 20
-"""Hexadecimal digits of a salted hash: two of a billion patients share one in a million such cohorts."""
 DUPLICATE = "duplicate"
 NO_MAMMOGRAM = frozenset(
     {
@@ -63,11 +61,6 @@ def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
     exams = _exams(images)
     rows = [_row(name, identity, exams[name], salt) for name, identity in images.items()]
     return Cohort(images=pd.DataFrame(rows, columns=list(IMAGE_COLUMNS)), root=root, rejected=tuple(sorted(rejected)))
-
-
-def patient_name(patient_id: str, salt: bytes) -> str:
-    """Return the name that a store made from a folder has for the patient of a header."""
-    return _pseudonym(salt, f"patient {patient_id}")
 
 
 def store_salt(store: Path) -> bytes:
@@ -152,18 +145,14 @@ def _folder(name: str) -> str:
 def _row(name: str, identity: ImageIdentity, exam: str, salt: bytes) -> dict[str, Any]:
     return {
         "image_id": name,
-        "patient_id": patient_name(identity.patient_id, salt) if identity.patient_id else _pseudonym(salt, exam),
-        "exam_id": _pseudonym(salt, exam),
+        "patient_id": patient_name(salt, identity.patient_id) if identity.patient_id else pseudonym(salt, exam),
+        "exam_id": pseudonym(salt, exam),
         "laterality": identity.laterality,
         "view": identity.view,
         "path": name,
         "spacing_mm": float("nan"),
         "image_type": "synthetic" if identity.is_synthetic else "2D",
     }
-
-
-def _pseudonym(salt: bytes, value: str) -> str:
-    return hashlib.sha256(salt + value.encode(errors="replace")).hexdigest()[:ID_DIGITS]
 
 
 def _commonest(rejected: list[Problem]) -> str:

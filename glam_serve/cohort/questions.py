@@ -8,14 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from glam.bundle import Bundle
 from glam.exam import ExamPrediction
 from glam.predict import Predictor
 from glam.reading.identify import identify
 from glam.store.planned import plan_root, read_plan
-from glam.store.schema import SALT_FILE, Level, StoreError
+from glam.store.schema import Level, StoreError
 from glam.store.search import StoreVectors, among
-from glam_serve.cohort.folder import patient_name
 
 
 class Question(NamedTuple):
@@ -52,14 +50,6 @@ def like_text(predictor: Predictor, text: str) -> Question:
     return Question(predictor.runtime.text(tokens.ids, tokens.mask)[0], frozenset())
 
 
-def check_same_model(vectors: StoreVectors, bundle: Bundle) -> None:
-    """StoreError `other_bundle` where a store was made by another bundle, whose vectors mean something else."""
-    config, facts = vectors.run.config, vectors.run.facts
-    if bundle.sha256 != config.bundle:
-        made_by = f"{facts.bundle_name} {facts.bundle_version}, bundle {config.bundle[:12]}"
-        raise StoreError("other_bundle", f"{vectors.store} was made by {made_by}: give that one as --bundle")
-
-
 def _embedding(answer: ExamPrediction, level: Level) -> np.ndarray:
     if level == "exam":
         return answer.embedding
@@ -71,13 +61,8 @@ def _embedding(answer: ExamPrediction, level: Level) -> np.ndarray:
 
 def _patients_of(vectors: StoreVectors, files: Sequence[Path]) -> frozenset[str]:
     """Return the patients of files under the names that the store has for them: by place, header, or its hash."""
-    names = {identify(path).patient_id for path in files} - {""}
-    salt = vectors.store / SALT_FILE
-    if salt.exists():
-        names |= {patient_name(name, salt.read_bytes()) for name in names}
-    names |= _planned_patients(vectors.store, files)
-    known = vectors.names.column("patient_id").filter(pa.array(vectors.rows_of(names))) if names else ()
-    return frozenset(name.as_py() for name in known)
+    named = vectors.patients_named({identify(path).patient_id for path in files})
+    return named | vectors.patients_named(_planned_patients(vectors.store, files))
 
 
 def _planned_patients(store: Path, files: Sequence[Path]) -> set[str]:

@@ -3,15 +3,17 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from glam.predict_command import UsageError, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glam.predict import Predictor
-    from glam.store.search import StoreVectors
+    from glam.store.search import Hit, StoreVectors
     from glam_serve.cohort.questions import Question
 
 
@@ -53,7 +55,7 @@ class Search:
                 "rows": len(vectors),
                 "rows_of_the_same_patient": int(vectors.rows_of(question.patients).sum()) if question.patients else 0,
                 "same_patient": self.same_patient,
-                "hits": vectors.described(hits),
+                "hits": _with_paths(vectors, hits),
                 "notice": vectors.run.facts.notice,
             }
         )
@@ -71,10 +73,18 @@ class Search:
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.loading import open_runtime, with_variant
         from glam.predict import Predictor
-        from glam_serve.cohort.questions import check_same_model
 
         config = vectors.run.config
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
-        check_same_model(vectors, bundle)
+        vectors.check_made_by(bundle.sha256)
         bundle = with_variant(bundle, config.variant, provider=config.provider)
         return Predictor(bundle, open_runtime(bundle, provider=config.provider), withholds=True)
+
+
+def _with_paths(vectors: "StoreVectors", hits: "Sequence[Hit]") -> list[dict[str, Any]]:
+    """Return hits as JSON types, each image with its path."""
+    told = vectors.described(hits)
+    paths = vectors.paths([image for hit in told for image in hit["images"]])
+    return [
+        hit | {"images": [{"image_id": image, "path": paths.get(image, "")} for image in hit["images"]]} for hit in told
+    ]

@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from glam.store.schema import StoreError
+from glam.store.pseudonyms import patient_name
+from glam.store.schema import SALT_FILE, StoreError
 from glam.store.search import StoreVectors, open_vectors
 from tests.samples.stores import DIM, RECORD, row_of, with_config, write_store
 
@@ -72,10 +74,9 @@ def test_a_hit_is_told_with_its_key_its_numbers_and_where_its_images_are(store: 
         "birads": {"0": 0.25, "1": 0.75},
         "density": {"a": 0.5, "b": 0.5},
         "codes": ["no_spacing"],
-        "images": [
-            {"image_id": f"e05-{view}", "path": str(tmp_path / "e05" / f"{view}.dcm")} for view in ("CC", "MLO")
-        ],
+        "images": ["e05-CC", "e05-MLO"],
     }
+    assert store.paths(["e05-MLO", "nothing"]) == {"e05-MLO": str(tmp_path / "e05" / "MLO.dcm")}
 
 
 def test_a_row_is_found_by_its_key(store: StoreVectors):
@@ -83,6 +84,22 @@ def test_a_row_is_found_by_its_key(store: StoreVectors):
     with pytest.raises(StoreError, match="a row is exam_id/laterality") as error:
         store.row_of(("e07", "R"))
     assert error.value.code == "no_row"
+
+
+def test_patients_are_known_by_their_names_and_by_what_a_folder_made_of_them(store: StoreVectors):
+    assert store.patients_named(["p-e01", "nobody", ""]) == {"p-e01"}
+    (store.store / SALT_FILE).write_bytes(b"salt")
+    assert store.patients_named(["DOE"]) == frozenset()
+    names = pa.array([patient_name(b"salt", "DOE"), *store.names.column("patient_id").to_pylist()[1:]])
+    place = store.names.schema.get_field_index("patient_id")
+    hashed = replace(store, names=store.names.set_column(place, "patient_id", names))
+    assert hashed.patients_named(["DOE"]) == {patient_name(b"salt", "DOE")}
+
+
+def test_another_bundle_than_that_of_the_store_is_refused(store: StoreVectors):
+    store.check_made_by(RECORD.config.bundle)
+    with pytest.raises(StoreError, match="was made by tiny 1, bundle bbbbbbbbbbbb"):
+        store.check_made_by("c" * 64)
 
 
 def test_numbers_of_16_bits_are_compared_as_32(tmp_path: Path):
