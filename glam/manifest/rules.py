@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -160,7 +161,8 @@ def _read(read: Callable[[str], tuple[Any, ...]], text: str) -> tuple[Any, ...] 
 
 def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[int]:
     """Rows of owners that have more than one value."""
-    if len(set(values)) == 1 or len(set(zip(owners, values, strict=True))) == len(set(owners)):
+    last = dict(zip(owners, values, strict=True))
+    if all(map(operator.eq, map(last.__getitem__, owners), values)):
         return iter(())
     seen = defaultdict(set)
     for owner, value in zip(owners, values, strict=True):

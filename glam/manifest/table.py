@@ -15,8 +15,8 @@ from glam.manifest.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, al
 
 WHOLE = r"^([0-9]+)\.0$"
 """A whole number as a column with gaps has it."""
-UNUSUAL_PATH = re.compile(r"^/|//|(^|/)\.|/$|^$")
-"""A path that is absolute, or that Path writes otherwise."""
+UNUSUAL_PATH = re.compile(r"//|(^|/)\.|/$|^$", re.MULTILINE)
+"""A path, of several with a line end between them, that Path writes otherwise."""
 SHOWN = 20
 """Problems that an error's message tells in full."""
 
@@ -46,8 +46,10 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
 
 def _joined(folder: Path, names: Sequence[str]) -> list[str]:
     """Return paths below a folder, or as they are where they are absolute. A Path for each of a million takes long."""
-    begin = "" if folder == Path() else str(folder / "-")[:-1]
-    return [str(folder / name) if UNUSUAL_PATH.search(name) else begin + name for name in names]
+    if not UNUSUAL_PATH.search("\n".join(names)):
+        begin = "" if folder == Path() else str(folder / "-")[:-1]
+        return [name if name[0] == "/" else begin + name for name in names]
+    return [str(folder / name) for name in names]
 
 
 def patient_split(patient_id: str, *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)) -> str:
@@ -164,17 +166,16 @@ def _typed(cells: Cells) -> pd.DataFrame:
     kinds = {column.name: column.kind for column in COLUMNS}
     series = {}
     for name, texts in cells.items():
-        different = dict.fromkeys(texts)
         if kinds[name] == "integer":
-            numbers = {text: int(text or "0") for text in different}
+            numbers = {text: int(text or "0") for text in set(texts)}
             is_unknown = np.array([not text for text in texts], bool)
             values = np.array([numbers[text] for text in texts], np.int64)
             series[name] = pd.arrays.IntegerArray(values, is_unknown)
         elif kinds[name] == "number":
-            floats = {text: float(text or "nan") for text in different}
+            floats = {text: float(text or "nan") for text in set(texts)}
             series[name] = np.array([floats[text] for text in texts], np.float64)
-        elif len(different) == 1:
-            series[name] = pd.array(list(different), dtype="str").repeat(len(texts))
+        elif texts and texts.count(texts[0]) == len(texts):
+            series[name] = pd.array(texts[:1], dtype="str").repeat(len(texts))
         else:
             series[name] = pd.array(texts, dtype="str")
     return pd.DataFrame(series)
