@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,6 +112,8 @@ def leaks(cells: Cells) -> list[Problem]:
 
 def _repeated_images(cells: Cells) -> Iterator[Problem]:
     times = Counter(cells["image_id"])
+    if len(times) == len(cells["image_id"]):
+        return
     for row, image in enumerate(cells["image_id"], start=1):
         if image and times[image] > 1:
             yield Problem(row, "image_id", f"{times[image]} rows have it: give each image one row")
@@ -123,6 +126,8 @@ def _shared_exams(cells: Cells) -> Iterator[Problem]:
 
 def _uncounted_ids(cells: Cells) -> Iterator[Problem]:
     """Rows whose ids and boxes are not as many; a cell that breaks its own rule is told of elsewhere."""
+    if not any(cells["finding_ids"]):
+        return
     for row, texts in enumerate(zip(cells["finding_ids"], cells["boxes"], strict=True), start=1):
         if not texts[0]:
             continue
@@ -132,6 +137,8 @@ def _uncounted_ids(cells: Cells) -> Iterator[Problem]:
 
 
 def _shared_ids(cells: Cells) -> Iterator[Problem]:
+    if not any(cells["finding_ids"]):
+        return
     breasts = list(zip(cells["exam_id"], cells["laterality"], strict=True))
     owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
     rows = [_read(finding_ids, text) or () if text else () for text in cells["finding_ids"]]
@@ -154,6 +161,9 @@ def _read(read: Callable[[str], tuple[Any, ...]], text: str) -> tuple[Any, ...] 
 
 def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[int]:
     """Rows of owners that have more than one value."""
+    last = dict(zip(owners, values, strict=True))
+    if all(map(operator.eq, map(last.__getitem__, owners), values)):
+        return iter(())
     seen = defaultdict(set)
     for owner, value in zip(owners, values, strict=True):
         seen[owner].add(value)
@@ -161,6 +171,9 @@ def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[in
 
 
 def _cell_problems(column: Column, cells: Sequence[str]) -> Iterator[Problem]:
+    is_free = column.kind == "text" and not column.allowed
+    if is_free and (all(cells) or not column.required) and "\0" not in "".join(cells):
+        return
     rules = {text: _broken_rule(column, text) for text in set(cells)}
     if not any(rules.values()):
         return

@@ -8,12 +8,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from glam.manifest.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
 
 WHOLE = r"^([0-9]+)\.0$"
 """A whole number as a column with gaps has it."""
+UNUSUAL_PATH = re.compile(r"//|(^|/)\.|/$|^$", re.MULTILINE)
+"""A path, of several with a line end between them, that Path writes otherwise."""
 SHOWN = 20
 """Problems that an error's message tells in full."""
 
@@ -38,14 +41,15 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     cells = _text_cells(_load(file), file)
     if problems := all_problems(cells):
         raise ManifestError(f"{file} breaks its rules {len(problems)} times:", problems)
-    return _typed({**cells, "path": [_joined(file.parent, name) for name in cells["path"]]})
+    return _typed({**cells, "path": _joined(file.parent, cells["path"])})
 
 
-def _joined(folder: Path, name: str) -> str:
-    """Return a path below a folder, or as it is where it is absolute. A Path for each of a million takes a minute."""
-    if name.startswith("/") or "//" in name or "./" in name or name.endswith(("/", ".")) or folder == Path():
-        return str(folder / name)
-    return f"{folder}/{name}"
+def _joined(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return paths below a folder, or as they are where they are absolute. A Path for each of a million takes long."""
+    if not UNUSUAL_PATH.search("\n".join(names)):
+        begin = "" if folder == Path() else str(folder / "-")[:-1]
+        return [name if name[0] == "/" else begin + name for name in names]
+    return [str(folder / name) for name in names]
 
 
 def patient_split(patient_id: str, *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)) -> str:
@@ -136,10 +140,14 @@ def _text_cells(table: pd.DataFrame, file: Path) -> Cells:
 
 
 def _column_text(cells: Any, kind: Kind) -> list[str]:
-    """The cells of a column as text; a column of text is long, and stripped at once."""
+    """The cells of a column as text. Columns are long: each of their values is looked at once where they are alike."""
     if isinstance(cells.dtype, pd.StringDtype):
         texts: Any = cells.fillna("").str.strip()
         return (texts.str.replace(WHOLE, r"\1", regex=True) if kind == "integer" else texts).tolist()
+    if cells.dtype.kind in "iufM":  # of objects, True equals 1
+        places, values = pd.factorize(cells)  # -1: no value
+        texts = np.array([*(_cell_text(value, kind) for value in pd.Series(values).astype(object)), ""], object)
+        return texts[places].tolist()
     return [_cell_text(value, kind) for value in cells.astype(object).where(cells.notna(), None)]
 
 
@@ -159,9 +167,15 @@ def _typed(cells: Cells) -> pd.DataFrame:
     series = {}
     for name, texts in cells.items():
         if kinds[name] == "integer":
-            series[name] = pd.array([int(text) if text else None for text in texts], dtype="Int64")
+            numbers = {text: int(text or "0") for text in set(texts)}
+            is_unknown = np.array([not text for text in texts], bool)
+            values = np.array([numbers[text] for text in texts], np.int64)
+            series[name] = pd.arrays.IntegerArray(values, is_unknown)
         elif kinds[name] == "number":
-            series[name] = [float(text or "nan") for text in texts]
+            floats = {text: float(text or "nan") for text in set(texts)}
+            series[name] = np.array([floats[text] for text in texts], np.float64)
+        elif texts and texts.count(texts[0]) == len(texts):
+            series[name] = pd.array(texts[:1], dtype="str").repeat(len(texts))
         else:
-            series[name] = pd.array(list(texts), dtype="str")
+            series[name] = pd.array(texts, dtype="str")
     return pd.DataFrame(series)

@@ -1,11 +1,11 @@
 """The plan of a store: which images make an item, and which items a shard. manifest.parquet holds it."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from glam.store.read import footer, read_table
 from glam.store.schema import KEYS, MANIFEST_FILE, Level, ShardMark
@@ -38,8 +38,14 @@ def write_plan(store: Path, plan: pa.Table, *, root: Path, run_key: str) -> None
 
 def num_items(plan: pa.Table, level: Level) -> int:
     """Return how many items there are; the rows of an item follow each other."""
-    keys = list(zip(*(plan.column(name).to_pylist() for name in KEYS[level]), strict=True))
-    return sum(key != before for key, before in zip(keys, [None, *keys], strict=False))
+    if plan.num_rows == 0:
+        return 0
+    is_other = np.zeros(plan.num_rows - 1, bool)  # than the row before
+    for name in KEYS[level]:
+        cells = plan.column(name)
+        equal = pc.equal(cells.slice(1), cells.slice(0, plan.num_rows - 1))  # pyright: ignore[reportAttributeAccessIssue]
+        is_other |= ~equal.to_numpy()
+    return 1 + int(np.count_nonzero(is_other))
 
 
 def plan_root(store: Path) -> Path:
@@ -58,10 +64,18 @@ def shard_spans(plan: pa.Table) -> list[tuple[int, int]]:
 
 def shard_marks(plan: pa.Table, run_key: str) -> list[ShardMark]:
     """Return what the footer of each shard's part has to say."""
-    columns = [plan.column(name).to_pylist() for name in IMAGE_COLUMNS]
-    rows = list(zip(*columns, strict=True))
-    marks = []
-    for shard, (start, stop) in enumerate(shard_spans(plan)):
-        text = json.dumps(rows[start:stop])  # an unknown spacing is null
-        marks.append(ShardMark(run_key, shard, hashlib.sha256(text.encode()).hexdigest()))
-    return marks
+    columns = [_texts(plan.column(name)) for name in IMAGE_COLUMNS]
+    rows = pc.binary_join_element_wise(*columns, "\0").to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
+    return [
+        ShardMark(run_key, shard, hashlib.sha256("\0".join(rows[start:stop]).encode()).hexdigest())
+        for shard, (start, stop) in enumerate(shard_spans(plan))
+    ]
+
+
+def _texts(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return cells as text, none of which has a NUL character in it; a number as Python writes it, "" where unknown."""
+    if pa.types.is_string(cells.type):
+        return cells
+    encoded = cells.combine_chunks().dictionary_encode()
+    texts = pa.array([repr(number) for number in encoded.dictionary.to_pylist()], pa.string())
+    return pa.chunked_array([texts.take(encoded.indices).fill_null("")])

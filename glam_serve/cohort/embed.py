@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -117,7 +118,7 @@ def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> Non
 def _do(store: Path, work: Planned, engine: Engine, stop: threading.Event) -> None:
     numbers = {mark.shard for mark in work.pending}
     shards = work.plan.table.column("shard").to_numpy()
-    to_do = work.plan.table.filter(pa.array([int(shard) in numbers for shard in shards]))
+    to_do = work.plan.table.filter(pa.array(np.isin(shards, list(numbers))))
     progress = Progress(sys.stderr, shards=len(numbers), items=num_items(to_do, work.plan.level))
     try:
         for committed in engine.run(store, work.plan.shards(work.pending), stop):

@@ -113,8 +113,9 @@ def _equal(images: Any, others: Any) -> np.ndarray:
     """Return which rows of two tables of images are alike; an empty cell equals another."""
     alike = np.ones(len(images), bool)
     for name in IMAGE_COLUMNS:
-        cells, other_cells = images[name].to_numpy(), others[name].to_numpy()
-        alike &= (cells == other_cells) | (pd.isna(cells) & pd.isna(other_cells))
+        cells, other_cells = images[name].array, others[name].array
+        equal = np.asarray(cells == other_cells, bool)
+        alike &= equal | (np.asarray(cells.isna()) & np.asarray(other_cells.isna()))
     return alike
 
 

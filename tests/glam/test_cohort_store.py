@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,6 +43,41 @@ def test_pandas_reads_a_store_with_one_line(store: Path):
     assert np.stack(parts["embedding"]).shape == (4, DIM)
     assert parts["birads_1"].tolist() == [0.75] * 4
     assert parts["codes"].map(list).tolist() == [["no_spacing"]] * 4
+
+
+def test_polars_reads_a_store_with_one_line(store: Path):
+    parts = pl.read_parquet(store / "part-*.parquet")
+    assert parts["exam_id"].to_list() == ["e1", "e3", "e4", "e5"]
+    assert parts.schema["embedding"] == pl.Array(pl.Float32, DIM)
+    np.testing.assert_array_equal(parts["embedding"].to_numpy(), vectors(read_rows(store)))
+    assert parts["left_out"].to_list() == [[]] * 4
+    assert parts["codes"].to_list() == [["no_spacing"]] * 4
+    assert parts.null_count().sum_horizontal().item() == 0
+
+
+def test_duckdb_reads_a_store_with_one_line_and_ranks_its_rows(store: Path):
+    parts = duckdb.sql(f"select * from '{store}/part-*.parquet' order by exam_id").fetchall()
+    assert [row[:3] for row in parts] == [(exam, "L", f"p-{exam}") for exam in ("e1", "e3", "e4", "e5")]
+    likeness = vectors(read_rows(store)).astype(float) @ vectors(read_rows(store))[2]
+    ranked = duckdb.execute(
+        f"""
+        with parts as (select exam_id, embedding::float[{DIM}] as v from '{store}/part-*.parquet')
+        select a.exam_id, array_inner_product(a.v, b.v) as likeness
+        from parts a, parts b where b.exam_id = 'e4' order by likeness desc
+        """
+    ).fetchall()
+    assert [exam for exam, _ in ranked] == [("e1", "e3", "e4", "e5")[place] for place in np.argsort(-likeness)]
+    np.testing.assert_allclose([value for _, value in ranked], np.sort(likeness)[::-1], atol=1e-6)
+
+
+def test_every_reader_takes_half_precision_and_a_shard_without_rows(tmp_path: Path):
+    write_store(tmp_path / "s", ["e1", "e2", "e3"], bad=["e3"], record=with_config(dtype="float16"))
+    expected = vectors(read_rows(tmp_path / "s")).astype(np.float32)
+    of_pandas = pd.read_parquet(sorted((tmp_path / "s").glob("part-*.parquet")))["embedding"]
+    of_polars = pl.read_parquet(tmp_path / "s" / "part-*.parquet")["embedding"].to_list()
+    of_duckdb = duckdb.sql(f"select embedding from '{tmp_path}/s/part-*.parquet'").fetchall()
+    for rows in (of_pandas, of_polars, [row for (row,) in of_duckdb]):
+        np.testing.assert_array_equal(np.array([list(row) for row in rows], np.float32), expected)
 
 
 def test_rows_come_back_as_they_were_put_in(store: Path):

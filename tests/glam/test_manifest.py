@@ -68,9 +68,9 @@ def image(image_id: str, breast: str = "p1/e1/L", view: str = "CC", **more: str)
 @pytest.mark.parametrize(
     "name", ["a.dcm", "a/b.dcm", "./a.dcm", "a//b.dcm", "/a/b.dcm", "../a.dcm", "a/./b.dcm", "a/", "a/.", ".a"]
 )
-@pytest.mark.parametrize("folder", ["data", ".", "/data", "../data"])
+@pytest.mark.parametrize("folder", ["data", ".", "/", "/data", "../data"])
 def test_a_path_is_joined_to_the_manifests_folder_as_paths_are(folder: str, name: str):
-    assert _joined(Path(folder), name) == str(Path(folder) / name)
+    assert _joined(Path(folder), [name, "b"]) == [str(Path(folder) / name), str(Path(folder) / "b")]
 
 
 @pytest.fixture
