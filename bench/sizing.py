@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.report import print_summary
-from bench.serve import Pair, busy_elsewhere, load, pair_of
+from bench.serve import LEAD_S, Pair, busy_elsewhere, load, pair_of, steady
 from glam.bundle import DEMO_BUNDLE, read_bundle
 from glam.origin import commit, machine
 from tests.samples.serving import ONE_CALLER, Kind, RealServer, of_proc, running
@@ -77,14 +77,14 @@ def size_of(bundle: Path, log: Path, pair: Pair, layout: Layout, *, seconds: flo
         clients = "--clients", str(CLIENTS_A_CORE * CORES)
         load(server.port, pair, "--seconds", "2", *clients)  # every worker has answered
         before = server.cpu_s()
-        statuses = [status for status, _ in load(server.port, pair, "--seconds", str(seconds), *clients)]
-        if set(statuses) != {200}:
-            raise RuntimeError(f"the server answered {sorted(set(statuses))}: {log.read_text()[-500:]}")
+        ended = load(server.port, pair, "--seconds", str(LEAD_S + seconds), *clients)
+        if statuses := {outcome.status for outcome in ended} - {200}:
+            raise RuntimeError(f"the server answered {sorted(statuses)}: {log.read_text()[-500:]}")
         used = server.cpu_s()
         return Size(
             layout=layout,
-            pairs_per_s=len(statuses) / seconds,
-            cpu_s={kind: (used[kind] - before[kind]) / len(statuses) for kind in KINDS},
+            pairs_per_s=len(steady(ended, seconds)) / seconds,
+            cpu_s={kind: (used[kind] - before[kind]) / len(ended) for kind in KINDS},
             mb={kind: _mb_of_one(server, kind) for kind in KINDS},
         )
 

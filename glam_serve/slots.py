@@ -26,6 +26,7 @@ class ReadingSlots:
 
     def __init__(self, vitals: Vitals, num_slots: int) -> None:
         self._vitals = vitals
+        self._num_slots = num_slots
         self._index = 0
         self._num_waiting = 0
         self._turn = asyncio.Lock()
@@ -33,6 +34,15 @@ class ReadingSlots:
         weakref.finalize(self, _close, self._free, self._given)
         os.set_blocking(self._free, False)
         self._put(num_slots)
+
+    @property
+    def an_api(self) -> int:
+        """How many requests an API process reads at a time: its part of the slots.
+
+        Reading holds Python's lock for most of its time, so that a second thread of the same process brings little;
+        it costs a quarter more (docs/LOG.md), and another process could use the core.
+        """
+        return -(-self._num_slots // self._vitals.num_apis)
 
     def become_api(self, index: int) -> None:
         """Take the part of the API process with this index, in the process that was forked for it."""
@@ -50,9 +60,11 @@ class ReadingSlots:
     async def take(self, most: int = 1) -> int:
         """Wait for a slot and take it, and more of them, up to `most`, where they are free and nobody waits for one.
 
-        Returns how many were taken.
+        No request takes more than its part of the slots among all that the server has not answered yet. Returns how
+        many were taken.
         """
         came = time.monotonic()
+        most = max(1, min(most, self._num_slots // max(1, sum(self._vitals.waiting))))
         self._num_waiting += 1
         try:
             async with self._turn:  # in the order of their coming

@@ -26,7 +26,7 @@ from glam.prediction import AGGREGATIONS, Aggregation
 from glam.view import SPACING_MM, VIEW_KEYS, ViewKey
 from glam_serve.account import current_account, timed
 from glam_serve.errors import Refusal, in_our_words, is_multipart
-from glam_serve.slots import ReadingSlots, num_cores
+from glam_serve.slots import ReadingSlots
 from glam_serve.spool import Parser
 from glam_serve.turns import Turns
 
@@ -199,7 +199,7 @@ class UploadReader:
     def __init__(self, config: FrameConfig, slots: ReadingSlots) -> None:
         self.config = config
         self.slots = slots
-        self.turns = Turns(num_cores())
+        self.turns = Turns(slots.an_api)
         self._threads = anyio.CapacityLimiter(math.inf)  # the slots are their limit
 
     async def breast(self, fields: FormFields, sentences: Sequence[str]) -> PreparedBreast:

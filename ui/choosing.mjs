@@ -36,5 +36,9 @@ export function listenToChoices() {
   document.addEventListener("keydown", (event) => choices.typed(event), true);
 }
 
-/** As `Choices.taken`, of this page. */
-export const chosen = (name) => (choices ? choices.taken(name) : name);
+/** As `Choices.taken`, of this page, whose link is told of a choice by the event "glam-chosen". */
+export function chosen(name) {
+  const taken = choices ? choices.taken(name) : name;
+  if (taken) document.dispatchEvent(new CustomEvent("glam-chosen", { detail: taken }));
+  return taken;
+}

@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # Gradio must not be imported before `keep_to_itself`
     from .admission import Admission
     from .examples import Example
 
+GRACE_S = 3
+"""For what is under way at the end: every open page holds a stream of events, which never ends by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Viewer:
@@ -112,7 +115,8 @@ class Viewer:
         say(f"The viewer is at {address}    Ctrl-C ends it. Research use only, not for diagnosis.")
         if self.open:
             threading.Timer(1.0, webbrowser.open, (address,)).start()
-        uvicorn.run(app, host=self.host, port=port, log_level="warning", access_log=False)
+        options = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": GRACE_S}
+        uvicorn.run(app, host=self.host, port=port, **options)
 
 
 def _is_loopback(host: str) -> bool:

@@ -69,9 +69,16 @@ class Handlers:
             return
         yield from turns.shown(self._shown(example.uploads(), example=name), instead=AS_IT_WAS)
 
-    def of_link(self, name: str) -> str | None:
-        """Return the example that a link names, if there is one."""
-        return name if name in self.examples else None
+    def show_link(self, turns: Turns, name: str) -> Iterator[tuple[Any, ...]]:
+        """Choose the example that a link names in the list, and show it; nothing where it names none.
+
+        Nothing either where a reader chose something before the page's first event came here.
+        """
+        if turns.latest or name not in self.examples:
+            yield gr.skip(), *AS_IT_WAS
+            return
+        for number, shown in enumerate(self.show_example(turns, name)):
+            yield name if number == 0 else gr.skip(), *shown
 
     def in_words(self, turns: Turns, text: str, result_ids: Sequence[str]) -> Any:
         """Return how the exam that is shown fits a reader's sentences; a refusal in words. HTML.

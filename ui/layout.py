@@ -24,7 +24,7 @@ IF_CHOSEN = (
     "(turns, name) => import(new URL('glam-static/choosing.mjs', document.baseURI))"
     ".then(choosing => [turns, choosing.chosen(name)])"
 )
-FROM_LINK = "() => [new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
+FROM_LINK = "(turns) => [turns, new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
 SENTENCES = "A mass is present\nNo mass is present"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 SHOWS_EXAM: dict[str, Any] = PRIVATE | {"trigger_mode": "multiple"}
@@ -73,15 +73,14 @@ def make_page(desk: Desk, examples: Mapping[str, Example]) -> gr.Blocks:
         side.button.click(handlers.show_pictures, pictures, outputs, **SHOWS_EXAM)
         side.files.upload(lambda: None, None, side.example, **PRIVATE)  # what is shown is no example
         side.example.input(handlers.show_example, [turns, side.example], outputs, js=IF_CHOSEN, **SHOWS_EXAM)
-        page.load(handlers.of_link, side.link, side.example, js=FROM_LINK, **PRIVATE).then(
-            handlers.show_example, [turns, side.example], outputs, **SHOWS_EXAM
-        )
+        by_link = {"js": FROM_LINK, "show_progress": "hidden"}  # else the list is covered meanwhile
+        page.load(handlers.show_link, [turns, side.link], [side.example, *outputs], **by_link, **SHOWS_EXAM)
     page.queue(default_concurrency_limit=8)
     return page
 
 
 def _side(examples: list[str]) -> _Side:
-    files = gr.File(label="Mammograms of one exam", file_count="multiple", height=140, elem_id="glam-files")
+    files = gr.File(label="Mammograms of one exam", file_count="multiple", height=168, elem_id="glam-files")
     with gr.Column(visible=False) as form:
         gr.HTML("<p>A picture has no header: say what each shows.</p>")
         shows = [gr.Dropdown(list(SHOWS), visible=False, value=None) for _ in range(MAX_FILES)]

@@ -8,12 +8,18 @@ export class PageLink {
     this.pending = null;
     addEventListener("pagehide", () => this.#write());
     addEventListener("hashchange", () => this.#follow());
+    document.addEventListener("glam-chosen", ({ detail }) => this.#choose(detail));
   }
 
   /** Show what a link says that was put in by hand, or that back or forward leads to. */
   #follow() {
     this.pending = null; // what was still to be said is of the page before
     location.reload();
+  }
+
+  /** Name an example as soon as it is chosen: a page that is loaded again while files are read asks for it again. */
+  #choose(example) {
+    if (!this.isOf({ example })) this.say(`${new URLSearchParams({ example })}`);
   }
 
   /** Have the link say something, soon. */

@@ -22,6 +22,9 @@ LEAST_INCLINATION, LEAST_PARTS, MOST_STRAIGHT = 0.012, 0.5, 0.9
 """An edge is inclined from so many lines a line on, where so many parts change along it, and hardly as many along any
 straighter one."""
 
+DEEPEST_CUT = 0.5
+"""Largest share of all lines that is cut to its far end: an edge along a strip of a picture may run out of it."""
+
 
 class Border(NamedTuple):
     """An even border along one side of a picture."""
@@ -88,4 +91,5 @@ def _inclined_depth(lines: NDArray[Any], depth: int, factor: int) -> int | None:
     straight = shares[:, np.abs(INCLINATIONS) < LEAST_INCLINATION].max()
     if shares[line, which] < LEAST_PARTS or straight > MOST_STRAIGHT * shares[line, which]:
         return None
-    return math.ceil((int(line) + 3 + inclination * width / 2) * factor)
+    far_end = math.ceil((int(line) + 3 + inclination * width / 2) * factor)
+    return far_end if far_end <= DEEPEST_CUT * len(lines) else None

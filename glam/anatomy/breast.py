@@ -30,6 +30,8 @@ LABEL_GAP = 3
 """Pixels around the breast in which nothing is a label."""
 LARGEST_BREAST = 0.98
 """Share of the picture above which there is no air beside a body, and it is no breast."""
+TILTS = np.arange(-5, 6) * 0.0175
+"""Inclinations of a straight end of the breast, in columns a row: up to 5 degrees."""
 SMALLEST_SIDE = 32
 """Rows and columns, of the image or its small picture, below which nothing can be told."""
 SMALLEST_BREAST = 0.02
@@ -179,6 +181,21 @@ def chest_wall_side(mask: Mask) -> tuple[Literal["left", "right"], float]:
     left = float(mask[:, cols[0] : cols[0] + depth].mean())
     right = float(mask[:, cols[-1] + 1 - depth : cols[-1] + 1].mean())
     return "left" if left >= right else "right", abs(left - right) / max(left, right)
+
+
+def straight_side(mask: Mask) -> Literal["left", "right"]:
+    """Return the end of the breast, left or right, where more of its rows end along one straight line.
+
+    That line may be inclined and lie away from the border: the breast ends so at the chest wall, also where a band or a
+    wedge beside it is black, and not at its curved skin.
+    """
+    rows, width = np.flatnonzero(mask.any(axis=1)), max(1, round(0.03 * mask.shape[1]))
+    most = []
+    for ends in (np.argmax(mask[rows], axis=1), np.argmax(mask[rows, ::-1], axis=1)):
+        places = np.rint(ends - np.outer(TILTS, rows)).astype(np.intp)
+        counts = [np.convolve(np.bincount(place - place.min()), np.ones(width)).max() for place in places]
+        most.append(max(counts))
+    return "left" if most[0] >= most[1] else "right"
 
 
 def chest_wall(mask: Mask) -> Line:

@@ -44,7 +44,8 @@ GROWTH_DEPTHS = (0.012, 0.1)
 EDGE_WIDTH = 1 / 128
 """Width of an edge, as a share of all lines; at least one line."""
 LONG_SIDE = 256
-"""About how many rows or columns the picture has in which borders are looked for."""
+"""About how many rows or columns the picture has in which borders are looked for; a strip of one, longer than 8 times
+its width, has more, so that its width has BLOCKS."""
 SLOPES = np.linspace(-0.04, 0.04, 9)
 """Inclinations of an edge, in lines a line."""
 DEEPEST = 0.4
@@ -141,7 +142,7 @@ def _widest_border(picture: NDArray[Any]) -> Border | None:
     """Return the widest border of a (rows, cols) picture of any grey scale; None: it has none."""
     if min(picture.shape) < MIN_SIDE:
         return None
-    every = max(1, round(max(picture.shape) / LONG_SIDE))
+    every = max(1, min(round(max(picture.shape) / LONG_SIDE), min(picture.shape) // BLOCKS))
     sparse = picture[::every, ::every].astype(np.float32)
     low, high = (float(value) for value in np.percentile(sparse[::2, ::2], (1, 99)))
     if high - low < 1e-6:

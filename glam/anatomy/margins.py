@@ -34,6 +34,6 @@ def _depth(lines: NDArray[Any]) -> int:
     first = max(int(np.argmin(is_value)) - 1, 0) * SPARSE[0]
     is_value = (lines[first : first + SPARSE[0] + 1] == value).all(axis=1)
     depth = first + int(np.argmin(is_value))
-    if is_value.all() or depth < max(2, int(SHALLOWEST * len(lines))):
+    if is_value.all() or not max(2, int(SHALLOWEST * len(lines))) <= depth <= deepest:
         return 0
     return depth if (lines[depth] == value).mean() <= MOST_ALIKE and (lines[:depth] == value).all() else 0

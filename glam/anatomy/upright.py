@@ -144,14 +144,19 @@ def _with_square_pixels(picture: Picture, spacing_mm: tuple[float, float]) -> Pi
 
 
 def _chest_side(view: View, mask: Mask) -> tuple[ImageSide, tuple[Finding, ...]]:
-    """Return where the chest wall is in the stored image: as the pixels show, with a finding if the header differs."""
+    """Return where the chest wall is in the stored image: as the pixels show, with a finding if the header differs.
+
+    A border, a band or a wedge that covers the chest wall does not overrule a header that is right.
+    """
     named: ImageSide = "left" if view.laterality == "L" else "right"
     if view.orientation:
         named = "left" if view.orientation[0].startswith("A") else "right"
     seen, confidence = breast.chest_wall_side(mask)
-    if confidence < SURE_SIDE:
-        return named, (finding("side_unclear"),)
-    return seen, () if seen == named else (finding("side_conflict"),)
+    if confidence >= SURE_SIDE and seen == named:
+        return seen, ()
+    if confidence >= SURE_SIDE and seen == breast.straight_side(mask):
+        return seen, (finding("side_conflict"),)
+    return named, (finding("side_unclear"),)
 
 
 def _is_upside_down(view: View) -> bool:

@@ -15,6 +15,7 @@ from glam.anatomy.border import SIDES, from_each_side
 from glam.anatomy.breast import small
 from glam.anatomy.field import has_border, small_field
 from glam.config import FrameConfig
+from glam.findings import InputError
 from glam.phantom import PhantomOptions, draw_pair
 from glam.phantom.options import varied
 from glam.prepare import ModelInput, prepare
@@ -91,6 +92,42 @@ def test_an_inclined_border_is_left_out_to_its_far_end(side: str) -> None:
     assert not field.crop(beyond).any()
     depth = field.cols.start if side == "left" else image.shape[1] - field.cols.stop
     assert depth == pytest.approx(64 + np.tan(np.deg2rad(2)) * 500, abs=8)
+
+
+@pytest.mark.parametrize(
+    "shape", [(520, 60), (60, 520), (3000, 300), (300, 3000), (33, 280), (32, 32), (14, 14), (1, 6)]
+)
+def test_a_strip_or_a_tiny_picture_with_a_border_is_no_breast(shape: tuple[int, int]) -> None:
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    for beyond in (x < shape[1] // 2, y < shape[0] // 2, x >= 0.9 * shape[1]):
+        stored = np.where(beyond, TOP, 0).astype(np.uint16)
+        for pixels in (stored, TOP - stored):
+            with pytest.raises(InputError) as refused:
+                made(file_of(pixels))
+            assert refused.value.code == "no_breast"
+
+
+@pytest.mark.parametrize("shape", [(120, 1600), (520, 60)])
+def test_the_border_of_a_long_strip_is_cut_to_a_pixel(shape: tuple[int, int]) -> None:
+    for side in SIDES:
+        depth = shape[side in ("left", "right")] // 5
+        rows, cols = small_field(bordered(half_disc(*shape), {side: depth})).field[:2]
+        first, last = (rows.start, rows.stop) if side in ("top", "bottom") else (cols.start, cols.stop)
+        length = shape[side in ("left", "right")]
+        assert (first == depth) if side in ("top", "left") else (last == length)
+
+
+@pytest.mark.parametrize("degrees", [2, 4, -4])
+@pytest.mark.parametrize("shape", [(1044, 87), (116, 1392), (264, 33)])
+def test_an_inclined_border_along_a_strip_leaves_a_quarter_of_it(shape: tuple[int, int], degrees: float) -> None:
+    y, x = np.mgrid[: shape[0], : shape[1]] - 0.5 * np.reshape(shape, (2, 1, 1))
+    across, along, width = (x, y, shape[1]) if shape[1] < shape[0] else (y, x, shape[0])
+    noise = np.random.default_rng(0).normal(0, 0.01, shape)
+    for share in (0.1, 0.3, 0.42):
+        beyond = across + np.tan(np.deg2rad(degrees)) * along < (share - 0.5) * width
+        top, bottom, left, right = field_of(np.where(beyond, 1.0, 0.3) + noise)
+        assert bottom - top >= shape[0] // 4
+        assert right - left >= shape[1] // 4
 
 
 def test_a_frame_and_a_black_margin_within_it_are_taken_off_one_after_the_other() -> None:

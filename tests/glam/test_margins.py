@@ -62,6 +62,13 @@ def test_black_air_a_ramp_and_a_thin_line_are_no_margins() -> None:
         assert not list(drawn_margins(image))
 
 
+@pytest.mark.parametrize("lines", [4, 14, 30, 41])
+def test_no_margin_takes_more_than_its_share_of_a_tiny_image(lines: int) -> None:
+    image = np.repeat([[0], [4095]], [lines // 2, lines - lines // 2], axis=0) * np.ones(9, np.uint16)
+    assert not list(drawn_margins(image))
+    assert not list(drawn_margins(image.T))
+
+
 def test_a_margin_says_whether_it_is_brighter_than_what_lies_behind_it() -> None:
     assert list(drawn_margins(np.pad(noisy(), ((9, 0), (0, 0))))) == [Border("top", 9, bright=False)]
     assert next(drawn_margins(np.pad(noisy(), ((9, 0), (0, 0)), constant_values=4000))).bright

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from glam.anatomy import breast
+from glam.anatomy.upright import make_upright
 from glam.config import FrameConfig
 from glam.phantom.in_memory import view_of
 from glam.phantom.pair import Pair
@@ -49,6 +51,39 @@ def test_a_breast_on_the_other_side_is_followed_and_told() -> None:
     prepared = prepare(mirrored, CONFIG)
     assert finding_codes(prepared) == ["side_conflict", "no_nipple"]
     np.testing.assert_allclose(prepared.pixels, prepare(view, CONFIG).pixels, atol=0.02)
+
+
+def wedged(pixels: np.ndarray, degrees: float) -> np.ndarray:
+    """A black band of 40 columns beside the chest wall, its edge inclined: a film that lies askew."""
+    band = np.pad(pixels, ((0, 0), (40, 0)), mode="edge")
+    y, x = np.mgrid[: len(band), : band.shape[1]]
+    return np.where(x + np.tan(np.deg2rad(degrees)) * (y - len(band) / 2) < 40, 0, band).astype(np.uint16)
+
+
+@pytest.mark.parametrize("seed", [3, 6])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_black_wedge_at_the_chest_wall_overrules_no_header_that_is_right(seed: int, mirrored: bool) -> None:
+    view = replace(phantom_view("MLO", seed=seed), orientation=None)
+    alone, covered = view, with_pixels(view, lambda pixels: wedged(pixels, 4))
+    if mirrored:
+        alone, covered = (with_pixels(each, np.fliplr, laterality="R") for each in (alone, covered))
+    expected, prepared = (prepare(each, CONFIG) for each in (alone, covered))
+    assert "side_conflict" not in finding_codes(prepared)
+    assert "side_unclear" in finding_codes(prepared)
+    assert expected.anatomy is not None
+    assert prepared.anatomy is not None
+    offset = (0 if mirrored else 40, 0)
+    assert np.hypot(*np.subtract(prepared.anatomy.nipple, expected.anatomy.nipple) - offset) * 0.48 < 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["CC", "MLO"])
+def test_the_chest_wall_is_the_straight_end_of_a_breast(seed: int, name: str) -> None:
+    mask = make_upright(phantom_view(name, seed=seed)).mask  # type: ignore[arg-type]
+    y, x = np.mgrid[: len(mask), : mask.shape[1]]
+    for inclined in (mask, mask & (x + 0.07 * (y - len(mask) / 2) > 20), mask & ((x > 25) | (y < 0.2 * len(mask)))):
+        assert breast.straight_side(inclined) == "left"
+        assert breast.straight_side(inclined[:, ::-1]) == "right"
 
 
 def test_an_image_stored_upside_down_is_turned() -> None:

@@ -73,6 +73,21 @@ def test_free_slots_are_taken_together_but_not_while_another_waits():
     asyncio.run(act())
 
 
+@pytest.mark.parametrize(("of_this", "of_the_other", "taken"), [(1, 0, 4), (1, 1, 2), (3, 0, 1), (2, 7, 1)])
+def test_a_request_takes_no_more_than_its_part_among_all_that_are_not_answered(
+    of_this: int, of_the_other: int, taken: int
+):
+    vitals, slots = house(4)
+    vitals.waiting[0], vitals.waiting[1] = of_this, of_the_other
+    assert asyncio.run(slots.take(8)) == taken
+
+
+@pytest.mark.parametrize(("num_slots", "an_api"), [(1, 1), (2, 1), (3, 2), (4, 2)])
+def test_a_process_reads_as_many_requests_at_a_time_as_its_part_of_the_slots(num_slots: int, an_api: int):
+    _, slots = house(num_slots)
+    assert slots.an_api == an_api
+
+
 def test_a_process_is_served_in_the_order_of_coming():
     _, slots = house(1)
     served: list[int] = []

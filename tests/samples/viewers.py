@@ -24,9 +24,12 @@ class RunningViewer(NamedTuple):
     process: subprocess.Popen[bytes]
 
 
-def start_viewer(log: Path, *options: str, launch: Launch = subprocess.Popen) -> RunningViewer:
-    """Start `glam-ui --demo` and wait until its page answers. `launch`: starts a command, its output in a stream."""
-    port = free_port(7860)
+def start_viewer(log: Path, *options: str, launch: Launch = subprocess.Popen, port: int | None = None) -> RunningViewer:
+    """Start `glam-ui --demo` and wait until its page answers. `launch`: starts a command, its output in a stream.
+
+    `port`: a free one where it is not given.
+    """
+    port = free_port(7860) if port is None else port
     program = Path(sys.executable).with_name("glam-ui")
     with log.open("wb") as stream:
         process = launch([str(program), "--demo", "--port", str(port), *options], stdout=stream, stderr=stream)

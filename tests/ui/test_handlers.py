@@ -59,6 +59,12 @@ def test_a_server_that_is_gone_is_told_without_its_address():
     assert "10.1.2.3" not in told
 
 
+def test_a_link_that_names_no_example_changes_nothing():
+    for turns, name in ((Turns(), ""), (Turns(), "Nobody's")):
+        (told,) = handlers().show_link(turns, name)
+        assert told == (gr.skip(),) * 6
+
+
 PNG = Upload(content=b"\x89PNG\r\n\x1a\n", name="a.png")
 
 

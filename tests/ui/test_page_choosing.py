@@ -67,7 +67,7 @@ def test_who_passes_through_the_list_keeps_pins_and_exam(page: Page, asked: list
     for key in ("ArrowDown", "Enter"):
         page.page.keyboard.press(key)
     said = page.said()
-    before = len(asked)  # the link's, on its way to the list and to the server
+    before = len(asked)
     list_of(page).focus()
     page.page.keyboard.press("Tab")
     list_of(page).click()
@@ -100,4 +100,27 @@ def test_a_list_that_is_held_open_while_an_exam_comes_can_be_chosen_from(page: P
     page.wait_for_views()
     page.page.get_by_role("option", name=SECOND).click()
     page.page.wait_for_function(f"location.hash.includes('{SECOND.replace(' ', '+')}')")
+    assert list_of(page).input_value() == SECOND
+
+
+def test_a_choice_stays_when_the_first_word_of_the_page_comes_late(page: Page, asked: list[str]):
+    held = []
+    page.page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
+    page.open(example=None)
+    page.choose(SECOND)
+    page.wait_for_views()
+    held[0].continue_()
+    page.page.wait_for_timeout(1500)
+    assert list_of(page).input_value() == SECOND
+    assert asked == [SECOND]
+
+
+def test_a_page_that_is_loaded_again_while_an_exam_is_read_shows_it(page: Page, asked: list[str]):
+    page.open()
+    page.choose(SECOND)
+    assert settled(page, asked, 1) == [SECOND]
+    page.page.reload()
+    page.wrong.clear()  # the page that is left says that its stream is cut
+    page.wait_for_views()
+    assert settled(page, asked, 2) == [SECOND, SECOND]
     assert list_of(page).input_value() == SECOND

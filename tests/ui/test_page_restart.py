@@ -1,0 +1,31 @@
+"""A viewer that is started anew while its page is open."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.samples.pages import Page
+from tests.samples.viewers import start_viewer, stop_viewer
+
+pytestmark = pytest.mark.slow
+
+FIRST, SECOND = "Synthetic breasts 1", "Synthetic breasts 2"
+
+
+def test_a_page_that_is_open_holds_no_viewer_and_goes_on_with_the_next_one(browser, tmp_path: Path):
+    viewer = start_viewer(tmp_path / "log")
+    try:
+        with Page(browser, viewer.url) as page:
+            page.open(FIRST)
+            assert stop_viewer(viewer) == 128 + 15
+            page.point("L CC")
+            assert "The model looks most at" in page.said(), "what is shown needs no viewer"
+            viewer = start_viewer(tmp_path / "log of the next", port=urlsplit(viewer.url).port)
+            page.choose(SECOND)
+            page.page.wait_for_function(f"location.hash.includes('{SECOND.replace(' ', '+')}')")
+            page.page.locator(".glam-pane:not(.glam-preview)").nth(3).wait_for()
+            page.wait_for_views()
+            assert page.views() == ["R CC", "L CC", "R MLO", "L MLO"]
+    finally:
+        stop_viewer(viewer)
