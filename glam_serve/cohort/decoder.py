@@ -1,5 +1,6 @@
 """One process that prepares items, as the pool of `decoders` sees it, and what the process itself does."""
 
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import NamedTuple
 
 from glam_serve.children import spawn_bound
@@ -51,6 +53,18 @@ class Decoder:
     ready: bool = False
     task: Task | None = None
     """What it prepares; while it starts, what it begins with."""
+    items_done: int = 0
+    first_bytes: int = 0
+    """Its memory after the first item, when everything is imported."""
+    grown_bytes: int = 0
+    """Its memory beyond that."""
+
+    def count_item(self) -> None:
+        """Count an item that came back, and look at what the process holds after it."""
+        self.items_done += 1
+        held = _resident_bytes(self.process.pid)
+        self.first_bytes = self.first_bytes or held
+        self.grown_bytes = held - self.first_bytes
 
     def give(self, task: Task, *, timeout_s: float) -> None:
         """Send an item; OSError where the process is gone."""
@@ -73,6 +87,15 @@ def start_decoder(prepare: Prepare, *, task: Task | None = None) -> Decoder:
     with theirs:
         process = spawn_bound(partial(_run, theirs, prepare), name="decoder")
     return Decoder(process, ours, time.monotonic() + START_S, task=task)
+
+
+def _resident_bytes(pid: int | None) -> int:
+    """Return the memory of a process; 0 where /proc does not tell it."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]  # proc(5): size, resident, ...
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _run(connection: Connection, prepare: Prepare) -> None:

@@ -49,6 +49,10 @@ class DecoderOptions:
     timeout_s: float = 120.0
     ahead: int = 16
     """Items that may be under way or wait for the model, all together: the bound of their memory."""
+    most_items: int = 2000
+    """Items after which a process is replaced: what a decoder leaks does not add up over a cohort."""
+    most_growth_mb: float = 1000.0
+    """Memory beyond that after its first item, above which a process is replaced before."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -199,6 +203,10 @@ class _Pool:
             self._lose(task, "internal_error")
         else:
             self._outcomes.put((task.number, answer))
+        decoder.count_item()
+        is_large = decoder.grown_bytes > self._options.most_growth_mb * 2**20
+        if is_large or decoder.items_done >= self._options.most_items:
+            self._replace(decoder, None)
 
     def _replace_dead(self, decoder: Decoder) -> None:
         """Start another process in place of one that died; its item is tried once more there, alone."""

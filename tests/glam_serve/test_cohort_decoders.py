@@ -71,6 +71,21 @@ def test_a_fault_of_ours_costs_one_item_and_is_told_without_its_message(caplog: 
     assert "SECRET" not in caplog.text + str(results)
 
 
+def test_a_process_is_replaced_after_so_many_items_and_none_is_lost():
+    results = outcomes({}, workers=1, most_items=5)
+    assert fates(results) == NAMES
+    of_items = [result.left_out[0].code for result in results]
+    assert [len(set(of_items[start : start + 5])) for start in (0, 5, 10)] == [1, 1, 1]
+    assert len(set(of_items)) == 3
+
+
+def test_a_process_that_grows_is_replaced_and_none_is_lost():
+    results = outcomes({"03": "grow:60", "04": "grow:60", "08": "grow:10"}, workers=1, most_growth_mb=100)
+    assert fates(results) == NAMES
+    of_items = [result.left_out[0].code for result in results]
+    assert [len(set(part)) for part in (of_items[:5], of_items[5:], of_items)] == [1, 1, 2]
+
+
 def test_only_so_many_items_are_under_way():
     taken: list[str] = []
 

@@ -107,7 +107,7 @@ def test_bad_files_cost_their_rows_and_nothing_else(
     damaged: Path, embed: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     store = tmp_path / "s"
-    assert embed(damaged, store, timeout_s=20) == 3
+    assert embed(damaged, store, timeout_s=10) == 3
     summary = json.loads(capsys.readouterr().out)
     assert summary["rejected"] == {"timed_out": 2, "truncated": 1, "not_dicom": 1, "unreadable": 1, "view_mismatch": 1}
     assert summary["missing"] == 1

@@ -24,6 +24,8 @@ from glam_serve.cohort.items import ImageRow, Item, PreparedItem, Shard, lost_it
 from glam_serve.cohort.runner import Committed
 from tests.samples.stores import RECORD
 
+HELD: list[np.ndarray] = []
+"""What a process that leaks has not given back."""
 EXAMS = 3
 """Exams of the cohort of phantoms."""
 
@@ -64,6 +66,8 @@ def do(path: str) -> None:
         time.sleep(600)
     elif what == "slow":
         time.sleep(float(where))
+    elif what == "grow":
+        HELD.append(np.ones(int(where) << 17))  # 8 bytes a number: so many MiB
     elif what == "raise":
         raise TypeError("".join(reversed("TERCES")))
 
