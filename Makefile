@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := .venv-demo/bin
 TRITON := .venv-triton/bin
 WHEEL := build/wheel-env/bin
-COMMANDS := glam glam-train glam-export glam-serve glam-ui
+COMMANDS := glam glam-train glam-export glam-serve glam-embed glam-ui
 VIEWER := .venv-ui/bin
 INSTALL := pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # `CC` is also make's name for the C compiler: what make itself put there is no mammogram.

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from glam.client_answers import BreastAnswer, ExamAnswer, JobAnswer, breast_answer, exam_answer, job_answer
-from glam.client_vectors import ImageVectors, TextVector, WordsAnswer, image_vectors, text_vectors, words_answers
+from glam.client_vectors import (
+    ImageVectors,
+    SimilarAnswer,
+    TextVector,
+    WordsAnswer,
+    image_vectors,
+    similar_answer,
+    text_vectors,
+    vectors_asked,
+    words_answers,
+)
 from glam.files import JsonDict
 
 Upload = bytes | Path | str
@@ -124,12 +134,23 @@ class Client:
     ) -> tuple[WordsAnswer, ...]:
         """Hold words against an answer of the last ten minutes (`result_id`), or against vectors; no image is sent."""
         words = dict(prompts) if isinstance(prompts, Mapping) else list(prompts)
-        asked: JsonDict = {"prompts": words}
-        if result_id is not None:
-            asked["result_id"] = result_id
-        if embeddings is not None:
-            asked["embeddings"] = [[float(number) for number in vector] for vector in embeddings]
+        asked = {"prompts": words} | vectors_asked(result_id, embeddings)
         return self._typed(words_answers, "/v1/zero-shot", _json(asked))
+
+    def similar(
+        self,
+        *,
+        result_id: str | None = None,
+        embeddings: Sequence[Sequence[float]] | None = None,
+        k: int = 10,
+        same_patient: bool = False,
+    ) -> SimilarAnswer:
+        """Return the cases of the server's store most like an answer of the last ten minutes, or like vectors.
+
+        Those of the same patient are left out but with `same_patient`. ServerError `no_store`: the server has none.
+        """
+        asked: JsonDict = {"k": k, "same_patient": same_patient} | vectors_asked(result_id, embeddings)
+        return self._typed(similar_answer, "/v1/similar", _json(asked))
 
     def model(self) -> JsonDict:
         """Return what answers there."""

@@ -1,5 +1,6 @@
 """What `glam.client` returns of vectors and words: frozen dataclasses, by the standard library alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glam.client_answers import (
@@ -54,6 +55,68 @@ class ImageVectors:
     findings: tuple[FindingAnswer, ...]
     bundle: str
     result_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarCase:
+    """A row of the server's store: its key there, and what the model said of it. `likeness`: cosine, -1 to 1."""
+
+    exam_id: str
+    laterality: str | None
+    image_id: str | None
+    patient_id: str
+    likeness: float
+    birads: dict[str, float]
+    density: dict[str, float]
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarCases:
+    """The rows most like a breast or image of an earlier answer; `laterality` None: of an exam, or of a vector."""
+
+    laterality: str | None
+    cases: tuple[SimilarCase, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarAnswer:
+    """What a server's store has that is like an earlier answer, or like vectors."""
+
+    answers: tuple[SimilarCases, ...]
+    patient_known: bool
+    """Whether the store knows the patient of the earlier answer, whose rows are left out unless they were asked for."""
+    level: str
+    rows: int
+    """Of the store."""
+
+
+def similar_answer(body: JsonDict) -> SimilarAnswer:
+    """Return the cases like each breast, image, exam or vector; KeyError or TypeError for a JSON that is none."""
+    return SimilarAnswer(
+        answers=each(
+            body["answers"],
+            lambda entry: SimilarCases(
+                laterality=entry["laterality"],
+                cases=each(entry["hits"], _similar_case),
+            ),
+        ),
+        patient_known=body["patient_known"],
+        level=body["store"]["level"],
+        rows=body["store"]["rows"],
+    )
+
+
+def _similar_case(hit: JsonDict) -> SimilarCase:
+    others = {name: value for name, value in hit.items() if name != "codes"}
+    return SimilarCase(codes=tuple(hit["codes"]), **others)
+
+
+def vectors_asked(result_id: str | None, embeddings: Sequence[Sequence[float]] | None) -> JsonDict:
+    """Return the part of a request that says which vectors it is about."""
+    named = {} if result_id is None else {"result_id": result_id}
+    sent = {} if embeddings is None else {"embeddings": [list(map(float, vector)) for vector in embeddings]}
+    return named | sent
 
 
 def words_answers(body: JsonDict) -> tuple[WordsAnswer, ...]:

@@ -5,16 +5,16 @@ The order of the images does not matter. Nothing is dropped silently: an image i
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
 from glam.config import FrameConfig
+from glam.exam_sides import LeftOut, prepare_side
 from glam.findings import Finding, InputError, finding, input_error
 from glam.mapping import Mapper
-from glam.pair import ChosenViews, PreparedBreast, choose_views, differing_identities, prepare_breast
+from glam.pair import PreparedBreast, differing_identities
 from glam.prediction import Json, Prediction, SetMatch, far_apart, rounded
 from glam.reading.read import read_view
 from glam.reading.source import Source
@@ -25,15 +25,6 @@ from glam.zeroshot import mean_probabilities, unit
 MAX_IMAGES = 8
 SIDES: tuple[Side, Side] = ("L", "R")
 SIDE_WORDS: Mapping[Side, str] = {"L": "left", "R": "right"}
-
-
-class LeftOut(NamedTuple):
-    """An image that is not used, and why."""
-
-    image: int
-    """Its number in the request, from 1."""
-    code: str
-    message: str
 
 
 class Used(NamedTuple):
@@ -114,6 +105,25 @@ def prepare_exam(
     """
     if not 0 < len(images) <= MAX_IMAGES:
         raise input_error("bad_images", "images", count=len(images), most=MAX_IMAGES)
+    exam = prepare_images(config, images, spacing_mm=spacing_mm, prompts=prompts, mapper=mapper)
+    if not exam.breasts:
+        first = exam.left_out[0]
+        raise input_error("no_usable_image", "images", problem=f"image {first.image}: {first.message}")
+    return exam
+
+
+def prepare_images(
+    config: FrameConfig,
+    images: Sequence[Source | View],
+    *,
+    spacing_mm: float | None = None,
+    prompts: Sequence[str] = (),
+    mapper: Mapper = map,
+) -> PreparedExam:
+    """Do as `prepare_exam` does with any number of images; there is no breast where none of them can be used.
+
+    InputError: digital mammograms of several patients or studies.
+    """
     texts = check_prompts(prompts)
     views: dict[int, View] = {}
     left_out: list[LeftOut] = []
@@ -134,13 +144,11 @@ def prepare_exam(
     used: list[Used] = []
     for side in SIDES:
         of_side = {image: view for image, view in views.items() if view.laterality == side}
-        breast = _prepare_side(config, of_side, left_out, texts, mapper)
+        breast = prepare_side(config, of_side, left_out, texts, mapper)
         if breast.prepared is not None:
             breasts[side] = breast.prepared
             used += [Used(image, side, view) for image, view in breast.images]
     left_out.sort()
-    if not breasts:
-        raise input_error("no_usable_image", "images", problem=f"image {left_out[0].image}: {left_out[0].message}")
     return PreparedExam(
         breasts=breasts,
         used=tuple(sorted(used)),
@@ -172,66 +180,6 @@ def _mean_of_sets(matches: Sequence[SetMatch | None]) -> SetMatch | None:
         return None
     tasks = {task: mean_probabilities([match.tasks[task] for match in asked]) for task in asked[0].tasks}
     return replace(asked[0], tasks=tasks)
-
-
-class _Side(NamedTuple):
-    """One breast of an exam, and the numbers of its images; None: no image of it can be used."""
-
-    prepared: PreparedBreast | None
-    images: tuple[tuple[int, ViewName], ...]
-
-
-def _prepare_side(
-    config: FrameConfig, views: Mapping[int, View], left_out: list[LeftOut], prompts: Sequence[str], mapper: Mapper
-) -> _Side:
-    """Choose and prepare the images of one breast; whatever is not used is added to `left_out`.
-
-    An image that preparation refuses is left out, and the choice is made again among the others.
-    """
-    remaining = dict(views)
-    while remaining:
-        chosen = _choose(remaining)
-        try:
-            breast = prepare_breast(config, chosen.cc, chosen.mlo, prompts=prompts, mapper=mapper)
-        except InputError as error:
-            refused = chosen.cc if error.where == "cc" else chosen.mlo
-            image = _number_of(refused, remaining)
-            left_out.append(LeftOut(image, error.code, error.message))
-            del remaining[image]
-            continue
-        return _with_the_rest(breast, chosen, remaining, left_out)
-    return _Side(None, ())
-
-
-def _with_the_rest(
-    breast: PreparedBreast, chosen: ChosenViews, views: Mapping[int, View], left_out: list[LeftOut]
-) -> _Side:
-    """Return a prepared breast; the images that lost to the chosen ones are added to `left_out`."""
-    numbers = {_number_of(view, views): view for view in (chosen.cc, chosen.mlo) if view is not None}
-    for image, view in views.items():
-        if image not in numbers:
-            taken = next(number for number, other in numbers.items() if other.view == view.view)
-            message = f"image {taken} shows the same view, and was taken"
-            left_out.append(LeftOut(image, "same_view_twice", message))
-    images: tuple[tuple[int, ViewName], ...] = tuple((image, view.view) for image, view in numbers.items())
-    return _Side(breast, images)
-
-
-def _choose(views: Mapping[int, View]) -> ChosenViews:
-    """Choose the views of a breast, the same ones in whatever order they come."""
-    if len({view.view for view in views.values()}) == len(views):
-        return choose_views(list(views.values()))
-    return choose_views(sorted(views.values(), key=_content))
-
-
-def _content(view: View) -> tuple[bytes, str]:
-    """Return what tells two images apart by what is in them."""
-    header = (view.spacing_mm, view.orientation, view.modifiers, view.partial, view.synthetic)
-    return sha256(view.pixels.tobytes()).digest(), repr(header)
-
-
-def _number_of(view: View | None, views: Mapping[int, View]) -> int:
-    return next(image for image, other in views.items() if other is view)
 
 
 def _refuse_several_exams(views: Sequence[View]) -> None:

@@ -1,7 +1,7 @@
 """The two views of a breast: chosen among its images, checked against each other, prepared for the model."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, product
 from math import hypot
 from typing import Literal, NamedTuple
@@ -74,6 +74,8 @@ class PreparedBreast:
     findings: tuple[Finding, ...] = ()
     """Of the pair; each view carries its own."""
     prompts: tuple[str, ...] = ()
+    patient_ids: tuple[str, ...] = field(default=(), repr=False)
+    """What the headers name the patient: for the search in a store, and in no answer."""
 
     @property
     def squares(self) -> dict[ViewKey, np.ndarray]:
@@ -165,7 +167,8 @@ def prepare_breast(
     if cc is not None and mlo is not None:
         lengths = length_mm(cc, views["cc"].input), length_mm(mlo, views["mlo"].input)
         findings = (*findings, *_lengths_differ(*lengths))
-    return PreparedBreast(views=views, findings=findings, prompts=check_prompts(prompts))
+    patient_ids = tuple(sorted({view.patient_id for view in (cc, mlo) if view is not None}))
+    return PreparedBreast(views=views, findings=findings, prompts=check_prompts(prompts), patient_ids=patient_ids)
 
 
 def length_mm(view: View, prepared: ModelInput) -> float | None:

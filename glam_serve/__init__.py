@@ -7,8 +7,10 @@ Its modules:
 - the model: worker
 - a connection and its request: connections, wire, guard, exchange, edges, keys, callers, sharing
 - a form: uploads, slots, spool, prompts
-- its answer: routes, answers, cache, jobs, vector_routes, replies, accept, errors
+- its answer: routes, answers, cache, jobs, vector_routes, similar, replies, accept, errors
 - the published schema: schema, vector_schema, openapi, docs_page
 - what is written down: account, records, log, metrics, audit
 - a server for a while: demo
+
+The folder cohort is `glam-embed`, which needs the server's way of binding processes and nothing else of it.
 """

@@ -4,6 +4,7 @@ import pickle
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import numpy as np
@@ -29,6 +30,9 @@ from glam_serve.store import new_token
 from glam_serve.uploads import FormFields, UploadReader, read_form
 from glam_serve.worker import ModelAnswer, ModelRequest, Unanswered
 
+if TYPE_CHECKING:  # the packages that read a store are not those of a server without one
+    from glam.store.search import StoreVectors
+
 Vectors = Mapping[str, np.ndarray]
 """Sentence -> its unit vector (joint,)."""
 
@@ -42,6 +46,13 @@ class Question:
     prompts: Prompts
 
 
+class Answered(NamedTuple):
+    """What the model says, and which patients of the server's store it is of; empty: of none, or there is no store."""
+
+    prediction: Prediction | ExamPrediction
+    patients: frozenset[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class KeptVectors:
     """What is kept of an answer for further questions; it leaves the processes of the server in no answer."""
@@ -49,6 +60,8 @@ class KeptVectors:
     breasts: dict[Side, np.ndarray]
     """(view, joint) each, unit length."""
     aggregation: Aggregation
+    patients: frozenset[str] = frozenset()
+    """As the server's store names them."""
 
 
 class Answers:
@@ -60,9 +73,11 @@ class Answers:
         interpreter: Interpreter,
         *,
         limits: Limits,
-        cache: ResultCache,
+        cache: ResultCache[Answered],
         prompt_sets: Mapping[str, PromptSet] | None = None,
+        store: "StoreVectors | None" = None,
     ) -> None:
+        """`store`: of the same bundle, in which like cases are looked for; None: there is none."""
         self.server = server
         self.interpreter = interpreter
         self.reader = UploadReader(interpreter.bundle.model.frame, server.slots)
@@ -70,6 +85,7 @@ class Answers:
         self.cache = cache
         self.prompt_sets = prompt_sets or {}
         self.sentences = SentenceVectors()
+        self.store = store
 
     async def question(self, request: Request) -> Question:
         """Read a form; InputError for a field that cannot be followed."""
@@ -84,24 +100,32 @@ class Answers:
             raise
         return Question(fields=fields, include=include, prompts=prompts)
 
-    async def predict(self, question: Question) -> Prediction | ExamPrediction:
+    async def predict(self, question: Question) -> Answered:
         """Answer for one breast, or for an exam where `images` were sent, or as an earlier request was answered."""
         key = await self.cache.key(question.fields)  # before the files are read, and closed
-        prediction = self.cache.find(key)
-        if prediction is None:
-            prediction = await self._predict(question)
-            self.cache.keep(key, prediction)
+        answered = self.cache.find(key)
+        if answered is None:
+            answered = await self._predict(question)
+            self.cache.keep(key, answered)
         question.fields.close()
-        return prediction
+        return answered
 
-    async def _predict(self, question: Question) -> Prediction | ExamPrediction:
+    async def _predict(self, question: Question) -> Answered:
         fields, sentences = question.fields, question.prompts.sentences
         if not fields.images:
             breast = await self.reader.breast(fields, sentences)
-            return (await self._predictions([breast], question))[0]
+            return Answered((await self._predictions([breast], question))[0], self.patients([breast]))
         exam = await self.reader.exam(fields, sentences)
-        predictions = await self._predictions(list(exam.breasts.values()), question)
-        return exam_prediction(exam, dict(zip(exam.breasts, predictions, strict=True)))
+        breasts = list(exam.breasts.values())
+        predictions = await self._predictions(breasts, question)
+        return Answered(
+            exam_prediction(exam, dict(zip(exam.breasts, predictions, strict=True))), self.patients(breasts)
+        )
+
+    def patients(self, breasts: Sequence[PreparedBreast]) -> frozenset[str]:
+        """Return the names that the store has for the patients of breasts."""
+        names = {name for breast in breasts for name in breast.patient_ids}
+        return frozenset() if self.store is None else self.store.patients_named(names)
 
     async def embed(self, squares: Sequence[Squares]) -> list[np.ndarray]:
         """Return the unit vectors (joint,) of squares, of one view each."""
@@ -145,17 +169,21 @@ class Answers:
             may_share=self.interpreter.bundle.may_share, stays_here=stays_here(request), way_out=ASK_DIRECTLY
         )
 
-    async def keep(self, prediction: Prediction | ExamPrediction) -> str:
+    async def keep(self, answered: Answered) -> str:
         """Keep the vectors of an answer for a while; return the id to ask for them by."""
+        prediction = answered.prediction
         breasts = [prediction] if isinstance(prediction, Prediction) else list(prediction.breasts.values())
         return await self.keep_vectors(
             {breast.laterality: np.stack([view.embedding for view in breast.views.values()]) for breast in breasts},
             breasts[0].aggregation,
+            answered.patients,
         )
 
-    async def keep_vectors(self, breasts: dict[Side, np.ndarray], aggregation: Aggregation) -> str:
+    async def keep_vectors(
+        self, breasts: dict[Side, np.ndarray], aggregation: Aggregation, patients: frozenset[str] = frozenset()
+    ) -> str:
         """Keep vectors (view, joint) by breast for a while; return the id to ask for them by."""
-        token, kept = new_token(), KeptVectors(breasts=breasts, aggregation=aggregation)
+        token, kept = new_token(), KeptVectors(breasts=breasts, aggregation=aggregation, patients=patients)
         await anyio.to_thread.run_sync(self.server.hub.keep_result, token, pickle.dumps(kept))
         return token
 

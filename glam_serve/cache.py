@@ -5,22 +5,21 @@ import hashlib
 import pickle
 import threading
 from collections import OrderedDict
+from typing import Generic, TypeVar
 
 import anyio.to_thread
 from starlette.datastructures import UploadFile
 
-from glam.exam import ExamPrediction
-from glam.prediction import Prediction
 from glam_serve.account import current_account
 from glam_serve.uploads import FormFields
 
-Answer = Prediction | ExamPrediction
+Answer = TypeVar("Answer")
 CHUNK_BYTES = 1 << 20
 CHOSEN_LATER = frozenset({"include"})
 """Fields that choose among the parts of an answer, after the cache."""
 
 
-class ResultCache:
+class ResultCache(Generic[Answer]):
     """The latest answers of one API process, up to a number of bytes; none with `max_bytes` of 0.
 
     What is kept is the whole answer: which parts of it a request may have, and wants, is decided for each request.

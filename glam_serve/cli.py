@@ -60,6 +60,8 @@ class Run:
     """File to which every answer of the model is written before it is sent, chained by hashes. None: there is none."""
     prompt_sets: Path | None = None
     """Folder of prompt sets (*.yaml), beside those of the package; a set of the same name takes its place."""
+    store: Path | None = None
+    """Store of `glam-embed run`, made by the same bundle, in which POST /v1/similar looks. None: there is none."""
     limits: Limits = field(default_factory=Limits)
 
     def run(self) -> None:
@@ -92,6 +94,7 @@ class Run:
                     log_format=self.log_format,
                     cache_mb=self.cache_mb,
                     prompt_sets=self.prompt_sets,
+                    store=self.store,
                 ),
             )
             listener = listening_socket(self.host, self.port)

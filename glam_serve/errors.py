@@ -41,6 +41,7 @@ FAULTS: Mapping[str, Fault] = {
         " result_id of an answer in place of embeddings",
     ),
     "not_found": Fault(404, "there is no such path: GET /openapi.json lists those that there are"),
+    "no_store": Fault(404, "this server has no store to look in: its operator starts it with --store"),
     "no_such_result": Fault(
         404, "there is no result of this id, or none any more: results are kept for ten minutes; send the images again"
     ),

@@ -139,10 +139,10 @@ class JobRunner:
     ) -> tuple[JobState, bytes]:
         """Return the state that a job ends in, and its answer as .npz, which is audited first, or its error as JSON."""
         try:
-            prediction = await self.answers.predict(question)
-            result_id = await self.answers.keep(prediction)
+            answered = await self.answers.predict(question)
+            result_id = await self.answers.keep(answered)
             body = await anyio.to_thread.run_sync(
-                lambda: prediction_npz(question, prediction, withheld=withheld, result_id=result_id)
+                lambda: prediction_npz(question, answered.prediction, withheld=withheld, result_id=result_id)
             )
             await submitted.records.audit_answer(request_id=submitted.request_id, route=JOBS_PATH, status=200)
             return "done", body

@@ -132,6 +132,8 @@ class ServerOptions:
     """Most memory of the result cache of each API process; 0: there is none."""
     prompt_sets: Path | None = None
     """Folder of prompt sets beside those of the package; None: there is none."""
+    store: Path | None = None
+    """Store of the same bundle in which like cases are looked for; None: there is none."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.cache_mb <= 1 << 20:

@@ -11,7 +11,7 @@ from glam.prediction import AGGREGATIONS, INCLUDES
 from glam.view import SPACING_MM
 from glam_serve.guard import OPEN_PATHS
 from glam_serve.schema import ErrorBody
-from glam_serve.vector_schema import EmbedTextsRequest, ZeroShotRequest
+from glam_serve.vector_schema import EmbedTextsRequest, SimilarRequest, ZeroShotRequest
 
 Json = dict[str, Any]
 SCHEMAS = "#/components/schemas/"
@@ -86,9 +86,10 @@ FORMS = {name: _body("multipart/form-data", name, encoding=SEPARATE) for name in
 EXAMPLES: Json = {
     "EmbedTextsRequest": {"texts": ["A mass is present"]},
     "ZeroShotRequest": {"result_id": "the result_id of an answer", "prompts": {"set": "glam-short"}},
+    "SimilarRequest": {"result_id": "the result_id of an answer", "k": 5},
 }
 JSON_BODIES = {name: _body("application/json", name, example=example) for name, example in EXAMPLES.items()}
-REQUESTS: tuple[type[BaseModel], ...] = (EmbedTextsRequest, ZeroShotRequest)
+REQUESTS: tuple[type[BaseModel], ...] = (EmbedTextsRequest, ZeroShotRequest, SimilarRequest)
 
 
 KEY_SCHEMES: Json = {

@@ -14,8 +14,9 @@ from glam_serve.metrics import exposition
 from glam_serve.openapi import FORMS, JSON_BODIES, response_of
 from glam_serve.replies import prediction_reply
 from glam_serve.schema import AliveBody, ExamBody, JobBody, ModelBody, PredictionBody, ReadyBody
+from glam_serve.similar import SimilarCases
 from glam_serve.vector_routes import VectorAnswers
-from glam_serve.vector_schema import EmbeddedImagesBody, EmbeddedTextsBody, ZeroShotBody
+from glam_serve.vector_schema import EmbeddedImagesBody, EmbeddedTextsBody, SimilarBody, ZeroShotBody
 
 __all__ = ["Answers", "add_routes", "parse_include"]
 
@@ -63,9 +64,10 @@ def _add_predict_routes(app: FastAPI, answers: Answers) -> None:
     async def predict(request: Request) -> Response:
         """One breast by `cc` and `mlo`, or a whole exam by `images`. `Accept: application/x-npz`: unrounded arrays."""
         question = await answers.question(request)
-        prediction = await answers.predict(question)
+        answered = await answers.predict(question)
+        prediction = answered.prediction
         note_codes(codes_of(prediction))
-        result_id = await answers.keep(prediction)
+        result_id = await answers.keep(answered)
         withheld = answers.withheld(request)
         return await prediction_reply(request, question, prediction, withheld=withheld, result_id=result_id)
 
@@ -139,3 +141,13 @@ def _add_vector_routes(app: FastAPI, vectors: VectorAnswers) -> None:
     )
     async def zero_shot(request: Request) -> Response:
         return await vectors.zero_shot(request)
+
+    @app.post(
+        "/v1/similar",
+        operation_id="similar",
+        summary="Cases of the server's store that are like an earlier answer, or like vectors that are sent",
+        responses=response_of(SimilarBody),
+        openapi_extra=JSON_BODIES["SimilarRequest"],
+    )
+    async def similar(request: Request) -> Response:
+        return await SimilarCases(vectors).similar(request)

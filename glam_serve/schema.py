@@ -247,4 +247,5 @@ class ModelBody(Body):
     embeddings: Literal["sent", "to this machine only", "withheld"] = Field(
         description="What this server, as it is bound, does with the embeddings."
     )
+    store: dict[str, object] | None = Field(None, description="Level and rows of the store of /v1/similar, if any.")
     notice: str

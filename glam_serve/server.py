@@ -1,7 +1,8 @@
 """The server around the model: the app, its routes and limits, and the processes that serve it."""
 
 from dataclasses import asdict
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from starlette.middleware import Middleware
 
@@ -9,6 +10,7 @@ from glam.bundle import Bundle
 from glam.predict import Interpreter
 from glam.prediction import NOTICE
 from glam.words.prompt_sets import packaged_sets, sets_in
+from glam_serve.answers import Answered
 from glam_serve.audit import AuditLog
 from glam_serve.cache import ResultCache
 from glam_serve.dispatch import DispatchServer
@@ -21,8 +23,12 @@ from glam_serve.openapi import publish_schema
 from glam_serve.records import Records
 from glam_serve.routes import Answers, add_routes
 from glam_serve.schema import ModelBody
+from glam_serve.similar import store_json
 from glam_serve.vitals import SharedLoad, Vitals
 from glam_serve.worker import GlamAPI
+
+if TYPE_CHECKING:
+    from glam.store.search import StoreVectors
 
 Host = Literal["127.0.0.1", "0.0.0.0", "::"]
 LOOPBACK: Host = "127.0.0.1"
@@ -64,14 +70,24 @@ def make_server(
     app.state.records = Records(metrics=server.metrics, audit=audit, bundle=bundle.sha256)
     app.user_middleware[:] = [_guard(server, limits, keys, app.state.records)]
     install_error_handlers(app)
-    cache = ResultCache(bundle.sha256, max_bytes=options.cache_mb << 20)
+    cache = ResultCache[Answered](bundle.sha256, max_bytes=options.cache_mb << 20)
     sets = packaged_sets() | ({} if options.prompt_sets is None else sets_in(options.prompt_sets))
     interpreter = Interpreter(bundle)
     interpreter.warm_up()  # here, before the API processes are forked: they read no file of the bundle
-    answers = Answers(server, interpreter, limits=limits, cache=cache, prompt_sets=sets)
-    add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback))
+    store = None if options.store is None else _opened(options.store, bundle)  # shared by the API processes
+    answers = Answers(server, interpreter, limits=limits, cache=cache, prompt_sets=sets, store=store)
+    add_routes(app, answers, model_body(bundle, on_loopback=app.state.on_loopback, store=store))
     publish_schema(app, asks_for_keys=bool(keys))
     return server
+
+
+def _opened(path: Path, bundle: Bundle) -> "StoreVectors":
+    """Read a store's vectors; StoreError where there is none, or another bundle made it."""
+    from glam.store.search import open_vectors
+
+    vectors = open_vectors(path)
+    vectors.check_made_by(bundle.sha256)
+    return vectors
 
 
 def _guard(server: DispatchServer, limits: Limits, keys: ApiKeys | None, records: Records) -> Middleware:
@@ -83,7 +99,7 @@ def _guard(server: DispatchServer, limits: Limits, keys: ApiKeys | None, records
     return Middleware(Guard, limits=limits, keys=keys or ApiKeys(), load=load, records=records)
 
 
-def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
+def model_body(bundle: Bundle, *, on_loopback: bool, store: "StoreVectors | None" = None) -> ModelBody:
     """Return what `GET /v1/model` says; `on_loopback`: whether the server listens on the loopback interface only."""
     unshared: Literal["to this machine only", "withheld"] = "to this machine only" if on_loopback else "withheld"
     model = bundle.model
@@ -106,5 +122,6 @@ def model_body(bundle: Bundle, *, on_loopback: bool) -> ModelBody:
         may_serve=bundle.may_serve,
         may_share=bundle.may_share,
         embeddings="sent" if bundle.may_share else unshared,
+        store=None if store is None else store_json(store),
         notice=NOTICE,
     )

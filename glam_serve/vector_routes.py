@@ -21,12 +21,12 @@ from glam_serve.errors import Refusal
 from glam_serve.prompts import Prompts, plain_object, prompts_of_object
 from glam_serve.replies import json_reply
 from glam_serve.uploads import FormFields, read_form
-from glam_serve.vector_schema import EmbedTextsRequest, ZeroShotRequest
+from glam_serve.vector_schema import EmbedTextsRequest, SimilarRequest, ZeroShotRequest
 
 MAX_JSON_BYTES = 4 << 20
 MAX_EMBEDDINGS = 256
 
-Asked = TypeVar("Asked", EmbedTextsRequest, ZeroShotRequest)
+Asked = TypeVar("Asked", EmbedTextsRequest, ZeroShotRequest, SimilarRequest)
 
 
 class _Read(NamedTuple):
@@ -61,7 +61,7 @@ class VectorAnswers:
         kept: dict[Side, np.ndarray] = {}
         for side, of_side in by_side.items():
             kept[side] = np.stack(of_side)
-        result_id = await self.answers.keep_vectors(kept, fields.aggregation)
+        result_id = await self.answers.keep_vectors(kept, fields.aggregation, self.answers.patients(read.breasts))
         withheld = self.answers.withheld(request)
         with timed("answer"):
             images = [_image_json(read, view, vector, withheld) for view, vector in zip(views, vectors, strict=True)]
@@ -104,7 +104,7 @@ class VectorAnswers:
             if self.answers.withheld(request) is not None:
                 raise Refusal("embedding_stays")  # nobody elsewhere has any, and unit vectors would read texts out
             kept = KeptVectors(breasts={}, aggregation="probabilities")
-            images = [(None, vector[None]) for vector in self._vectors(asked.embeddings or [])]
+            images = [(None, vector[None]) for vector in self.unit_vectors(asked.embeddings or [])]
         vectors = await self.answers.vectors(prompts.every_sentence)
         interpreter = self.answers.interpreter
 
@@ -132,8 +132,8 @@ class VectorAnswers:
             return Prompts(sentences=check_prompts(asked.prompts))
         return prompts_of_object(asked.prompts, self.answers.prompt_sets)
 
-    def _vectors(self, embeddings: list[list[float]]) -> np.ndarray:
-        """Return the vectors of a request (n, joint), brought to length 1."""
+    def unit_vectors(self, embeddings: list[list[float]]) -> np.ndarray:
+        """Return the vectors of a request (n, joint), brought to length 1; InputError for what is none."""
         joint = self.bundle.model.joint_dim
         what = f"embeddings are 1 to {MAX_EMBEDDINGS} lists of {joint} numbers, not all of them 0"
         if not 0 < len(embeddings) <= MAX_EMBEDDINGS or any(len(vector) != joint for vector in embeddings):

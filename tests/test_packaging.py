@@ -57,7 +57,7 @@ def test_the_renamed_packages_are_flat():
 def test_every_command_has_its_module():
     for target in PYPROJECT["project"]["scripts"].values():
         package = target.partition(".")[0]
-        module = target.partition(":")[0].partition(".")[2]
+        module = target.partition(":")[0].partition(".")[2].replace(".", "/")
         assert (ROOT / RENAMED.get(package, package) / f"{module}.py").is_file()
 
 

@@ -20,10 +20,10 @@ import pytest
 from glam.bundle import DEMO_BUNDLE, read_bundle
 from glam.findings import CODES
 from glam.loading import load
+from glam.manifest.rules import COLUMNS
 from glam_serve.demo import CURL, real_pair
 from glam_serve.errors import FAULTS
 from glam_serve.schema import PredictionBody, ViewBody
-from glam_train.data.rules import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -1,1 +1,1 @@
-"""From tables and phantoms to batches: manifests, pairs, the prepared cache, augmentation, vocabulary."""
+"""From tables and phantoms to batches: pairs, the prepared cache, augmentation, vocabulary."""

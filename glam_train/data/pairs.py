@@ -14,14 +14,14 @@ import numpy as np
 from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.frame import Frame
+from glam.manifest.rules import boxes, finding_ids
+from glam.manifest.table import ManifestError, check_leakage, pairs, read_manifest
 from glam.pair import check_pair
 from glam.prepare import prepare
 from glam.reading.read import read_view
 from glam.view import View
 from glam.words.report import ReportFacts, lesions_from_text
 from glam_train.data.cache import PreparedPair, fill_cache, open_cache_folder
-from glam_train.data.manifests import ManifestError, check_leakage, pairs, read_manifest
-from glam_train.data.rules import boxes, finding_ids
 
 Row = dict[str, Any]
 

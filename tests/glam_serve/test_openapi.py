@@ -42,7 +42,7 @@ def test_every_route_is_published_with_its_answer_and_the_one_error(client: Serv
             "/v1/jobs",
             "/v1/jobs/{job_id}",
         ),
-        *("/v1/model", "/v1/zero-shot"),
+        *("/v1/model", "/v1/similar", "/v1/zero-shot"),
     ]
     for operations in schema["paths"].values():
         for operation in operations.values():
@@ -77,7 +77,7 @@ def test_a_key_is_published_where_it_is_asked_for_and_nowhere_else(random_bundle
                 for name in ways:
                     answer = client.request(method, path, headers=key_header(schemes[name]))
                     assert answer.status_code not in (401, 500), path
-        assert client.get("/docs").text.count("Needs a key.") == 9
+        assert client.get("/docs").text.count("Needs a key.") == 10
 
 
 def key_header(scheme: dict) -> dict[str, str]:

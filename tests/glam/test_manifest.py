@@ -8,9 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from glam.manifest.rules import COLUMNS, NAMES
+from glam.manifest.table import (
+    ManifestError,
+    _joined,
+    assign_splits,
+    check_leakage,
+    pairs,
+    patient_split,
+    read_manifest,
+)
 from glam.words.report import Lesion, lesions_as_text
-from glam_train.data.manifests import ManifestError, assign_splits, check_leakage, pairs, patient_split, read_manifest
-from glam_train.data.rules import COLUMNS, NAMES
 
 FINDINGS = lesions_as_text((Lesion(kind="mass", shape="oval", size_mm=12.0),))
 FULL = {
@@ -55,6 +63,14 @@ def image(image_id: str, breast: str = "p1/e1/L", view: str = "CC", **more: str)
     patient, exam, laterality = breast.split("/")
     ids = {"image_id": image_id, "patient_id": patient, "exam_id": exam, "laterality": laterality}
     return {**ids, "view": view, "path": f"{image_id}.dcm", **more}
+
+
+@pytest.mark.parametrize(
+    "name", ["a.dcm", "a/b.dcm", "./a.dcm", "a//b.dcm", "/a/b.dcm", "../a.dcm", "a/./b.dcm", "a/", "a/.", ".a"]
+)
+@pytest.mark.parametrize("folder", ["data", ".", "/", "/data", "../data"])
+def test_a_path_is_joined_to_the_manifests_folder_as_paths_are(folder: str, name: str):
+    assert _joined(Path(folder), [name, "b"]) == [str(Path(folder) / name), str(Path(folder) / "b")]
 
 
 @pytest.fixture

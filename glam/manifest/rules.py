@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,6 +112,8 @@ def leaks(cells: Cells) -> list[Problem]:
 
 def _repeated_images(cells: Cells) -> Iterator[Problem]:
     times = Counter(cells["image_id"])
+    if len(times) == len(cells["image_id"]):
+        return
     for row, image in enumerate(cells["image_id"], start=1):
         if image and times[image] > 1:
             yield Problem(row, "image_id", f"{times[image]} rows have it: give each image one row")
@@ -123,16 +126,22 @@ def _shared_exams(cells: Cells) -> Iterator[Problem]:
 
 def _uncounted_ids(cells: Cells) -> Iterator[Problem]:
     """Rows whose ids and boxes are not as many; a cell that breaks its own rule is told of elsewhere."""
+    if not any(cells["finding_ids"]):
+        return
     for row, texts in enumerate(zip(cells["finding_ids"], cells["boxes"], strict=True), start=1):
+        if not texts[0]:
+            continue
         ids, places = _read(finding_ids, texts[0]), _read(boxes, texts[1])
-        if texts[0] and ids is not None and places is not None and len(ids) != len(places):
+        if ids is not None and places is not None and len(ids) != len(places):
             yield Problem(row, "finding_ids", f"there are {len(ids)} ids for {len(places)} boxes: give each box one")
 
 
 def _shared_ids(cells: Cells) -> Iterator[Problem]:
+    if not any(cells["finding_ids"]):
+        return
     breasts = list(zip(cells["exam_id"], cells["laterality"], strict=True))
     owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    rows = [_read(finding_ids, text) or () for text in cells["finding_ids"]]
+    rows = [_read(finding_ids, text) or () if text else () for text in cells["finding_ids"]]
     for ids, breast in zip(rows, breasts, strict=True):
         for name in ids:
             owners[name].add(breast)
@@ -152,6 +161,9 @@ def _read(read: Callable[[str], tuple[Any, ...]], text: str) -> tuple[Any, ...] 
 
 def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[int]:
     """Rows of owners that have more than one value."""
+    last = dict(zip(owners, values, strict=True))
+    if all(map(operator.eq, map(last.__getitem__, owners), values)):
+        return iter(())
     seen = defaultdict(set)
     for owner, value in zip(owners, values, strict=True):
         seen[owner].add(value)
@@ -159,7 +171,12 @@ def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[in
 
 
 def _cell_problems(column: Column, cells: Sequence[str]) -> Iterator[Problem]:
+    is_free = column.kind == "text" and not column.allowed
+    if is_free and (all(cells) or not column.required) and "\0" not in "".join(cells):
+        return
     rules = {text: _broken_rule(column, text) for text in set(cells)}
+    if not any(rules.values()):
+        return
     for row, text in enumerate(cells, start=1):
         if rule := rules[text]:
             yield Problem(row, column.name, rule)

@@ -8,10 +8,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from glam_train.data.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
+from glam.manifest.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
 
+WHOLE = r"^([0-9]+)\.0$"
+"""A whole number as a column with gaps has it."""
+UNUSUAL_PATH = re.compile(r"//|(^|/)\.|/$|^$", re.MULTILINE)
+"""A path, of several with a line end between them, that Path writes otherwise."""
 SHOWN = 20
 """Problems that an error's message tells in full."""
 
@@ -36,7 +41,15 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     cells = _text_cells(_load(file), file)
     if problems := all_problems(cells):
         raise ManifestError(f"{file} breaks its rules {len(problems)} times:", problems)
-    return _typed({**cells, "path": [str(file.parent / name) for name in cells["path"]]})
+    return _typed({**cells, "path": _joined(file.parent, cells["path"])})
+
+
+def _joined(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return paths below a folder, or as they are where they are absolute. A Path for each of a million takes long."""
+    if not UNUSUAL_PATH.search("\n".join(names)):
+        begin = "" if folder == Path() else str(folder / "-")[:-1]
+        return [name if name[0] == "/" else begin + name for name in names]
+    return [str(folder / name) for name in names]
 
 
 def patient_split(patient_id: str, *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)) -> str:
@@ -120,14 +133,22 @@ def _text_cells(table: pd.DataFrame, file: Path) -> Cells:
         raise ManifestError(f"{file} has columns twice: {', '.join(repeated)}: keep one of each")
     if missing := [column.name for column in COLUMNS if column.required and column.name not in present]:
         raise ManifestError(f"{file} lacks the columns {', '.join(missing)}: add them (docs/train.md, section 1)")
-    values = table.astype(object).where(table.notna(), None)
-    absent = [None] * len(table)
     return {
-        column.name: [
-            _cell_text(value, column.kind) for value in (values[column.name] if column.name in present else absent)
-        ]
+        column.name: _column_text(table[column.name], column.kind) if column.name in present else [""] * len(table)
         for column in COLUMNS
     }
+
+
+def _column_text(cells: Any, kind: Kind) -> list[str]:
+    """The cells of a column as text. Columns are long: each of their values is looked at once where they are alike."""
+    if isinstance(cells.dtype, pd.StringDtype):
+        texts: Any = cells.fillna("").str.strip()
+        return (texts.str.replace(WHOLE, r"\1", regex=True) if kind == "integer" else texts).tolist()
+    if cells.dtype.kind in "iufM":  # of objects, True equals 1
+        places, values = pd.factorize(cells)  # -1: no value
+        texts = np.array([*(_cell_text(value, kind) for value in pd.Series(values).astype(object)), ""], object)
+        return texts[places].tolist()
+    return [_cell_text(value, kind) for value in cells.astype(object).where(cells.notna(), None)]
 
 
 def _cell_text(value: Any, kind: Kind) -> str:
@@ -138,7 +159,7 @@ def _cell_text(value: Any, kind: Kind) -> str:
         return value.isoformat()[:10]
     whole = kind == "integer" or isinstance(value, float)
     text = str(value).strip()
-    return re.sub(r"^([0-9]+)\.0$", r"\1", text) if whole else text
+    return re.sub(WHOLE, r"\1", text) if whole else text
 
 
 def _typed(cells: Cells) -> pd.DataFrame:
@@ -146,9 +167,15 @@ def _typed(cells: Cells) -> pd.DataFrame:
     series = {}
     for name, texts in cells.items():
         if kinds[name] == "integer":
-            series[name] = pd.array([int(text) if text else None for text in texts], dtype="Int64")
+            numbers = {text: int(text or "0") for text in set(texts)}
+            is_unknown = np.array([not text for text in texts], bool)
+            values = np.array([numbers[text] for text in texts], np.int64)
+            series[name] = pd.arrays.IntegerArray(values, is_unknown)
         elif kinds[name] == "number":
-            series[name] = [float(text or "nan") for text in texts]
+            floats = {text: float(text or "nan") for text in set(texts)}
+            series[name] = np.array([floats[text] for text in texts], np.float64)
+        elif texts and texts.count(texts[0]) == len(texts):
+            series[name] = pd.array(texts[:1], dtype="str").repeat(len(texts))
         else:
-            series[name] = pd.array(list(texts), dtype="str")
+            series[name] = pd.array(texts, dtype="str")
     return pd.DataFrame(series)

@@ -1,0 +1,118 @@
+"""Writing a store: a shard is there as a whole or not at all, whenever the program or the machine is stopped."""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glam.files import JsonDict, flush_folder, replacing
+from glam.store.run_key import RunRecord
+from glam.store.schema import (
+    FOOTER_KEY,
+    LOCK_FILE,
+    RUN_FILE,
+    SALT_FILE,
+    Key,
+    Problem,
+    Row,
+    ShardMark,
+    StoreError,
+    errors_name,
+    errors_table,
+    part_name,
+    part_schema,
+    part_table,
+    probability_columns,
+)
+
+TEMPORARY = re.compile(r"\.(part-\d+|errors-\d+|manifest|rejected|run|summary|_SUCCESS|\.salt)(\.\w+)?\.\d+\.part")
+"""Names that `glam.files.replacing` gives to files of a store before they are whole."""
+
+
+@contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """Hold a store, made where it is not there, for this process alone; StoreError `store_in_use` where another does.
+
+    The lock ends with the process, however it ends. Temporary files of writers that were killed are deleted. StoreError
+    `not_a_store`: the folder has other files in it and no store.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError("store_in_use", f"another run writes to {store}: wait until it ends, or stop it") from None
+        for path in store.iterdir():
+            if TEMPORARY.fullmatch(path.name):
+                path.unlink()
+        strangers = [path.name for path in store.iterdir() if path.name not in (LOCK_FILE, SALT_FILE)]
+        if strangers and not (store / RUN_FILE).exists():
+            way_out = "give a new or an empty folder"
+            raise StoreError("not_a_store", f"{store} has other files in it, such as {min(strangers)}: {way_out}")
+        yield
+
+
+def write_run(store: Path, record: RunRecord) -> None:
+    """Write run.json, the first file of a store."""
+    write_text(store / RUN_FILE, json.dumps(record.as_json(), indent=1, allow_nan=False) + "\n")
+
+
+def write_shard(
+    store: Path, record: RunRecord, mark: ShardMark, rows: Sequence[Row], problems: Sequence[tuple[Key, Problem]]
+) -> None:
+    """Put a shard into a store: its errors first, then its part, which is the sign that the shard is done."""
+    level = record.config.level
+    schema = part_schema(
+        level,
+        dim=record.facts.dim,
+        dtype=record.config.dtype,
+        probabilities=probability_columns(record.facts.classes),
+    )
+    footer = mark._asdict() | {"notice": record.facts.notice, "may_share": record.facts.may_share}
+    errors = store / errors_name(mark.shard)
+    if problems:
+        write_table(errors, errors_table(problems, level), footer | {"rows": len(problems)})
+    else:
+        errors.unlink(missing_ok=True)  # of an attempt that was stopped before its part
+    of_part = {"rows": len(rows), "problems": len(problems)}
+    write_table(store / part_name(mark.shard), part_table(rows, schema, level), footer | of_part)
+
+
+def write_table(path: Path, table: pa.Table, footer: Mapping[str, Any]) -> None:
+    """Write a table as Parquet, whole or not at all, with a JSON footer; it is on the disk when this returns."""
+    marked = table.replace_schema_metadata({FOOTER_KEY: json.dumps(footer).encode()})
+    sink = pa.BufferOutputStream()  # so that what the disk refuses is an OSError of this file, with its number
+    pq.write_table(marked, sink, compression="none", write_page_checksum=True)
+    _write(path, sink.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all; it is on the disk when this returns."""
+    _write(path, text.encode())
+
+
+def write_json(path: Path, content: JsonDict) -> None:
+    """Write an object as readable JSON, as `write_text` does."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def remove(path: Path) -> None:
+    """Delete a file if it is there; it is gone from the disk when this returns."""
+    if path.exists():
+        path.unlink()
+        flush_folder(path.parent)
+
+
+def _write(path: Path, content: bytes | pa.Buffer) -> None:
+    with replacing(path) as part, part.open("wb", buffering=0) as file:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(file.fileno(), rest) :]
+    flush_folder(path.parent)

@@ -1,0 +1,120 @@
+"""The rows of a store that are most like a vector: the right ones, in order, and none of whoever is left out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from glam.store.pseudonyms import patient_name
+from glam.store.schema import SALT_FILE, StoreError
+from glam.store.search import StoreVectors, open_vectors
+from tests.samples.stores import DIM, RECORD, row_of, with_config, write_store
+
+EXAMS = [f"e{number:02d}" for number in range(9)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StoreVectors:
+    write_store(tmp_path / "store", EXAMS, bad=["e04"])
+    return open_vectors(tmp_path / "store")
+
+
+def asked() -> np.ndarray:
+    return np.random.default_rng(7).normal(size=DIM)
+
+
+def expected(vector: np.ndarray) -> list[str]:
+    """Exams from the one most like a vector to the least, by float64."""
+    cosines = {exam: float(row_of(exam).embedding @ vector) for exam in EXAMS if exam != "e04"}
+    return sorted(cosines, key=lambda exam: -cosines[exam])
+
+
+def exams_of(store: StoreVectors, rows: list[int]) -> list[str]:
+    return [store.names.column("exam_id")[row].as_py() for row in rows]
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 100])
+def test_the_most_alike_come_first_whatever_the_vectors_length(store: StoreVectors, count: int):
+    hits = store.nearest(1e-3 * asked(), count)
+    assert exams_of(store, [hit.row for hit in hits]) == expected(asked())[:count]
+    unit = asked() / np.linalg.norm(asked())
+    for hit in hits:
+        exam = exams_of(store, [hit.row])[0]
+        assert hit.likeness == pytest.approx(float(row_of(exam).embedding @ unit), abs=1e-6)
+
+
+def test_rows_of_patients_who_are_left_out_are_no_answer(store: StoreVectors):
+    best, second, *_ = expected(asked())
+    hits = store.nearest(asked(), 2, without_patients={f"p-{best}", "of nobody"})
+    assert exams_of(store, [hit.row for hit in hits])[0] == second
+    assert store.nearest(asked(), 3, without_patients={f"p-{exam}" for exam in EXAMS}) == []
+
+
+def test_of_rows_alike_the_first_ones_are_taken(store: StoreVectors):
+    same = replace(store, matrix=np.tile(np.float32([1, 0, 0, 0]), (len(store), 1)))
+    assert [hit.row for hit in same.nearest(np.eye(DIM)[0], 3)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("vector", [np.zeros(DIM), np.full(DIM, np.nan), np.full(DIM, np.inf), np.ones(DIM + 1)])
+def test_a_vector_without_a_direction_is_refused(store: StoreVectors, vector: np.ndarray):
+    with pytest.raises(ValueError, match="4 finite numbers"):
+        store.nearest(vector, 1)
+
+
+def test_a_hit_is_told_with_its_key_its_numbers_and_where_its_images_are(store: StoreVectors, tmp_path: Path):
+    (hit,) = store.nearest(row_of("e05").embedding, 1)
+    (told,) = store.described([hit])
+    assert told == {
+        "exam_id": "e05",
+        "laterality": "L",
+        "patient_id": "p-e05",
+        "likeness": 1.0,
+        "birads": {"0": 0.25, "1": 0.75},
+        "density": {"a": 0.5, "b": 0.5},
+        "codes": ["no_spacing"],
+        "images": ["e05-CC", "e05-MLO"],
+    }
+    assert store.paths(["e05-MLO", "nothing"]) == {"e05-MLO": str(tmp_path / "e05" / "MLO.dcm")}
+
+
+def test_a_row_is_found_by_its_key(store: StoreVectors):
+    assert exams_of(store, [store.row_of(("e07", "L"))]) == ["e07"]
+    with pytest.raises(StoreError, match="a row is exam_id/laterality") as error:
+        store.row_of(("e07", "R"))
+    assert error.value.code == "no_row"
+
+
+def test_patients_are_known_by_their_names_and_by_what_a_folder_made_of_them(store: StoreVectors):
+    assert store.patients_named(["p-e01", "nobody", ""]) == {"p-e01"}
+    (store.store / SALT_FILE).write_bytes(b"salt")
+    assert store.patients_named(["DOE"]) == frozenset()
+    names = pa.array([patient_name(b"salt", "DOE"), *store.names.column("patient_id").to_pylist()[1:]])
+    place = store.names.schema.get_field_index("patient_id")
+    hashed = replace(store, names=store.names.set_column(place, "patient_id", names))
+    assert hashed.patients_named(["DOE"]) == {patient_name(b"salt", "DOE")}
+
+
+def test_another_bundle_than_that_of_the_store_is_refused(store: StoreVectors):
+    store.check_made_by(RECORD.config.bundle)
+    with pytest.raises(StoreError, match="was made by tiny 1, bundle bbbbbbbbbbbb"):
+        store.check_made_by("c" * 64)
+
+
+def test_numbers_of_16_bits_are_compared_as_32(tmp_path: Path):
+    write_store(tmp_path / "half", EXAMS, record=with_config(dtype="float16"))
+    half = open_vectors(tmp_path / "half")
+    assert half.matrix.dtype == np.float32
+    hits = half.nearest(asked(), 3)
+    assert (
+        exams_of(half, [hit.row for hit in hits])
+        == sorted(EXAMS, key=lambda exam: -float(row_of(exam).embedding @ asked()))[:3]
+    )
+
+
+def test_a_store_without_rows_answers_nothing(tmp_path: Path):
+    write_store(tmp_path / "empty", ["e00"], bad=["e00"], record=RECORD)
+    with pytest.raises(StoreError, match="no rows yet") as error:
+        open_vectors(tmp_path / "empty")
+    assert error.value.code == "store_empty"

@@ -1,0 +1,108 @@
+"""What leaves a store: embeddings where the licence permits, probabilities always; and the commands that say so."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glam.store.read import read_rows, vectors
+from glam.store.run_key import RunRecord
+from glam.store.schema import StoreError
+from glam_serve.cohort.cli import Export, Scores, Status, Verify
+from tests.samples.stores import RECORD, write_store
+
+EXAMS = ["e1", "e2", "e3", "e4", "e5"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    write_store(tmp_path / "store", EXAMS, bad=["e2"])
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def kept_store(tmp_path: Path) -> Path:
+    """A store whose embeddings stay on this machine."""
+    record = RunRecord(config=RECORD.config, facts=replace(RECORD.facts, may_share=False))
+    write_store(tmp_path / "kept", EXAMS, record=record)
+    return tmp_path / "kept"
+
+
+def cells(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_csv_holds_keys_and_every_number_as_it_is(store: Path, tmp_path: Path):
+    assert Export(store=store, to="csv", out=tmp_path / "e.csv").run() == 0
+    header, *rows = cells(tmp_path / "e.csv")
+    assert header == ["exam_id", "laterality", "patient_id", *(f"embedding_{number}" for number in range(4))]
+    numbers = np.array([row[3:] for row in rows], np.float32)
+    np.testing.assert_array_equal(numbers, vectors(read_rows(store)))
+    assert [row[0] for row in rows] == ["e1", "e3", "e4", "e5"]
+
+
+def test_npy_holds_the_array_and_a_csv_the_keys_of_its_rows(store: Path, tmp_path: Path):
+    assert Export(store=store, to="npy", out=tmp_path / "e.npy").run() == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), vectors(read_rows(store)))
+    assert cells(tmp_path / "e.csv")[1] == ["e1", "L", "p-e1"]
+
+
+@pytest.mark.parametrize("to", ["csv", "npy"])
+def test_embeddings_that_may_not_be_shared_are_not_exported(kept_store: Path, tmp_path: Path, to):
+    out = tmp_path / f"e.{to}"
+    with pytest.raises(StoreError, match="--keep-local") as caught:
+        Export(store=kept_store, to=to, out=out).run()
+    assert caught.value.code == "embedding_withheld"
+    assert not out.exists()
+    assert Export(store=kept_store, to=to, out=out, keep_local=True).run() == 0
+    assert out.exists()
+
+
+def test_scores_hold_probabilities_and_codes_and_no_embedding(kept_store: Path, tmp_path: Path):
+    assert Scores(store=kept_store, out=tmp_path / "scores.csv").run() == 0
+    header, first, *_ = cells(tmp_path / "scores.csv")
+    row = dict(zip(header, first, strict=True))
+    assert row == {
+        "exam_id": "e1",
+        "laterality": "L",
+        "patient_id": "p-e1",
+        "birads_0": "0.250000",
+        "birads_1": "0.750000",
+        "density_a": "0.500000",
+        "density_b": "0.500000",
+        "calibrated": "false",
+        "missing": "",
+        "codes": "no_spacing",
+        "notice": "research use only, not for diagnosis",
+    }
+
+
+def test_a_store_without_rows_says_what_to_do(tmp_path: Path):
+    write_store(tmp_path / "s", ["e1"])
+    (tmp_path / "s" / "part-000000.parquet").unlink()
+    for command in (
+        Export(store=tmp_path / "s", out=tmp_path / "e.csv"),
+        Scores(store=tmp_path / "s", out=tmp_path / "c"),
+    ):
+        with pytest.raises(StoreError, match="glam-embed run"):
+            command.run()
+
+
+def test_status_counts_what_became_of_every_image(store: Path, capsys: pytest.CaptureFixture[str]):
+    (store / "part-000002.parquet").unlink()
+    assert Status(store=store).run() == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["images"] == 10
+    assert (status["embedded"], status["rejected"], status["not_done"]) == (6, {"truncated": 2}, 2)
+    assert (status["shards"], status["shards_done"], status["complete"]) == (3, 2, False)
+
+
+def test_verify_ends_with_1_where_a_store_has_problems(store: Path, capsys: pytest.CaptureFixture[str]):
+    assert Verify(store=store).run() == 0
+    (store / "part-000001.parquet").write_bytes((store / "part-000000.parquet").read_bytes())
+    assert Verify(store=store).run() == 1
+    assert "its footer says shard 0" in json.loads(capsys.readouterr().out.partition("\n}\n")[2])["problems"][0]

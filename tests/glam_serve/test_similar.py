@@ -1,0 +1,146 @@
+"""`POST /v1/similar`: cases of the server's store like an earlier answer or like vectors, and none of its patient."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glam.bundle import Bundle
+from glam.client_vectors import similar_answer
+from glam.predict import Predictor
+from glam.store.read import read_rows, vectors
+from glam.store.schema import StoreError
+from glam_serve.limits import ServerOptions
+from glam_serve.vector_schema import SimilarBody
+from tests.samples.cohorts import rows_of
+from tests.samples.served import PROXY, Served, error_of, serve_in_process
+from tests.samples.stores import write_store
+
+
+@pytest.fixture(scope="module")
+def served(random_bundle: Bundle, predictor: Predictor, whole: Path) -> Served:
+    """A server of the store of all phantoms, a breast a row."""
+    return serve_in_process(random_bundle, predictor, options=ServerOptions(store=whole))
+
+
+def pair_of(phantoms: Path, row: int) -> list[dict[str, str]]:
+    """The manifest's rows of the breast that one of them is of."""
+    rows = rows_of(phantoms)
+    return [
+        one for one in rows if (one["exam_id"], one["laterality"]) == (rows[row]["exam_id"], rows[row]["laterality"])
+    ]
+
+
+def result_of(served: Served, rows: list[dict[str, str]]) -> str:
+    """Ask about a breast; return the name of the answer."""
+    files = [(row["view"].lower(), ("x.dcm", Path(row["path"]).read_bytes())) for row in rows]
+    return served.post("/predict", files=files).json()["result_id"]
+
+
+def ask(served: Served, **asked: Any) -> dict[str, Any]:
+    answer = served.post("/v1/similar", json=asked)
+    assert answer.status_code == 200, answer.text
+    SimilarBody.model_validate(answer.json())
+    return answer.json()
+
+
+def keys(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(hit["exam_id"], hit["laterality"]) for hit in entry["hits"]]
+
+
+def test_an_earlier_answer_has_its_like_among_other_patients(served: Served, whole: Path, phantoms: Path):
+    rows = pair_of(phantoms, 0)
+    own = (rows[0]["exam_id"], rows[0]["laterality"])
+    answer = ask(served, result_id=result_of(served, rows), k=100)
+    table = read_rows(whole, ["exam_id", "laterality", "patient_id", "embedding"])
+    names = list(
+        zip(*(table.column(name).to_pylist() for name in ("exam_id", "laterality", "patient_id")), strict=True)
+    )
+    likeness = vectors(table) @ vectors(table)[names.index((*own, rows[0]["patient_id"]))]
+    expected = [names[place] for place in np.argsort(-likeness) if names[place][2] != rows[0]["patient_id"]]
+    (entry,) = answer["answers"]
+    assert keys(entry) == [name[:2] for name in expected]
+    assert entry["laterality"] == own[1]
+    assert (answer["patient_known"], answer["store"]) == (True, {"level": "breast", "rows": table.num_rows})
+    everybody = ask(served, result_id=result_of(served, rows), k=1, same_patient=True)
+    assert keys(everybody["answers"][0]) == [own]
+    assert everybody["answers"][0]["hits"][0]["likeness"] == pytest.approx(1, abs=1e-4)
+
+
+def test_each_breast_of_an_exam_has_its_own_cases(served: Served, phantoms: Path):
+    exam = rows_of(phantoms)[0]["exam_id"]
+    files = [
+        ("images", ("x.dcm", Path(row["path"]).read_bytes())) for row in rows_of(phantoms) if row["exam_id"] == exam
+    ]
+    answer = ask(served, result_id=served.post("/predict", files=files).json()["result_id"], k=2, same_patient=True)
+    assert [(entry["laterality"], keys(entry)[0]) for entry in answer["answers"]] == [
+        ("L", (exam, "L")),
+        ("R", (exam, "R")),
+    ]
+
+
+def test_vectors_that_are_sent_have_their_like_and_no_patient(served: Served, whole: Path):
+    table = read_rows(whole, ["exam_id", "laterality", "embedding"])
+    sent = (2.5 * vectors(table)[:2]).tolist()
+    answer = ask(served, embeddings=sent, k=1)
+    assert [keys(entry)[0] for entry in answer["answers"]] == [
+        (table.column("exam_id")[place].as_py(), table.column("laterality")[place].as_py()) for place in (0, 1)
+    ]
+    assert answer["patient_known"] is False
+    typed = similar_answer(answer)
+    assert typed.answers[1].cases[0].exam_id == table.column("exam_id")[1].as_py()
+    assert (typed.level, typed.rows) == ("breast", table.num_rows)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, (422, "bad_field", "")),
+        ({"result_id": "x", "embeddings": [[1.0]]}, (422, "bad_field", "")),
+        ({"result_id": "x", "k": 0}, (422, "bad_field", "k")),
+        ({"result_id": "x", "k": 101}, (422, "bad_field", "k")),
+        ({"result_id": "x", "k": "many"}, (422, "bad_field", "k")),
+        ({"embeddings": [[1.0]]}, (422, "bad_field", "embeddings")),
+        ({"result_id": "gone"}, (404, "no_such_result", "")),
+    ],
+)
+def test_what_cannot_be_looked_for_is_refused(served: Served, asked: dict[str, Any], expected: tuple[int, str, str]):
+    assert error_of(served.post("/v1/similar", json=asked)) == expected
+
+
+def test_a_server_without_a_store_says_so(client: Served):
+    assert error_of(client.post("/v1/similar", json={"result_id": "x"})) == (404, "no_store", "")
+    assert client.get("/v1/model").json()["store"] is None
+
+
+def test_a_store_is_told_of_and_nothing_of_where_its_images_are(served: Served, whole: Path, phantoms: Path):
+    assert served.get("/v1/model").json()["store"] == {
+        "level": "breast",
+        "rows": read_rows(whole, ["exam_id"]).num_rows,
+    }
+    answer = served.post("/v1/similar", json={"result_id": result_of(served, pair_of(phantoms, 0)), "k": 100})
+    assert ".dcm" not in answer.text
+    assert str(phantoms) not in answer.text
+
+
+def test_chosen_vectors_do_not_read_out_what_must_stay(
+    kept_bundle: Bundle, predictor: Predictor, embed: Callable[..., int], phantoms: Path, tmp_path: Path
+):
+    store = tmp_path / "kept"
+    assert embed(phantoms / "manifest.csv", store, bundle=kept_bundle.folder) == 0
+    served = serve_in_process(kept_bundle, predictor, host="127.0.0.1", options=ServerOptions(store=store))
+    vector = vectors(read_rows(store, ["embedding"]))[:1].tolist()
+    assert served.post("/v1/similar", json={"embeddings": vector}).status_code == 200
+    assert error_of(served.post("/v1/similar", json={"embeddings": vector}, headers=PROXY)) == (
+        403,
+        "embedding_stays",
+        "",
+    )
+
+
+def test_a_store_of_another_bundle_is_not_served(random_bundle: Bundle, predictor: Predictor, tmp_path: Path):
+    write_store(tmp_path / "other", ["e0"])
+    with pytest.raises(StoreError, match="was made by tiny 1"):
+        serve_in_process(random_bundle, predictor, options=ServerOptions(store=tmp_path / "other"))

@@ -1,0 +1,146 @@
+"""Small cohorts: manifests of phantoms, and items that crash, hang and raise, by what their paths say."""
+
+import csv
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from glam.store.planned import IMAGE_COLUMNS
+from glam.store.run_key import RunRecord
+from glam.store.schema import LeftOut, Problem, Row, ShardMark, probability_columns
+from glam.store.summary import Summary
+from glam.store.write import write_shard
+from glam_serve.cohort.decoders import InterruptedRun
+from glam_serve.cohort.embed import Cohort, embed
+from glam_serve.cohort.items import ImageRow, Item, PreparedItem, Shard, lost_item
+from glam_serve.cohort.runner import Committed
+from tests.samples.stores import RECORD
+
+HELD: list[np.ndarray] = []
+"""What a process that leaks has not given back."""
+EXAMS = 3
+"""Exams of the cohort of phantoms."""
+
+
+def rows_of(phantoms: Path) -> list[dict[str, str]]:
+    with (phantoms / "manifest.csv").open() as file:
+        return [row | {"path": str(phantoms / row["path"])} for row in csv.DictReader(file)]
+
+
+def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def item_of(name: str, *, path: str = "") -> Item:
+    """An item of one image."""
+    image = ImageRow(f"i-{name}", path or name, "L", "CC", None, "")
+    return Item((name, "L"), f"p-{name}", (image,))
+
+
+def prepared_by_path(item: Item) -> PreparedItem:
+    """Do what the path of the item's first image says, and return the item's name as left out."""
+    do(item.images[0].path)
+    return PreparedItem(exam=None, used={}, left_out=(LeftOut(item.key[0], str(os.getpid())),), problems=())
+
+
+def do(path: str) -> None:
+    what, _, where = path.partition(":")
+    if what == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif what == "segfault-once" and not Path(where).exists():
+        Path(where).touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif what == "hang":
+        time.sleep(600)
+    elif what == "slow":
+        time.sleep(float(where))
+    elif what == "grow":
+        HELD.append(np.ones(int(where) << 17))  # 8 bytes a number: so many MiB
+    elif what == "raise":
+        raise TypeError("".join(reversed("TERCES")))
+
+
+class EndsAtStart:
+    """A function that ends the process which unpickles it."""
+
+    def __reduce__(self) -> tuple:
+        return os._exit, (3,)
+
+    def __call__(self, item: Item) -> PreparedItem:
+        return lost_item([])
+
+
+@dataclass(frozen=True)
+class RowsEngine:
+    """An engine without files and without a model: a row an item, whose vector hangs on its key alone."""
+
+    record: RunRecord
+    refused: Collection[str] = ()
+    """Exams whose images cannot be used."""
+    interrupted_after: int | None = None
+    """Shards that are done before the run is stopped."""
+
+    def run(self, store: Path, shards: Iterable[Shard], stop: threading.Event) -> Iterator[Committed]:
+        for count, shard in enumerate(shards):
+            if stop.is_set() or count == self.interrupted_after:
+                raise InterruptedRun
+            good = [item for item in shard.items if item.key[0] not in self.refused]
+            problems = [
+                (item.key, Problem(image.image_id, "read", "truncated", "cut short"))
+                for item in shard.items
+                if item.key[0] in self.refused
+                for image in item.images
+            ]
+            mark = ShardMark(self.record.config.key, shard.number, shard.items_sha256)
+            write_shard(store, self.record, mark, [self._row(item) for item in good], problems)
+            yield Committed(shard.number, len(shard.items), len(good), len(problems))
+
+    def _row(self, item: Item) -> Row:
+        seed = int.from_bytes(hashlib.sha256("/".join(item.key).encode()).digest()[:8], "big")
+        vector = np.random.default_rng(seed).normal(size=self.record.facts.dim)
+        return Row(
+            key=item.key,
+            patient_id=item.patient_id,
+            embedding=vector / np.linalg.norm(vector),
+            probabilities=dict.fromkeys(probability_columns(self.record.facts.classes), 0.5),
+            calibrated=False,
+            images=[image.image_id for image in item.images],
+        )
+
+
+def cohort_of(exams: Sequence[str]) -> Cohort:
+    """A manifest of exams whose files nobody opens: CC and MLO of the left breast."""
+    rows = [
+        (f"{exam}-{view}", f"p-{exam}", exam, "L", view, f"{exam}/{view}.dcm", float("nan"), "2D")
+        for exam in exams
+        for view in ("CC", "MLO")
+    ]
+    return Cohort(images=pd.DataFrame(rows, columns=list(IMAGE_COLUMNS)), root=Path("/data"))
+
+
+def embed_rows(
+    exams: Sequence[str],
+    store: Path,
+    *,
+    record: RunRecord = RECORD,
+    refused: Collection[str] = (),
+    interrupted_after: int | None = None,
+) -> Summary:
+    """Embed exams by `RowsEngine`, two breasts a shard."""
+
+    def engine(of_store: RunRecord) -> RowsEngine:
+        return RowsEngine(of_store, refused, interrupted_after)
+
+    return embed(lambda: cohort_of(exams), store, record, engine, shard_size=2, stop=threading.Event())
