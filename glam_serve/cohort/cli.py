@@ -51,7 +51,7 @@ class Export:
     store: Path
     """Folder that `glam-embed run` made."""
     to: Literal["csv", "npy"] = "csv"
-    """csv: a row an item with its keys and numbers. npy: the numbers alone, and the keys beside them as csv."""
+    """csv: a row an item with its keys and numbers. npy: the numbers alone, and their keys beside them in _keys.csv."""
     out: Path | None = None
     """File to write. None: embeddings.csv or embeddings.npy."""
     keep_local: bool = False

@@ -53,7 +53,7 @@ def export_npy(store: Path, out: Path) -> list[Path]:
             array[start : start + part.num_rows] = vectors(part)
             start += part.num_rows
         array.flush()
-    keys = out.with_suffix(".csv")
+    keys = out.with_name(f"{out.stem}_keys.csv")
     columns = (zip(*(part.column(name).to_pylist() for name in names), strict=True) for part in _parts(store, names))
     _write_csv(keys, names, (row for part in columns for row in part))
     return [out, keys]

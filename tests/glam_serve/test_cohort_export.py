@@ -48,7 +48,14 @@ def test_csv_holds_keys_and_every_number_as_it_is(store: Path, tmp_path: Path):
 def test_npy_holds_the_array_and_a_csv_the_keys_of_its_rows(store: Path, tmp_path: Path):
     assert Export(store=store, to="npy", out=tmp_path / "e.npy").run() == 0
     np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), vectors(read_rows(store)))
-    assert cells(tmp_path / "e.csv")[1] == ["e1", "L", "p-e1"]
+    assert cells(tmp_path / "e_keys.csv")[1] == ["e1", "L", "p-e1"]
+
+
+def test_one_export_does_not_overwrite_the_other(store: Path, tmp_path: Path):
+    Export(store=store, to="csv", out=tmp_path / "e.csv").run()
+    before = (tmp_path / "e.csv").read_bytes()
+    Export(store=store, to="npy", out=tmp_path / "e.npy").run()
+    assert (tmp_path / "e.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize("to", ["csv", "npy"])

@@ -167,7 +167,11 @@ def test_a_cohort_of_which_nothing_can_be_used_is_a_whole_store_without_rows(tmp
     assert np.load(tmp_path / "e.npy").shape == (0, DIM)
     Export(store=store, to="csv", out=tmp_path / "e2.csv").run()
     Scores(store=store, out=tmp_path / "scores.csv").run()
-    assert [len((tmp_path / name).read_text().splitlines()) for name in ("e.csv", "e2.csv", "scores.csv")] == [1, 1, 1]
+    assert [len((tmp_path / name).read_text().splitlines()) for name in ("e_keys.csv", "e2.csv", "scores.csv")] == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_a_manifest_without_rows_is_an_empty_store_that_grows(tmp_path: Path, sound: Path):
