@@ -36,11 +36,14 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        refusal = _refusal(scope) if scope["type"] == "http" else None
-        if refusal is None and scope["path"] == f"{GRADIO}upload_progress":
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif refusal := _refusal(scope):
+            await refusal(scope, receive, send)
+        elif scope["path"] == f"{GRADIO}upload_progress":
             await self._progress(scope, receive, send)
         else:
-            await (refusal or self.app)(scope, receive, send)
+            await self.app(scope, receive, send)
 
     async def _progress(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer how far an upload is. Gradio says 404 of one that was refused, which a browser takes for a fault."""

@@ -50,6 +50,11 @@ def test_what_the_page_uses_is_there(page: TestClient, path: str):
     assert page.get(GRADIO + path).status_code == 200
 
 
+def test_an_app_behind_the_guard_begins_and_ends(page: TestClient):
+    with page:  # its lifespan, which has no path
+        assert page.get("/").status_code == 200
+
+
 def test_an_upload_that_was_refused_is_over():
     progress = {"known": PlainTextResponse("data: 1"), "refused": PlainTextResponse("Upload not found", 404)}
     route = Route(f"{GRADIO}upload_progress", lambda request: progress[request.query_params["upload_id"]])
