@@ -1,5 +1,6 @@
 """The rows of a store that are most like a vector: exact, over embeddings in memory."""
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,9 @@ class StoreVectors:
     """(row, dim), each row of length 1."""
     names: pa.Table = field(repr=False)
     """The key of each row, and its patient."""
+    parts: tuple[Path, ...] = field(repr=False)
+    starts: tuple[int, ...] = field(repr=False)
+    """The first row of each part."""
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -93,13 +97,18 @@ class StoreVectors:
     def described(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
         """Return JSON types of hits: key, patient, likeness, probabilities, codes of intake, and ids of the images."""
         classes = probability_columns(self.run.facts.classes)
-        cells = [_row(self.store, hit.row, ["images", "codes", *classes]) for hit in hits]
+        cells = [self._cells(hit.row, ["images", "codes", *classes]) for hit in hits]
         return [
             {name: self.names.column(name)[hit.row].as_py() for name in (*self.key_names, "patient_id")}
             | {"likeness": round(hit.likeness, 6), **_probabilities(row, self.run)}
             | {"codes": row["codes"], "images": row["images"]}
             for hit, row in zip(hits, cells, strict=True)
         ]
+
+    def _cells(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
+        part = bisect_right(self.starts, row) - 1
+        in_part = row - self.starts[part]
+        return read_table(self.parts[part], columns).slice(in_part, 1).to_pylist()[0]
 
     def paths(self, image_ids: Sequence[str]) -> dict[str, str]:
         """Return where the files of images were when they were embedded."""
@@ -120,13 +129,21 @@ def open_vectors(store: Path) -> StoreVectors:
         raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
     names = [*KEYS[run.config.level], "patient_id"]
     matrix = np.empty((num_rows, run.facts.dim), np.float32)
-    tables, start = [], 0
+    tables, starts, start = [], list[int](), 0
     for path in files:
+        starts.append(start)
         table = read_table(path, [*names, "embedding"])
         matrix[start : start + table.num_rows] = vectors(table)
         start += table.num_rows
         tables.append(table.select(names).replace_schema_metadata(None))
-    return StoreVectors(store=store, run=run, matrix=matrix, names=pa.concat_tables(tables).combine_chunks())
+    return StoreVectors(
+        store=store,
+        run=run,
+        matrix=matrix,
+        names=pa.concat_tables(tables).combine_chunks(),
+        parts=tuple(files),
+        starts=tuple(starts),
+    )
 
 
 def among(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.bool_]:
@@ -141,16 +158,6 @@ def _unit(vector: np.ndarray, dim: int) -> NDArray[np.float32]:
     if given.shape != (dim,) or not 0 < length < np.inf:
         raise ValueError(f"a vector of {dim} finite numbers, not all 0, is compared with rows; not {given.shape}")
     return (given / length).astype(np.float32)
-
-
-def _row(store: Path, row: int, columns: Sequence[str]) -> dict[str, Any]:
-    """Return cells of one row, by its place in the store."""
-    for path in part_files(store):
-        rows = footer(path)["rows"]
-        if row < rows:
-            return read_table(path, columns).slice(row, 1).to_pylist()[0]
-        row -= rows
-    raise StoreError("store_damaged", f"{store} has fewer rows than it had a moment ago")
 
 
 def _probabilities(row: dict[str, Any], run: RunRecord) -> dict[str, dict[str, float]]:
