@@ -161,6 +161,8 @@ def _read(read: Callable[[str], tuple[Any, ...]], text: str) -> tuple[Any, ...] 
 
 def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[int]:
     """Rows of owners that have more than one value."""
+    if not values or values.count(values[0]) == len(values):
+        return iter(())
     last = dict(zip(owners, values, strict=True))
     if all(map(operator.eq, map(last.__getitem__, owners), values)):
         return iter(())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from glam.store.planned import IMAGE_COLUMNS, PLAN_SCHEMA, shard_marks, shard_spans
 from glam.store.schema import KEYS, Level, ShardMark, StoreError
@@ -78,7 +79,7 @@ def make_plan(
     images = _images(manifest, root)
     old = (PLAN_SCHEMA.empty_table() if there is None else there).to_pandas()
     new, num_gone = _new_rows(images, old, level)
-    new = new.sort_values([*KEYS[level], "image_id"], kind="stable", ignore_index=True)
+    new = _sorted(new, level)
     starts = _starts(new, level)
     size = shard_size or SHARD_SIZES[len(starts) + len(_starts(old, level)) >= FEW_ITEMS]
     number = np.searchsorted(starts, np.arange(len(new)), side="right") - 1  # of the item of each row
@@ -127,6 +128,14 @@ def _images(manifest: Any, root: Path) -> pd.DataFrame:
     """Return the columns that decide how an image is read, its path below `root` where it is there."""
     images = manifest[list(IMAGE_COLUMNS)]
     return images.assign(path=images["path"].str.removeprefix(f"{root}{os.sep}"))
+
+
+def _sorted(rows: Any, level: Level) -> pd.DataFrame:
+    """Return rows in the order of their keys, and of the ids of their images: no cell has a NUL character in it."""
+    names = dict.fromkeys([*KEYS[level], "image_id"])
+    cells = [pa.array(rows[name], pa.string()) for name in names]
+    joined = pc.binary_join_element_wise(*cells, "\0")  # pyright: ignore[reportAttributeAccessIssue]
+    return rows.iloc[pc.sort_indices(joined).to_numpy()].reset_index(drop=True)
 
 
 def _table(rows: pd.DataFrame) -> pa.Table:
