@@ -40,7 +40,8 @@ fix: .venv/.installed ## Format, and mend what the linter can
 
 test: gates ## The gates and every test, slow ones too; with CI=true an unexpected skip fails
 	@$(MAKE) --no-print-directory triton-env || echo "no Triton server can be had here: its tests are skipped" >&2
-	PYTHONPATH=tests/plugins $(BIN)/pytest -q -p skips
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/plugins $(BIN)/pytest -q -p skips --numprocesses 2 --dist loadfile -m "not alone"
+	PYTHONPATH=tests/plugins $(BIN)/pytest -q -p skips -m alone
 
 gates: .venv/.installed
 	$(BIN)/ruff format --check .

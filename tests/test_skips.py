@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,20 @@ import pytest
 PLUGINS = Path(__file__).with_name("plugins")
 
 
-def run_with_skip(folder: Path, *, reason: str, ci: str) -> subprocess.CompletedProcess[str]:
+def run_with_skip(
+    folder: Path, *, reason: str, ci: str, options: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(f"import pytest\ndef test_it(): pytest.skip({reason!r})\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "skips", "-c", os.devnull, "--rootdir", str(folder)]
     environment = os.environ | {"CI": ci, "PYTHONPATH": str(PLUGINS), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.run([*command, str(folder)], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*command, *options, str(folder)], env=environment, capture_output=True, text=True, check=False
+    )
 
 
-def test_ci_fails_on_a_skip_that_hides_a_missing_install(tmp_path: Path):
-    outcome = run_with_skip(tmp_path, reason="no curl", ci="true")
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "--numprocesses", "2")])
+def test_ci_fails_on_a_skip_that_hides_a_missing_install(tmp_path: Path, options: Sequence[str]):
+    outcome = run_with_skip(tmp_path, reason="no curl", ci="true", options=options)
     assert outcome.returncode == 1
     assert "test_it.py::test_it: no curl" in outcome.stdout
 

@@ -14,6 +14,8 @@ from tests.samples.forms import form
 from tests.samples.serving import running
 from tests.samples.traffic import bad_samples, good_samples, mixture
 
+pytestmark = pytest.mark.alone
+
 
 def test_one_request_in_ten_of_the_mixture_is_bad_and_the_same_seed_sends_the_same(mammograms: dict[str, Path]):
     first, again = (mixture(mammograms, seed=1) for _ in range(2))

@@ -9,6 +9,8 @@ from bench.sizing import Layout, Size, layouts, on_page, size_of, table
 from glam.bundle import Bundle
 from tests.samples.serving import Kind
 
+pytestmark = pytest.mark.alone
+
 CPU_S: dict[Kind, float] = {"hub": 0.01, "api": 0.15, "worker": 0.04}
 MB: dict[Kind, float] = {"hub": 20, "api": 100, "worker": 180}
 

@@ -16,6 +16,8 @@ from glam.local_server import (
     wait_until_ready,
 )
 
+pytestmark = pytest.mark.alone
+
 READY = "import signal, sys, time; print('up', flush=True); "
 
 

@@ -23,6 +23,8 @@ from glam.triton.repository import model_version
 from glam.triton.runtime import TritonRuntime
 from tests.samples.triton_server import TritonServer, triton_server
 
+pytestmark = pytest.mark.alone
+
 PROTOCOLS = ("grpc", "http")
 SIZE, WORDS = 126, 200
 

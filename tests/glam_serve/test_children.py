@@ -12,6 +12,8 @@ import pytest
 
 from tests.samples.serving import of_proc, wait_until
 
+pytestmark = pytest.mark.alone
+
 PARENT = """
 import os, sys, time
 from functools import partial

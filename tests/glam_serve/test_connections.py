@@ -17,6 +17,8 @@ from glam_serve import connections
 from glam_serve.connections import NO_REQUEST, counting
 from glam_serve.metrics import Metrics, make_metrics
 
+pytestmark = pytest.mark.alone
+
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 IDLE_S = 0.4
 

@@ -17,7 +17,7 @@ import pytest
 from tests.samples.forms import Form, form
 from tests.samples.serving import RealServer, Serve, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 GREEDY, MODEST = "key-of-the-greedy-caller", "key-of-the-modest-caller"
 GREEDY_HOST, MODEST_HOST = "127.0.0.1", "127.0.0.2"

@@ -14,6 +14,8 @@ from glam_serve.hub import Envelope, Hub, WorkerQueue
 from glam_serve.hub_process import HubHangsError, HubManager, hub_answers_within, start_hub
 from glam_serve.vitals import Places, Vitals, is_stopped
 
+pytestmark = pytest.mark.alone
+
 SOON_S, LONG_S = 0.05, 20.0
 KILL = HubManager.kill
 

@@ -19,7 +19,7 @@ from glam_serve.audit import verify
 from glam_serve.metrics import FOLDER_VARIABLE
 from tests.samples.serving import RealServer, Serve, of_proc
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 KEY = "key-of-sixteen-characters"
 MARKER = "DOE^JANE"

@@ -14,7 +14,7 @@ from glam.client import Client, ServerError
 from tests.samples.forms import Form, form
 from tests.samples.serving import ONE_CALLER, RealServer, Serve, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 KEY = "key-of-sixteen-characters"
 STALL_S = 10

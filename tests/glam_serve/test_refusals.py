@@ -13,7 +13,7 @@ from tests.samples.forms import ask, form
 from tests.samples.serving import ONE_CALLER, Serve
 from tests.samples.under_way import STALLING, form_head
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_a_second_server_on_the_port_is_refused(lasting: Serve, random_bundle: Bundle):

@@ -17,6 +17,8 @@ from glam_serve.slots import ReadingSlots
 from glam_serve.vitals import Vitals
 from tests.samples.serving import wait_until
 
+pytestmark = pytest.mark.alone
+
 IN_TIME_S = 20.0
 FORK = multiprocessing.get_context("fork")
 

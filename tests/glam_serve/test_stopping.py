@@ -12,7 +12,7 @@ from tests.samples.forms import Form
 from tests.samples.serving import Serve, wait_until
 from tests.samples.under_way import STALLING, TWO_OF_EACH, ask_beside, both_loaded, form_head, statuses
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_nothing_outlives_a_parent_that_was_killed(lasting: Serve):

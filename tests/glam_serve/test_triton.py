@@ -19,6 +19,8 @@ from glam_serve.worker import GlamAPI, ModelRequest, Unanswered
 from tests.samples.serving import START_S, RealServer, Serve
 from tests.samples.triton_server import TritonServer, triton_server
 
+pytestmark = pytest.mark.alone
+
 
 def refusal(server: RealServer, source: Path) -> tuple[int, str, float]:
     """Status and code of an error, and how long it took."""

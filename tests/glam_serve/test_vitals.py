@@ -17,6 +17,8 @@ from glam_serve.vitals import (
     is_stopped,
 )
 
+pytestmark = pytest.mark.alone
+
 ANNE, BERT = 2**64 - 1, 1
 """Numbers of callers."""
 

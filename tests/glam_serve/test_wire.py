@@ -18,6 +18,8 @@ from glam_serve.connections import MAX_PIPELINED, counting
 from glam_serve.metrics import make_metrics
 from tests.samples.serving import wait_until
 
+pytestmark = pytest.mark.alone
+
 LARGE = b"x" * (8 << 20)
 STALL_S = 0.4
 SLOW_S = 0.5

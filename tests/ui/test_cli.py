@@ -10,6 +10,8 @@ import pytest
 from glam.own_folder import LOCK
 from tests.samples.viewers import start_viewer, stop_viewer
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = Path(sys.executable).with_name("glam-ui")
 
 
