@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,15 @@ NO_MAMMOGRAM = frozenset(
 """Codes of files that belong to a folder of studies and are no images for the model: they fail no run."""
 
 
-def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
+def folder_cohort(
+    folder: Path, store: Path, salt: bytes, tell: Callable[[int, int], None] = lambda done, files: None
+) -> Cohort:
     """Return the mammograms below a folder, in the order of their paths, and why each other file is none.
 
     `patient_id` and `exam_id` are salted hashes of what the headers say, `image_id` is the path in the folder. Files
     without a study are the exam of their folder where no two of them show the same view; else each is an exam of its
-    own. Of several files of one image the first is taken, or the one that the
-    store has taken before.
+    own. Of several files of one image the first is taken, or the one that the store has taken before. `tell` is
+    called before each file with the number of those that were looked at, and of all.
     """
     if not folder.is_dir():
         raise ValueError(f"no folder at {folder}: give the one that the mammograms are in")
@@ -48,7 +50,8 @@ def folder_cohort(folder: Path, store: Path, salt: bytes) -> Cohort:
     taken = frozenset() if plan is None else frozenset(plan.column("image_id").to_pylist())
     names, unreadable = _file_names(root, store)
     rejected += [Problem(_readable(name), "read", code, FILE_SENTENCES[code]) for name, code in unreadable]
-    for name in sorted(names, key=lambda name: (name not in taken, name)):
+    for done, name in enumerate(sorted(names, key=lambda name: (name not in taken, name))):
+        tell(done, len(names))
         outcome = _identified(root, name)
         if isinstance(outcome, Problem):
             rejected.append(outcome)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -84,7 +85,7 @@ class Run:
         record = self._record(bundle)
         if self.dry_run:
             runner = self._runner(bundle, record, options)
-            print_json(estimate(self._cohort(), self.out, record, runner, self.shard_size))
+            print_json(estimate(self._cohort(threading.Event()), self.out, record, runner, self.shard_size))
             return 0
         if not bundle.may_share:
             sys.stderr.write(
@@ -99,7 +100,8 @@ class Run:
 
         try:
             with stopped_by_signals(stop):
-                summary = embed(self._cohort, self.out, record, engine, shard_size=self.shard_size, stop=stop)
+                find = partial(self._cohort, stop)
+                summary = embed(find, self.out, record, engine, shard_size=self.shard_size, stop=stop)
         except InterruptedRun:
             return self._ended("interrupted: the same command goes on", INTERRUPTED)
         except NoSpaceError as error:
@@ -117,17 +119,22 @@ class Run:
         if self.max_errors is not None and not 0 <= self.max_errors <= 1:
             raise UsageError(f"--max-errors {self.max_errors} is not a share from 0 to 1")
 
-    def _cohort(self) -> "Cohort":
+    def _cohort(self, stop: threading.Event) -> "Cohort":
         from glam.manifest.table import read_manifest
         from glam_serve.cohort.embed import Cohort
 
         if self.folder is not None:
             from glam.store.schema import SALT_FILE
             from glam_serve.cohort.folder import SALT_BYTES, folder_cohort, store_salt
+            from glam_serve.cohort.progress import Headers
 
             is_new = self.dry_run and not (self.out / SALT_FILE).exists()
             salt = bytes(SALT_BYTES) if is_new else store_salt(self.out)
-            return folder_cohort(self.folder, self.out, salt)
+            headers = Headers(sys.stderr, stop)
+            try:
+                return folder_cohort(self.folder, self.out, salt, headers.tell)
+            finally:
+                headers.end()
         assert self.manifest is not None, "one of the two is there"
         manifest = self.manifest.absolute()
         return Cohort(images=read_manifest(manifest), root=manifest.parent)

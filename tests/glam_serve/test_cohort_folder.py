@@ -1,9 +1,11 @@
 """A folder in place of a manifest: what is a mammogram is embedded under other names, and every file is told of."""
 
+import io
 import json
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from glam.store.planned import read_plan
 from glam.store.read import read_rows
 from glam.store.schema import SALT_FILE, StoreError
 from glam.store.summary import summarise
+from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.cohort.folder import folder_cohort, store_salt
+from glam_serve.cohort.progress import FILES_TOLD_S, Headers
 from glam_serve.cohort.run_command import Run
 from tests.samples.cohorts import embed_rows
 from tests.samples.mammograms import SECRET, file_of
@@ -207,3 +211,21 @@ def test_a_file_that_is_there_fifty_times_is_embedded_once(tmp_path: Path):
     cohort = folder_cohort(tmp_path / "files", tmp_path / "store", SALT)
     assert cohort.images["image_id"].tolist() == ["00.dcm"]
     assert [problem.code for problem in cohort.rejected] == ["duplicate"] * 49
+
+
+def test_files_are_counted_while_their_headers_are_read(folder: Path):
+    told: list[tuple[int, int]] = []
+    folder_cohort(folder, folder / "store", SALT, lambda done, files: told.append((done, files)))
+    assert told == [(done, 6) for done in range(6)]
+
+
+def test_a_run_that_is_told_to_stop_reads_no_further_header(monkeypatch: pytest.MonkeyPatch):
+    stop, stream = threading.Event(), io.StringIO()
+    monkeypatch.setitem(FILES_TOLD_S, False, 0.0)
+    headers = Headers(stream, stop)
+    headers.tell(3, 7)
+    stop.set()
+    with pytest.raises(InterruptedRun):
+        headers.tell(4, 7)
+    headers.end()
+    assert stream.getvalue() == "headers of 3 of 7 files are read\n"
