@@ -32,6 +32,12 @@ LARGEST_BREAST = 0.98
 """Share of the picture above which there is no air beside a body, and it is no breast."""
 TILTS = np.arange(-5, 6) * 0.0175
 """Inclinations of a straight end of the breast, in columns a row: up to 5 degrees."""
+HOLLOWS = (0.0, 0.03, 0.06, 0.1, 0.15)
+"""How deep a cut end is hollow, as shares of the breast's height: 0 is straight."""
+END_WIDTH = 0.04
+"""Columns within which rows end alike, as a share of the breast's; at least three."""
+CLEARLY_STRAIGHTER = 1.2
+"""Ratio of the rows that end alike from which one end of the breast is straighter than the other."""
 SMALLEST_SIDE = 32
 """Rows and columns, of the image or its small picture, below which nothing can be told."""
 SMALLEST_BREAST = 0.02
@@ -183,19 +189,23 @@ def chest_wall_side(mask: Mask) -> tuple[Literal["left", "right"], float]:
     return "left" if left >= right else "right", abs(left - right) / max(left, right)
 
 
-def straight_side(mask: Mask) -> Literal["left", "right"]:
-    """Return the end of the breast, left or right, where more of its rows end along one straight line.
+def straight_side(mask: Mask) -> Literal["left", "right"] | None:
+    """Return the end of the breast, left or right, where clearly more of its rows end along one line; None: neither.
 
-    That line may be inclined and lie away from the border: the breast ends so at the chest wall, also where a band or a
-    wedge beside it is black, and not at its curved skin.
+    That line may be inclined, hollow, and lie away from the border: the breast ends so at the chest wall, also where a
+    band, a wedge or a paddle's edge before it is black, and not at its skin, which is never hollow.
     """
-    rows, width = np.flatnonzero(mask.any(axis=1)), max(1, round(0.03 * mask.shape[1]))
+    rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    width, height = max(3, round(END_WIDTH * len(cols))), int(np.ptp(rows)) + 1
+    hollow = height - 4 * (rows - rows[0] - (height - 1) / 2) ** 2 / height  # a parabola, 0 at both ends
+    lines = np.outer(HOLLOWS, hollow)[:, None] + np.outer(TILTS, rows)  # (hollow, tilt, row)
     most = []
     for ends in (np.argmax(mask[rows], axis=1), np.argmax(mask[rows, ::-1], axis=1)):
-        places = np.rint(ends - np.outer(TILTS, rows)).astype(np.intp)
-        counts = [np.convolve(np.bincount(place - place.min()), np.ones(width)).max() for place in places]
-        most.append(max(counts))
-    return "left" if most[0] >= most[1] else "right"
+        places = np.rint(ends - lines.reshape(-1, len(rows))).astype(np.intp)
+        most.append(max(np.convolve(np.bincount(place - place.min()), np.ones(width)).max() for place in places))
+    if max(most) < CLEARLY_STRAIGHTER * min(most):
+        return None
+    return "left" if most[0] > most[1] else "right"
 
 
 def chest_wall(mask: Mask) -> Line:

@@ -11,7 +11,7 @@ from glam.config import FrameConfig
 from glam.phantom.in_memory import view_of
 from glam.phantom.pair import Pair
 from glam.prepare import prepare
-from glam.view import WHITE, View
+from glam.view import WHITE, View, ViewName
 from tests.samples.answers import finding_codes, refusal
 from tests.samples.views import phantom_pair, phantom_view, plain_breast, with_pixels
 
@@ -84,6 +84,51 @@ def test_the_chest_wall_is_the_straight_end_of_a_breast(seed: int, name: str) ->
     for inclined in (mask, mask & (x + 0.07 * (y - len(mask) / 2) > 20), mask & ((x > 25) | (y < 0.2 * len(mask)))):
         assert breast.straight_side(inclined) == "left"
         assert breast.straight_side(inclined[:, ::-1]) == "right"
+
+
+def hollowed(pixels: np.ndarray, share: float) -> np.ndarray:
+    """Black before a parabola that is so deep in the middle, as a share of the rows: the edge of a curved paddle."""
+    y, x = np.mgrid[: len(pixels), : pixels.shape[1]]
+    return np.where(x < share * len(pixels) * (1 - (2 * y / len(pixels) - 1) ** 2), 0, pixels).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "front"), [("CC", 6, 0.85), ("CC", 9, 0.7), ("MLO", 6, 0.95), ("MLO", 9, 0.85)]
+)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_curved_cut_overrules_no_header_where_the_breast_is_cut_in_front(
+    name: ViewName, seed: int, front: float, mirrored: bool
+) -> None:
+    view = replace(phantom_view(name, seed=seed), orientation=None)
+    depth = np.flatnonzero(make_upright(view).mask.any(axis=0))[-1] / make_upright(view).mask.shape[1]
+    cut = with_pixels(view, lambda pixels: hollowed(pixels[:, : round(front * depth * pixels.shape[1])], 0.06))
+    if mirrored:
+        cut = with_pixels(cut, np.fliplr, laterality="R")
+    upright = make_upright(cut)
+    assert upright.chest_wall == ("right" if mirrored else "left")
+    assert "side_unclear" in {each.code for each in upright.findings}
+
+
+@pytest.mark.parametrize("seed", [3, 6, 9])
+def test_a_wrong_header_is_told_beside_a_curved_cut(seed: int) -> None:
+    view = replace(phantom_view("CC", seed=seed), orientation=None, laterality="R")
+    upright = make_upright(with_pixels(view, lambda pixels: hollowed(pixels, 0.05)))
+    assert upright.chest_wall == "left"
+    assert "side_conflict" in {each.code for each in upright.findings}
+
+
+def test_no_end_is_straighter_where_both_are_straight() -> None:
+    y, x = np.mgrid[:400, :300]
+    both_straight = (np.abs(y - 200) < 150) & (x < 200)
+    for mask in (both_straight, both_straight[:, ::-1], both_straight & (x > 40 + 0.05 * y)):
+        assert breast.straight_side(mask) is None
+
+
+@pytest.mark.parametrize(("depth", "straight"), [(40, "left"), (-40, None)])
+def test_a_hollow_end_is_a_cut_and_a_bulging_one_may_be_skin(depth: int, straight: str | None) -> None:
+    y, x = np.mgrid[:400, :300]
+    curve = 1 - (y / 200 - 1) ** 2
+    assert breast.straight_side((x > 60 + depth * curve) & (x < 240 + 40 * curve)) == straight
 
 
 def test_an_image_stored_upside_down_is_turned() -> None:
