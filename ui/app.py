@@ -67,6 +67,7 @@ def make_app(
         make_page(desk, examples),
         "/",
         css=(HERE / "viewer.css").read_text(),
+        head='<link rel="stylesheet" href="glam-static/page.css">',
         footer_links=[],
         run_history=False,
         show_error=False,
