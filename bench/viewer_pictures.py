@@ -63,7 +63,7 @@ def phone(page: Page) -> None:
     """Show an exam on a phone, and ask by a finger."""
     page.open(EXAMPLE)
     pane = page.pane("L CC")
-    pane.scroll_into_view_if_needed()
+    page.page.locator(".glam-panes").evaluate("(panes) => panes.scrollIntoView()")
     pane.click(position={"x": 60, "y": 220})
 
 

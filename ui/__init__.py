@@ -3,7 +3,7 @@
 Which module is for what:
 
 - the program: cli, demo, app
-- who comes in, and what is kept in: admission, guard, privacy
+- who comes in, and what is kept in: admission, guard, arrivals, privacy
 - the page and its events: layout, handlers, turns, tables
 - an exam: uploads, examples, answers, exams, previews, packing, store, downloads
 

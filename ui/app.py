@@ -11,9 +11,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from glam.client import Client
 
 from .admission import Admission, Door
+from .arrivals import MAX_FILE_BYTES
 from .examples import Example
 from .exams import Desk, ServedModel
-from .guard import MAX_FILE_BYTES, Guard
+from .guard import Guard
 from .layout import make_page
 from .privacy import PrivateHeaders
 from .store import Store
@@ -66,6 +67,7 @@ def make_app(
         make_page(desk, examples),
         "/",
         css=(HERE / "viewer.css").read_text(),
+        head='<link rel="stylesheet" href="glam-static/page.css">',
         footer_links=[],
         run_history=False,
         show_error=False,

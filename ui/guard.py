@@ -1,14 +1,15 @@
-"""What the page's server refuses: other sites' pages, what of Gradio the page does not use, uploads without room."""
+"""What the page's server refuses: other sites' pages, what of Gradio the page does not use, files that nobody sent."""
 
-import os
-from pathlib import Path
+import json
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_FILE_BYTES = 300 << 20
-MAX_WAITING_BYTES = 8 * MAX_FILE_BYTES
-"""Of uploads that nobody has read yet, together: one exam of the largest files. They may lie in memory."""
+from .arrivals import Arrivals
+from .uploads import is_upload
+
+MAX_QUESTION_BYTES = 1 << 20
+"""Of what the page asks in JSON: names of files and a reader's sentences."""
 GRADIO = "/gradio_api/"
 USED = (
     "upload",
@@ -33,6 +34,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.arrivals = Arrivals(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -40,10 +42,32 @@ class Guard:
             await self.app(scope, receive, send)
         elif refusal := _refusal(scope):
             await refusal(scope, receive, send)
-        elif scope["path"] == f"{GRADIO}upload_progress":
-            await self._progress(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self._part(scope)(scope, receive, send)
+
+    def _part(self, scope: Scope) -> ASGIApp:
+        """Return what answers a request that is not refused at once."""
+        if not scope["path"].startswith(GRADIO):
+            return self.app
+        asked = scope["path"].removeprefix(GRADIO).rstrip("/")
+        if asked == "upload_progress":
+            return self._progress
+        if scope["method"] != "POST":
+            return self.app
+        return self.arrivals if asked == "upload" else self._question
+
+    async def _question(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what is asked in JSON, unless it names a file that nobody sent.
+
+        Behind `mount_gradio_app` Gradio reads whatever path a question names, and fetches whatever address.
+        """
+        question = await _body(receive)
+        if question is None:
+            await PlainTextResponse("too large", 413)(scope, receive, send)
+        elif _names_others(question):
+            await PlainTextResponse("names a file that was not sent", 403)(scope, receive, send)
+        else:
+            await self.app(scope, _again(question, receive), send)
 
     async def _progress(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer how far an upload is. Gradio says 404 of one that was refused, which a browser takes for a fault."""
@@ -67,8 +91,6 @@ def _refusal(scope: Scope) -> PlainTextResponse | None:
     asked = scope["path"].removeprefix(GRADIO)
     if scope["path"].startswith(GRADIO) and not asked.startswith(USED):
         return PlainTextResponse("not used by this page", 404)
-    if scope["method"] == "POST" and asked.rstrip("/") == "upload":
-        return _refused_upload(headers)
     return None
 
 
@@ -79,24 +101,38 @@ def _is_of_another_site(method: str, headers: dict[bytes, bytes]) -> bool:
     return is_foreign and not is_followed
 
 
-def _refused_upload(headers: dict[bytes, bytes]) -> PlainTextResponse | None:
-    length = headers.get(b"content-length", b"")
-    if not length.isdigit():
-        return PlainTextResponse("say how long the upload is", 411)
-    if int(length) > MAX_WAITING_BYTES:
-        return PlainTextResponse("too large", 413)
-    if int(length) + _waiting_bytes() > MAX_WAITING_BYTES:
-        return PlainTextResponse("too many uploads at once: send yours again in a minute", 503)
-    return None
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body of a request; None for one that is too long."""
+    body, is_more = b"", True
+    while is_more and len(body) <= MAX_QUESTION_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+        is_more = message.get("more_body", False)
+    return body if len(body) <= MAX_QUESTION_BYTES else None
 
 
-def _waiting_bytes() -> int:
-    """Return how many bytes of uploads nobody has read yet."""
-    total = 0
-    for folder, _, names in os.walk(os.environ.get("GRADIO_TEMP_DIR", os.devnull)):
-        for name in names:
-            try:
-                total += (Path(folder) / name).stat().st_size
-            except FileNotFoundError:
-                continue  # read meanwhile
-    return total
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what says a body that was read already, and then what comes."""
+    said: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return said.pop() if said else await receive()
+
+    return again
+
+
+def _names_others(question: bytes) -> bool:
+    """Return whether JSON names a file that is no upload, wherever in it; or cannot be read."""
+    try:
+        values = [json.loads(question or b"null")]
+    except (ValueError, RecursionError):
+        return True
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            if "path" in value and not is_upload(value["path"]):
+                return True
+            values.extend(value.values())
+        elif isinstance(value, list):
+            values.extend(value)
+    return False

@@ -22,6 +22,7 @@ MAX_FILES = 8
 SHOWS = {"right CC": ("R", "CC"), "right MLO": ("R", "MLO"), "left CC": ("L", "CC"), "left MLO": ("L", "MLO")}
 """What a picture may show; a DICOM file says it itself."""
 GONE = "A file was gone before it was read: choose the files again."
+NO_EXAMPLE = "The link names an example that this viewer does not have: choose another one, or upload an exam."
 Outputs = tuple[Any, Any, Any, Any, Any]
 """Of viewer, tables, messages, the names under which the server keeps the answer, and the table of sentences."""
 AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
@@ -70,12 +71,12 @@ class Handlers:
         yield from turns.shown(self._shown(example.uploads(), example=name), instead=AS_IT_WAS)
 
     def show_link(self, turns: Turns, name: str) -> Iterator[tuple[Any, ...]]:
-        """Choose the example that a link names in the list, and show it; nothing where it names none.
+        """Choose the example that a link names in the list, and show it; a refusal where there is none of its name.
 
-        Nothing either where a reader chose something before the page's first event came here.
+        Nothing where the link names none, or a reader chose something before the page's first event came here.
         """
         if turns.latest or name not in self.examples:
-            yield gr.skip(), *AS_IT_WAS
+            yield gr.skip(), *(_telling(_refusal(NO_EXAMPLE)) if name and not turns.latest else AS_IT_WAS)
             return
         for number, shown in enumerate(self.show_example(turns, name)):
             yield name if number == 0 else gr.skip(), *shown

@@ -19,7 +19,9 @@ export class PageLink {
 
   /** Name an example as soon as it is chosen: a page that is loaded again while files are read asks for it again. */
   #choose(example) {
-    if (!this.isOf({ example })) this.say(`${new URLSearchParams({ example })}`);
+    if (this.isOf({ example })) return;
+    this.say(`${new URLSearchParams({ example })}`);
+    this.#write(); // what is written while a page goes is not of the page that is loaded again
   }
 
   /** Have the link say something, soon. */

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glam.own_folder import own_folder, remove_left
 
-from .guard import MAX_WAITING_BYTES
+from .arrivals import MAX_WAITING_BYTES
 
 SWITCHES = {
     "GRADIO_ANALYTICS_ENABLED": "False",

@@ -11,13 +11,31 @@ class GoneError(Exception):
     """A file was removed before it was read; no name is in the message, which a log may hold."""
 
 
+def is_upload(path: object) -> bool:
+    """Return whether something is the path of an upload: a file in a folder of the folder of uploads, links followed.
+
+    It need not be there any more.
+    """
+    folder = os.environ.get("GRADIO_TEMP_DIR")
+    if not folder or not isinstance(path, str):
+        return False
+    try:
+        place = Path(path).resolve()
+    except (OSError, ValueError):  # too long, links in a circle, or a zero in it
+        return False
+    return place.parent.parent == Path(folder).resolve()
+
+
 def taken(paths: Sequence[str] | None) -> list[Upload]:
     """Return the uploaded files, and remove them, their folders, and what Gradio left empty beside them.
 
     A path that comes twice is a file that was dropped twice: Gradio names folders by content. GoneError for a file that
-    is not there, as when another window sent the same one at the same time.
+    is not there, as when another window sent the same one at the same time; and where one is no upload: then none is
+    read or removed.
     """
     chosen = [Path(path) for path in paths or ()]
+    if not all(is_upload(str(path)) for path in chosen):
+        raise GoneError
     try:
         contents = {path: path.read_bytes() for path in dict.fromkeys(chosen)}
     except OSError:

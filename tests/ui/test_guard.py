@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
@@ -65,15 +66,64 @@ def test_an_upload_that_was_refused_is_over():
     assert over.headers["content-type"].startswith("text/event-stream")
 
 
-def test_uploads_beyond_the_room_for_them_are_refused(
-    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(guard, "MAX_WAITING_BYTES", 100)
-    path = f"{GRADIO}upload"
-    assert page.post(path, content=b"x" * 101).status_code == 413
-    assert page.post(path, content=b"x" * 60).status_code == 200
-    (tmp_path / "of-somebody").mkdir()
-    (tmp_path / "of-somebody" / "file").write_bytes(b"x" * 50)
-    assert page.post(path, content=b"x" * 60).status_code == 503
-    assert page.post(path, content=b"x" * 50).status_code == 200
-    assert page.post(path, content=iter([b"x"])).status_code == 411
+OF_GRADIO = {"meta": {"_type": "gradio.FileData"}}
+QUESTIONS = [
+    {"path": "/etc/hostname"},
+    {"path": "/etc/hostname", "is_stream": True},
+    {"path": "http://a.example/x.dcm"},
+    {"path": "http://a.example/x.dcm", "url": "http://a.example/x.dcm"},
+    {"path": "/dev/zero"},
+    {"path": "../uploads"},
+    {"path": ""},
+    {"path": "\0"},
+    {"path": "x" * 5000},
+    {"path": None},
+    {"path": ["/etc/hostname"]},
+]
+
+
+@pytest.mark.parametrize("file", QUESTIONS, ids=str)
+def test_a_question_names_no_file_but_an_upload(page: TestClient, file: dict):
+    for data in ([file | OF_GRADIO], [[file | OF_GRADIO]], [{"deep": [[file]]}]):
+        assert page.post(f"{GRADIO}queue/join", json={"data": data}).status_code == 403
+
+
+def test_a_question_names_an_upload_that_is_there_or_gone_and_none_of_its_neighbours(page: TestClient, tmp_path: Path):
+    folder = tmp_path / "of-content"
+    folder.mkdir()
+    (folder / "a file.dcm").touch()
+    (folder / "to-elsewhere").symlink_to("/etc/hostname")
+    status = {
+        "a file.dcm": 200,
+        "gone.dcm": 200,
+        "to-elsewhere": 403,
+        "../a-part-of-an-upload": 403,
+        "../../../etc/hostname": 403,
+        ".": 403,
+        "..": 403,
+    }
+    asked = {
+        name: page.post(f"{GRADIO}queue/join", json={"data": [[{"path": f"{folder}/{name}"} | OF_GRADIO]]})
+        for name in status
+    }
+    assert {name: answer.status_code for name, answer in asked.items()} == status
+
+
+def test_a_question_reaches_gradio_as_it_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def said(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(await request.body())
+
+    page = TestClient(Guard(Starlette(routes=[Route(f"{GRADIO}queue/join", said, methods=["POST"])])))
+    question = b'{"data": ["a sentence", 5, null, {"key": [1e400]}]}'
+    assert page.post(f"{GRADIO}queue/join", content=question).content == question
+    assert page.post(f"{GRADIO}queue/join", content=iter([question[:9], question[9:]])).content == question
+
+
+@pytest.mark.parametrize("question", [b"{", b"\xff", b"[" * 100_000])
+def test_a_question_that_cannot_be_read_is_refused(page: TestClient, question: bytes):
+    assert page.post(f"{GRADIO}queue/join", content=question).status_code == 403
+
+
+def test_a_question_that_is_too_long_is_refused(page: TestClient):
+    question = b'["' + b"x" * guard.MAX_QUESTION_BYTES + b'"]'
+    assert page.post(f"{GRADIO}queue/join", content=question).status_code == 413

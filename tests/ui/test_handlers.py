@@ -60,9 +60,18 @@ def test_a_server_that_is_gone_is_told_without_its_address():
 
 
 def test_a_link_that_names_no_example_changes_nothing():
-    for turns, name in ((Turns(), ""), (Turns(), "Nobody's")):
-        (told,) = handlers().show_link(turns, name)
-        assert told == (gr.skip(),) * 6
+    (told,) = handlers().show_link(Turns(), "")
+    assert told == (gr.skip(),) * 6
+
+
+def test_a_link_to_an_example_that_is_not_here_is_refused_unless_another_was_chosen_meanwhile():
+    turns = Turns()
+    (told,) = handlers().show_link(turns, "Nobody's <b>")
+    assert "does not have" in told[3]
+    assert [*told[:3], *told[4:]] == [gr.skip()] * 5
+    turns.latest = 1
+    (told,) = handlers().show_link(turns, "Nobody's <b>")
+    assert told == (gr.skip(),) * 6
 
 
 PNG = Upload(content=b"\x89PNG\r\n\x1a\n", name="a.png")

@@ -147,8 +147,22 @@ def test_the_page_turns_dark_and_light_by_a_key(page: Page):
     assert page.page.evaluate("document.body.classList.contains('dark')") != was
 
 
-def test_the_notice_and_what_answers_are_always_in_sight(page: Page):
-    page.open()
+IN_SIGHT = """() => {
+  const notice = document.querySelector('.glam-research');
+  const { left, top, right, bottom } = notice.getBoundingClientRect();
+  const seen = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+  return seen === notice && top >= 0 && bottom <= innerHeight;
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (1280, 400)])
+def test_the_notice_and_what_answers_are_always_in_sight(page: Page, width: int, height: int):
+    page.page.set_viewport_size({"width": width, "height": height})
+    page.open(EXAMPLE)
+    for place in (0, 400, 10_000):
+        page.page.evaluate(f"scrollTo(0, {place})")
+        page.page.wait_for_timeout(150)
+        assert page.page.evaluate(IN_SIGHT), place
     head = page.page.locator(".glam-head").inner_text()
     assert "research use only, not for diagnosis" in head
     assert "trained on synthetic breasts alone" in head

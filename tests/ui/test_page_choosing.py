@@ -124,3 +124,20 @@ def test_a_page_that_is_loaded_again_while_an_exam_is_read_shows_it(page: Page, 
     page.wait_for_views()
     assert settled(page, asked, 2) == [SECOND, SECOND]
     assert list_of(page).input_value() == SECOND
+
+
+def test_a_choice_is_in_the_link_at_once(page: Page):
+    page.open()
+    page.choose(SECOND)
+    page.page.wait_for_timeout(50)
+    page.page.reload()
+    page.wrong.clear()  # the page that is left says that its stream is cut
+    page.wait_for_views()
+    assert list_of(page).input_value() == SECOND
+
+
+def test_a_link_to_an_example_that_is_not_here_says_so(page: Page):
+    page.page.goto(f"{page.url}#example=nothing")
+    page.page.get_by_role("alert").wait_for()
+    assert "does not have" in page.told().inner_text()
+    assert page.views() == []

@@ -182,6 +182,18 @@ def test_what_gradio_would_fetch_for_anybody_is_shut(page: TestClient, tmp_path:
         assert page.get(path).status_code == 404
 
 
+def test_no_file_of_this_machine_is_taken_for_an_upload(page: TestClient, mammograms: dict[str, Path]):
+    """Gradio would copy what a path names, fetch what an address names, and hand on what is said to be a stream."""
+    path = mammograms["L_CC"]
+    before = path.read_bytes()
+    for named in ({"path": str(path)}, {"path": str(path), "is_stream": True}, {"path": "http://127.0.0.1:1/x"}):
+        file = named | {"meta": {"_type": "gradio.FileData"}}
+        for data in ([[file]], [file], [None, file]):
+            question = {"data": data, "fn_index": 2, "session_hash": "x"}
+            assert page.post("/gradio_api/queue/join", json=question).status_code == 403
+    assert path.read_bytes() == before
+
+
 def test_uploads_lie_in_memory_only_where_it_has_room(monkeypatch: pytest.MonkeyPatch):
     class Usage:
         free = 64 << 20

@@ -48,3 +48,12 @@ def test_a_file_that_is_gone_is_told_without_its_name_and_the_others_go_too(fold
 
 def test_no_file_is_no_upload():
     assert taken(None) == []
+
+
+def test_what_is_no_upload_is_neither_read_nor_removed(folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    elsewhere = tmp_path_factory.mktemp("records") / NAME
+    elsewhere.write_text("somebody's")
+    of_reader = upload(folder, "one")
+    with pytest.raises(GoneError):
+        taken([of_reader, str(elsewhere)])
+    assert elsewhere.read_text() == "somebody's"
