@@ -114,18 +114,17 @@ class Answers:
         fields, sentences = question.fields, question.prompts.sentences
         if not fields.images:
             breast = await self.reader.breast(fields, sentences)
-            return Answered((await self._predictions([breast], question))[0], self.patients([breast]))
+            return Answered((await self._predictions([breast], question))[0], await self.patients([breast]))
         exam = await self.reader.exam(fields, sentences)
         breasts = list(exam.breasts.values())
         predictions = await self._predictions(breasts, question)
-        return Answered(
-            exam_prediction(exam, dict(zip(exam.breasts, predictions, strict=True))), self.patients(breasts)
-        )
+        prediction = exam_prediction(exam, dict(zip(exam.breasts, predictions, strict=True)))
+        return Answered(prediction, await self.patients(breasts))
 
-    def patients(self, breasts: Sequence[PreparedBreast]) -> frozenset[str]:
-        """Return the names that the store has for the patients of breasts."""
+    async def patients(self, breasts: Sequence[PreparedBreast]) -> frozenset[str]:
+        """Return the names that the store has for the patients of breasts; in a thread, it may have a million rows."""
         names = {name for breast in breasts for name in breast.patient_ids}
-        return frozenset() if self.store is None else self.store.patients_named(names)
+        return frozenset() if self.store is None else await anyio.to_thread.run_sync(self.store.patients_named, names)
 
     async def embed(self, squares: Sequence[Squares]) -> list[np.ndarray]:
         """Return the unit vectors (joint,) of squares, of one view each."""

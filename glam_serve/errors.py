@@ -71,6 +71,11 @@ FAULTS: Mapping[str, Fault] = {
     "job_lost": Fault(503, "the process that had the job ended before it was done: submit it again"),
     "busy": Fault(503, "the server holds as many uploads as it may: try again later", 5),
     "too_many_connections": Fault(503, "the server holds as many connections as it may: try again later", 5),
+    "store_unreadable": Fault(
+        503,
+        "the server's store of cases cannot be read, or was changed while the server ran: tell its operator, whose log"
+        " names the file",
+    ),
     "timed_out": Fault(504, "the answer did not come in time: try again later", 5),
     "no_space": Fault(507, "the server's temporary folder is full: tell its operator to make room"),
 }

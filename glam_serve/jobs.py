@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import anyio
 from fastapi import Request, Response
@@ -18,10 +19,12 @@ from glam_serve.log import where_raised
 from glam_serve.records import JOBS_PATH, AuditFailedError, Records
 from glam_serve.replies import prediction_npz
 from glam_serve.sharing import stays_here
-from glam_serve.store import MAX_OPEN_JOBS, Job, JobState, new_token
+from glam_serve.store import MAX_OPEN_JOBS, Job, JobRefusal, JobState, new_token
 from glam_serve.vitals import SharedLoad
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FORGOTTEN_AFTER_S = 1.0
 """Pause between two questions whether jobs that wait here were forgotten through another API process."""
@@ -47,7 +50,7 @@ class JobRunner:
     def __init__(self, answers: Answers) -> None:
         self.answers = answers
         self._turn = asyncio.Semaphore(AT_A_TIME)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._queued: dict[str, asyncio.Task[None]] = {}
         """Jobs that wait for their turn, by id."""
         self._watcher: asyncio.Task[None] | None = None
@@ -63,16 +66,14 @@ class JobRunner:
             state="queued",
             stays=not may_share and withheld is None,
         )
-        key = new_token()
-        most = self.answers.limits.share_of(MAX_OPEN_JOBS)
-        if code := await anyio.to_thread.run_sync(self.answers.server.hub.submit_job, key, job, most):
-            question.fields.close()
+        submitted = Submitted(
+            key=new_token(), job=job, request_id=request.state.request_id, records=request.app.state.records
+        )
+        # A task of its own: a caller who leaves meanwhile leaves no job that holds a place and never runs.
+        taking = self._keep(asyncio.create_task(self._take(submitted, question, withheld)))
+        if code := await asyncio.shield(taking):
             raise Refusal(code, LATER)
-        if self._watcher is None or self._watcher.done():
-            self._watcher = self._keep(asyncio.create_task(self._watch_for_forgotten()))
-        submitted = Submitted(key=key, job=job, request_id=request.state.request_id, records=request.app.state.records)
-        self._queued[key] = self._keep(asyncio.create_task(self._run(submitted, question, withheld)))
-        return Response(_status(key, job), 202, {"location": f"/v1/jobs/{key}"}, JSON)
+        return Response(_status(submitted.key, job), 202, {"location": f"/v1/jobs/{submitted.key}"}, JSON)
 
     async def look(self, request: Request, job_id: str) -> Response:
         """Return how far a job is, with the answer of one that is done: as .npz where the caller prefers that."""
@@ -93,7 +94,19 @@ class JobRunner:
         self._drop(job_id)
         return Response(status_code=204)
 
-    def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+    async def _take(self, submitted: Submitted, question: Question, withheld: Finding | None) -> JobRefusal | None:
+        """Note a job in the hub and begin it, or return why it is not taken."""
+        most = self.answers.limits.share_of(MAX_OPEN_JOBS)
+        submit = self.answers.server.hub.submit_job
+        if code := await anyio.to_thread.run_sync(submit, submitted.key, submitted.job, most):
+            question.fields.close()
+            return code
+        if self._watcher is None or self._watcher.done():
+            self._watcher = self._keep(asyncio.create_task(self._watch_for_forgotten()))
+        self._queued[submitted.key] = self._keep(asyncio.create_task(self._run(submitted, question, withheld)))
+        return None
+
+    def _keep(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
         """Hold a task until it is done: the event loop holds none."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -112,6 +112,8 @@ def _add_job_routes(app: FastAPI, jobs: JobRunner) -> None:
 
 
 def _add_vector_routes(app: FastAPI, vectors: VectorAnswers) -> None:
+    cases = SimilarCases(vectors)
+
     @app.post(
         "/v1/embed/image",
         operation_id="embed_images",
@@ -150,4 +152,4 @@ def _add_vector_routes(app: FastAPI, vectors: VectorAnswers) -> None:
         openapi_extra=JSON_BODIES["SimilarRequest"],
     )
     async def similar(request: Request) -> Response:
-        return await SimilarCases(vectors).similar(request)
+        return await cases.similar(request)

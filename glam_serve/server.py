@@ -86,7 +86,7 @@ def _opened(path: Path, bundle: Bundle) -> "StoreVectors":
     from glam.store.search import open_vectors
 
     vectors = open_vectors(path)
-    vectors.check_made_by(bundle.sha256)
+    vectors.check_made_by(bundle.sha256, joint_dim=bundle.model.joint_dim)
     return vectors
 
 

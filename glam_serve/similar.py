@@ -1,5 +1,8 @@
 """`POST /v1/similar`: rows of the server's store that are like an earlier answer, or like vectors that are sent."""
 
+import logging
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +22,12 @@ from glam_serve.vector_schema import MAX_HITS, SimilarRequest
 
 if TYPE_CHECKING:
     from glam.store.schema import Level
-    from glam.store.search import StoreVectors
+    from glam.store.search import Hit, StoreVectors
+
+log = logging.getLogger(__name__)
+
+SEARCHES_AT_A_TIME = 1
+"""Of an API process: each reads the vectors of the whole store, and images wait for the same cores."""
 
 Query = tuple[Side | None, np.ndarray]
 """Side of the breast, None: of both, or not known; and a vector (joint,)."""
@@ -31,6 +39,7 @@ class SimilarCases:
     def __init__(self, vectors: VectorAnswers) -> None:
         self._vectors = vectors
         self._answers = vectors.answers
+        self._searches = anyio.CapacityLimiter(SEARCHES_AT_A_TIME)
 
     async def similar(self, request: Request) -> Response:
         """Answer with the most alike rows for each breast, image or exam of an earlier answer, or each vector."""
@@ -44,15 +53,14 @@ class SimilarCases:
             raise input_error("bad_field", "k", problem=f"k is 1 to {MAX_HITS}")
         queries, patients = await self._queries(request, asked, store.run.config.level)
         without = frozenset[str]() if asked.same_patient else patients
-
-        def answer() -> list[Json]:
-            found = [(side, store.nearest(vector, asked.k, without_patients=without)) for side, vector in queries]
-            return [
-                {"laterality": side, "hits": [_cells(hit) for hit in store.described(hits)]} for side, hits in found
-            ]
-
         with timed("answer"):
-            entries = await anyio.to_thread.run_sync(answer)
+            # A turn for each vector: a request of many lets others in between, and ends with whoever waits for it.
+            found = [await self._nearest(store, vector, asked.k, without) for _, vector in queries]
+            cases = iter(await self._described(store, list(chain.from_iterable(found))))
+            entries = [
+                {"laterality": side, "hits": list(islice(cases, len(hits)))}
+                for (side, _), hits in zip(queries, found, strict=True)
+            ]
         return await json_reply(
             {
                 "answers": entries,
@@ -62,6 +70,23 @@ class SimilarCases:
                 "notice": NOTICE,
             }
         )
+
+    async def _nearest(self, store: "StoreVectors", vector: np.ndarray, k: int, without: frozenset[str]) -> list["Hit"]:
+        search = partial(store.nearest, vector, k, without_patients=without)
+        return await anyio.to_thread.run_sync(search, limiter=self._searches)
+
+    async def _described(self, store: "StoreVectors", hits: list["Hit"]) -> list[Json]:
+        """Return hits as they are published; a Refusal where what the store has of them cannot be read any more."""
+        from glam.store.schema import StoreError  # its packages are those of a server with a store
+
+        def describe() -> list[Json]:
+            return [_published(hit) for hit in store.described(hits)]
+
+        try:
+            return await anyio.to_thread.run_sync(describe, limiter=self._searches)
+        except StoreError as error:
+            log.error("%s: %s", error.code, error)
+            raise Refusal("store_unreadable") from None
 
     async def _queries(
         self, request: Request, asked: SimilarRequest, level: "Level"
@@ -89,7 +114,7 @@ def _queries_of(kept: KeptVectors, level: "Level") -> list[Query]:
     return [(side, vector) for side, views in kept.breasts.items() for vector in views]
 
 
-def _cells(hit: Json) -> Json:
+def _published(hit: Json) -> Json:
     """Return a hit as it is published: every field there; the ids of images may be paths, and stay here."""
     published = {name: hit.get(name) for name in ("exam_id", "laterality", "image_id", "patient_id", "likeness")}
     return published | {"birads": hit["birads"], "density": hit["density"], "codes": hit["codes"]}

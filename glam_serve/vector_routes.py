@@ -1,6 +1,5 @@
 """Questions about vectors: embeddings of images and texts, and zero-shot answers for which no image is sent again."""
 
-import math
 from typing import NamedTuple, TypeVar
 
 import anyio
@@ -61,7 +60,8 @@ class VectorAnswers:
         kept: dict[Side, np.ndarray] = {}
         for side, of_side in by_side.items():
             kept[side] = np.stack(of_side)
-        result_id = await self.answers.keep_vectors(kept, fields.aggregation, self.answers.patients(read.breasts))
+        patients = await self.answers.patients(read.breasts)
+        result_id = await self.answers.keep_vectors(kept, fields.aggregation, patients)
         withheld = self.answers.withheld(request)
         with timed("answer"):
             images = [_image_json(read, view, vector, withheld) for view, vector in zip(views, vectors, strict=True)]
@@ -135,14 +135,15 @@ class VectorAnswers:
     def unit_vectors(self, embeddings: list[list[float]]) -> np.ndarray:
         """Return the vectors of a request (n, joint), brought to length 1; InputError for what is none."""
         joint = self.bundle.model.joint_dim
-        what = f"embeddings are 1 to {MAX_EMBEDDINGS} lists of {joint} numbers, not all of them 0"
+        what = f"embeddings are 1 to {MAX_EMBEDDINGS} lists of {joint} finite numbers, not all of them 0"
         if not 0 < len(embeddings) <= MAX_EMBEDDINGS or any(len(vector) != joint for vector in embeddings):
             raise input_error("bad_field", "embeddings", problem=what)
         vectors = np.array(embeddings, np.float64)
-        norms = np.linalg.norm(vectors, axis=1)
-        if not all(math.isfinite(norm) and norm > 0 for norm in norms):
+        largest = np.abs(vectors).max(axis=1, keepdims=True)
+        if not np.all(np.isfinite(largest) & (largest > 0)):  # NaN is not
             raise input_error("bad_field", "embeddings", problem=what)
-        return (vectors / norms[:, None]).astype(np.float32)
+        vectors /= largest  # squares of very large or small numbers would leave what a float holds
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     def _ending(self, withheld: Finding | None) -> Json:
         """Return what every answer with embeddings ends in."""

@@ -31,6 +31,12 @@ def footer(path: Path) -> dict[str, Any]:
         return json_object((file.schema_arrow.metadata or {})[FOOTER_KEY])
 
 
+def part_columns(path: Path) -> pa.Schema:
+    """Return the columns of a Parquet file of a store; StoreError `store_damaged` where it does not read."""
+    with _opened(path) as file:
+        return file.schema_arrow.remove_metadata()
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a Parquet file of a store, None: every column; StoreError `store_damaged` where it does not read.
 

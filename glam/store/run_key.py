@@ -9,6 +9,9 @@ from typing import Any, Literal
 from glam.files import json_object
 from glam.store.schema import RUN_FILE, STORE_FORMAT, DType, Level, StoreError
 
+MAX_DIM = 1 << 16
+"""Most numbers of an embedding."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -52,6 +55,10 @@ class RunFacts:
     notice: str
     created: str
     """UTC, ISO 8601."""
+
+    def __post_init__(self) -> None:
+        if type(self.dim) is not int or not 1 <= self.dim <= MAX_DIM:
+            raise ValueError(f"dim {self.dim!s:.20} is not a whole number from 1 to {MAX_DIM}")
 
 
 @dataclass(frozen=True, kw_only=True)

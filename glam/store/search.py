@@ -1,6 +1,5 @@
 """The rows of a store that are most like a vector: exact, over embeddings in memory."""
 
-from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 
 from glam.store.planned import plan_root, read_plan
 from glam.store.pseudonyms import patient_name
-from glam.store.read import footer, part_files, read_table, vectors
+from glam.store.read import footer, part_columns, part_files, read_table, vectors
 from glam.store.run_key import RunRecord, read_run
-from glam.store.schema import KEYS, SALT_FILE, Key, StoreError, probability_columns
+from glam.store.schema import KEYS, SALT_FILE, Key, StoreError, part_name, part_schema, probability_columns
+from glam.store.verify import TOLERANCES
 
 
 class Hit(NamedTuple):
@@ -40,6 +40,8 @@ class StoreVectors:
     parts: tuple[Path, ...] = field(repr=False)
     starts: tuple[int, ...] = field(repr=False)
     """The first row of each part."""
+    salt: bytes | None = field(repr=False)
+    """What the patients of a folder are hashed with; None: the store has them as a manifest names them."""
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -81,34 +83,48 @@ class StoreVectors:
     def patients_named(self, patient_ids: Collection[str]) -> frozenset[str]:
         """Return the names that the store has for patients of headers; none for whom it does not know."""
         names = {patient_id for patient_id in patient_ids if patient_id}
-        salt = self.store / SALT_FILE
-        if names and salt.exists():
-            names |= {patient_name(salt.read_bytes(), name) for name in names}
+        if self.salt is not None:
+            names |= {patient_name(self.salt, name) for name in names}
         known = self.names.column("patient_id").filter(pa.array(self.rows_of(names))) if names else ()
         return frozenset(name.as_py() for name in known)
 
-    def check_made_by(self, bundle_sha256: str) -> None:
-        """StoreError `other_bundle` where another bundle made the store, whose vectors mean something else."""
+    def check_made_by(self, bundle_sha256: str, *, joint_dim: int) -> None:
+        """StoreError where another bundle made the store, whose vectors mean something else or have another length."""
         config, facts = self.run.config, self.run.facts
         if config.bundle != bundle_sha256:
             made_by = f"{facts.bundle_name} {facts.bundle_version}, bundle {config.bundle[:12]}"
             raise StoreError("other_bundle", f"{self.store} was made by {made_by}: give that one as --bundle")
+        if facts.dim != joint_dim:
+            message = f"{self.store} has vectors of {facts.dim} numbers, and its bundle of {joint_dim}"
+            raise StoreError("store_damaged", f"{message}: run glam-embed anew into another folder")
 
     def described(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-        """Return JSON types of hits: key, patient, likeness, probabilities, codes of intake, and ids of the images."""
-        classes = probability_columns(self.run.facts.classes)
-        cells = [self._cells(hit.row, ["images", "codes", *classes]) for hit in hits]
-        return [
-            {name: self.names.column(name)[hit.row].as_py() for name in (*self.key_names, "patient_id")}
-            | {"likeness": round(hit.likeness, 6), **_probabilities(row, self.run)}
-            | {"codes": row["codes"], "images": row["images"]}
-            for hit, row in zip(hits, cells, strict=True)
-        ]
+        """Return JSON types of hits: key, patient, likeness, probabilities, codes of intake, and ids of the images.
 
-    def _cells(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
-        part = bisect_right(self.starts, row) - 1
-        in_part = row - self.starts[part]
-        return read_table(self.parts[part], columns).slice(in_part, 1).to_pylist()[0]
+        Each part is read once, whatever the number of its hits. StoreError: a part is gone or damaged, or it was
+        changed since the vectors were read.
+        """
+        rows = np.unique([hit.row for hit in hits]).astype(int)
+        of_part = np.searchsorted(self.starts, rows, side="right") - 1
+        cells: dict[int, dict[str, Any]] = {}
+        for part in np.unique(of_part):
+            cells |= self._cells(int(part), rows[of_part == part])
+        return [self._description(cells[hit.row], hit.likeness) for hit in hits]
+
+    def _description(self, cells: dict[str, Any], likeness: float) -> dict[str, Any]:
+        key = {name: cells[name] for name in (*self.key_names, "patient_id")}
+        told = {"likeness": round(likeness, 6), **_probabilities(cells, self.run)}
+        return key | told | {"codes": cells["codes"], "images": cells["images"]}
+
+    def _cells(self, part: int, rows: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
+        """Return what is told of rows of a part, by row."""
+        path, names = self.parts[part], [*self.key_names, "patient_id"]
+        table = read_table(path, [*names, "images", "codes", *probability_columns(self.run.facts.classes)])
+        in_memory, in_part = self.names.take(rows).to_pylist(), rows - self.starts[part]
+        on_disk = table.take(in_part).to_pylist() if in_part.max() < table.num_rows else []
+        if [{name: cells[name] for name in names} for cells in on_disk] != in_memory:
+            raise StoreError("store_changed", f"{path} holds other rows than when it was opened: open the store again")
+        return dict(zip(rows.tolist(), on_disk, strict=True))
 
     def paths(self, image_ids: Sequence[str]) -> dict[str, str]:
         """Return where the files of images were when they were embedded."""
@@ -122,19 +138,20 @@ class StoreVectors:
 
 def open_vectors(store: Path) -> StoreVectors:
     """Read the embeddings of all rows that are in a store; StoreError where it has none or is damaged."""
-    run = read_run(store)
-    files = part_files(store)
-    num_rows = sum(footer(path)["rows"] for path in files)
-    if not num_rows:
+    run, files = read_run(store), part_files(store)
+    sizes = [_num_rows(path, run) for path in files]
+    if not sum(sizes):
         raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
     names = [*KEYS[run.config.level], "patient_id"]
-    matrix = np.empty((num_rows, run.facts.dim), np.float32)
-    tables, starts, start = [], list[int](), 0
-    for path in files:
-        starts.append(start)
+    matrix = np.empty((sum(sizes), run.facts.dim), np.float32)
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
+    tables = []
+    for path, start, size in zip(files, starts, sizes, strict=True):
         table = read_table(path, [*names, "embedding"])
-        matrix[start : start + table.num_rows] = vectors(table)
-        start += table.num_rows
+        if table.num_rows != size:
+            raise _damaged(path, f"has {table.num_rows} rows, and its footer says {size}")
+        matrix[start : start + size] = vectors(table)
+        _check_lengths(path, matrix[start : start + size], run)
         tables.append(table.select(names).replace_schema_metadata(None))
     return StoreVectors(
         store=store,
@@ -143,7 +160,46 @@ def open_vectors(store: Path) -> StoreVectors:
         names=pa.concat_tables(tables).combine_chunks(),
         parts=tuple(files),
         starts=tuple(starts),
+        salt=_salt(store),
     )
+
+
+def _num_rows(path: Path, run: RunRecord) -> int:
+    """Return how many rows the footer of a part tells of; StoreError where it is of another run, or not of its form."""
+    there = footer(path)
+    if there.get("run_key") != run.config.key:
+        raise _damaged(path, "is of another run")
+    if part_name(there.get("shard", -1)) != path.name:
+        raise _damaged(path, "is another part under this name")
+    expected = part_schema(
+        run.config.level,
+        dim=run.facts.dim,
+        dtype=run.config.dtype,
+        probabilities=probability_columns(run.facts.classes),
+    )
+    if not part_columns(path).equals(expected):
+        raise _damaged(path, "has other columns than its run writes")
+    return there.get("rows", 0)
+
+
+def _check_lengths(path: Path, rows: NDArray[np.float32], run: RunRecord) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(rows, axis=1)
+    if not np.all(np.abs(lengths - 1) <= TOLERANCES[run.config.dtype]):  # NaN is not
+        raise _damaged(path, "has embeddings that are not of length 1")
+
+
+def _damaged(path: Path, problem: str) -> StoreError:
+    return StoreError("store_damaged", f"{path} {problem}: delete it and run the same command again")
+
+
+def _salt(store: Path) -> bytes | None:
+    path = store / SALT_FILE
+    try:
+        return path.read_bytes() if path.exists() else None
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}): make it readable, or patients would not be known"
+        raise StoreError("store_damaged", message) from None
 
 
 def among(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.bool_]:

@@ -76,7 +76,7 @@ class Search:
 
         config = vectors.run.config
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
-        vectors.check_made_by(bundle.sha256)
+        vectors.check_made_by(bundle.sha256, joint_dim=bundle.model.joint_dim)
         bundle = with_variant(bundle, config.variant, provider=config.provider)
         return Predictor(bundle, open_runtime(bundle, provider=config.provider), withholds=True)
 

@@ -1,15 +1,18 @@
 """The rows of a store that are most like a vector: the right ones, in order, and none of whoever is left out."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from glam.store.pseudonyms import patient_name
-from glam.store.schema import SALT_FILE, StoreError
-from glam.store.search import StoreVectors, open_vectors
+from glam.store.read import read_table
+from glam.store.schema import RUN_FILE, SALT_FILE, StoreError
+from glam.store.search import Hit, StoreVectors, open_vectors
 from tests.samples.stores import DIM, RECORD, row_of, with_config, write_store
 
 EXAMS = [f"e{number:02d}" for number in range(9)]
@@ -79,6 +82,100 @@ def test_a_hit_is_told_with_its_key_its_numbers_and_where_its_images_are(store: 
     assert store.paths(["e05-MLO", "nothing"]) == {"e05-MLO": str(tmp_path / "e05" / "MLO.dcm")}
 
 
+def test_hits_are_told_in_their_order_however_they_lie_in_parts_and_each_part_is_read_once(
+    store: StoreVectors, monkeypatch: pytest.MonkeyPatch
+):
+    paths: list[Path] = []
+
+    def counted(path: Path, columns: list[str]) -> pa.Table:
+        paths.append(path)
+        return read_table(path, columns)
+
+    monkeypatch.setattr("glam.store.search.read_table", counted)
+    rows = [7, 0, 3, 0, 6, 1]
+    told = store.described([Hit(row, row / 10) for row in rows])
+    assert [entry["exam_id"] for entry in told] == exams_of(store, rows)
+    assert [entry["likeness"] for entry in told] == [0.7, 0.0, 0.3, 0.0, 0.6, 0.1]
+    assert len(paths) == len(set(paths)) < len(set(rows))
+    assert store.described([]) == []
+
+
+def rewrite(part: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Put another table in place of a part's, and keep its footer."""
+    table = pq.read_table(part)
+    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), part, write_page_checksum=True)
+
+
+def with_numbers(value: float) -> Callable[[pa.Table], pa.Table]:
+    """Let the first vector of a table be that number over and over."""
+
+    def change(table: pa.Table) -> pa.Table:
+        place, kind = table.schema.get_field_index("embedding"), table.schema.field("embedding")
+        numbers = np.array(table.column("embedding").combine_chunks().flatten())
+        numbers[:DIM] = value
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(numbers, kind.type.value_type), type=kind.type)
+        return table.set_column(place, kind, vectors)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (with_numbers(np.nan), "not of length 1"),
+        (with_numbers(np.inf), "not of length 1"),
+        (with_numbers(1e30), "not of length 1"),
+        (with_numbers(0), "not of length 1"),
+        (with_numbers(2), "not of length 1"),
+        (lambda table: table.slice(1), "has 1 rows, and its footer says 2"),
+        (lambda table: table.drop_columns(["patient_id"]), "other columns"),
+        (lambda table: table.drop_columns(["density_a"]), "other columns"),
+    ],
+)
+def test_a_part_that_its_run_did_not_write_is_refused_by_name(
+    store: StoreVectors, change: Callable[[pa.Table], pa.Table], said: str
+):
+    rewrite(store.parts[1], change)
+    with pytest.raises(StoreError, match=f"part-000001.parquet .*{said}") as error:
+        open_vectors(store.store)
+    assert error.value.code == "store_damaged"
+
+
+def test_parts_of_another_run_or_under_another_name_are_refused(store: StoreVectors, tmp_path: Path):
+    write_store(tmp_path / "half", EXAMS, record=with_config(dtype="float16"))
+    for other, said in ((tmp_path / "half" / store.parts[1].name, "of another run"), (store.parts[0], "another part")):
+        store.parts[1].write_bytes(other.read_bytes())
+        with pytest.raises(StoreError, match=f"part-000001.parquet is {said}"):
+            open_vectors(store.store)
+
+
+@pytest.mark.parametrize("dim", ["0", '"4"', "4.0", "true", "1000000000000"])
+def test_a_run_whose_vectors_have_no_usable_length_is_refused(store: StoreVectors, dim: str):
+    run = store.store / RUN_FILE
+    run.write_text(run.read_text().replace(f'"dim": {DIM}', f'"dim": {dim}'))
+    with pytest.raises(StoreError, match="not a whole number from 1 to"):
+        open_vectors(store.store)
+
+
+def test_what_is_told_of_a_row_is_that_of_the_same_row(store: StoreVectors):
+    hits = [Hit(row, 0.5) for row in range(len(store))]
+    content = store.parts[0].read_bytes()
+    store.parts[0].write_bytes(store.parts[1].read_bytes())
+    with pytest.raises(StoreError, match="other rows than when it was opened") as error:
+        store.described(hits)
+    assert error.value.code == "store_changed"
+    rewrite(store.parts[1], lambda table: table.slice(0, 1))
+    store.parts[0].write_bytes(content)
+    with pytest.raises(StoreError, match="other rows"):
+        store.described(hits)
+    store.parts[0].write_bytes(content[:100])
+    with pytest.raises(StoreError, match="does not read as a file of a store"):
+        store.described(hits)
+    store.parts[0].unlink()
+    with pytest.raises(StoreError, match="does not read as a file of a store"):
+        store.described(hits)
+
+
 def test_a_row_is_found_by_its_key(store: StoreVectors):
     assert exams_of(store, [store.row_of(("e07", "L"))]) == ["e07"]
     with pytest.raises(StoreError, match="a row is exam_id/laterality") as error:
@@ -89,7 +186,9 @@ def test_a_row_is_found_by_its_key(store: StoreVectors):
 def test_patients_are_known_by_their_names_and_by_what_a_folder_made_of_them(store: StoreVectors):
     assert store.patients_named(["p-e01", "nobody", ""]) == {"p-e01"}
     (store.store / SALT_FILE).write_bytes(b"salt")
+    store = open_vectors(store.store)
     assert store.patients_named(["DOE"]) == frozenset()
+    (store.store / SALT_FILE).unlink()  # read once: whoever is left out stays so
     names = pa.array([patient_name(b"salt", "DOE"), *store.names.column("patient_id").to_pylist()[1:]])
     place = store.names.schema.get_field_index("patient_id")
     hashed = replace(store, names=store.names.set_column(place, "patient_id", names))
@@ -97,9 +196,11 @@ def test_patients_are_known_by_their_names_and_by_what_a_folder_made_of_them(sto
 
 
 def test_another_bundle_than_that_of_the_store_is_refused(store: StoreVectors):
-    store.check_made_by(RECORD.config.bundle)
+    store.check_made_by(RECORD.config.bundle, joint_dim=DIM)
     with pytest.raises(StoreError, match="was made by tiny 1, bundle bbbbbbbbbbbb"):
-        store.check_made_by("c" * 64)
+        store.check_made_by("c" * 64, joint_dim=DIM)
+    with pytest.raises(StoreError, match="has vectors of 4 numbers, and its bundle of 8"):
+        store.check_made_by(RECORD.config.bundle, joint_dim=8)
 
 
 def test_numbers_of_16_bits_are_compared_as_32(tmp_path: Path):

@@ -6,7 +6,9 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -163,3 +165,33 @@ def test_an_answer_with_embeddings_that_stay_is_fetched_here_alone(kept: Served,
         location = kept.post("/v1/jobs", files=files(cc="L_CC"), headers=PROXY).headers["location"]
         assert finished(kept, location, headers=PROXY)["answer"]["embedding"] is None
         assert "embedding" not in str(list(arrays_of(kept.get(location, headers=PROXY | npz))))
+
+
+def test_a_job_whose_caller_leaves_while_it_is_taken_runs_and_gives_its_place_back(
+    client: Served, files, monkeypatch: pytest.MonkeyPatch
+):
+    hub, begun, may_go_on = client.server.hub, threading.Event(), threading.Event()
+    submit_job, keys = hub.submit_job, list[str]()
+
+    def slow_submit(key: str, *about: Any) -> object:
+        keys.append(key)
+        begun.set()
+        may_go_on.wait(30)
+        return submit_job(key, *about)
+
+    async def leave_meanwhile() -> None:
+        transport = httpx.ASGITransport(client.server.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as caller:
+            asking = asyncio.create_task(caller.post("/v1/jobs", files=files("L_CC")))
+            await asyncio.to_thread(begun.wait, 30)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            may_go_on.set()
+            deadline = time.monotonic() + 30
+            while (job := hub.job(keys[0])) is None or job.is_open:
+                assert time.monotonic() < deadline, f"the job is {job and job.state}"
+                await asyncio.sleep(0.02)
+            assert job.state == "done"
+
+    monkeypatch.setattr(hub, "submit_job", slow_submit)
+    asyncio.run(leave_meanwhile())

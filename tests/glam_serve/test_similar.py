@@ -1,5 +1,6 @@
 """`POST /v1/similar`: cases of the server's store like an earlier answer or like vectors, and none of its patient."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,53 @@ def test_vectors_that_are_sent_have_their_like_and_no_patient(served: Served, wh
 )
 def test_what_cannot_be_looked_for_is_refused(served: Served, asked: dict[str, Any], expected: tuple[int, str, str]):
     assert error_of(served.post("/v1/similar", json=asked)) == expected
+
+
+def test_very_large_and_very_small_vectors_have_a_direction_too(served: Served, whole: Path):
+    vector = vectors(read_rows(whole, ["embedding"]))[:1].astype(np.float64)
+    expected = ask(served, embeddings=vector.tolist())["answers"]
+    for scale in (1e300, 1e-300):
+        assert ask(served, embeddings=(scale * vector).tolist())["answers"] == expected
+
+
+def test_cases_for_many_vectors_are_told_in_their_order(served: Served, whole: Path):
+    table = read_rows(whole, ["exam_id", "laterality", "embedding"])
+    places = [place % table.num_rows for place in range(256)]
+    answer = ask(served, embeddings=vectors(table)[places].tolist(), k=1)
+    assert [keys(entry)[0] for entry in answer["answers"]] == [
+        (table.column("exam_id")[place].as_py(), table.column("laterality")[place].as_py()) for place in places
+    ]
+
+
+def test_a_store_that_is_cut_changed_or_gone_is_a_503_and_names_its_file_to_the_operator(
+    random_bundle: Bundle,
+    predictor: Predictor,
+    whole: Path,
+    phantoms: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    store = tmp_path / "store"
+    shutil.copytree(whole, store)
+    part = store / "part-000000.parquet"
+    content = part.read_bytes()
+    served = serve_in_process(random_bundle, predictor, options=ServerOptions(store=store))
+    asked = {"result_id": result_of(served, pair_of(phantoms, 0)), "k": 100, "same_patient": True}
+    expected = ask(served, **asked)["answers"]
+    for change in (
+        lambda: part.write_bytes(content[:500]),
+        lambda: part.write_bytes((store / "part-000001.parquet").read_bytes()),
+        part.unlink,
+    ):
+        change()
+        caplog.clear()
+        assert error_of(served.post("/v1/similar", json=asked)) == (503, "store_unreadable", "")
+        assert str(part) in caplog.text
+        part.write_bytes(content)
+        assert ask(served, **asked)["answers"] == expected
+    shutil.rmtree(store)
+    assert error_of(served.post("/v1/similar", json=asked)) == (503, "store_unreadable", "")
+    assert result_of(served, pair_of(phantoms, 0))
 
 
 def test_a_server_without_a_store_says_so(client: Served):
