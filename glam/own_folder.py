@@ -3,13 +3,17 @@
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 LOCK = "owner.lock"
 """Held for as long as the owner, or a process forked from it, lives; the kernel lets go of it however they end."""
+MADE_WITHIN_S = 60.0
+"""Time in which a new folder certainly has its lock."""
 
 
 @contextmanager
@@ -41,12 +45,22 @@ def remove_left(prefix: str, parent: Path) -> None:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove a folder whose lock nobody holds; one without a lock is not known to be ours."""
+    """Remove a folder whose lock nobody holds, or one that has had none for MADE_WITHIN_S.
+
+    A process that outlived the owner for a moment may have written into the folder that was being removed.
+    """
     try:
         status = folder.lstat()  # others may put a link to somewhere else into a shared folder
-        if status.st_uid != os.geteuid() or folder.is_symlink():
-            return
+    except FileNotFoundError:
+        return
+    if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
+        return
+    try:
         lock = _open_lock(folder / LOCK)
+    except FileNotFoundError:
+        if time.time() - status.st_ctime > MADE_WITHIN_S:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
     except OSError:
         return
     try:

@@ -135,7 +135,8 @@ def _sorted(rows: Any, level: Level) -> pd.DataFrame:
     names = dict.fromkeys([*KEYS[level], "image_id"])
     cells = [pa.array(rows[name], pa.string()) for name in names]
     joined = pc.binary_join_element_wise(*cells, "\0")  # pyright: ignore[reportAttributeAccessIssue]
-    return rows.iloc[pc.sort_indices(joined).to_numpy()].reset_index(drop=True)
+    order = pc.sort_indices(joined)  # pyright: ignore[reportAttributeAccessIssue]
+    return rows.iloc[order.to_numpy()].reset_index(drop=True)
 
 
 def _table(rows: pd.DataFrame) -> pa.Table:

@@ -57,7 +57,9 @@ def test_a_folder_whose_owner_was_killed_is_removed_when_the_next_one_is_made(
 
 
 def test_a_folder_lasts_as_long_as_a_process_forked_from_its_owner(tmp_path: Path):
-    code = OWNER.replace("    time.sleep(60)", "    import os; print(os.fork(), flush=True); time.sleep(60)")
+    code = OWNER.replace(
+        "    time.sleep(60)", "    import os; pid = os.fork(); pid and print(pid, flush=True); time.sleep(60)"
+    )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -82,3 +84,17 @@ def test_what_is_not_known_to_be_left_is_not_touched(tmp_path: Path):
     before = sorted(tmp_path.rglob("*"))
     remove_left("mine-", tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_was_written_after_the_end_is_removed_when_it_has_been_there_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with own_folder("mine-", within=tmp_path) as folder:
+        pass
+    folder.mkdir()  # by a process that the owner did not wait for
+    (folder / "counter.db").touch()
+    remove_left("mine-", tmp_path)
+    assert folder.exists()
+    monkeypatch.setattr("glam.own_folder.MADE_WITHIN_S", -1.0)
+    remove_left("mine-", tmp_path)
+    assert not folder.exists()
