@@ -2,9 +2,9 @@
 
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import anyio
 import numpy as np
@@ -33,6 +33,7 @@ from glam_serve.worker import ModelAnswer, ModelRequest, Unanswered
 if TYPE_CHECKING:  # the packages that read a store are not those of a server without one
     from glam.store.search import StoreVectors
 
+T = TypeVar("T")
 Vectors = Mapping[str, np.ndarray]
 """Sentence -> its unit vector (joint,)."""
 
@@ -162,6 +163,13 @@ class Answers:
         add_seconds("wait", max(0.0, time.perf_counter() - start - answer.model_s))
         return answer
 
+    async def of_hub(self, call: Callable[..., T], *args: object) -> T:
+        """Return what a call of the hub returns; a Refusal where the hub has ended, and everything starts anew."""
+        try:
+            return await anyio.to_thread.run_sync(call, *args)
+        except (EOFError, OSError):
+            raise Refusal("worker_lost") from None
+
     def withheld(self, request: Request) -> Finding | None:
         """Return why this request may get no embedding; None: it may."""
         return withheld_embeddings(
@@ -183,12 +191,12 @@ class Answers:
     ) -> str:
         """Keep vectors (view, joint) by breast for a while; return the id to ask for them by."""
         token, kept = new_token(), KeptVectors(breasts=breasts, aggregation=aggregation, patients=patients)
-        await anyio.to_thread.run_sync(self.server.hub.keep_result, token, pickle.dumps(kept))
+        await self.of_hub(self.server.hub.keep_result, token, pickle.dumps(kept))
         return token
 
     async def kept(self, result_id: str) -> KeptVectors:
         """Return what `keep` kept; a Refusal where there is nothing of this id any more."""
-        content = await anyio.to_thread.run_sync(self.server.hub.result, result_id)
+        content = await self.of_hub(self.server.hub.result, result_id)
         if content is None:
             raise Refusal("no_such_result")
         return pickle.loads(content)  # of `keep_vectors`: nobody else can put anything there

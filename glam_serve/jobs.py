@@ -77,7 +77,7 @@ class JobRunner:
 
     async def look(self, request: Request, job_id: str) -> Response:
         """Return how far a job is, with the answer of one that is done: as .npz where the caller prefers that."""
-        job = await anyio.to_thread.run_sync(self.answers.server.hub.job, job_id)
+        job = await self.answers.of_hub(self.answers.server.hub.job, job_id)
         if job is None:
             raise Refusal("no_such_job")
         if job.stays and not stays_here(request):
@@ -89,7 +89,7 @@ class JobRunner:
 
     async def forget(self, job_id: str) -> Response:
         """Drop a job, its form and its answer; one that runs is finished and thrown away."""
-        if not await anyio.to_thread.run_sync(self.answers.server.hub.forget_job, job_id):
+        if not await self.answers.of_hub(self.answers.server.hub.forget_job, job_id):
             raise Refusal("no_such_job")
         self._drop(job_id)
         return Response(status_code=204)
@@ -98,7 +98,12 @@ class JobRunner:
         """Note a job in the hub and begin it, or return why it is not taken."""
         most = self.answers.limits.share_of(MAX_OPEN_JOBS)
         submit = self.answers.server.hub.submit_job
-        if code := await anyio.to_thread.run_sync(submit, submitted.key, submitted.job, most):
+        try:
+            code = await self.answers.of_hub(submit, submitted.key, submitted.job, most)
+        except Refusal:
+            question.fields.close()
+            raise
+        if code:
             question.fields.close()
             return code
         if self._watcher is None or self._watcher.done():

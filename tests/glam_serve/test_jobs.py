@@ -195,3 +195,19 @@ def test_a_job_whose_caller_leaves_while_it_is_taken_runs_and_gives_its_place_ba
 
     monkeypatch.setattr(hub, "submit_job", slow_submit)
     asyncio.run(leave_meanwhile())
+
+
+@pytest.mark.parametrize("call", ["submit_job", "job", "forget_job", "keep_result", "result"])
+def test_a_hub_that_ends_while_it_is_asked_is_a_503(client: Served, files, monkeypatch: pytest.MonkeyPatch, call: str):
+    def ended(*_: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(client.server.hub, call, ended)
+    ask = {
+        "submit_job": lambda: client.post("/v1/jobs", files=files("L_CC")),
+        "job": lambda: client.get("/v1/jobs/x"),
+        "forget_job": lambda: client.delete("/v1/jobs/x"),
+        "keep_result": lambda: client.post("/predict", files=files("L_CC")),
+        "result": lambda: client.post("/v1/zero-shot", json={"result_id": "x", "prompts": ["a"]}),
+    }
+    assert error_of(ask[call]())[:2] == (503, "worker_lost")
