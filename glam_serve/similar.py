@@ -46,9 +46,10 @@ class SimilarCases:
         without = frozenset[str]() if asked.same_patient else patients
 
         def answer() -> list[Json]:
-            found = [(side, store.nearest(vector, asked.k, without_patients=without)) for side, vector in queries]
+            found = store.nearest_each([vector for _, vector in queries], asked.k, without_patients=without)
             return [
-                {"laterality": side, "hits": [_cells(hit) for hit in store.described(hits)]} for side, hits in found
+                {"laterality": side, "hits": [_cells(hit) for hit in store.described(hits)]}
+                for (side, _), hits in zip(queries, found, strict=True)
             ]
 
         with timed("answer"):

@@ -1,7 +1,7 @@
 """The rows of a store that are most like a vector: exact, over embeddings in memory."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,11 @@ from glam.store.pseudonyms import patient_name
 from glam.store.read import footer, part_files, read_table, vectors
 from glam.store.run_key import RunRecord, read_run
 from glam.store.schema import KEYS, SALT_FILE, Key, StoreError, probability_columns
+
+AT_ONCE = 8
+"""Vectors that are compared with every row in one product: 4 bytes a row and vector."""
+BLOCKS = 1000
+"""Of scores, of which each is represented by its largest."""
 
 
 class Hit(NamedTuple):
@@ -36,7 +41,7 @@ class StoreVectors:
     matrix: NDArray[np.float32] = field(repr=False)
     """(row, dim), each row of length 1."""
     names: pa.Table = field(repr=False)
-    """The key of each row, and its patient."""
+    """The key of each row, and its patient, a dictionary's entry."""
     parts: tuple[Path, ...] = field(repr=False)
     starts: tuple[int, ...] = field(repr=False)
     """The first row of each part."""
@@ -54,20 +59,27 @@ class StoreVectors:
 
         Fewer than `count` where there are no more. ValueError: a vector of another size, or one without a direction.
         """
-        scores = self.matrix @ _unit(vector, self.matrix.shape[1])
-        if without_patients:
-            scores[self.rows_of(without_patients)] = -np.inf
-        count = min(count, int(np.isfinite(scores).sum()))
-        if count <= 0:
-            return []
-        least = np.partition(scores, -count)[-count]
-        rows = np.flatnonzero(scores >= least)
-        best = rows[np.argsort(-scores[rows], kind="stable")][:count]
-        return [Hit(int(row), float(scores[row])) for row in best]
+        return self.nearest_each([vector], count, without_patients=without_patients)[0]
+
+    def nearest_each(
+        self, vectors: Sequence[np.ndarray], count: int, *, without_patients: Collection[str] = ()
+    ) -> list[list[Hit]]:
+        """Return what `nearest` does of each of several vectors; the embeddings are read once for AT_ONCE of them."""
+        questions = np.stack([_unit(vector, self.matrix.shape[1]) for vector in vectors])
+        left_out = np.flatnonzero(self.rows_of(without_patients)) if without_patients else None
+        hits = list[list[Hit]]()
+        for start in range(0, len(questions), AT_ONCE):
+            for scores in _products(self.matrix, questions[start : start + AT_ONCE]):
+                if left_out is not None:
+                    scores[left_out] = -np.inf
+                hits.append([Hit(int(row), float(scores[row])) for row in _largest(scores, count)])
+        return hits
 
     def rows_of(self, patients: Collection[str]) -> NDArray[np.bool_]:
         """Return which rows are of patients: (row,)."""
-        return among(self.names.column("patient_id"), sorted(patients))
+        column = self.names.column("patient_id").chunk(0)
+        numbers = np.flatnonzero(among(pa.chunked_array([column.dictionary]), sorted(patients)))
+        return np.isin(np.asarray(column.indices), numbers)
 
     def row_of(self, key: Key) -> int:
         """Return the place of the row with a key; StoreError `no_row` where there is none."""
@@ -84,8 +96,9 @@ class StoreVectors:
         salt = self.store / SALT_FILE
         if names and salt.exists():
             names |= {patient_name(salt.read_bytes(), name) for name in names}
-        known = self.names.column("patient_id").filter(pa.array(self.rows_of(names))) if names else ()
-        return frozenset(name.as_py() for name in known)
+        return (
+            names & frozenset(self.names.column("patient_id").chunk(0).dictionary.to_pylist()) if names else frozenset()
+        )
 
     def check_made_by(self, bundle_sha256: str) -> None:
         """StoreError `other_bundle` where another bundle made the store, whose vectors mean something else."""
@@ -140,10 +153,40 @@ def open_vectors(store: Path) -> StoreVectors:
         store=store,
         run=run,
         matrix=matrix,
-        names=pa.concat_tables(tables).combine_chunks(),
+        names=_encoded(pa.concat_tables(tables)),
         parts=tuple(files),
         starts=tuple(starts),
     )
+
+
+def _encoded(names: pa.Table) -> pa.Table:
+    """Return names with the patients as entries of one dictionary, so that a patient's rows are found by a number."""
+    patients = names.column("patient_id").combine_chunks().dictionary_encode()
+    return names.set_column(names.column_names.index("patient_id"), "patient_id", patients).combine_chunks()
+
+
+def _products(matrix: NDArray[np.float32], questions: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield the likeness of every row to each of a few vectors: (row,)."""
+    if len(questions) == 1:
+        yield matrix @ questions[0]
+        return
+    for scores in (matrix @ questions.T).T:
+        yield np.ascontiguousarray(scores)
+
+
+def _largest(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Return the places of the `count` largest finite scores, the largest first; of equals the first ones.
+
+    At least `count` blocks have a score as large as the `count`-th largest of the blocks' own largest ones.
+    """
+    least = -np.inf
+    if len(scores) > BLOCKS and count < BLOCKS:
+        block = len(scores) // BLOCKS
+        largest = np.fmax.reduceat(scores, np.arange(0, len(scores), block))
+        least = np.partition(largest, -count)[-count]
+    rows = np.flatnonzero(scores >= least)
+    rows = rows[np.isfinite(scores[rows])]
+    return rows[np.argsort(-scores[rows], kind="stable")][:count]
 
 
 def among(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.bool_]:
