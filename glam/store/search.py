@@ -96,9 +96,8 @@ class StoreVectors:
         salt = self.store / SALT_FILE
         if names and salt.exists():
             names |= {patient_name(salt.read_bytes(), name) for name in names}
-        return (
-            names & frozenset(self.names.column("patient_id").chunk(0).dictionary.to_pylist()) if names else frozenset()
-        )
+        known = self.names.column("patient_id").chunk(0).dictionary.to_pylist() if names else ()
+        return frozenset(known).intersection(names)
 
     def check_made_by(self, bundle_sha256: str) -> None:
         """StoreError `other_bundle` where another bundle made the store, whose vectors mean something else."""

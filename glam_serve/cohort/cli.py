@@ -1,4 +1,4 @@
-"""`glam-embed run | status | verify | export | scores | search`: cohorts into stores, and what is in them."""
+"""`glam-embed run | status | verify | export | scores | search | describe`: cohorts, and what is in them."""
 
 import logging
 import sys
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from glam_serve.cohort.describe_command import Describe
 from glam_serve.cohort.run_command import Run
 from glam_serve.cohort.search_command import Search
 
@@ -86,7 +87,7 @@ class Scores:
         return 0
 
 
-Command = Run | Status | Verify | Export | Scores | Search
+Command = Run | Status | Verify | Export | Scores | Search | Describe
 
 
 def main() -> None:
@@ -116,6 +117,7 @@ def parse_command() -> Command:
         "export": Export,
         "scores": Scores,
         "search": Search,
+        "describe": Describe,
     }
     config = (tyro.conf.PositionalRequiredArgs,)
     return tyro.extras.subcommand_cli_from_dict(commands, prog="glam-embed", description=__doc__, config=config)
