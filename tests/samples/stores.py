@@ -64,8 +64,8 @@ def plan_of(exams: Sequence[str], *, shard_size: int = 2) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=PLAN_SCHEMA)
 
 
-def row_of(exam: str, *, used: Sequence[str] = ("CC", "MLO")) -> Row:
-    vector = np.random.default_rng(sum(exam.encode())).normal(size=DIM)
+def row_of(exam: str, *, used: Sequence[str] = ("CC", "MLO"), dim: int = DIM) -> Row:
+    vector = np.random.default_rng(sum(exam.encode())).normal(size=dim)
     return Row(
         key=(exam, "L"),
         patient_id=f"p-{exam}",
@@ -91,7 +91,7 @@ def write_store(store: Path, exams: Sequence[str], *, bad: Sequence[str] = (), r
     marks = shard_marks(plan, record.config.key)
     for mark, (start, stop) in zip(marks, shard_spans(plan), strict=True):
         of_shard = sorted(set(plan.column("exam_id").slice(start, stop - start).to_pylist()))
-        rows = [row_of(exam) for exam in of_shard if exam not in bad]
+        rows = [row_of(exam, dim=record.facts.dim) for exam in of_shard if exam not in bad]
         problems = [problem_of(exam, view) for exam in of_shard if exam in bad for view in ("CC", "MLO")]
         write_shard(store, record, mark, rows, problems)
     return plan
