@@ -58,6 +58,7 @@ class SimilarCases:
             {
                 "answers": entries,
                 "patient_known": bool(patients),
+                "exact": store.is_exact,
                 "store": store_json(store),
                 "bundle": self._vectors.bundle.sha256,
                 "notice": NOTICE,

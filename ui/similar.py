@@ -35,11 +35,12 @@ def similar_tables(answers: Sequence[SimilarAnswer]) -> str:
     """
     entries = [entry for answer in answers for entry in answer.answers]
     entries.sort(key=lambda entry: entry.laterality != "R")  # as the tables of probabilities: right before left
-    count = sum(len(entry.cases) for entry in entries)
-    told = f"{count} similar case{'' if count == 1 else 's'} of {answers[0].rows:,} {answers[0].level}s."
+    told = f"The most alike of {answers[0].rows:,} {answers[0].level}s in the server's store."
     notes = [MEANING]
     if not all(answer.patient_known for answer in answers):
         notes.insert(0, "The store knows no patient of these files, so it may show their own cases.")
+    if not all(answer.exact for answer in answers):
+        notes.append("The server asked an index, which may miss a case.")
     tables = "".join(_table(entry) for entry in entries)
     return f"<p role='status'>{escape(told)}</p>{tables}" + "".join(f"<p>{escape(note)}</p>" for note in notes)
 

@@ -54,6 +54,19 @@ class StoreVectors:
         """Columns that name a row."""
         return KEYS[self.run.config.level]
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every row is compared; an index may miss some."""
+        return True
+
+    def unit(self, vector: np.ndarray) -> NDArray[np.float32]:
+        """Return a vector at length 1: (dim,). ValueError: it has another size, or no direction."""
+        dim, numbers = self.matrix.shape[1], np.asarray(vector, np.float64)
+        length = float(np.linalg.norm(numbers)) if numbers.shape == (dim,) else 0.0
+        if numbers.shape != (dim,) or not 0 < length < np.inf:
+            raise ValueError(f"a vector of {dim} finite numbers, not all 0, is compared with rows; not {numbers.shape}")
+        return (numbers / length).astype(np.float32)
+
     def nearest(self, vector: np.ndarray, count: int, *, without_patients: Collection[str] = ()) -> list[Hit]:
         """Return the rows most like a (dim,) vector of any length, best first; of equals the one that comes first.
 
@@ -65,7 +78,7 @@ class StoreVectors:
         self, vectors: Sequence[np.ndarray], count: int, *, without_patients: Collection[str] = ()
     ) -> list[list[Hit]]:
         """Return what `nearest` does of each of several vectors; the embeddings are read once for AT_ONCE of them."""
-        questions = np.stack([_unit(vector, self.matrix.shape[1]) for vector in vectors])
+        questions = np.stack([self.unit(vector) for vector in vectors])
         left_out = np.flatnonzero(self.rows_of(without_patients)) if without_patients else None
         hits = list[list[Hit]]()
         for start in range(0, len(questions), AT_ONCE):
@@ -192,14 +205,6 @@ def among(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.bool_]:
     """Return which cells of a column of strings are one of the values: (row,)."""
     options = pc.SetLookupOptions(pa.array(values, pa.string()))
     return np.asarray(pc.call_function("is_in", [column], options), bool)
-
-
-def _unit(vector: np.ndarray, dim: int) -> NDArray[np.float32]:
-    given = np.asarray(vector, np.float64)
-    length = float(np.linalg.norm(given)) if given.shape == (dim,) else 0.0
-    if given.shape != (dim,) or not 0 < length < np.inf:
-        raise ValueError(f"a vector of {dim} finite numbers, not all 0, is compared with rows; not {given.shape}")
-    return (given / length).astype(np.float32)
 
 
 def _probabilities(row: dict[str, Any], run: RunRecord) -> dict[str, dict[str, float]]:

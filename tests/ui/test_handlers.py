@@ -70,7 +70,7 @@ def test_similar_cases_are_not_told_of_an_exam_that_is_no_longer_asked_for():
             return SimilarAnswer(answers=(), patient_known=True, level="breast", rows=9)
 
     assert handlers(Client()).similar(turns, ("slow",)) == gr.skip()
-    assert "0 similar cases of 9 breasts" in handlers(Client()).similar(turns, ("r",))
+    assert "The most alike of 9 breasts" in handlers(Client()).similar(turns, ("r",))
     assert "Choose an exam first" in handlers(Client()).similar(turns, ())
 
 

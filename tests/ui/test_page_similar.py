@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from glam.bundle import DEMO_BUNDLE, read_bundle
+from glam.local_server import free_port
 from glam_serve.cohort.describe_command import Describe
 from tests.samples.pages import Page
 from tests.samples.stores import RECORD, write_store
@@ -27,7 +28,7 @@ def with_store(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
     write_store(folder / "store", [f"e{number}" for number in range(9)], record=record)
     Describe(store=folder / "store", out=folder / "description").run()
     options = ("--store", str(folder / "store"), "--describe", str(folder / "description"))
-    running = start_viewer(folder / "viewer.log", *options)
+    running = start_viewer(folder / "viewer.log", *options, port=free_port(47860))
     yield running
     stop_viewer(running)
 
@@ -37,7 +38,7 @@ def test_similar_cases_are_found_by_keyboard_and_forgotten_with_their_exam(
 ):
     with Page(browser, with_store.url) as page:
         page.open(EXAMPLE)
-        page.button("Similar cases").focus()
+        page.page.get_by_role("button", name="Similar cases").first.focus()
         page.page.keyboard.press("Enter")
         find = page.button("Find similar cases")
         find.wait_for()
@@ -46,7 +47,7 @@ def test_similar_cases_are_found_by_keyboard_and_forgotten_with_their_exam(
         tables.first.wait_for()
         assert [text.split()[0] for text in tables.locator("caption").all_inner_texts()] == ["Right", "Left"]
         assert tables.first.locator("tbody tr").count() == 5
-        assert "10 similar cases of 9 breasts" in page.page.locator("#glam-like [role=status]").inner_text()
+        assert "The most alike of 9 breasts" in page.page.locator("#glam-like [role=status]").inner_text()
         likeness = [float(text) for text in tables.first.locator("tbody td:nth-child(2)").all_inner_texts()]
         assert likeness == sorted(likeness, reverse=True)
         assert ".dcm" not in page.page.locator("#glam-like").inner_text()

@@ -1,5 +1,7 @@
 """Tables of similar cases, without a browser."""
 
+from dataclasses import replace
+
 from glam.client_vectors import SimilarAnswer, SimilarCase, SimilarCases
 from glam_ui.similar import similar_tables
 
@@ -24,7 +26,7 @@ def answer(*entries: SimilarCases, patient_known: bool = True) -> SimilarAnswer:
 def test_a_case_is_told_by_its_key_likeness_classes_and_codes_in_the_order_of_the_answer():
     cases = (case("e <1>", likeness=0.98765), case("e2", likeness=0.5))
     table = similar_tables([answer(SimilarCases(laterality="L", cases=cases))])
-    assert "2 similar cases of 1,234 breasts." in table
+    assert "The most alike of 1,234 breasts in the server&#x27;s store." in table
     assert "e &lt;1&gt; L" in table
     assert "<td>0.988</td><td>1 <small>75 %</small></td><td>a <small>50 %</small></td>" in table
     assert "no spacing, upside down" in table
@@ -38,6 +40,8 @@ def test_the_right_breast_comes_first_and_an_unknown_patient_is_told():
     table = similar_tables([answer(*entries, patient_known=False)])
     assert table.index("Right breast") < table.index("Left breast")
     assert "no other case" in table
+    assert "asked an index" not in table
+    assert "asked an index" in similar_tables([replace(answer(*entries), exact=False)])
     assert "may show their own cases" in table
 
 
