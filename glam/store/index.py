@@ -6,7 +6,7 @@ which run and which rows it was made of, and one that was made of others is not 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -56,7 +56,7 @@ class IndexedVectors(StoreVectors):
         return False
 
     def nearest_each(
-        self, vectors: Sequence[np.ndarray], count: int, *, without_patients: Sequence[str] | frozenset[str] = ()
+        self, vectors: Sequence[np.ndarray], count: int, *, without_patients: Collection[str] = ()
     ) -> list[list[Hit]]:
         """Return rows most like each of several vectors, nearly always the most alike ones; likeness is exact.
 
@@ -75,11 +75,11 @@ class IndexedVectors(StoreVectors):
     def _through_graph(self, vector: NDArray[np.float32], count: int, left_out: NDArray[np.int64]) -> list[Hit]:
         import faiss
 
-        faiss.omp_set_num_threads(1)  # of this thread: one question has nothing to share out
+        faiss.omp_set_num_threads(1)  # of this thread: a pool of OpenMP would not outlive a fork
         chosen = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out)) if len(left_out) else None
         asked = faiss.SearchParametersHNSW(efSearch=max(CANDIDATES, 4 * count), sel=chosen)
         rows = self.graph.search(vector[None], min(count, len(self)), params=asked)[1][0]
-        rows = np.unique(rows[rows >= 0])
+        rows = np.setdiff1d(rows[rows >= 0], left_out)  # -1: there was no more on the way; sorted
         scores = self.matrix[rows] @ vector
         order = np.argsort(-scores, kind="stable")
         return [Hit(int(rows[place]), float(scores[place])) for place in order]

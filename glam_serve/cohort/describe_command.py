@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PICTURE_TITLES = {"density": "Density", "birads": "BI-RADS", "image_type": "Kind of image"}
 
+COUNTED = ("density", "image_type")
+"""Counts whose names a column of text has too: readers' density stands beside the model's."""
 LIKELIEST = "Classes are the likeliest ones that the model gives, not findings of a reader."
 
 
@@ -40,7 +42,8 @@ class Describe:
             raise UsageError(f"--odd {self.odd} is below 0")
         from glam.store.survey import survey
 
-        labels = {} if self.manifest is None else {self.by: column_of(self.store, self.manifest, self.by)}
+        name = f"{self.by} of the manifest" if self.by in COUNTED else self.by
+        labels = {} if self.manifest is None else {name: column_of(self.store, self.manifest, self.by)}
         found = survey(self.store, labels, most_odd=self.odd)
         told = told_of(found, list(labels))
         if self.out is not None:

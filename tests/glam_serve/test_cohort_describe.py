@@ -62,6 +62,15 @@ def test_rows_are_counted_and_coloured_by_a_column_of_the_manifest(
     assert "Maker &lt;A&gt;" in (tmp_path / "out" / "describe.html").read_text()
 
 
+def test_the_readers_density_stands_beside_the_models(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    manifest = manifest_of(tmp_path / "manifest.csv", list("abcd") * (ROWS // 4))
+    manifest.write_text(manifest.read_text().replace("manufacturer", "density"))
+    Describe(store=store, manifest=manifest, by="density", out=tmp_path / "out").run()
+    counts = json.loads(capsys.readouterr().out)["counts"]
+    assert counts["density of the manifest"] == dict.fromkeys("abcd", ROWS // 4)
+    assert sum(counts["density"].values()) == ROWS
+
+
 def test_a_column_that_is_none_and_a_strange_manifest_are_refused(store: Path, tmp_path: Path):
     manifest = manifest_of(tmp_path / "manifest.csv", ["A"] * ROWS)
     with pytest.raises(UsageError, match=r"no column of text of a manifest: .*manufacturer"):
