@@ -89,6 +89,8 @@ class SimilarAnswer:
     level: str
     rows: int
     """Of the store."""
+    exact: bool = True
+    """Whether every row was compared."""
 
 
 def similar_answer(body: JsonDict) -> SimilarAnswer:
@@ -104,6 +106,7 @@ def similar_answer(body: JsonDict) -> SimilarAnswer:
         patient_known=body["patient_known"],
         level=body["store"]["level"],
         rows=body["store"]["rows"],
+        exact=body.get("exact", True),  # servers before it compared every row
     )
 
 

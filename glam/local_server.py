@@ -23,13 +23,14 @@ class LocalServerError(RuntimeError):
 
 
 @contextmanager
-def local_server(port: int, *, log: Path, bundle: Path | None = None) -> Iterator[None]:
+def local_server(port: int, *, log: Path, bundle: Path | None = None, store: Path | None = None) -> Iterator[None]:
     """`glam-serve run` on a bundle, ready, its output in `log`; at the end none of its processes lives.
 
-    Nor does one where this process is killed outright. `bundle`: None is the demo bundle.
+    Nor does one where this process is killed outright. `bundle`: None is the demo bundle. `store`: of similar cases.
     """
     program = Path(sys.executable).with_name("glam-serve")  # of this environment, not of the caller's PATH
-    chosen = [] if bundle is None else ["--bundle", str(bundle)]
+    options = {"--bundle": bundle, "--store": store}
+    chosen = [word for name, path in options.items() if path is not None for word in (name, str(path))]
     command = [str(program), "run", "--host", HOST, "--port", str(port), *chosen]
     process = None
     try:

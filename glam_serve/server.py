@@ -1,5 +1,6 @@
 """The server around the model: the app, its routes and limits, and the processes that serve it."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -30,6 +31,7 @@ from glam_serve.worker import GlamAPI
 if TYPE_CHECKING:
     from glam.store.search import StoreVectors
 
+log = logging.getLogger(__name__)
 Host = Literal["127.0.0.1", "0.0.0.0", "::"]
 LOOPBACK: Host = "127.0.0.1"
 
@@ -83,9 +85,11 @@ def make_server(
 
 def _opened(path: Path, bundle: Bundle) -> "StoreVectors":
     """Read a store's vectors; StoreError where there is none, or another bundle made it."""
-    from glam.store.search import open_vectors
+    from glam.store.index import searchable
 
-    vectors = open_vectors(path)
+    vectors, not_used = searchable(path)
+    if not_used:
+        log.warning(not_used)
     vectors.check_made_by(bundle.sha256, joint_dim=bundle.model.joint_dim)
     return vectors
 

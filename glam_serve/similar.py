@@ -1,6 +1,7 @@
 """`POST /v1/similar`: rows of the server's store that are like an earlier answer, or like vectors that are sent."""
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 SEARCHES_AT_A_TIME = 1
 """Of an API process: each reads the vectors of the whole store, and images wait for the same cores."""
+VECTORS_A_TURN = 8
+"""Of a request: then others have theirs, and a search whose caller left ends."""
 
 Query = tuple[Side | None, np.ndarray]
 """Side of the breast, None: of both, or not known; and a vector (joint,)."""
@@ -54,8 +57,7 @@ class SimilarCases:
         queries, patients = await self._queries(request, asked, store.run.config.level)
         without = frozenset[str]() if asked.same_patient else patients
         with timed("answer"):
-            # A turn for each vector: a request of many lets others in between, and ends with whoever waits for it.
-            found = [await self._nearest(store, vector, asked.k, without) for _, vector in queries]
+            found = await self._nearest(store, [vector for _, vector in queries], asked.k, without)
             cases = iter(await self._described(store, list(chain.from_iterable(found))))
             entries = [
                 {"laterality": side, "hits": list(islice(cases, len(hits)))}
@@ -65,15 +67,23 @@ class SimilarCases:
             {
                 "answers": entries,
                 "patient_known": bool(patients),
+                "exact": store.is_exact,
                 "store": store_json(store),
                 "bundle": self._vectors.bundle.sha256,
                 "notice": NOTICE,
             }
         )
 
-    async def _nearest(self, store: "StoreVectors", vector: np.ndarray, k: int, without: frozenset[str]) -> list["Hit"]:
-        search = partial(store.nearest, vector, k, without_patients=without)
-        return await anyio.to_thread.run_sync(search, limiter=self._searches)
+    async def _nearest(
+        self, store: "StoreVectors", vectors: Sequence[np.ndarray], k: int, without: frozenset[str]
+    ) -> list[list["Hit"]]:
+        """Return the hits of each vector: a few at a turn, so that a request of many lets others in between."""
+        search = partial(store.nearest_each, count=k, without_patients=without)
+        found = list[list["Hit"]]()
+        for start in range(0, len(vectors), VECTORS_A_TURN):
+            turn = vectors[start : start + VECTORS_A_TURN]
+            found += await anyio.to_thread.run_sync(search, turn, limiter=self._searches)
+        return found
 
     async def _described(self, store: "StoreVectors", hits: list["Hit"]) -> list[Json]:
         """Return hits as they are published; a Refusal where what the store has of them cannot be read any more."""

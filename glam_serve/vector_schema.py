@@ -135,6 +135,7 @@ class SimilarBody(Body):
 
     answers: list[SimilarEntryBody]
     patient_known: bool = Field(description="Whether the store knows the patient of the earlier answer by its header.")
+    exact: bool = Field(description="Whether every row was compared; false: an index was asked, which may miss some.")
     store: StoreBody
     bundle: str
     notice: str

@@ -15,12 +15,15 @@ from .arrivals import MAX_FILE_BYTES
 from .examples import Example
 from .exams import Desk, ServedModel
 from .guard import Guard
-from .layout import make_page
+from .layout import DESCRIPTION, make_page
 from .privacy import PrivateHeaders
 from .store import Store
 
 HERE = Path(__file__).parent
 STATIC = {".mjs": "text/javascript", ".css": "text/css"}
+
+STILL = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+"""Policy of the page about a store, which runs and fetches nothing."""
 
 
 def make_app(
@@ -30,10 +33,12 @@ def make_app(
     admission: Admission | None = None,
     store: Store | None = None,
     hosts: Sequence[str] | None = None,
+    description: Path | None = None,
 ) -> FastAPI:
     """Return the app of a viewer that asks a server.
 
     `examples`: by name. `admission`: None lets everybody in. `hosts`: by which it may be called; None: by any.
+    `description`: a page about a store, as `glam-embed describe` writes it.
     """
     kept = store or Store()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -61,10 +66,17 @@ def make_app(
             raise HTTPException(404)
         return Response(path.read_bytes(), media_type=STATIC[path.suffix], headers={"cache-control": "no-cache"})
 
+    @app.get(f"/{DESCRIPTION}")
+    def described() -> Response:
+        if description is None or not description.is_file():
+            raise HTTPException(404)
+        headers = {"cache-control": "no-store", "content-security-policy": STILL}
+        return Response(description.read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
+
     desk = Desk(client=client, model=ServedModel(raw=client.model()), store=kept)
     return gr.mount_gradio_app(
         app,
-        make_page(desk, examples),
+        make_page(desk, examples, is_described=description is not None),
         "/",
         css=(HERE / "viewer.css").read_text(),
         head='<link rel="stylesheet" href="glam-static/page.css">',

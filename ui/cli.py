@@ -42,6 +42,10 @@ class Viewer:
     """File of lines NAME:PASSWORD; the browser asks for them."""
     examples: Path | None = None
     """Folder of examples, each a folder of DICOM files of one exam. None: with --demo its own, else there are none."""
+    store: Path | None = None
+    """Folder that `glam-embed run` made with the demo bundle: with --demo, similar cases are looked up in it."""
+    describe: Path | None = None
+    """Folder that `glam-embed describe --out` made: the page links to what it says of a store."""
     open: bool = False
     """Open the page in this machine's browser."""
 
@@ -49,11 +53,11 @@ class Viewer:
         """Serve the page until Ctrl-C; ValueError for what cannot be together."""
         from .privacy import keep_to_itself
 
-        admission = self._admission()
+        admission, description = self._admission(), self._description()
         folder = keep_to_itself()
         with self._server() as client:
             examples = self._examples(folder)
-            self._serve(client, examples, admission)
+            self._serve(client, examples, admission, description)
 
     def _admission(self) -> "Admission | None":
         from .admission import ByPassword, ByProxy
@@ -71,6 +75,16 @@ class Viewer:
             )
         return None
 
+    def _description(self) -> Path | None:
+        if self.store is not None and not self.demo:
+            raise ValueError("--store is for the server of --demo: give it to the glam-serve run that answers")
+        if self.describe is None:
+            return None
+        page = self.describe / "describe.html"
+        if not page.is_file():
+            raise ValueError(f"no {page}: make it with glam-embed describe STORE --out {self.describe}")
+        return page
+
     @contextmanager
     def _server(self) -> "Iterator[Client]":
         """The server that is asked, started and stopped here with --demo."""
@@ -85,7 +99,7 @@ class Viewer:
         port = free_port(8000)
         with own_folder("glam-ui-server-") as folder:
             say("Starting a server on the demo bundle …")
-            with local_server(port, log=folder / "server.log"):
+            with local_server(port, log=folder / "server.log", store=self.store):
                 yield Client(url=f"http://{HOST}:{port}")
 
     def _examples(self, folder: Path) -> "dict[str, Example]":
@@ -97,7 +111,13 @@ class Viewer:
             return demo_examples(folder / "phantoms")
         return examples_in(self.examples)
 
-    def _serve(self, client: "Client", examples: "dict[str, Example]", admission: "Admission | None") -> None:
+    def _serve(
+        self,
+        client: "Client",
+        examples: "dict[str, Example]",
+        admission: "Admission | None",
+        description: Path | None,
+    ) -> None:
         import uvicorn
 
         from glam.local_server import free_port
@@ -108,7 +128,7 @@ class Viewer:
 
         port = free_port(self.port) if self.demo else self.port
         hosts = LOOPBACK if admission is None else None  # a proxy may call it by any name
-        app = make_app(client, examples, admission=admission, hosts=hosts)
+        app = make_app(client, examples, admission=admission, hosts=hosts, description=description)
         threading.Thread(target=warm_up, daemon=True).start()
         shown = f"#{urlencode({'example': next(iter(examples))})}" if self.demo and examples else ""
         address = f"http://{self.host}:{port}/{shown}"

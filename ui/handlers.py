@@ -1,7 +1,7 @@
 """What happens when the page's reader does something: every value that goes back to the page is made here."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -14,6 +14,7 @@ from glam.findings import InputError
 from .answers import AskError, Upload, ViewerAnswer, compared
 from .examples import Example
 from .exams import NAMES, Desk, Preview, ShownExam
+from .similar import similar_cases, similar_tables
 from .tables import exam_tables, words_table
 from .turns import Turns
 from .uploads import GoneError, taken
@@ -23,9 +24,10 @@ SHOWS = {"right CC": ("R", "CC"), "right MLO": ("R", "MLO"), "left CC": ("L", "C
 """What a picture may show; a DICOM file says it itself."""
 GONE = "A file was gone before it was read: choose the files again."
 NO_EXAMPLE = "The link names an example that this viewer does not have: choose another one, or upload an exam."
-Outputs = tuple[Any, Any, Any, Any, Any]
-"""Of viewer, tables, messages, the names under which the server keeps the answer, and the table of sentences."""
-AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
+NO_EXAM = "Choose an exam first, and wait for its tables."
+Outputs = tuple[Any, Any, Any, Any, Any, Any]
+"""Of viewer, tables, messages, the names under which the server keeps the answer, sentences and similar cases."""
+AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +88,27 @@ class Handlers:
 
         Nothing where another exam was asked for meanwhile: the sentences would stand beside the wrong one.
         """
-        turn = turns.latest
-        table = self._in_words(text, result_ids)
-        return table if turn == turns.latest else gr.skip()
+        return _unless_newer(turns, lambda: self._in_words(text, result_ids))
+
+    def similar(self, turns: Turns, result_ids: Sequence[str]) -> Any:
+        """Return the store's cases like the exam that is shown; a refusal in words. HTML.
+
+        Nothing where another exam was asked for meanwhile.
+        """
+        return _unless_newer(turns, lambda: self._similar(result_ids))
+
+    def _similar(self, result_ids: Sequence[str]) -> str:
+        if not result_ids:
+            return _refusal(NO_EXAM)
+        try:
+            return similar_tables(similar_cases(self.desk.client, result_ids))
+        except (ServerError, AskError) as error:
+            return _refusal(_said(error))
 
     def _in_words(self, text: str, result_ids: Sequence[str]) -> str:
         sentences = [line.strip() for line in text.splitlines() if line.strip()]
         if not result_ids or not sentences:
-            return _refusal(
-                "Write a sentence a line." if result_ids else "Choose an exam first, and wait for its tables."
-            )
+            return _refusal("Write a sentence a line." if result_ids else NO_EXAM)
         try:
             return words_table(compared(self.desk.client, sentences, result_ids))
         except ServerError as error:
@@ -118,7 +131,14 @@ class Handlers:
             for shown in self.desk.show(uploads, spacing_mm=spacing_mm, truth=truth, example=example):
                 yield _outputs(shown, uploads)
         except (ServerError, InputError, AskError) as error:
-            yield None, "", _refusal(_said(error)), (), ""
+            yield None, "", _refusal(_said(error)), (), "", ""
+
+
+def _unless_newer(turns: Turns, answer: Callable[[], str]) -> Any:
+    """Return an answer; nothing where another exam was asked for while it was made."""
+    turn = turns.latest
+    html = answer()
+    return html if turn == turns.latest else gr.skip()
 
 
 def _need_words(found: Sequence[Upload]) -> bool:
@@ -128,9 +148,9 @@ def _need_words(found: Sequence[Upload]) -> bool:
 
 def _outputs(shown: Preview | ShownExam, uploads: Sequence[Upload]) -> Outputs:
     if isinstance(shown, Preview):  # what was said of another exam goes at once
-        return shown.payload, "", gr.skip(), (), ""
+        return shown.payload, "", gr.skip(), (), "", ""
     answer = shown.answer
-    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids, gr.skip()
+    return shown.payload, exam_tables(answer), _messages(answer, uploads), answer.result_ids, gr.skip(), gr.skip()
 
 
 def _said(error: ServerError | InputError | AskError) -> str:
@@ -141,7 +161,7 @@ def _said(error: ServerError | InputError | AskError) -> str:
 
 
 def _telling(message: str) -> Outputs:
-    return gr.skip(), gr.skip(), message, gr.skip(), gr.skip()
+    return gr.skip(), gr.skip(), message, gr.skip(), gr.skip(), gr.skip()
 
 
 def _mm(text: str) -> float | None:

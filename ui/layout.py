@@ -26,6 +26,8 @@ IF_CHOSEN = (
 )
 FROM_LINK = "(turns) => [turns, new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
 SENTENCES = "A mass is present\nNo mass is present"
+DESCRIPTION = "description"
+"""Path of the page about a store."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 SHOWS_EXAM: dict[str, Any] = PRIVATE | {"trigger_mode": "multiple"}
 """Of what shows an exam: it may be asked for while another is on its way; `Turns` lets the last one win."""
@@ -45,11 +47,14 @@ class _Side(NamedTuple):
     told: gr.HTML
 
 
-def make_page(desk: Desk, examples: Mapping[str, Example]) -> gr.Blocks:
-    """Return the page, which asks a server about what is uploaded. `examples`: by name."""
+def make_page(desk: Desk, examples: Mapping[str, Example], *, is_described: bool = False) -> gr.Blocks:
+    """Return the page, which asks a server about what is uploaded.
+
+    `examples`: by name. `is_described`: whether a page about a store is at DESCRIPTION, for a link to it.
+    """
     handlers = Handlers(desk=desk, examples=examples)
     with gr.Blocks(title="GLAM viewer", analytics_enabled=False, delete_cache=(60, 600), fill_width=True) as page:
-        gr.HTML(_head(desk.model))
+        gr.HTML(_head(desk.model, is_described=is_described))
         with gr.Row(elem_id="glam-page"):
             with gr.Column(min_width=210, scale=0, elem_id="glam-side"):
                 side = _side(list(examples))
@@ -64,7 +69,8 @@ def make_page(desk: Desk, examples: Mapping[str, Example]) -> gr.Blocks:
             with gr.Column(min_width=250, scale=1, elem_id="glam-results"):
                 tables, result_ids, turns = gr.HTML(), gr.State(()), gr.State(Turns())
                 words = _words(handlers, turns, result_ids)
-        outputs: list[Any] = [viewer, tables, side.told, result_ids, words]
+                similar = _similar(handlers, turns, result_ids, has_store=desk.model.raw.get("store") is not None)
+        outputs: list[Any] = [viewer, tables, side.told, result_ids, words, similar]
         rows = [side.uploaded, side.files, side.form, *side.shows]
         pictures = [turns, side.uploaded, side.spacing, *side.shows]
         side.files.upload(handlers.come, side.files, rows, **SHOWS_EXAM).then(
@@ -110,11 +116,21 @@ def _words(handlers: Handlers, turns: gr.State, result_ids: gr.State) -> gr.HTML
     return words
 
 
-def _head(model: ServedModel) -> str:
+def _similar(handlers: Handlers, turns: gr.State, result_ids: gr.State, *, has_store: bool) -> gr.HTML:
+    """Lay out the panel of similar cases, where the server has a store of them; return the place of the tables."""
+    with gr.Accordion("Similar cases", open=False, elem_id="glam-like", visible=has_store):
+        look = gr.Button("Find similar cases", size="sm")
+        cases = gr.HTML()
+    look.click(handlers.similar, [turns, result_ids], cases, **PRIVATE)
+    return cases
+
+
+def _head(model: ServedModel, *, is_described: bool) -> str:
     raw = model.raw
     trained = "synthetic breasts alone" if raw["provenance"].get("synthetic") else "see its model card"
+    link = f"<a href='{DESCRIPTION}' target='_blank' rel='noopener'>What the store holds</a>" if is_described else ""
     return (
         f"<header class='glam-head'><h1>GLAM viewer</h1><span class='glam-research'>{escape(NOTICE)}</span>"
         f"<span>{escape(str(raw['name']))} {escape(str(raw['version']))}, bundle {escape(str(raw['bundle'])[:12])}, "
-        f"trained on {trained}, may_serve {str(raw['may_serve']).lower()}</span></header>"
+        f"trained on {trained}, may_serve {str(raw['may_serve']).lower()}</span>{link}</header>"
     )

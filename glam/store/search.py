@@ -1,6 +1,6 @@
 """The rows of a store that are most like a vector: exact, over embeddings in memory."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,11 @@ from glam.store.read import footer, part_columns, part_files, read_table, vector
 from glam.store.run_key import RunRecord, read_run
 from glam.store.schema import KEYS, SALT_FILE, Key, StoreError, part_name, part_schema, probability_columns
 from glam.store.verify import TOLERANCES
+
+AT_ONCE = 8
+"""Vectors that are compared with every row in one product: 4 bytes a row and vector."""
+BLOCKS = 1000
+"""Of scores, of which each is represented by its largest."""
 
 
 class Hit(NamedTuple):
@@ -36,7 +41,7 @@ class StoreVectors:
     matrix: NDArray[np.float32] = field(repr=False)
     """(row, dim), each row of length 1."""
     names: pa.Table = field(repr=False)
-    """The key of each row, and its patient."""
+    """The key of each row, and its patient, a dictionary's entry."""
     parts: tuple[Path, ...] = field(repr=False)
     starts: tuple[int, ...] = field(repr=False)
     """The first row of each part."""
@@ -51,25 +56,45 @@ class StoreVectors:
         """Columns that name a row."""
         return KEYS[self.run.config.level]
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every row is compared; an index may miss some."""
+        return True
+
+    def unit(self, vector: np.ndarray) -> NDArray[np.float32]:
+        """Return a vector at length 1: (dim,). ValueError: it has another size, or no direction."""
+        dim, numbers = self.matrix.shape[1], np.asarray(vector, np.float64)
+        length = float(np.linalg.norm(numbers)) if numbers.shape == (dim,) else 0.0
+        if numbers.shape != (dim,) or not 0 < length < np.inf:
+            raise ValueError(f"a vector of {dim} finite numbers, not all 0, is compared with rows; not {numbers.shape}")
+        return (numbers / length).astype(np.float32)
+
     def nearest(self, vector: np.ndarray, count: int, *, without_patients: Collection[str] = ()) -> list[Hit]:
         """Return the rows most like a (dim,) vector of any length, best first; of equals the one that comes first.
 
         Fewer than `count` where there are no more. ValueError: a vector of another size, or one without a direction.
         """
-        scores = self.matrix @ _unit(vector, self.matrix.shape[1])
-        if without_patients:
-            scores[self.rows_of(without_patients)] = -np.inf
-        count = min(count, int(np.isfinite(scores).sum()))
-        if count <= 0:
-            return []
-        least = np.partition(scores, -count)[-count]
-        rows = np.flatnonzero(scores >= least)
-        best = rows[np.argsort(-scores[rows], kind="stable")][:count]
-        return [Hit(int(row), float(scores[row])) for row in best]
+        return self.nearest_each([vector], count, without_patients=without_patients)[0]
+
+    def nearest_each(
+        self, vectors: Sequence[np.ndarray], count: int, *, without_patients: Collection[str] = ()
+    ) -> list[list[Hit]]:
+        """Return what `nearest` does of each of several vectors; the embeddings are read once for AT_ONCE of them."""
+        questions = np.stack([self.unit(vector) for vector in vectors])
+        left_out = np.flatnonzero(self.rows_of(without_patients)) if without_patients else None
+        hits = list[list[Hit]]()
+        for start in range(0, len(questions), AT_ONCE):
+            for scores in _products(self.matrix, questions[start : start + AT_ONCE]):
+                if left_out is not None:
+                    scores[left_out] = -np.inf
+                hits.append([Hit(int(row), float(scores[row])) for row in _largest(scores, count)])
+        return hits
 
     def rows_of(self, patients: Collection[str]) -> NDArray[np.bool_]:
         """Return which rows are of patients: (row,)."""
-        return among(self.names.column("patient_id"), sorted(patients))
+        column = self.names.column("patient_id").chunk(0)
+        numbers = np.flatnonzero(among(pa.chunked_array([column.dictionary]), sorted(patients)))
+        return np.isin(np.asarray(column.indices), numbers)
 
     def row_of(self, key: Key) -> int:
         """Return the place of the row with a key; StoreError `no_row` where there is none."""
@@ -85,8 +110,8 @@ class StoreVectors:
         names = {patient_id for patient_id in patient_ids if patient_id}
         if self.salt is not None:
             names |= {patient_name(self.salt, name) for name in names}
-        known = self.names.column("patient_id").filter(pa.array(self.rows_of(names))) if names else ()
-        return frozenset(name.as_py() for name in known)
+        known = self.names.column("patient_id").chunk(0).dictionary.to_pylist() if names else ()
+        return frozenset(known).intersection(names)
 
     def check_made_by(self, bundle_sha256: str, *, joint_dim: int) -> None:
         """StoreError where another bundle made the store, whose vectors mean something else or have another length."""
@@ -157,7 +182,7 @@ def open_vectors(store: Path) -> StoreVectors:
         store=store,
         run=run,
         matrix=matrix,
-        names=pa.concat_tables(tables).combine_chunks(),
+        names=_encoded(pa.concat_tables(tables)),
         parts=tuple(files),
         starts=tuple(starts),
         salt=_salt(store),
@@ -202,18 +227,40 @@ def _salt(store: Path) -> bytes | None:
         raise StoreError("store_damaged", message) from None
 
 
+def _encoded(names: pa.Table) -> pa.Table:
+    """Return names with the patients as entries of one dictionary, so that a patient's rows are found by a number."""
+    patients = names.column("patient_id").combine_chunks().dictionary_encode()
+    return names.set_column(names.column_names.index("patient_id"), "patient_id", patients).combine_chunks()
+
+
+def _products(matrix: NDArray[np.float32], questions: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield the likeness of every row to each of a few vectors: (row,)."""
+    if len(questions) == 1:
+        yield matrix @ questions[0]
+        return
+    for scores in (matrix @ questions.T).T:
+        yield np.ascontiguousarray(scores)
+
+
+def _largest(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Return the places of the `count` largest finite scores, the largest first; of equals the first ones.
+
+    At least `count` blocks have a score as large as the `count`-th largest of the blocks' own largest ones.
+    """
+    least = -np.inf
+    if len(scores) > BLOCKS and count < BLOCKS:
+        block = len(scores) // BLOCKS
+        largest = np.fmax.reduceat(scores, np.arange(0, len(scores), block))
+        least = np.partition(largest, -count)[-count]
+    rows = np.flatnonzero(scores >= least)
+    rows = rows[np.isfinite(scores[rows])]
+    return rows[np.argsort(-scores[rows], kind="stable")][:count]
+
+
 def among(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.bool_]:
     """Return which cells of a column of strings are one of the values: (row,)."""
     options = pc.SetLookupOptions(pa.array(values, pa.string()))
     return np.asarray(pc.call_function("is_in", [column], options), bool)
-
-
-def _unit(vector: np.ndarray, dim: int) -> NDArray[np.float32]:
-    given = np.asarray(vector, np.float64)
-    length = float(np.linalg.norm(given)) if given.shape == (dim,) else 0.0
-    if given.shape != (dim,) or not 0 < length < np.inf:
-        raise ValueError(f"a vector of {dim} finite numbers, not all 0, is compared with rows; not {given.shape}")
-    return (given / length).astype(np.float32)
 
 
 def _probabilities(row: dict[str, Any], run: RunRecord) -> dict[str, dict[str, float]]:

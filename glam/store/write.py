@@ -32,7 +32,9 @@ from glam.store.schema import (
     probability_columns,
 )
 
-TEMPORARY = re.compile(r"\.(part-\d+|errors-\d+|manifest|rejected|run|summary|_SUCCESS|\.salt)(\.\w+)?\.\d+\.part")
+TEMPORARY = re.compile(
+    r"\.(part-\d+|errors-\d+|index|manifest|rejected|run|summary|_SUCCESS|\.salt)(\.\w+)?\.\d+\.part"
+)
 """Names that `glam.files.replacing` gives to files of a store before they are whole."""
 
 

@@ -1,4 +1,4 @@
-"""`glam-embed run | status | verify | export | scores | search`: cohorts into stores, and what is in them."""
+"""`glam-embed run | status | verify | export | scores | search | index | describe`: cohorts, and what is in them."""
 
 import logging
 import sys
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from glam_serve.cohort.describe_command import Describe
+from glam_serve.cohort.index_command import Index
 from glam_serve.cohort.run_command import Run
 from glam_serve.cohort.search_command import Search
 
@@ -50,10 +52,11 @@ class Export:
 
     store: Path
     """Folder that `glam-embed run` made."""
-    to: Literal["csv", "npy"] = "csv"
-    """csv: a row an item with its keys and numbers. npy: the numbers alone, and their keys beside them in _keys.csv."""
+    to: Literal["csv", "npy", "lance"] = "csv"
+    """csv: a row an item with its keys and numbers. npy: the numbers alone, and their keys beside them in _keys.csv.
+    lance: a Lance dataset of all columns, in place of one that is there."""
     out: Path | None = None
-    """File to write. None: embeddings.csv or embeddings.npy."""
+    """File or folder to write. None: embeddings.csv, embeddings.npy or embeddings.lance."""
     keep_local: bool = False
     """Export though the model's licence keeps its embeddings on this machine: the file will not leave it."""
 
@@ -61,9 +64,11 @@ class Export:
         """Write the file, and print where it is."""
         from glam.predict_command import print_json
         from glam_serve.cohort.export import export_csv, export_npy, refuse_sharing
+        from glam_serve.cohort.lance_export import export_lance
 
         refuse_sharing(self.store, keep_local=self.keep_local)
-        written = {"csv": export_csv, "npy": export_npy}[self.to](self.store, self.out or Path(f"embeddings.{self.to}"))
+        writers = {"csv": export_csv, "npy": export_npy, "lance": export_lance}
+        written = writers[self.to](self.store, self.out or Path(f"embeddings.{self.to}"))
         print_json({"out": [str(path) for path in written]})
         return 0
 
@@ -86,7 +91,7 @@ class Scores:
         return 0
 
 
-Command = Run | Status | Verify | Export | Scores | Search
+Command = Run | Status | Verify | Export | Scores | Search | Index | Describe
 
 
 def main() -> None:
@@ -102,7 +107,8 @@ def main() -> None:
         sys.stderr.write(f"glam-embed: {said(error)}\n")
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except ModuleNotFoundError as error:
-        sys.exit(f"glam-embed: {missing_module(error, 'cohort')}")
+        extra = {"lance": "lance", "faiss": "index"}.get(error.name or "", "cohort")
+        sys.exit(f"glam-embed: {missing_module(error, extra)}")
 
 
 def parse_command() -> Command:
@@ -116,6 +122,8 @@ def parse_command() -> Command:
         "export": Export,
         "scores": Scores,
         "search": Search,
+        "index": Index,
+        "describe": Describe,
     }
     config = (tyro.conf.PositionalRequiredArgs,)
     return tyro.extras.subcommand_cli_from_dict(commands, prog="glam-embed", description=__doc__, config=config)

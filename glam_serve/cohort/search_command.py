@@ -33,6 +33,8 @@ class Search:
     """How many rows at the most."""
     same_patient: bool = False
     """Rows of the same patient too: without it they are left out."""
+    exact: bool = False
+    """Compare every row, although the store has an index (`glam-embed index`)."""
     bundle: Path | None = None
     """The bundle that made the store, for --like and --text. None: the demo bundle."""
 
@@ -42,9 +44,11 @@ class Search:
             raise UsageError("give one of --like FILE ..., --row KEY and --text SENTENCE")
         if self.k < 1:
             raise UsageError(f"-k {self.k} is not above 0")
-        from glam.store.search import open_vectors
+        from glam.store.index import searchable
 
-        vectors = open_vectors(self.store)
+        vectors, not_used = searchable(self.store, exact=self.exact)
+        if not_used:
+            sys.stderr.write(f"glam-embed: {not_used}\n")
         question = self._question(vectors)
         if self.like and not question.patients:
             sys.stderr.write("glam-embed: the store has no row of these files' patient, so none is left out\n")
@@ -55,6 +59,7 @@ class Search:
                 "rows": len(vectors),
                 "rows_of_the_same_patient": int(vectors.rows_of(question.patients).sum()) if question.patients else 0,
                 "same_patient": self.same_patient,
+                "exact": vectors.is_exact,
                 "hits": _with_paths(vectors, hits),
                 "notice": vectors.run.facts.notice,
             }

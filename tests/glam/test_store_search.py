@@ -12,7 +12,7 @@ import pytest
 from glam.store.pseudonyms import patient_name
 from glam.store.read import read_table
 from glam.store.schema import RUN_FILE, SALT_FILE, StoreError
-from glam.store.search import Hit, StoreVectors, open_vectors
+from glam.store.search import AT_ONCE, BLOCKS, Hit, StoreVectors, _largest, open_vectors
 from tests.samples.stores import DIM, RECORD, row_of, with_config, write_store
 
 EXAMS = [f"e{number:02d}" for number in range(9)]
@@ -58,6 +58,26 @@ def test_rows_of_patients_who_are_left_out_are_no_answer(store: StoreVectors):
 def test_of_rows_alike_the_first_ones_are_taken(store: StoreVectors):
     same = replace(store, matrix=np.tile(np.float32([1, 0, 0, 0]), (len(store), 1)))
     assert [hit.row for hit in same.nearest(np.eye(DIM)[0], 3)] == [0, 1, 2]
+
+
+def test_several_vectors_have_each_the_answer_that_it_has_alone(store: StoreVectors):
+    asked_for = np.random.default_rng(8).normal(size=(2 * AT_ONCE + 1, DIM))
+    without = {"p-e02", "p-e07"}
+    together = store.nearest_each(list(asked_for), 3, without_patients=without)
+    for vector, hits in zip(asked_for, together, strict=True):
+        alone = store.nearest(vector, 3, without_patients=without)
+        assert [hit.row for hit in hits] == [hit.row for hit in alone]
+        np.testing.assert_allclose([hit.likeness for hit in hits], [hit.likeness for hit in alone], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 7, BLOCKS - 1, BLOCKS, 4000])
+@pytest.mark.parametrize("rows", [BLOCKS + 1, 3 * BLOCKS - 1, 12_345])
+def test_the_largest_of_many_scores_are_those_of_a_sort(rows: int, count: int):
+    rng = np.random.default_rng(rows)
+    scores = np.float32(rng.integers(50, size=rows))  # many are equal
+    scores[rng.integers(rows, size=rows // 2)] = -np.inf
+    order = np.argsort(-scores, kind="stable")
+    assert _largest(scores, count).tolist() == order[np.isfinite(scores[order])][:count].tolist()
 
 
 @pytest.mark.parametrize("vector", [np.zeros(DIM), np.full(DIM, np.nan), np.full(DIM, np.inf), np.ones(DIM + 1)])
@@ -190,6 +210,7 @@ def test_patients_are_known_by_their_names_and_by_what_a_folder_made_of_them(sto
     assert store.patients_named(["DOE"]) == frozenset()
     (store.store / SALT_FILE).unlink()  # read once: whoever is left out stays so
     names = pa.array([patient_name(b"salt", "DOE"), *store.names.column("patient_id").to_pylist()[1:]])
+    names = names.dictionary_encode()
     place = store.names.schema.get_field_index("patient_id")
     hashed = replace(store, names=store.names.set_column(place, "patient_id", names))
     assert hashed.patients_named(["DOE"]) == {patient_name(b"salt", "DOE")}

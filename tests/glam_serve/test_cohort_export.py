@@ -113,3 +113,29 @@ def test_verify_ends_with_1_where_a_store_has_problems(store: Path, capsys: pyte
     (store / "part-000001.parquet").write_bytes((store / "part-000000.parquet").read_bytes())
     assert Verify(store=store).run() == 1
     assert "its footer says shard 0" in json.loads(capsys.readouterr().out.partition("\n}\n")[2])["problems"][0]
+
+
+def test_lance_holds_every_column_and_a_second_export_replaces_the_first(store: Path, tmp_path: Path):
+    lance = pytest.importorskip("lance")
+    out = tmp_path / "e.lance"
+    for _ in range(2):
+        assert Export(store=store, to="lance", out=out).run() == 0
+    there = lance.dataset(out)
+    assert there.to_table().to_pylist() == read_rows(store).to_pylist()
+    assert len(there.versions()) == 1
+    assert b"not for diagnosis" in there.schema.metadata[b"glam"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_lance_replaces_nothing_that_is_no_dataset(store: Path, tmp_path: Path):
+    (tmp_path / "_versions").mkdir()
+    with pytest.raises(StoreError, match="no Lance dataset"):
+        Export(store=store, to="lance", out=tmp_path).run()
+    assert store.exists()
+
+
+def test_lance_is_refused_as_other_exports_are(kept_store: Path, tmp_path: Path):
+    with pytest.raises(StoreError, match="--keep-local") as error:
+        Export(store=kept_store, to="lance", out=tmp_path / "e.lance").run()
+    assert error.value.code == "embedding_withheld"
+    assert Export(store=kept_store, to="lance", out=tmp_path / "e.lance", keep_local=True).run() == 0

@@ -12,9 +12,12 @@ import pytest
 from glam.bundle import Bundle
 from glam.predict import Predictor
 from glam.store.read import read_rows, vectors
+from glam.store.schema import INDEX_FILE
 from glam_serve.cohort.cli import main
+from glam_serve.cohort.index_command import Index
 from glam_serve.cohort.run_command import Run
 from tests.samples.cohorts import rows_of
+from tests.samples.stores import clustered, write_vectors
 
 Search = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -57,7 +60,7 @@ def test_rows_like_another_row_are_of_other_patients_unless_all_are_wanted(whole
     code, found, _ = search(whole, "--row", f"{exam}/{side}", "-k", "3")
     assert code == 0
     assert named(found) == [name for name in everybody if name[2] != patient][:3]
-    assert (found["rows"], found["rows_of_the_same_patient"]) == (rows.num_rows, 2)
+    assert (found["rows"], found["rows_of_the_same_patient"], found["exact"]) == (rows.num_rows, 2, True)
     _, found, _ = search(whole, "--row", f"{exam}/{side}", "-k", "3", "--same-patient")
     assert named(found) == everybody[:3]
     assert named(found)[0] == (exam, side, patient)
@@ -135,3 +138,22 @@ def test_files_of_two_breasts_are_no_row_of_a_store_of_breasts(
     code, _, err = search(whole, "--like", *both, "--bundle", random_bundle.folder)
     assert code == 1
     assert "a row of this store is one breast, and the files are 4 images of 2 breasts" in err
+
+
+def test_a_large_store_is_asked_by_its_index_and_a_stale_one_is_told(
+    search: Search, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    pytest.importorskip("faiss")
+    store = tmp_path / "store"
+    write_vectors(store, clustered(400, 8))
+    assert Index(store=store).run() == 0
+    monkeypatch.setattr("glam.store.index.INDEX_FROM", 400)
+    words = ("--row", "p00000003/L/i00000006", "-k", "5")
+    _, by_index, err = search(store, *words)
+    _, by_all, _ = search(store, *words, "--exact")
+    assert (by_index["exact"], by_all["exact"], err) == (False, True, "")
+    assert by_index["hits"] == by_all["hits"]
+    (store / INDEX_FILE).write_bytes(b"{}")
+    _, found, err = search(store, *words)
+    assert found == by_all
+    assert "make it again with glam-embed index" in err

@@ -11,8 +11,10 @@ import pytest
 from glam.bundle import Bundle
 from glam.client_vectors import similar_answer
 from glam.predict import Predictor
+from glam.store.index import write_index
 from glam.store.read import read_rows, vectors
 from glam.store.schema import StoreError
+from glam.store.search import open_vectors
 from glam_serve.limits import ServerOptions
 from glam_serve.vector_schema import SimilarBody
 from tests.samples.cohorts import rows_of
@@ -63,6 +65,7 @@ def test_an_earlier_answer_has_its_like_among_other_patients(served: Served, who
     expected = [names[place] for place in np.argsort(-likeness) if names[place][2] != rows[0]["patient_id"]]
     (entry,) = answer["answers"]
     assert keys(entry) == [name[:2] for name in expected]
+    assert answer["exact"] is True
     assert entry["laterality"] == own[1]
     assert (answer["patient_known"], answer["store"]) == (True, {"level": "breast", "rows": table.num_rows})
     everybody = ask(served, result_id=result_of(served, rows), k=1, same_patient=True)
@@ -192,3 +195,23 @@ def test_a_store_of_another_bundle_is_not_served(random_bundle: Bundle, predicto
     write_store(tmp_path / "other", ["e0"])
     with pytest.raises(StoreError, match="was made by tiny 1"):
         serve_in_process(random_bundle, predictor, options=ServerOptions(store=tmp_path / "other"))
+
+
+def test_a_large_store_is_asked_by_its_index(
+    random_bundle: Bundle,
+    predictor: Predictor,
+    whole: Path,
+    phantoms: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    pytest.importorskip("faiss")
+    store = tmp_path / "store"
+    shutil.copytree(whole, store)
+    write_index(open_vectors(store))
+    monkeypatch.setattr("glam.store.index.INDEX_FROM", 1)
+    served = serve_in_process(random_bundle, predictor, options=ServerOptions(store=store))
+    by_index = ask(served, result_id=result_of(served, pair_of(phantoms, 0)), k=3)
+    assert by_index["exact"] is False
+    assert similar_answer(by_index).exact is False
+    assert len(by_index["answers"][0]["hits"]) == 3

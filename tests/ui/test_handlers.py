@@ -8,6 +8,7 @@ import gradio as gr
 import pytest
 
 from glam.client import ServerError
+from glam.client_vectors import SimilarAnswer
 from glam_ui.answers import AskError, Upload
 from glam_ui.handlers import MAX_FILES, Handlers, _messages, _mm, _need_words
 from glam_ui.turns import Turns
@@ -59,19 +60,52 @@ def test_a_server_that_is_gone_is_told_without_its_address():
     assert "10.1.2.3" not in told
 
 
+def test_similar_cases_are_not_told_of_an_exam_that_is_no_longer_asked_for():
+    turns = Turns()
+
+    class Client:
+        def similar(self, *, result_id: str, k: int) -> SimilarAnswer:
+            if result_id == "slow":
+                list(turns.shown(["another exam"], instead=""))
+            return SimilarAnswer(answers=(), patient_known=True, level="breast", rows=9)
+
+    assert handlers(Client()).similar(turns, ("slow",)) == gr.skip()
+    assert "The most alike of 9 breasts" in handlers(Client()).similar(turns, ("r",))
+    assert "Choose an exam first" in handlers(Client()).similar(turns, ())
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (404, "no_such_result", "choose it again"),
+        (404, "no_store", "starts it with --store"),
+        (0, "no_answer", "try again in a moment"),
+        (503, "busy", "of the server"),
+    ],
+)
+def test_similar_cases_that_cannot_be_had_are_refused_in_words(status: int, code: str, said: str):
+    class Client:
+        def similar(self, *, result_id: str, k: int) -> SimilarAnswer:
+            raise ServerError(status, code, "of the server")
+
+    told = handlers(Client()).similar(Turns(), ("r",))
+    assert said in told
+    assert "role='alert'" in told
+
+
 def test_a_link_that_names_no_example_changes_nothing():
     (told,) = handlers().show_link(Turns(), "")
-    assert told == (gr.skip(),) * 6
+    assert told == (gr.skip(),) * 7
 
 
 def test_a_link_to_an_example_that_is_not_here_is_refused_unless_another_was_chosen_meanwhile():
     turns = Turns()
     (told,) = handlers().show_link(turns, "Nobody's <b>")
     assert "does not have" in told[3]
-    assert [*told[:3], *told[4:]] == [gr.skip()] * 5
+    assert [*told[:3], *told[4:]] == [gr.skip()] * 6
     turns.latest = 1
     (told,) = handlers().show_link(turns, "Nobody's <b>")
-    assert told == (gr.skip(),) * 6
+    assert told == (gr.skip(),) * 7
 
 
 PNG = Upload(content=b"\x89PNG\r\n\x1a\n", name="a.png")

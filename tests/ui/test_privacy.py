@@ -81,6 +81,20 @@ def test_every_answer_forbids_what_is_not_of_this_server(page: TestClient):
         assert "frame-ancestors 'none'" in policy
 
 
+def test_the_page_about_a_store_runs_and_fetches_nothing(client: LocalClient, page: TestClient, tmp_path: Path):
+    assert page.get("/description").status_code == 404
+    told = tmp_path / "describe.html"
+    told.write_text("<p>what it holds</p>")
+    with_one = TestClient(app_of(client, description=told))
+    answer = with_one.get("/description")
+    assert answer.text == "<p>what it holds</p>"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "script-src" not in answer.headers.get_list("content-security-policy")[0]
+    assert answer.headers["cache-control"] == "no-store"
+    told.unlink()
+    assert with_one.get("/description").status_code == 404
+
+
 def test_pixels_have_names_that_cannot_be_guessed_and_are_stored_nowhere(
     client: LocalClient, mammograms: dict[str, Path]
 ):

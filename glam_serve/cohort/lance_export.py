@@ -1,0 +1,57 @@
+"""A store as a Lance dataset, for programs that search and filter there."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from glam.files import flush_folder
+from glam.store.read import part_files, read_table
+from glam.store.run_key import read_run
+from glam.store.schema import FOOTER_KEY, StoreError, part_schema, probability_columns
+
+OF_LANCE = {"_versions", "_transactions", "_indices", "_deletions", "data"}
+
+
+def export_lance(store: Path, out: Path) -> list[Path]:
+    """Write every column of a store's rows as a new Lance dataset, whole or not at all; return its folder.
+
+    A dataset that is there is replaced, so that rows are never there twice. StoreError `not_a_dataset`: something
+    else is there.
+    """
+    import lance
+
+    if out.exists() and not _is_dataset(out):
+        raise StoreError("not_a_dataset", f"{out} is there and no Lance dataset: give another --out")
+    files, run = part_files(store), read_run(store)
+    if not files:
+        raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
+    told = {"run_key": run.config.key, "notice": run.facts.notice, "may_share": run.facts.may_share}
+    schema = part_schema(
+        run.config.level,
+        dim=run.facts.dim,
+        dtype=run.config.dtype,
+        probabilities=probability_columns(run.facts.classes),
+    ).with_metadata({FOOTER_KEY: json.dumps(told).encode()})
+    scratch, old = (out.with_name(f".{out.name}.{word}") for word in ("new", "old"))
+    for left in (scratch, old):  # of an export that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    lance.write_dataset(pa.RecordBatchReader.from_batches(schema, _batches(files, schema)), scratch, mode="create")
+    if out.exists():
+        out.rename(old)
+    scratch.rename(out)
+    flush_folder(out.absolute().parent)
+    shutil.rmtree(old, ignore_errors=True)
+    return [out]
+
+
+def _batches(files: list[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for path in files:
+        yield from read_table(path).replace_schema_metadata(schema.metadata).to_batches()
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Whether a folder has what Lance writes and nothing else, so that it may be replaced."""
+    return (folder / "_versions").is_dir() and {path.name for path in folder.iterdir()} <= OF_LANCE
