@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from glam.files import below
 from glam.store.planned import IMAGE_COLUMNS, PLAN_SCHEMA, shard_marks, shard_spans
 from glam.store.schema import KEYS, Level, ShardMark, StoreError
 from glam_serve.cohort.items import ImageRow, Item, Shard
@@ -57,7 +58,7 @@ class Plan:
         images = (
             ImageRow(
                 image_id=row["image_id"],
-                path=str(self.root / row["path"]),
+                path=below(self.root, row["path"]),
                 laterality=row["laterality"],
                 view=row["view"],
                 spacing_mm=row["spacing_mm"],
