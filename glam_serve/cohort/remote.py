@@ -68,14 +68,15 @@ def check_urls(names: Iterable[str]) -> None:
     """Refuse URLs that are not read here, before anything is begun; ModuleNotFoundError: what reads them is missing."""
     schemes = set[str]()
     for name in names:
-        if not (match := URL.match(name)):
+        if "://" not in name:
             continue
-        scheme, rest = match[1].lower(), name[match.end() :]
-        if scheme not in MODULES:
-            raise ValueError(f"paths of the kind {scheme}:// are not read here, only {', '.join(MODULES)}")
-        if "@" in rest.partition("/")[0] or "::" in name:
+        scheme, _, rest = name.partition("://")
+        if "::" in name or "@" in rest.partition("/")[0]:
             raise ValueError("a path names a user, a key or a chain of file systems: the store would keep it")
-        schemes.add(scheme)
+        if URL.match(name) and scheme.lower() not in MODULES:
+            raise ValueError(f"paths of the kind {scheme}:// are not read here, only {', '.join(MODULES)}")
+        if URL.match(name):
+            schemes.add(scheme.lower())
     for scheme in sorted(schemes):
         import_module(MODULES[scheme])
 

@@ -222,7 +222,7 @@ def test_nothing_is_told_to_the_makers_of_ray():
     code = """
 from glam_serve.cohort.ray_cluster import import_ray
 import_ray()
-from ray._private.usage import usage_lib
+from ray._common.usage import usage_lib
 assert not usage_lib.usage_stats_enabled()
 """
     environment = {name: value for name, value in os.environ.items() if name != "RAY_USAGE_STATS_ENABLED"}
