@@ -8,10 +8,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+NOWHERE = "http://127.0.0.1:9"
+"""Ray reports once even that its statistics are off (`UsageStatsHead`)."""
 OBJECT_STORE_BYTES = 100_000_000
 """Of a cluster of this machine alone: shards are small, and squares never leave their actor."""
 
@@ -65,11 +67,28 @@ def _share(has: float, wanted: float) -> int:
 def import_ray() -> Any:
     """Import Ray with its statistics of usage switched off, which it would send home."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_USAGE_STATS_REPORT_URL"] = NOWHERE
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it will be; without it Ray warns
     import ray
     import ray.exceptions
 
     return ray
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Have a cluster that is started meanwhile leave out its process of statistics.
+
+    It would ask three clouds whether it runs there, before it looks whether statistics are wanted.
+    """
+    from ray._private import services
+
+    start = services.start_api_server
+    services.start_api_server = lambda *_, **__: (None, None)
+    try:
+        yield
+    finally:
+        services.start_api_server = start
 
 
 @contextmanager
@@ -82,15 +101,15 @@ def connected(options: RayOptions) -> Iterator[Any]:
     here = {
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
-        "_node_ip_address": "127.0.0.1",  # nobody else is to reach it
     }
     handler = signal.getsignal(signal.SIGTERM)  # Ray puts one of its own in its place
-    ray.init(
-        address=options.address or "local",
-        log_to_driver=False,  # what actors print stays with them
-        logging_level=logging.ERROR,
-        **({} if options.address else here),
-    )
+    with nullcontext() if options.address else silent():
+        ray.init(
+            address=options.address or "local",
+            log_to_driver=False,  # what actors print stays with them
+            logging_level=logging.ERROR,
+            **({} if options.address else here),
+        )
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
     try:

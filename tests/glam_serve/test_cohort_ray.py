@@ -25,12 +25,13 @@ from glam_serve.cohort.embed import embed as embed_cohort
 from glam_serve.cohort.engines import Engine
 from glam_serve.cohort.items import Shard
 from glam_serve.cohort.ray_actor import Failure, check_store, failure_of
-from glam_serve.cohort.ray_cluster import RayOptions, room_for_actors
+from glam_serve.cohort.ray_cluster import RayOptions, import_ray, room_for_actors, silent
 from glam_serve.cohort.ray_engine import RayEngine
 from glam_serve.cohort.run_command import Run
 from glam_serve.cohort.runner import Committed
 from tests.samples.cohorts import FaultyEngine, Moment, RowsEngine, cohort_of, embed_rows
 from tests.samples.kills import ROOT, embed_command
+from tests.samples.network import reached_out, traced
 from tests.samples.serving import wait_until
 from tests.samples.stores import RECORD, contents, write_store
 
@@ -43,11 +44,12 @@ EXAMS = [f"e{number:02d}" for number in range(12)]
 def cluster() -> Iterator[Any]:
     """A head node with two CPUs; a test adds another one."""
     pytest.importorskip("ray", reason=ray_is_missing)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import_ray()
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 2, "object_store_memory": 80_000_000, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    with silent():
+        cluster = Cluster(initialize_head=True, head_node_args=node)
     yield cluster
     cluster.shutdown()
 
@@ -217,16 +219,50 @@ def test_options_without_a_meaning_are_refused(wrong: dict[str, Any]):
         RayOptions(**wrong)
 
 
-def test_nothing_is_told_to_the_makers_of_ray():
+def test_statistics_are_off_and_what_tells_that_they_are_goes_nowhere():
     pytest.importorskip("ray", reason=ray_is_missing)
     code = """
 from glam_serve.cohort.ray_cluster import import_ray
 import_ray()
 from ray._common.usage import usage_lib
 assert not usage_lib.usage_stats_enabled()
+assert usage_lib._usage_stats_report_url().startswith("http://127.0.0.1")
 """
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_USAGE_STATS_ENABLED"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_USAGE")}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+
+
+ALONE = """
+import sys, threading
+from functools import partial
+from pathlib import Path
+from glam_serve.cohort.embed import embed
+from glam_serve.cohort.ray_cluster import RayOptions
+from glam_serve.cohort.ray_engine import RayEngine
+from tests.samples.cohorts import RowsEngine, cohort_of
+from tests.samples.stores import RECORD
+
+def engine(record):
+    make = partial(RowsEngine, record)
+    return RayEngine(make_engine=make, run_key=record.config.key, options=RayOptions(actors=1))
+
+embed(lambda: cohort_of(["a", "b"]), Path(sys.argv[1]), RECORD, engine, stop=threading.Event())
+"""
+"""A run on a cluster of its own."""
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_started_here_sends_no_packet_to_another_machine(tmp_path: Path):
+    pytest.importorskip("ray", reason=ray_is_missing)
+    (tmp_path / "home").mkdir()
+    command = [sys.executable, "-c", ALONE, tmp_path / "s"]
+    run = traced(tmp_path / "trace", tmp_path / "home", *command, cwd=ROOT, stderr=subprocess.PIPE)
+    _, err = run.communicate(timeout=300)
+    assert run.returncode == 0, err
+    own = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
+    others = [call for call in reached_out(tmp_path / "trace") if not any(f'{address}"' in call for address in own)]
+    # Ray learns this machine's address by a datagram socket that is connected and never written to
+    assert [call for call in others if 'sin_port=htons(53), sin_addr=inet_addr("8.8.8.8")' not in call] == []
 
 
 def test_without_ray_its_extra_is_named(
