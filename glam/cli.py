@@ -10,6 +10,8 @@ from glam.predict_command import Predict, UsageError, print_json
 
 EXTRAS = {"scipy": "phantom", "torch": "train", "timm": "train", "safetensors": "train"}
 """Third-party module -> the extra of glam-mammo that brings it; `predict` brings the others."""
+OPTIONS = {"ray": "ray", "fsspec": "s3", "s3fs": "s3"}
+"""The same of modules that one option of a command needs, and not the command."""
 MAX_DRAWN = 8
 """The files of an exam with its retakes; a picture has a row for each."""
 
@@ -106,7 +108,8 @@ def missing_module(error: ModuleNotFoundError, extra: str | None = None) -> str:
     module = (error.name or "").partition(".")[0]
     if not module or module.startswith("glam"):
         raise error
-    return f'{module} is not installed: pip install "glam-mammo[{extra or EXTRAS.get(module, "predict")}]"'
+    brings = OPTIONS.get(module) or extra or EXTRAS.get(module, "predict")
+    return f'{module} is not installed: pip install "glam-mammo[{brings}]"'
 
 
 def said(error: Exception) -> str:

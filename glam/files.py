@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +12,23 @@ from typing import Any
 
 JsonDict = dict[str, Any]
 """A JSON object, as `json` reads and writes it."""
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+"""The beginning of a path that is of no file system here; its scheme is the first group."""
+
+
+def below(folder: Path | str, name: str) -> str:
+    """Return where a name below a folder is; a URL and an absolute path are where they are. The folder may be a URL."""
+    if URL.match(name):
+        return name
+    if isinstance(folder, str) and URL.match(folder) and not name.startswith("/"):
+        return f"{folder.rstrip('/')}/{name}"
+    return str(Path(folder) / name)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; if the block succeeds, flush it to the disk and put it in place."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}{time.time_ns() % 10**9:09d}.part")  # pids repeat across machines
     try:
         yield part
         with part.open("rb+") as file:

@@ -29,6 +29,8 @@ HEAVY = {
     "pandas",
     "pyarrow",
     "pydicom",
+    "ray",
+    "s3fs",
     "scipy",
     "timm",
     "tokenizers",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from glam.files import below
 from glam.manifest.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
 
 WHOLE = r"^([0-9]+)\.0$"
@@ -31,25 +32,26 @@ class ManifestError(ValueError):
         super().__init__("\n".join([what, *lines, *more]))
 
 
-def read_manifest(path: str | Path) -> pd.DataFrame:
+def read_manifest(path: str | Path, *, root: Path | str | None = None) -> pd.DataFrame:
     """Return the checked manifest of a CSV or Parquet file, with every column of the schema in its order.
 
     Text and JSON are str, "" where unknown; integers Int64, <NA> where unknown; numbers float64, NaN where unknown.
-    `path` is joined to the manifest's folder. ManifestError names the rows and the rules that do not hold, all of them.
+    `path` is joined to `root`, a folder or a URL (None: the manifest's folder); one that is a URL stays as it is.
+    ManifestError names the rows and the rules that do not hold, all of them.
     """
     file = Path(path)
     cells = _text_cells(_load(file), file)
     if problems := all_problems(cells):
         raise ManifestError(f"{file} breaks its rules {len(problems)} times:", problems)
-    return _typed({**cells, "path": _joined(file.parent, cells["path"])})
+    return _typed({**cells, "path": _joined(file.parent if root is None else root, cells["path"])})
 
 
-def _joined(folder: Path, names: Sequence[str]) -> list[str]:
+def _joined(folder: Path | str, names: Sequence[str]) -> list[str]:
     """Return paths below a folder, or as they are where they are absolute. A Path for each of a million takes long."""
-    if not UNUSUAL_PATH.search("\n".join(names)):
+    if isinstance(folder, Path) and not UNUSUAL_PATH.search("\n".join(names)):
         begin = "" if folder == Path() else str(folder / "-")[:-1]
         return [name if name[0] == "/" else begin + name for name in names]
-    return [str(folder / name) for name in names]
+    return [below(folder, name) for name in names]
 
 
 def patient_split(patient_id: str, *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)) -> str:

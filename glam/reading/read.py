@@ -32,15 +32,18 @@ def read_view(
     view: str | None = None,
     laterality: str | None = None,
     spacing_mm: float | None = None,
+    file_name: str | None = None,
 ) -> View:
     """Return the mammogram in a DICOM file, or in a PNG, JPEG or TIFF picture, read by a configuration's policies.
 
     `view`, `laterality` and `spacing_mm` (of square pixels) are the caller's word: they fill what the header lacks.
     An InputError says when the header names another view or side; only descriptions and the name of a path come after
-    the caller (docs/intake.md). A path that cannot be opened is an OSError.
+    the caller (docs/intake.md). `file_name`, without its suffix, is that of bytes which came from elsewhere; a path
+    has its own. A path that cannot be opened is an OSError.
     """
     requested = CallerFacts(view, side_of_request(view, laterality), spacing_mm)
-    file_name = Path(source).stem if isinstance(source, str | Path) else ""
+    if file_name is None:
+        file_name = Path(source).stem if isinstance(source, str | Path) else ""
     with quiet_pydicom():
         return _read(source, requested, file_name=file_name, voi=config.voi)
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from glam.files import below
 from glam.store.planned import plan_root, read_plan
 from glam.store.pseudonyms import patient_name
 from glam.store.read import footer, part_columns, part_files, read_table, vectors
@@ -158,7 +159,7 @@ class StoreVectors:
             return {}
         found = plan.select(["image_id", "path"]).filter(pa.array(among(plan.column("image_id"), image_ids)))
         root = plan_root(self.store)
-        return {row["image_id"]: str(root / row["path"]) for row in found.to_pylist()}
+        return {row["image_id"]: below(root, row["path"]) for row in found.to_pylist()}
 
 
 def open_vectors(store: Path) -> StoreVectors:

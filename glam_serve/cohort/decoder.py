@@ -14,12 +14,37 @@ from typing import NamedTuple
 
 from glam_serve.children import spawn_bound
 from glam_serve.cohort.items import Item, PreparedItem
+from glam_serve.cohort.remote import StorageError
 
 Prepare = Callable[[Item], PreparedItem]
 KILL_S = 5.0
 """A process that waits for a disk or a network that is gone cannot be killed; it is left to itself then."""
 START_S = 120.0
 """Longest time that a process may take to start."""
+
+
+LONGEST_TIMEOUT_S = 1e6
+"""Of an item. What waits for a process takes no more than two thousand million milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderOptions:
+    """How many processes there are, and what they may take."""
+
+    workers: int = 1
+    timeout_s: float = 120.0
+    ahead: int = 16
+    """Items that may be under way or wait for the model, all together: the bound of their memory."""
+    most_items: int = 2000
+    """Items after which a process is replaced: what a decoder leaks does not add up over a cohort."""
+    most_growth_mb: float = 1000.0
+    """Memory beyond that after its first item, above which a process is replaced before."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers {self.workers} is not above 0")
+        if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:
+            raise ValueError(f"timeout_s {self.timeout_s} is not above 0 and at most {LONGEST_TIMEOUT_S:.0f}")
 
 
 class Task(NamedTuple):
@@ -40,6 +65,12 @@ class Raised(NamedTuple):
 
     type_name: str
     frames: str
+
+
+class Stopped(NamedTuple):
+    """What no item can be read without is gone."""
+
+    error: StorageError
 
 
 @dataclass
@@ -112,9 +143,11 @@ def _run(connection: Connection, prepare: Prepare) -> None:
         connection.send(_outcome(prepare, item))
 
 
-def _outcome(prepare: Prepare, item: Item) -> PreparedItem | Raised:
+def _outcome(prepare: Prepare, item: Item) -> PreparedItem | Raised | Stopped:
     try:
         return prepare(item)
+    except StorageError as error:
+        return Stopped(error)
     except Exception as error:  # whatever it is, the other items do not depend on it
         frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
         return Raised(type(error).__name__, "".join(frames))

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Literal
 
 from glam.store.schema import Problem
-from glam_serve.cohort.decoder import Decoder, Prepare, Raised, Ready, Task, start_decoder
+from glam_serve.cohort.decoder import Decoder, DecoderOptions, Prepare, Raised, Ready, Stopped, Task, start_decoder
 from glam_serve.cohort.items import Item, PreparedItem, lost_item
 
 log = logging.getLogger(__name__)
@@ -31,45 +31,30 @@ ATTEMPTS = 2
 """Processes that an item may cost: it may have been innocent of the first one's end."""
 MAX_FAILED_STARTS = 3
 """In a row; then something is wrong with the installation, not with a file."""
-LONGEST_TIMEOUT_S = 1e6
-"""Of an item. What waits for a process takes no more than two thousand million milliseconds."""
 POLL_S = 0.2
 """How often a caller that waits looks whether it was told to stop."""
+
+
+STARVED_S = 0.02
+"""How often a pool without items looks whether some have come."""
 
 
 class InterruptedRun(Exception):
     """The run was told to stop."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecoderOptions:
-    """How many processes there are, and what they may take."""
-
-    workers: int = 1
-    timeout_s: float = 120.0
-    ahead: int = 16
-    """Items that may be under way or wait for the model, all together: the bound of their memory."""
-    most_items: int = 2000
-    """Items after which a process is replaced: what a decoder leaks does not add up over a cohort."""
-    most_growth_mb: float = 1000.0
-    """Memory beyond that after its first item, above which a process is replaced before."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ValueError(f"workers {self.workers} is not above 0")
-        if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:
-            raise ValueError(f"timeout_s {self.timeout_s} is not above 0 and at most {LONGEST_TIMEOUT_S:.0f}")
-
-
+_END = object()
+"""In place of an item: there are no more."""
 Outcome = tuple[int, PreparedItem] | BaseException | None
 """The place of an item and what became of it; what ended the watching; None: there are no more items."""
 
 
 def prepared_items(
-    items: Iterable[Item], prepare: Prepare, options: DecoderOptions, stop: threading.Event
+    items: Iterable[Item | None], prepare: Prepare, options: DecoderOptions, stop: threading.Event
 ) -> Generator[PreparedItem]:
     """Yield what becomes of each item, in their order; the processes live as long as this generator.
 
+    Of `items`, None says that there is none at the moment, and more may come.
     InterruptedRun soon after `stop` was set; RuntimeError where processes do not start at all.
     """
     outcomes = queue.SimpleQueue[Outcome]()
@@ -113,7 +98,7 @@ class _Pool:
 
     def __init__(
         self,
-        items: Iterator[Item],
+        items: Iterator[Item | None],
         prepare: Prepare,
         options: DecoderOptions,
         room: threading.Semaphore,
@@ -121,14 +106,15 @@ class _Pool:
         listening: Connection,
     ) -> None:
         self.ending = threading.Event()
-        self._tasks = (Task(number, item) for number, item in enumerate(items))
+        self._items = items
+        self._numbers = count()
         self._prepare = prepare
         self._options = options
         self._room = room
         self._outcomes = outcomes
         self._listening = listening
         self._decoders: list[Decoder] = []
-        self._exhausted = False
+        self._exhausted = self._starved = False
         self._failed_starts = 0
 
     def run(self) -> None:
@@ -154,11 +140,12 @@ class _Pool:
         for decoder in [decoder for decoder in self._decoders if decoder.ready and decoder.task is None]:
             if self._exhausted or not self._room.acquire(blocking=False):
                 return
-            task = next(self._tasks, None)
-            if task is None:
-                self._exhausted = True
+            item = next(self._items, _END)
+            self._exhausted, self._starved = item is _END, item is None
+            if not isinstance(item, Item):
+                self._room.release()
                 return
-            self._give(decoder, task)
+            self._give(decoder, Task(next(self._numbers), item))
 
     def _give(self, decoder: Decoder, task: Task) -> None:
         try:
@@ -171,6 +158,8 @@ class _Pool:
         busy = [decoder for decoder in self._decoders if decoder.task is not None or not decoder.ready]
         deadline = min((decoder.deadline for decoder in busy), default=None)
         timeout = None if deadline is None else max(deadline - time.monotonic(), 0)
+        if self._starved:
+            timeout = STARVED_S if timeout is None else min(timeout, STARVED_S)
         connections = {decoder.connection: decoder for decoder in self._decoders}
         for speaking in wait([self._listening, *connections], timeout):
             if speaking is self._listening:
@@ -198,6 +187,8 @@ class _Pool:
                 self._give(decoder, task)
             return
         assert task is not None, "only a process that has an item answers"
+        if isinstance(answer, Stopped):
+            raise answer.error
         if isinstance(answer, Raised):
             log.error("internal_error: %s in\n%s", answer.type_name, answer.frames)
             self._lose(task, "internal_error")

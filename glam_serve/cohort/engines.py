@@ -11,10 +11,16 @@ from glam_serve.cohort.runner import Committed, Runner
 
 
 class Engine(Protocol):
-    """Shards in, committed shards out, in any order. A shard may be done twice: the second makes the same file."""
+    """Shards in, committed shards out, in any order. A shard may be done twice: the second makes the same file.
 
-    def run(self, store: Path, shards: Iterable[Shard], stop: threading.Event) -> Iterator[Committed]:
-        """Commit shards to a store; InterruptedRun soon after `stop` is set."""
+    `glam_serve.cohort.ray_engine` has the one of several machines.
+    """
+
+    def run(self, store: Path, shards: Iterable[Shard | None], stop: threading.Event) -> Iterator[Committed]:
+        """Commit shards to a store; InterruptedRun soon after `stop` is set.
+
+        Of `shards`, None says that there is none at the moment, and more may come.
+        """
         ...
 
 
@@ -24,6 +30,6 @@ class LocalEngine:
 
     runner: Runner
 
-    def run(self, store: Path, shards: Iterable[Shard], stop: threading.Event) -> Iterator[Committed]:
+    def run(self, store: Path, shards: Iterable[Shard | None], stop: threading.Event) -> Iterator[Committed]:
         """Commit shards in the order of the plan."""
         return self.runner.run(store, shards, stop)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from glam.files import URL
 from glam.store.planned import num_items
 from glam.store.run_key import RunRecord
 from glam_serve.cohort.embed import Cohort, planned
@@ -26,7 +27,8 @@ def estimate(cohort: Cohort, store: Path, record: RunRecord, runner: Runner, sha
     for shard in work.plan.shards(work.pending):
         first += shard.items[: TIMED_ITEMS - len(first)]
         count += len(shard.items)
-        missing += sum(not Path(image.path).exists() for item in shard.items for image in item.images)
+        paths = [image.path for item in shard.items for image in item.images]
+        missing += sum(not URL.match(path) and not Path(path).exists() for path in paths)
     read_s, model_s = _seconds_an_item(first, runner)
     cores = os.cpu_count() or 1
     seconds = count * max(read_s / min(runner.workers, cores), model_s, (read_s + model_s) / cores)

@@ -2,20 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from glam.config import FrameConfig
 from glam.exam import PreparedExam, prepare_images
+from glam.files import URL
 from glam.findings import CODES, InputError
 from glam.reading.read import read_view
 from glam.store.schema import MISSING_FILE, Key, LeftOut, Problem
 from glam.view import Side, View, ViewName
+from glam_serve.cohort.remote import read_object
 
 UNREADABLE = "unreadable"
+FORBIDDEN = "forbidden_file"
+STORAGE_FAILED = "storage_failed"
 LINKED_FOLDER = "linked_folder"
 FILE_SENTENCES: Mapping[str, str] = {
     MISSING_FILE: "there is no file at the manifest's path: put it there, or leave the row out",
     UNREADABLE: "the file cannot be opened: check its permissions and its disk",
+    FORBIDDEN: "the object store does not let this machine read the object: grant it, or leave the row out",
+    STORAGE_FAILED: "the object store gives others and answers with errors for this object: look at it there",
     LINKED_FOLDER: "a link to a folder is not followed: give --folder what it points at, or put the files there",
 }
 """Codes of a cohort's own, beside those of `glam.findings`, of files; `decoders` has those of processes."""
@@ -84,13 +91,28 @@ def lost_item(problems: list[Problem]) -> PreparedItem:
 
 def _read(image: ImageRow, config: FrameConfig) -> View | Problem:
     try:
-        view = read_view(image.path, config, view=image.view, laterality=image.laterality, spacing_mm=image.spacing_mm)
+        view = read_view(
+            read_object(image.path) if URL.match(image.path) else image.path,
+            config,
+            view=image.view,
+            laterality=image.laterality,
+            spacing_mm=image.spacing_mm,
+            file_name=PurePosixPath(image.path).stem,
+        )
     except InputError as error:
         return Problem(image.image_id, "read", error.code, error.message)
     except OSError as error:
-        code = MISSING_FILE if isinstance(error, FileNotFoundError | NotADirectoryError) else UNREADABLE
+        code = _code(error, is_remote=URL.match(image.path) is not None)
         return Problem(image.image_id, "read", code, FILE_SENTENCES[code])
     return replace(view, synthetic=view.synthetic or image.image_type == "synthetic")
+
+
+def _code(error: OSError, *, is_remote: bool) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return MISSING_FILE
+    if not is_remote:
+        return UNREADABLE
+    return FORBIDDEN if isinstance(error, PermissionError) else STORAGE_FAILED
 
 
 def _prepared(exam: PreparedExam, image_ids: list[str], problems: list[Problem]) -> PreparedItem:

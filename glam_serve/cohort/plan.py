@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from glam.files import below
 from glam.store.planned import IMAGE_COLUMNS, PLAN_SCHEMA, shard_marks, shard_spans
 from glam.store.schema import KEYS, Level, ShardMark, StoreError
 from glam_serve.cohort.items import ImageRow, Item, Shard
@@ -58,7 +59,7 @@ class Plan:
         images = (
             ImageRow(
                 image_id=row["image_id"],
-                path=str(self.root / row["path"]),
+                path=below(self.root, row["path"]),
                 laterality=row["laterality"],
                 view=row["view"],
                 spacing_mm=row["spacing_mm"],

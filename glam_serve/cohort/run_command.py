@@ -1,11 +1,12 @@
 """`glam-embed run`. Importing this costs nothing: what a run needs is imported when it runs."""
 
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -14,16 +15,13 @@ from typing import TYPE_CHECKING, Literal
 from glam.predict_command import UsageError, print_json
 
 if TYPE_CHECKING:
-    from glam.bundle import Bundle
     from glam.store.run_key import RunRecord
     from glam.store.summary import Summary
-    from glam_serve.cohort.decoders import DecoderOptions
     from glam_serve.cohort.embed import Cohort
     from glam_serve.cohort.engines import Engine
-    from glam_serve.cohort.runner import Runner
+    from glam_serve.cohort.ray_cluster import RayOptions
+    from glam_serve.cohort.recipe import Recipe
 
-GROUP_SIZE = 8
-"""Items that run through the model together."""
 SOME_FAILED, TOO_MANY_FAILED, DISK_FULL, INTERRUPTED = 3, 4, 5, 130
 """Exit codes beside 0, 1 and 2."""
 
@@ -40,6 +38,8 @@ class Run:
     """CSV or Parquet file with a row an image (docs/train.md, section 1)."""
     folder: Path | None = None
     """Folder of mammograms, with folders in it, in place of a manifest."""
+    root: str | None = None
+    """Folder or URL (s3://BUCKET/PREFIX) that the paths of a manifest begin at. None: the folder that it is in."""
     out: Path = Path("store")
     """Folder of the store, new or to go on with."""
     level: Literal["image", "breast", "exam"] = "breast"
@@ -50,8 +50,14 @@ class Run:
     """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused where there, else portable."""
     provider: str = "CPUExecutionProvider"
     """ONNX Runtime's execution provider."""
+    runtime: Literal["onnx", "torch", "triton"] = "onnx"
+    """What runs the model: ONNX Runtime, the checkpoint that the bundle was exported from, or a Triton server."""
+    checkpoint: Path | None = None
+    """Folder of that checkpoint, for --runtime torch."""
+    triton_url: str | None = None
+    """Address of that Triton, which serves what `glam-export triton` wrote: grpc://HOST:8001 or http://HOST:8000."""
     threads: int | None = None
-    """Threads of the model. None: all cores."""
+    """Threads of the model. None: all cores; of each actor one."""
     dtype: Literal["float32", "float16"] = "float32"
     """How the numbers of embeddings are kept."""
     aggregation: Literal["probabilities", "embeddings"] = "probabilities"
@@ -60,6 +66,16 @@ class Run:
     """Processes that read files and prepare them for the one model."""
     timeout_s: float = 120.0
     """Longest time for the files of one item; then its images are among the errors."""
+    engine: Literal["local", "ray"] = "local"
+    """Where the work is done: in this process and those beside it, or by actors of a Ray cluster (docs/scale.md)."""
+    address: str | None = None
+    """Of the cluster: auto for the one that this machine is part of, ray://HOST:PORT. None: one is started here."""
+    actors: int | None = None
+    """Copies of the model in the cluster, each with its --workers. None: as many as there is room for."""
+    num_cpus: float | None = None
+    """Cores that the cluster keeps for an actor. None: --workers and, without a GPU, --threads."""
+    num_gpus: float = 0
+    """GPUs of an actor: 0.25 puts four of them on a GPU."""
     shard_size: int | None = None
     """Items that are committed together. None: 64 below 10,000 items, else 256."""
     max_errors: float | None = None
@@ -70,33 +86,23 @@ class Run:
     def run(self) -> int:
         """Embed, print what became of every image, and return the exit code."""
         self._check()
-        from glam.bundle import DEMO_BUNDLE, read_bundle
-        from glam.loading import with_variant
-        from glam_serve.cohort.decoders import DecoderOptions, InterruptedRun
+        from glam_serve.cohort.decoders import InterruptedRun
         from glam_serve.cohort.embed import NoSpaceError, embed
         from glam_serve.cohort.estimate import estimate
 
-        try:
-            ahead = 2 * GROUP_SIZE + self.workers
-            options = DecoderOptions(workers=self.workers, timeout_s=self.timeout_s, ahead=ahead)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        bundle = with_variant(read_bundle(self.bundle or DEMO_BUNDLE), self.variant, provider=self.provider)
-        record = self._record(bundle)
+        recipe = self._recipe()
+        record = recipe.record
         if self.dry_run:
-            runner = self._runner(bundle, record, options)
-            print_json(estimate(self._cohort(threading.Event()), self.out, record, runner, self.shard_size))
+            print_json(estimate(self._cohort(threading.Event()), self.out, record, recipe.runner(), self.shard_size))
             return 0
-        if not bundle.may_share:
+        if not record.facts.may_share:
             sys.stderr.write(
                 f"glam-embed: the embeddings in {self.out} must not leave this machine (may_share is false)\n"
             )
         stop = threading.Event()
 
         def engine(of_store: "RunRecord") -> "Engine":
-            from glam_serve.cohort.engines import LocalEngine
-
-            return LocalEngine(self._runner(bundle, of_store, options))
+            return self._engine(replace(recipe, record=of_store))
 
         try:
             with stopped_by_signals(stop):
@@ -112,6 +118,14 @@ class Run:
     def _check(self) -> None:
         if (self.manifest is None) == (self.folder is None):
             raise UsageError("give either --manifest FILE or --folder DIR")
+        if self.root is not None and self.manifest is None:
+            raise UsageError("--root is of --manifest")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", str(self.out)):  # of a URL, Path keeps one stroke
+            raise UsageError("--out is a folder: copy the store to an object store when it is done (docs/scale.md)")
+        if self.engine == "local" and (self.address or self.actors or self.num_cpus is not None or self.num_gpus):
+            raise UsageError("--address, --actors, --num-cpus and --num-gpus are of --engine ray")
+        if self.engine == "ray":
+            self._cluster()
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--threads {self.threads} is not above 0")
         if self.shard_size is not None and self.shard_size < 1:
@@ -120,8 +134,10 @@ class Run:
             raise UsageError(f"--max-errors {self.max_errors} is not a share from 0 to 1")
 
     def _cohort(self, stop: threading.Event) -> "Cohort":
+        from glam.files import URL
         from glam.manifest.table import read_manifest
         from glam_serve.cohort.embed import Cohort
+        from glam_serve.cohort.remote import check_urls
 
         if self.folder is not None:
             from glam.store.schema import SALT_FILE
@@ -137,44 +153,61 @@ class Run:
                 headers.end()
         assert self.manifest is not None, "one of the two is there"
         manifest = self.manifest.absolute()
-        return Cohort(images=read_manifest(manifest), root=manifest.parent)
+        if self.root is None:
+            images, root = read_manifest(manifest), manifest.parent
+        else:
+            is_url = URL.match(self.root) is not None
+            root = manifest.parent if is_url else Path(self.root).absolute()
+            images = read_manifest(manifest, root=self.root if is_url else root)
+        check_urls(images["path"].tolist())
+        return Cohort(images=images, root=root)
 
-    def _record(self, bundle: "Bundle") -> "RunRecord":
-        from datetime import UTC, datetime
-        from importlib.metadata import version
+    def _recipe(self) -> "Recipe":
+        from glam.bundle import DEMO_BUNDLE, PORTABLE, read_bundle
+        from glam.loading import with_variant
+        from glam_serve.cohort.decoder import DecoderOptions
+        from glam_serve.cohort.recipe import GROUP_SIZE, ModelOptions, Recipe, run_record
 
-        from glam.prediction import NOTICE
-        from glam.store.run_key import RunConfig, RunFacts, RunRecord
-
-        config = RunConfig(
-            bundle=bundle.sha256,
-            variant=bundle.variant,
-            prepare_sha=bundle.prepare_sha,
-            level=self.level,
-            dtype=self.dtype,
-            aggregation=self.aggregation,
-            group_size=GROUP_SIZE,
+        threads = self.threads or (1 if self.engine == "ray" else None)
+        model = ModelOptions(
+            runtime=self.runtime,
+            threads=threads,
             provider=self.provider,
+            checkpoint=self.checkpoint and self.checkpoint.absolute(),
+            triton_url=self.triton_url,
         )
-        facts = RunFacts(
-            glam_version=version("glam-mammo"),
-            bundle_name=bundle.name,
-            bundle_version=bundle.version,
-            classes={task: list(names) for task, names in bundle.classes.items()},
-            dim=bundle.model.joint_dim,
-            may_share=bundle.may_share,
-            licence=str(bundle.provenance.get("licence") or "not stated"),
-            notice=NOTICE,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        ahead = 2 * GROUP_SIZE + self.workers
+        try:
+            decoders = DecoderOptions(workers=self.workers, timeout_s=self.timeout_s, ahead=ahead)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        chosen = PORTABLE if self.runtime != "onnx" and self.variant is None else self.variant
+        folder = (self.bundle or DEMO_BUNDLE).absolute()
+        bundle = with_variant(read_bundle(folder), chosen, provider=self.provider)
+        record = run_record(
+            bundle, level=self.level, dtype=self.dtype, aggregation=self.aggregation, provider=model.provider_told
         )
-        return RunRecord(config=config, facts=facts)
+        return Recipe(bundle=folder, variant=bundle.variant, record=record, model=model, decoders=decoders)
 
-    def _runner(self, bundle: "Bundle", record: "RunRecord", options: "DecoderOptions") -> "Runner":
-        from glam.loading import open_runtime
-        from glam_serve.cohort.runner import Runner
+    def _engine(self, recipe: "Recipe") -> "Engine":
+        if self.engine == "local":
+            from glam_serve.cohort.engines import LocalEngine
 
-        runtime = open_runtime(bundle, threads=self.threads, provider=self.provider)
-        return Runner(bundle, runtime, record, options)
+            return LocalEngine(recipe.runner())
+        from glam_serve.cohort.ray_engine import RayEngine
+
+        return RayEngine(make_engine=recipe.runner, run_key=recipe.record.config.key, options=self._cluster())
+
+    def _cluster(self) -> "RayOptions":
+        from glam_serve.cohort.ray_cluster import RayOptions
+
+        cpus = self.num_cpus
+        if cpus is None:
+            cpus = self.workers + (0 if self.num_gpus else self.threads or 1)
+        try:
+            return RayOptions(address=self.address, actors=self.actors, num_cpus=cpus, num_gpus=self.num_gpus)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
 
     def _ended(self, message: str, code: int) -> int:
         """Say why a run ended early, print what is in the store, and return the exit code."""

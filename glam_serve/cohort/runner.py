@@ -5,7 +5,9 @@ items of a shard in groups of a fixed size, in the order of the plan: a run that
 batches, and so the same bits.
 """
 
+import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -15,20 +17,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from glam.bundle import Bundle
-from glam.engine import run_breasts
+from glam.engine import BreastVectors, Squares, run_breasts
 from glam.exam import PreparedExam, exam_prediction
 from glam.interpret import Interpreter
 from glam.prediction import Prediction
-from glam.runtime import Runtime
+from glam.runtime import EngineUnavailableError, Runtime
 from glam.store.run_key import RunRecord
 from glam.store.schema import Key, Problem, Row, ShardMark
 from glam.store.write import write_shard
 from glam.view import Side
-from glam_serve.cohort.decoder import Prepare
-from glam_serve.cohort.decoders import DecoderOptions, prepared_items
+from glam_serve.cohort.decoder import DecoderOptions, Prepare
+from glam_serve.cohort.decoders import InterruptedRun, prepared_items
 from glam_serve.cohort.items import Item, PreparedItem, Shard, read_item
 from glam_serve.cohort.rows import row_of
 
+log = logging.getLogger(__name__)
+
+AWAY_S = 300.0
+"""Longest time that a model server may be away before the run ends; the same command goes on."""
+ASK_AGAIN_S = 5.0
 GoodItem = tuple[Item, PreparedItem, PreparedExam]
 """An item that the model runs on, what reading it gave, and the exam in that."""
 
@@ -70,6 +77,7 @@ class Runner:
         self._interpreter = Interpreter(bundle)
         self._record = record
         self._options = options
+        self._stop = threading.Event()
         self._prepare = prepare or partial(read_item, config=bundle.model.frame)
 
     @property
@@ -77,13 +85,16 @@ class Runner:
         """Processes that read files."""
         return self._options.workers
 
-    def run(self, store: Path, shards: Iterable[Shard], stop: threading.Event) -> Iterator[Committed]:
+    def run(self, store: Path, shards: Iterable[Shard | None], stop: threading.Event) -> Iterator[Committed]:
         """Make the rows of shards and put each shard into the store when its last item is done.
+
+        Of `shards`, None says that there is none at the moment, and more may come.
 
         InterruptedRun where `stop` is set: shards that are not done by then are left out. OSError: the store cannot be
         written.
         """
         coming = deque[Shard]()
+        self._stop = stop
         with closing(prepared_items(_items(shards, coming), self._prepare, self._options, stop)) as results:
             progress: _Progress | None = None
             for prepared in results:
@@ -102,7 +113,7 @@ class Runner:
         breasts: list[tuple[int, Side]] = [
             (place, side) for place, entry in enumerate(items) for side in entry[2].breasts
         ]
-        vectors = run_breasts(self._runtime, [items[place][2].breasts[side].squares for place, side in breasts])
+        vectors = self._vectors([items[place][2].breasts[side].squares for place, side in breasts])
         predictions: list[dict[Side, Prediction]] = [{} for _ in items]
         for (place, side), of_breast in zip(breasts, vectors, strict=True):
             breast = items[place][2].breasts[side]
@@ -113,6 +124,19 @@ class Runner:
             row_of(item, prepared, exam_prediction(exam, of_item), self._record.config.level)
             for (item, prepared, exam), of_item in zip(items, predictions, strict=True)
         ]
+
+    def _vectors(self, squares: Sequence[Squares]) -> list[BreastVectors]:
+        """Run the model; one that is elsewhere and is away for a while is waited for."""
+        deadline = time.monotonic() + AWAY_S
+        while True:
+            try:
+                return run_breasts(self._runtime, squares)
+            except EngineUnavailableError as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("%s: %s; it is asked again", error.code, error)
+            if self._stop.wait(ASK_AGAIN_S):
+                raise InterruptedRun
 
     def _take(self, progress: _Progress, prepared: PreparedItem) -> None:
         item = progress.shard.items[progress.seen]
@@ -135,8 +159,11 @@ class Runner:
         return Committed(shard.number, len(shard.items), len(progress.rows), len(progress.problems))
 
 
-def _items(shards: Iterable[Shard], coming: deque[Shard]) -> Iterator[Item]:
-    """Yield the items of shards; a shard is in `coming` before its first item is."""
+def _items(shards: Iterable[Shard | None], coming: deque[Shard]) -> Iterator[Item | None]:
+    """Yield the items of shards, None where there is none yet; a shard is in `coming` before its first item is."""
     for shard in shards:
+        if shard is None:
+            yield None
+            continue
         coming.append(shard)
         yield from shard.items

@@ -78,12 +78,14 @@ class Search:
         from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.loading import open_runtime, with_variant
         from glam.predict import Predictor
+        from glam.runtime import CPU
 
         config = vectors.run.config
         bundle = read_bundle(self.bundle or DEMO_BUNDLE)
         vectors.check_made_by(bundle.sha256, joint_dim=bundle.model.joint_dim)
-        bundle = with_variant(bundle, config.variant, provider=config.provider)
-        return Predictor(bundle, open_runtime(bundle, provider=config.provider), withholds=True)
+        provider = CPU if config.provider in ("torch", "triton") else config.provider  # a question is answered here
+        bundle = with_variant(bundle, config.variant, provider=provider)
+        return Predictor(bundle, open_runtime(bundle, provider=provider), withholds=True)
 
 
 def _with_paths(vectors: "StoreVectors", hits: "Sequence[Hit]") -> list[dict[str, Any]]:

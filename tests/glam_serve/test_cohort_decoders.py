@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from glam_serve.cohort.decoders import DecoderOptions, InterruptedRun, prepared_items
+from glam_serve.cohort.decoder import DecoderOptions
+from glam_serve.cohort.decoders import InterruptedRun, prepared_items
 from glam_serve.cohort.items import Item, PreparedItem
 from tests.samples.cohorts import EndsAtStart, item_of, prepared_by_path
 

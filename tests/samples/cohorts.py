@@ -6,16 +6,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from glam.store import write
 from glam.store.planned import IMAGE_COLUMNS
 from glam.store.run_key import RunRecord
-from glam.store.schema import LeftOut, Problem, Row, ShardMark, probability_columns
+from glam.store.schema import LeftOut, Problem, Row, ShardMark, StoreError, probability_columns
 from glam.store.summary import Summary
 from glam.store.write import write_shard
 from glam_serve.cohort.decoders import InterruptedRun
@@ -92,8 +94,8 @@ class RowsEngine:
     interrupted_after: int | None = None
     """Shards that are done before the run is stopped."""
 
-    def run(self, store: Path, shards: Iterable[Shard], stop: threading.Event) -> Iterator[Committed]:
-        for count, shard in enumerate(shards):
+    def run(self, store: Path, shards: Iterable[Shard | None], stop: threading.Event) -> Iterator[Committed]:
+        for count, shard in enumerate(shard for shard in shards if shard is not None):
             if stop.is_set() or count == self.interrupted_after:
                 raise InterruptedRun
             good = [item for item in shard.items if item.key[0] not in self.refused]
@@ -118,6 +120,59 @@ class RowsEngine:
             calibrated=False,
             images=[image.image_id for image in item.images],
         )
+
+
+Moment = Literal["before", "between", "after", "always", "raises", "refuses"]
+"""When a `FaultyEngine` ends its process: before a shard, between its errors and its part, after its part."""
+
+
+@dataclass(frozen=True)
+class FaultyEngine:
+    """A `RowsEngine` whose process is killed at a moment of some shards: once, or always."""
+
+    engine: RowsEngine
+    folder: Path
+    """Where it notes what it did."""
+    moments: Mapping[int, Moment]
+    """Number of a shard -> when."""
+    slow_s: float = 0.0
+    """Time that every shard takes."""
+
+    def run(self, store: Path, shards: Iterable[Shard | None], stop: threading.Event) -> Iterator[Committed]:
+        for shard in shards:
+            if shard is None:
+                continue
+            time.sleep(self.slow_s)
+            moment = self.moments.get(shard.number)
+            if moment == "always" or (moment == "before" and self._is_first(shard)):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if moment == "raises":
+                raise TypeError("".join(reversed("TERCES")))
+            if moment == "refuses":
+                raise StoreError("other_bundle", "not this one")
+            if moment == "between" and self._is_first(shard):
+                self._die_at_part()
+            (committed,) = self.engine.run(store, [shard], stop)
+            if moment == "after" and self._is_first(shard):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield committed
+
+    def _is_first(self, shard: Shard) -> bool:
+        try:
+            (self.folder / str(shard.number)).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _die_at_part(self) -> None:
+        real = write.write_table
+
+        def dying(path: Path, *arguments: Any) -> None:
+            if path.name.startswith("part-"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(path, *arguments)
+
+        write.write_table = dying
 
 
 def cohort_of(exams: Sequence[str]) -> Cohort:

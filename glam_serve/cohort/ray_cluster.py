@@ -1,0 +1,118 @@
+"""A Ray cluster: which one, how many actors it has room for, and the connection to it.
+
+Ray is imported here alone, when a run asks for it. Its statistics of usage, which it would send to its makers, are off.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+NOWHERE = "http://127.0.0.1:9"
+"""Ray reports once even that its statistics are off (`UsageStatsHead`)."""
+OBJECT_STORE_BYTES = 100_000_000
+"""Of a cluster of this machine alone: shards are small, and squares never leave their actor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayOptions:
+    """Which cluster, and what of it."""
+
+    address: str | None = None
+    """Of a cluster: auto for the one that this machine is part of, or ray://HOST:PORT. None: one is started here."""
+    actors: int | None = None
+    """Copies of the model, each with its own readers. None: as many as the machines have room for."""
+    num_cpus: float = 1
+    """Cores that each takes."""
+    num_gpus: float = 0
+    """GPUs that each takes; 0.25 puts four on a GPU."""
+
+    def __post_init__(self) -> None:
+        if self.actors is not None and self.actors < 1:
+            raise ValueError(f"actors {self.actors} is not above 0")
+        if not 0 <= self.num_cpus <= 10_000:
+            raise ValueError(f"num_cpus {self.num_cpus} is not a number of cores")
+        if not 0 <= self.num_gpus <= 1_000 or (self.num_gpus > 1 and self.num_gpus % 1):
+            raise ValueError(f"num_gpus {self.num_gpus} is neither a share of a GPU nor a number of them")
+
+
+def room_for_actors(nodes: Iterable[Any], options: RayOptions) -> int:
+    """Return how many actors the living nodes of a cluster hold at the same time; ValueError where it is none.
+
+    nodes: as `ray.nodes()` lists them.
+    """
+    wants = {"CPU": options.num_cpus, "GPU": options.num_gpus}
+    count = 0
+    for node in nodes:
+        has = node["Resources"] if node["Alive"] else {}
+        shares = [_share(has.get(name, 0), amount) for name, amount in wants.items() if amount]
+        count += min(shares, default=1)
+    if count == 0:
+        wanted = f"{options.num_cpus:g} cores and {options.num_gpus:g} GPUs"
+        raise ValueError(f"no machine of the cluster has {wanted} for an actor: ask for less, or say --actors")
+    return count
+
+
+def _share(has: float, wanted: float) -> int:
+    """Return how often an amount is there; a GPU that is cut into parts is not put together with another one."""
+    if wanted < 1:
+        return int(has) * int(1 / wanted + 1e-9) + int(has % 1 / wanted + 1e-9)
+    return int(has / wanted + 1e-9)
+
+
+def import_ray() -> Any:
+    """Import Ray with its statistics of usage switched off, which it would send home."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_USAGE_STATS_REPORT_URL"] = NOWHERE
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it will be; without it Ray warns
+    import ray
+    import ray.exceptions
+
+    return ray
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Have a cluster that is started meanwhile leave out its process of statistics.
+
+    It would ask three clouds whether it runs there, before it looks whether statistics are wanted.
+    """
+    from ray._private import services
+
+    start = services.start_api_server
+    services.start_api_server = lambda *_, **__: (None, None)
+    try:
+        yield
+    finally:
+        services.start_api_server = start
+
+
+@contextmanager
+def connected(options: RayOptions) -> Iterator[Any]:
+    """Give Ray, connected; one that was connected before stays so."""
+    ray = import_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    here = {
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+    }
+    handler = signal.getsignal(signal.SIGTERM)  # Ray puts one of its own in its place
+    with nullcontext() if options.address else silent():
+        ray.init(
+            address=options.address or "local",
+            log_to_driver=False,  # what actors print stays with them
+            logging_level=logging.ERROR,
+            **({} if options.address else here),
+        )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()

@@ -1,0 +1,146 @@
+"""Images on an object store, read into memory: `s3://BUCKET/KEY`, by fsspec. Nothing of them is written to a disk.
+
+What is wrong with one object is told as of a file. What is wrong with the store as a whole ends the run, because a file
+that is among the errors is not tried again, and an outage would lose whatever comes up meanwhile.
+"""
+
+import errno
+import time
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from glam.files import URL
+from glam.reading.source import MAX_BYTES
+
+MODULES: Mapping[str, str] = {
+    "s3": "s3fs",
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "adlfs"),
+}
+"""Scheme of a URL -> the module that fsspec reads it by. Others, which may keep copies on the disk, are refused."""
+S3_OPTIONS: Mapping[str, Any] = {
+    "config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}},
+    "use_listings_cache": False,
+}
+S3_ATTEMPTS = 2
+"""Of s3fs itself, at once one after the other."""
+WAITS_S = (1.0, 4.0, 15.0)
+"""Between attempts at an object: a store that is asked too much wants time."""
+CREDENTIAL_CODES = frozenset(
+    ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+)
+"""Of an S3 error: nothing can be read, not this object alone. So it is with `RequestTimeTooSkewed`, a wrong clock."""
+
+
+class StorageError(RuntimeError):
+    """An object store that cannot be read from at all: the run ends, and the same command goes on.
+
+    `code`: storage_credentials or storage_unreachable.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type["StorageError"], tuple[str, str]]:
+        return StorageError, (self.code, str(self))
+
+
+class ObjectError(OSError):
+    """One object that its store does not give, though it gives others."""
+
+
+CREDENTIALS = StorageError(
+    "storage_credentials",
+    "the object store does not know who asks: give every machine credentials that are valid"
+    " (as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and run the same command again",
+)
+UNREACHABLE = StorageError(
+    "storage_unreachable",
+    "the object store does not answer, or only with errors: run the same command again when it does;"
+    " if it is a single object that is never given, leave its row out",
+)
+
+
+def check_urls(names: Iterable[str]) -> None:
+    """Refuse URLs that are not read here, before anything is begun; ModuleNotFoundError: what reads them is missing."""
+    schemes = set[str]()
+    for name in names:
+        if "://" not in name:
+            continue
+        scheme, _, rest = name.partition("://")
+        if "::" in name or "@" in rest.partition("/")[0]:
+            raise ValueError("a path names a user, a key or a chain of file systems: the store would keep it")
+        if URL.match(name) and scheme.lower() not in MODULES:
+            raise ValueError(f"paths of the kind {scheme}:// are not read here, only {', '.join(MODULES)}")
+        if URL.match(name):
+            schemes.add(scheme.lower())
+    for scheme in sorted(schemes):
+        import_module(MODULES[scheme])
+
+
+def read_object(url: str) -> bytes:
+    """Return the bytes of an object, at most one more than a file may have.
+
+    FileNotFoundError, PermissionError, ObjectError: of this object. StorageError: of the whole store.
+    """
+    files = _file_system(url.partition("://")[0].lower())
+    for wait_s in (*WAITS_S, None):
+        try:
+            content = files.cat_file(url, start=0, end=MAX_BYTES + 1)
+        except (FileNotFoundError, IsADirectoryError):
+            raise FileNotFoundError(errno.ENOENT, "no such object") from None
+        except Exception as error:  # every back end has errors of its own
+            if _code(error) == "InvalidRange":  # of an object without bytes
+                return b""
+            _raise_where_final(error)
+            if wait_s is None:
+                return _ended(files)
+            time.sleep(wait_s)
+        else:
+            _GIVEN[id(files)] = url
+            return content
+    raise AssertionError("the last attempt ends it")
+
+
+_GIVEN: dict[int, str] = {}
+"""File system -> the last object that it gave, by which a broken object is told from a broken store."""
+
+
+def _ended(files: Any) -> bytes:
+    """Raise ObjectError where the store gives what it gave before, else StorageError."""
+    known = _GIVEN.get(id(files))
+    if known is None:
+        raise UNREACHABLE from None
+    try:
+        files.cat_file(known, start=0, end=1)
+    except Exception:  # every back end has errors of its own
+        raise UNREACHABLE from None
+    raise ObjectError(errno.EIO, "the object store answers with errors") from None
+
+
+def _raise_where_final(error: Exception) -> None:
+    """Raise what no further attempt would mend."""
+    name, code = type(error).__name__, _code(error)
+    if code in CREDENTIAL_CODES or code == "RequestTimeTooSkewed" or "Credential" in name or "Token" in name:
+        raise CREDENTIALS from None
+    if isinstance(error, PermissionError):
+        raise PermissionError(errno.EACCES, "the object store refuses") from None
+
+
+def _code(error: Exception) -> str:
+    """Return the code that S3 gave; "" where it gave none."""
+    response = getattr(error.__cause__ or error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+@lru_cache
+def _file_system(scheme: str) -> Any:
+    import fsspec
+
+    files = fsspec.filesystem(scheme, **(S3_OPTIONS if scheme == "s3" else {}))
+    if scheme == "s3":
+        files.retries = S3_ATTEMPTS
+    return files

@@ -1,0 +1,35 @@
+"""What an engine adds to a row, and its memory, at few rows; a short version of the rates."""
+
+from pathlib import Path
+
+from bench.cohort_rates import Alone, items_of, recipe_of, run_rate
+from bench.cohort_rows import in_process, row_figures
+from glam.bundle import DEMO_BUNDLE
+from glam.phantom.exam import write_exams
+
+MOST_GROWTH_MB = 60.0
+"""From a thousand rows to ten thousand: of a list of items that nobody empties it would be as much and more."""
+
+
+def test_memory_stays_flat_from_a_thousand_rows_to_ten_thousand():
+    few, many = in_process("local", 1_000), in_process("local", 10_000)
+    assert many["memory_mb"] - few["memory_mb"] < MOST_GROWTH_MB
+    assert many["s_a_row"] < 0.1
+
+
+def test_the_figures_of_an_engine_are_beside_those_of_a_loop():
+    figures = row_figures([1_000], engines=["loop", "local"], rounds=1)
+    assert figures["rows"] == 1_000
+    assert figures["s_a_row_of_the_loop"] > 0
+    assert set(figures["s_a_row_more"]) == set(figures["memory_mb"]) == {"local"}
+
+
+def test_a_run_and_a_process_alone_are_timed_over_the_same_items(tmp_path: Path):
+    manifest = write_exams(tmp_path / "phantoms", num_exams=1, seed=5)
+    (tmp_path / "store").mkdir()
+    rate = run_rate(recipe_of(DEMO_BUNDLE, workers=1), items_of(manifest), tmp_path / "store", seconds=0.1)
+    assert rate["items_per_s"] > 0
+    assert rate["cpu_s"] > 0
+    alone = Alone(DEMO_BUNDLE, manifest).run(0.0, tmp_path / "store")
+    assert alone["items"] == 8
+    assert set(alone["cpu_s"]) == {"read", "model", "write"}
