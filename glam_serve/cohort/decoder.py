@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from glam_serve.children import spawn_bound
-from glam_serve.cohort.items import Item, PreparedItem
+from glam_serve.cohort.items import Item, PreparedItem, SourceGoneError
 
 Prepare = Callable[[Item], PreparedItem]
 KILL_S = 5.0
@@ -33,6 +33,12 @@ class Task(NamedTuple):
 
 class Ready(NamedTuple):
     """What a process sends first."""
+
+
+class Gone(NamedTuple):
+    """What images come from is gone, and why."""
+
+    message: str
 
 
 class Raised(NamedTuple):
@@ -112,9 +118,11 @@ def _run(connection: Connection, prepare: Prepare) -> None:
         connection.send(_outcome(prepare, item))
 
 
-def _outcome(prepare: Prepare, item: Item) -> PreparedItem | Raised:
+def _outcome(prepare: Prepare, item: Item) -> PreparedItem | Gone | Raised:
     try:
         return prepare(item)
+    except SourceGoneError as error:
+        return Gone(str(error))
     except Exception as error:  # whatever it is, the other items do not depend on it
         frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
         return Raised(type(error).__name__, "".join(frames))

@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Literal
 
 from glam.store.schema import Problem
-from glam_serve.cohort.decoder import Decoder, Prepare, Raised, Ready, Task, start_decoder
-from glam_serve.cohort.items import Item, PreparedItem, lost_item
+from glam_serve.cohort.decoder import Decoder, Gone, Prepare, Raised, Ready, Task, start_decoder
+from glam_serve.cohort.items import Item, PreparedItem, SourceGoneError, lost_item
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,8 @@ def prepared_items(
 ) -> Generator[PreparedItem]:
     """Yield what becomes of each item, in their order; the processes live as long as this generator.
 
-    InterruptedRun soon after `stop` was set; RuntimeError where processes do not start at all.
+    InterruptedRun soon after `stop` was set; SourceGoneError where what items come from is gone; RuntimeError where
+    processes do not start at all.
     """
     outcomes = queue.SimpleQueue[Outcome]()
     room = threading.Semaphore(max(options.ahead, options.workers))
@@ -198,6 +199,8 @@ class _Pool:
                 self._give(decoder, task)
             return
         assert task is not None, "only a process that has an item answers"
+        if isinstance(answer, Gone):
+            raise SourceGoneError(answer.message)
         if isinstance(answer, Raised):
             log.error("internal_error: %s in\n%s", answer.type_name, answer.frames)
             self._lose(task, "internal_error")

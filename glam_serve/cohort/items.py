@@ -1,6 +1,6 @@
 """Items, each of which becomes a row: the images of one, and what reading and preparing them gives."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ from glam.config import FrameConfig
 from glam.exam import PreparedExam, prepare_images
 from glam.findings import CODES, InputError
 from glam.reading.read import read_view
+from glam.reading.source import OwnBytes, Source
 from glam.store.schema import MISSING_FILE, Key, LeftOut, Problem
 from glam.view import Side, View, ViewName
 
@@ -21,11 +22,25 @@ FILE_SENTENCES: Mapping[str, str] = {
 """Codes of a cohort's own, beside those of `glam.findings`, of files; `decoders` has those of processes."""
 
 
+class NotGivenError(Exception):
+    """An image that its source does not give, and which is at fault itself; `code` is stable."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class SourceGoneError(RuntimeError):
+    """What images come from is gone: no other image would come either, and the run ends."""
+
+
 class ImageRow(NamedTuple):
     """An image of an item, as the manifest has it."""
 
     image_id: str
     path: str
+    """Where it is read from."""
     laterality: str
     view: str
     spacing_mm: float | None
@@ -60,12 +75,20 @@ class PreparedItem:
     problems: tuple[Problem, ...]
 
 
-def read_item(item: Item, config: FrameConfig) -> PreparedItem:
+ContentOf = Callable[[ImageRow], Source | OwnBytes]
+"""Returns what an image is read from; NotGivenError, SourceGoneError or OSError where there is nothing."""
+
+
+def _path_of(image: ImageRow) -> Source:
+    return image.path
+
+
+def read_item(item: Item, config: FrameConfig, content_of: ContentOf = _path_of) -> PreparedItem:
     """Read and prepare the images of an item by the rules of an exam."""
     views: dict[str, View] = {}
     problems: list[Problem] = []
     for image in item.images:
-        outcome = _read(image, config)
+        outcome = _read(image, config, content_of)
         if isinstance(outcome, View):
             views[image.image_id] = outcome
         else:
@@ -82,9 +105,12 @@ def lost_item(problems: list[Problem]) -> PreparedItem:
     return PreparedItem(exam=None, used={}, left_out=(), problems=tuple(problems))
 
 
-def _read(image: ImageRow, config: FrameConfig) -> View | Problem:
+def _read(image: ImageRow, config: FrameConfig, content_of: ContentOf) -> View | Problem:
     try:
-        view = read_view(image.path, config, view=image.view, laterality=image.laterality, spacing_mm=image.spacing_mm)
+        content = content_of(image)
+        view = read_view(content, config, view=image.view, laterality=image.laterality, spacing_mm=image.spacing_mm)
+    except NotGivenError as error:
+        return Problem(image.image_id, "fetch", error.code, error.message)
     except InputError as error:
         return Problem(image.image_id, "read", error.code, error.message)
     except OSError as error:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from glam_serve.cohort.embed import Cohort
     from glam_serve.cohort.engines import Engine
     from glam_serve.cohort.runner import Runner
+    from glam_serve.pacs.survey import PacsQuery
 
 GROUP_SIZE = 8
 """Items that run through the model together."""
-SOME_FAILED, TOO_MANY_FAILED, DISK_FULL, INTERRUPTED = 3, 4, 5, 130
+SOME_FAILED, TOO_MANY_FAILED, DISK_FULL, SOURCE_GONE, INTERRUPTED = 3, 4, 5, 6, 130
 """Exit codes beside 0, 1 and 2."""
 
 
@@ -32,13 +33,21 @@ class Run:
     """Embed a cohort into a store, every item exactly once. The same command again goes on where it was stopped.
 
     Exit codes: 0 all images are embedded or left out; 3 done, and some could not be used; 4 more of them than
-    --max-errors; 5 the disk is full; 130 interrupted.
+    --max-errors; 5 the disk is full; 6 the PACS is gone; 130 interrupted.
     """
 
     manifest: Path | None = None
     """CSV or Parquet file with a row an image (docs/train.md, section 1)."""
     folder: Path | None = None
     """Folder of mammograms, with folders in it, in place of a manifest."""
+    dicomweb: str | None = None
+    """Address of a PACS's DICOMweb service in place of both, such as https://pacs.example/dicom-web (docs/pacs.md)."""
+    query: tuple[str, ...] = ()
+    """Which of its studies: KEY=VALUE such as StudyDate=20240101-20241231, or @FILE with a line each."""
+    auth_file: Path | None = None
+    """JSON file of credentials for it. None: GLAM_DICOMWEB_USER and _PASSWORD, or _TOKEN, of the environment."""
+    pacs_timeout_s: float = 180.0
+    """Longest time for an answer of it, or for the images of an item, with everything that is tried again."""
     out: Path = Path("store")
     """Folder of the store, new or to go on with."""
     level: Literal["image", "breast", "exam"] = "breast"
@@ -74,42 +83,54 @@ class Run:
         from glam_serve.cohort.decoders import DecoderOptions, InterruptedRun
         from glam_serve.cohort.embed import NoSpaceError, embed
         from glam_serve.cohort.estimate import estimate
+        from glam_serve.cohort.items import SourceGoneError
 
+        stop = threading.Event()
+        pacs = self._pacs()
         try:
             ahead = 2 * GROUP_SIZE + self.workers
-            options = DecoderOptions(workers=self.workers, timeout_s=self.timeout_s, ahead=ahead)
+            timeout_s = self.timeout_s + (pacs.timeout_s if pacs else 0.0)
+            options = DecoderOptions(workers=self.workers, timeout_s=timeout_s, ahead=ahead)
         except ValueError as error:
             raise UsageError(str(error)) from None
         bundle = with_variant(read_bundle(self.bundle or DEMO_BUNDLE), self.variant, provider=self.provider)
         record = self._record(bundle)
         if self.dry_run:
-            runner = self._runner(bundle, record, options)
-            print_json(estimate(self._cohort(), self.out, record, runner, self.shard_size))
+            runner = None if pacs else self._runner(bundle, record, options, pacs)
+            print_json(estimate(self._cohort(pacs, stop), self.out, record, runner, self.shard_size))
             return 0
         if not bundle.may_share:
             sys.stderr.write(
                 f"glam-embed: the embeddings in {self.out} must not leave this machine (may_share is false)\n"
             )
-        stop = threading.Event()
 
         def engine(of_store: "RunRecord") -> "Engine":
             from glam_serve.cohort.engines import LocalEngine
 
-            return LocalEngine(self._runner(bundle, of_store, options))
+            return LocalEngine(self._runner(bundle, of_store, options, pacs))
+
+        def cohort() -> "Cohort":
+            return self._cohort(pacs, stop)
 
         try:
             with stopped_by_signals(stop):
-                summary = embed(self._cohort, self.out, record, engine, shard_size=self.shard_size, stop=stop)
+                summary = embed(cohort, self.out, record, engine, shard_size=self.shard_size, stop=stop)
         except InterruptedRun:
             return self._ended("interrupted: the same command goes on", INTERRUPTED)
         except NoSpaceError as error:
             return self._ended(error.strerror or str(error), DISK_FULL)
+        except SourceGoneError as error:
+            return self._ended(f"{error}: the same command goes on when it is back", SOURCE_GONE)
         print_json(summary.as_json())
         return self._exit_code(summary)
 
     def _check(self) -> None:
-        if (self.manifest is None) == (self.folder is None):
-            raise UsageError("give either --manifest FILE or --folder DIR")
+        if sum(source is not None for source in (self.manifest, self.folder, self.dicomweb)) != 1:
+            raise UsageError("give one of --manifest FILE, --folder DIR and --dicomweb URL")
+        if self.dicomweb is None and (self.query or self.auth_file):
+            raise UsageError("--query and --auth-file go with --dicomweb URL")
+        if not 0 < self.pacs_timeout_s < 1e6:
+            raise UsageError(f"--pacs-timeout-s {self.pacs_timeout_s:g} is not above 0 and below a million")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--threads {self.threads} is not above 0")
         if self.shard_size is not None and self.shard_size < 1:
@@ -117,18 +138,35 @@ class Run:
         if self.max_errors is not None and not 0 <= self.max_errors <= 1:
             raise UsageError(f"--max-errors {self.max_errors} is not a share from 0 to 1")
 
-    def _cohort(self) -> "Cohort":
+    def _pacs(self) -> "PacsQuery | None":
+        """Return what a PACS is asked for; UsageError for filters and credentials that do not read."""
+        if self.dicomweb is None:
+            return None
+        from glam_serve.pacs.access import read_access
+        from glam_serve.pacs.query import read_filters
+        from glam_serve.pacs.survey import PacsQuery
+
+        try:
+            access, filters = read_access(self.dicomweb, self.auth_file), read_filters(self.query)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return PacsQuery(access=access, filters=filters, timeout_s=self.pacs_timeout_s)
+
+    def _cohort(self, pacs: "PacsQuery | None", stop: threading.Event) -> "Cohort":
         from glam.manifest.table import read_manifest
+        from glam.store.schema import SALT_FILE
         from glam_serve.cohort.embed import Cohort
+        from glam_serve.cohort.folder import SALT_BYTES, folder_cohort, store_salt
 
-        if self.folder is not None:
-            from glam.store.schema import SALT_FILE
-            from glam_serve.cohort.folder import SALT_BYTES, folder_cohort, store_salt
-
+        if self.manifest is None:
             is_new = self.dry_run and not (self.out / SALT_FILE).exists()
             salt = bytes(SALT_BYTES) if is_new else store_salt(self.out)
-            return folder_cohort(self.folder, self.out, salt)
-        assert self.manifest is not None, "one of the two is there"
+            if self.folder is not None:
+                return folder_cohort(self.folder, self.out, salt)
+            from glam_serve.pacs.cohort import pacs_cohort
+
+            assert pacs is not None, "one of the three is there"
+            return pacs_cohort(pacs, self.out, salt, level=self.level, stop=stop, writes=not self.dry_run)
         manifest = self.manifest.absolute()
         return Cohort(images=read_manifest(manifest), root=manifest.parent)
 
@@ -162,12 +200,19 @@ class Run:
         )
         return RunRecord(config=config, facts=facts)
 
-    def _runner(self, bundle: "Bundle", record: "RunRecord", options: "DecoderOptions") -> "Runner":
+    def _runner(
+        self, bundle: "Bundle", record: "RunRecord", options: "DecoderOptions", pacs: "PacsQuery | None"
+    ) -> "Runner":
         from glam.loading import open_runtime
         from glam_serve.cohort.runner import Runner
 
+        prepare = None
+        if pacs is not None:
+            from glam_serve.pacs.fetch import PacsItems
+
+            prepare = PacsItems(access=pacs.access, config=bundle.model.frame, timeout_s=pacs.timeout_s)
         runtime = open_runtime(bundle, threads=self.threads, provider=self.provider)
-        return Runner(bundle, runtime, record, options)
+        return Runner(bundle, runtime, record, options, prepare)
 
     def _ended(self, message: str, code: int) -> int:
         """Say why a run ended early, print what is in the store, and return the exit code."""
