@@ -92,7 +92,7 @@ class Connection:
         if access.authorization is not None:
             headers["Authorization"] = access.authorization
         self._headers = headers
-        self._pool = urllib3.PoolManager(maxsize=connections, block=True, ssl_context=access.tls())
+        self._pool = urllib3.PoolManager(maxsize=connections, ssl_context=access.tls())
 
     @property
     def shown(self) -> str:
@@ -194,10 +194,10 @@ class Connection:
         except (HTTPError, OSError):
             raise Trouble("breaks the connection off", "pacs_cut") from None
         if response.status in REFUSES_US:
-            response.close()
+            _drop(response)
             raise self._gone(f"refuses the credentials (status {response.status}): see --auth-file")
         if response.status in BUSY or response.status >= 500:
-            response.close()
+            _drop(response)
             code = None if response.status == TOO_MANY else "pacs_failed"
             wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
             raise Trouble(f"is busy or down (status {response.status})", code, wait_s=wait_s)
@@ -213,9 +213,16 @@ def _closing(response: "BaseHTTPResponse", *, is_read: bool) -> Iterator[None]:
         is_read = False
         raise
     finally:
-        if not is_read:
-            response.close()
-        response.release_conn()
+        if is_read:
+            response.release_conn()
+        else:
+            _drop(response)
+
+
+def _drop(response: "BaseHTTPResponse") -> None:
+    """End a connection whose answer is not read to its end, and give its place back."""
+    response.close()
+    response.release_conn()
 
 
 def _refusal_code(status: int) -> str | None:

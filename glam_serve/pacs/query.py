@@ -37,11 +37,12 @@ def read_filters(texts: Sequence[str]) -> list[dict[str, str]]:
     """
     values: dict[str, list[str]] = {}
     for text in _lines(texts):
-        key, equals, value = text.partition("=")
-        if not equals or not value.strip() or not _is_attribute(key.strip()):
+        name, equals, value = text.partition("=")
+        key = _keyword(name.strip())
+        if not equals or not value.strip() or not key:
             example = "such as StudyDate=20240101-20241231"
             raise ValueError(f"--query takes KEY=VALUE with an attribute's keyword or its eight digits, {example}")
-        values.setdefault(key.strip(), []).append(value.strip())
+        values.setdefault(key, []).append(value.strip())
     values.setdefault("ModalitiesInStudy", [MAMMOGRAPHY])
     return [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
 
@@ -58,10 +59,13 @@ def _lines(texts: Sequence[str]) -> Iterator[str]:
         yield from (line for line in map(str.strip, lines) if line and not line.startswith("#"))
 
 
-def _is_attribute(key: str) -> bool:
-    from pydicom.datadict import tag_for_keyword
+def _keyword(name: str) -> str:
+    """Return the keyword of an attribute by that or by its eight digits; a private one's digits; "" for none."""
+    from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
-    return bool(re.fullmatch("[0-9A-Fa-f]{8}", key)) or tag_for_keyword(key) is not None
+    if re.fullmatch("[0-9A-Fa-f]{8}", name):
+        return keyword_for_tag(int(name, 16)) or name.upper()
+    return name if tag_for_keyword(name) is not None else ""
 
 
 def studies(connection: Connection, filters: Mapping[str, str], patience: Ask) -> Iterator[StudyMatch]:
