@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from glam.bundle import Bundle
 from glam.phantom.exam import write_exams
@@ -148,8 +149,8 @@ def test_what_is_no_mammogram_is_told_and_a_study_without_one_too(
     if not is_there():
         pytest.skip(ABSENT)
     volume = dcmread(mammograms["R_CC"])
-    volume.SOPInstanceUID = volume.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
-    volume.SOPClassUID = volume.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.13.1.3"
+    volume.SOPInstanceUID = volume.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
+    volume.SOPClassUID = volume.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.13.1.3")
     volume.save_as(tmp_path / "volume.dcm")
     with orthanc(tmp_path / "orthanc") as running:
         running.fill([mammograms["L_CC"], tmp_path / "volume.dcm"])

@@ -141,7 +141,7 @@ def stand_in(files: Sequence[Path], *, tls: ssl.SSLContext | None = None) -> Ite
             while reply.is_endless:
                 self.wfile.write(bytes(1 << 20))
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
