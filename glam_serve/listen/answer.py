@@ -78,7 +78,7 @@ class Answerer:
                 if not self._answer(study):
                     break
         if not self._times.keep:
-            for study in self._worklist.done_with_files(before=now - self._times.hold_s):
+            for study in self._worklist.done_with_files(before=time.time() - self._times.hold_s):
                 count = self._worklist.forget_files(study)
                 log.info("%d images of a study of %s deleted", count, study.sender)
 

@@ -169,7 +169,7 @@ def start(
         association = event.assoc
         sock: Any = association.dul.socket
         sock.socket.settimeout(SILENCE_S)
-        sock.recv = _bounded(sock.recv, budget_of(event), most_bytes)
+        sock.recv = _bounded(sock, budget_of(event), most_bytes)
 
     def accepted(event: "Event") -> None:
         log.info("association of %s", str(event.assoc.requestor.ae_title).strip())
@@ -208,11 +208,15 @@ def budget_of(event: "Event") -> Budget:
     return association.glam_budget
 
 
-def _bounded(recv: Callable[[int], bytearray], budget: Budget, most_bytes: int) -> Callable[[int], bytearray]:
+def _bounded(sock: Any, budget: Budget, most_bytes: int) -> Callable[[int], bytearray]:
+    """Return what reads from an association's socket, and closes it where there would be too much."""
+    recv: Callable[[int], bytearray] = sock.recv
+
     def bounded(num_bytes: int) -> bytearray:
         budget.num_bytes += num_bytes
         if num_bytes > MAX_PDU or budget.num_bytes > most_bytes:
             log.warning("an association is ended: it sends more than an image may have")
+            sock.close()
             raise OSError("more than an image may have")
         return recv(num_bytes)
 

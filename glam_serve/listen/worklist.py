@@ -107,7 +107,8 @@ class Worklist:
             )
             database.execute(
                 "insert into studies (study, state, last_image, sender) values (?, 'receiving', ?, ?)"
-                " on conflict (study) do update set state = 'receiving', last_image = excluded.last_image, sender = excluded.sender",
+                " on conflict (study) do update"
+                " set state = 'receiving', last_image = excluded.last_image, sender = excluded.sender",
                 (image.study, now, image.sender),
             )
 
