@@ -39,7 +39,7 @@ class Listen:
     The images of a study are in OUT/studies/UID, and the result beside them.
     """
 
-    out: Path
+    out: Path = Path("received")
     """Folder of the studies and of the worklist."""
     peers: tuple[str, ...] = ()
     """AE titles that may send; nobody else may. An AE title is no password: let no one else reach the port."""

@@ -19,16 +19,17 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_context
-from pynetdicom.sop_class import CTImageStorage, DigitalMammographyXRayImageStorageForPresentation, Verification
 
 from glam.client import Client, ServerError
+from glam.reading.kind import CT, MG_FOR_PRESENTATION
 from glam_serve.listen import answer, receive
 from glam_serve.listen.answer import Answerer, Times, choose
 from glam_serve.listen.command import Listen
 from glam_serve.listen.receive import Limits, Receiver, adopt_strays, application_entity, start
 from glam_serve.listen.worklist import STUDIES, Worklist
 
-MG = DigitalMammographyXRayImageStorageForPresentation
+MG = MG_FOR_PRESENTATION
+ECHO = "1.2.840.10008.1.1"
 SENDER = "MAMMO1"
 AT_ONCE = Times(quiet_s=0.0, hold_s=0.0)
 
@@ -84,7 +85,7 @@ def listening(tmp_path: Path) -> Iterator[Listening]:
     running.close()
 
 
-def associate(port: int, *, title: str = SENDER, called: str = "GLAM", contexts: Any = (MG, Verification)) -> Any:
+def associate(port: int, *, title: str = SENDER, called: str = "GLAM", contexts: Any = (MG, ECHO)) -> Any:
     entity = AE(title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
     asked = [build_context(name, ExplicitVRLittleEndian) for name in contexts]
@@ -142,12 +143,12 @@ def test_strangers_and_who_calls_another_are_refused(listening: Listening, optio
 
 
 def test_no_other_class_is_taken(listening: Listening, mammograms: dict[str, Path]):
-    association = associate(listening.port, contexts=(CTImageStorage,))
+    association = associate(listening.port, contexts=(CT,))
     assert not association.is_established
     volume = dcmread(mammograms["L_CC"])
     association = associate(listening.port)
-    volume.SOPClassUID = UID(CTImageStorage)
-    volume.file_meta.MediaStorageSOPClassUID = UID(CTImageStorage)
+    volume.SOPClassUID = UID(CT)
+    volume.file_meta.MediaStorageSOPClassUID = UID(CT)
     assert _sent_as(association, volume, MG, volume.SOPInstanceUID) == receive.OTHER_CLASS
     association.release()
     assert listening.files() == []
