@@ -1,6 +1,7 @@
 """Studies that came to rest: the model is asked about each, and the answer lies beside its images as JSON."""
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -24,8 +25,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 NOT_NOW = frozenset({0, 401, 403, 408, 429, 502, 503})
 """Statuses of a server that may answer the same question later; 0: there is none."""
 FAULTS = 3
-"""Answers of another fault of the server (500, 504), after which a study is given up."""
-OVER_LIMIT = "over_limit"
+"""Answers of another fault of the server (500, 504), or none though it is ready, after which a study is given up."""
+OVER_LIMIT, MISSING_FILE = "over_limit", "missing_file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,8 @@ class Answerer:
         while not stop.wait(POLL_S):
             try:
                 self.look()
-            except OSError as error:
-                log.error("a result cannot be written: %s", error.strerror)
+            except (OSError, sqlite3.OperationalError) as error:
+                log.error("a result cannot be written: %s", getattr(error, "strerror", None) or "database")
                 self._later()
 
     def look(self) -> None:
@@ -123,9 +124,10 @@ class Answerer:
 
     def _is_for_later(self, study: Study, refusal: ServerError) -> bool:
         """Whether a study is to be asked about again, after a while."""
-        if refusal.status < 500 and refusal.status not in NOT_NOW:
+        is_fault = refusal.status not in NOT_NOW or (refusal.status == 0 and self._client.is_ready())
+        if is_fault and 0 < refusal.status < 500:
             return False
-        if refusal.status not in NOT_NOW:
+        if is_fault:
             self._faults[study.study] = self._faults.get(study.study, 0) + 1
             if self._faults[study.study] >= FAULTS:
                 return False
@@ -148,6 +150,9 @@ def choose(files: Mapping[str, Path]) -> Chosen:
             identity = identify(path)
         except InputError as error:
             left_out[image] = error.code
+            continue
+        except FileNotFoundError:
+            left_out[image] = MISSING_FILE
             continue
         view = (identity.laterality, identity.view)
         counts[view] = counts.get(view, 0) + 1

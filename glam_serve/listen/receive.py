@@ -21,6 +21,7 @@ from glam.reading.header import quiet_pydicom, text
 from glam.reading.kind import MG_FOR_PRESENTATION, MG_FOR_PROCESSING
 from glam.reading.parse import parse
 from glam_serve.listen.worklist import Received, Worklist
+from glam_serve.log import where_raised
 
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
@@ -82,6 +83,9 @@ class Receiver:
         except (OSError, sqlite3.OperationalError) as error:
             log.error("an image of %s cannot be stored: %s", sender, getattr(error, "strerror", None) or "database")
             return OUT_OF_RESOURCES
+        except Exception as error:  # pynetdicom answers with a status of its own, and says it in a log that is off
+            log.error("internal_error: %s", where_raised(error))
+            raise
 
     def _keep(self, event: "Event", sender: str) -> int:
         content = event.encoded_dataset()
@@ -136,8 +140,7 @@ def application_entity(title: str, senders: Sequence[str], limits: Limits) -> "A
     for name in (title, *senders):
         if not AE_TITLE.fullmatch(name):
             raise ValueError(f"{name!r} is no AE title: 1 to 16 printable ASCII characters without a backslash")
-    from pynetdicom import AE, _config
-    from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
+    from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config
     from pynetdicom.sop_class import Verification  # pyright: ignore[reportAttributeAccessIssue]
 
     _config.LOG_HANDLER_LEVEL = "none"  # its handlers print messages, and what is in them

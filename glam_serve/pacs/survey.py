@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,6 +27,8 @@ BATCH = 64
 FIRST_ANSWER_S = 5.0
 """Longest wait for a PACS that does not answer at all, at the beginning: its address may be wrong."""
 TOLD_EVERY_S = 10.0
+POLL_S = 0.2
+"""How often whoever waits for answers looks whether it was told to stop."""
 LEFT_TAGS = ("00080005",)
 """Attributes of a header that would be misread: JSON has one character set."""
 
@@ -53,6 +55,8 @@ class Survey:
         self._catalogue = catalogue
         self._salt = salt
         self._stop = stop
+        self._halt = threading.Event()
+        """Set where no more answers are waited for."""
         self._connection = Connection(query.access, connections=ASKED_TOGETHER)
 
     def run(self) -> None:
@@ -61,7 +65,7 @@ class Survey:
         told = time.monotonic()
         with ThreadPoolExecutor(ASKED_TOGETHER) as pool:
             for start in range(0, len(matches), BATCH):
-                for outcome in pool.map(self._about, matches[start : start + BATCH]):
+                for outcome in self._outcomes(pool, matches[start : start + BATCH]):
                     self._keep(outcome)
                 self._catalogue.flush()
                 if time.monotonic() - told > TOLD_EVERY_S:
@@ -83,15 +87,34 @@ class Survey:
                 raise ValueError(f"{self._connection.shown} does not answer the query: {error}") from None
         return [(modality, match) for (_, modality), match in sorted(matches.items())]
 
+    def _outcomes(
+        self, pool: ThreadPoolExecutor, matches: Sequence[tuple[str, StudyMatch]]
+    ) -> list[StudyRecord | Problem]:
+        """Return what is said about studies, in their order; what ends one question ends all."""
+        futures = [pool.submit(self._about, match) for match in matches]
+        pending = set(futures)
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_EXCEPTION)
+                if self._stop.is_set():
+                    raise InterruptedRun
+                for future in done:
+                    future.result()
+        except BaseException:
+            self._halt.set()
+            for future in pending:
+                future.cancel()
+            raise
+        return [future.result() for future in futures]
+
     def _about(self, asked: tuple[str, StudyMatch]) -> StudyRecord | Problem:
         modality, match = asked
-        if self._stop.is_set():
-            raise InterruptedRun
         known = self._catalogue.known(self._connection.shown, match.uid, modality)
         if known is not None and known.num_images == match.num_images is not None:
             return known
         try:
-            images = list(_images(self._connection, match, modality, self._salt, self._patience))
+            patience = partial(self._patience, stop=self._halt)
+            images = list(_images(self._connection, match, modality, self._salt, patience))
         except PacsRefusal as error:
             return Problem(pseudonym(self._salt, f"study {match.uid}"), "fetch", error.code, error.message)
         return StudyRecord(
@@ -110,8 +133,8 @@ class Survey:
         if outcome is not self._catalogue.known(outcome.pacs, outcome.study_uid, outcome.modality):
             self._catalogue.add(outcome)
 
-    def _patience(self, longest_s: float | None = None) -> Patience:
-        return Patience(deadline=time.monotonic() + (longest_s or self._query.timeout_s), stop=self._stop)
+    def _patience(self, longest_s: float | None = None, *, stop: threading.Event | None = None) -> Patience:
+        return Patience(deadline=time.monotonic() + (longest_s or self._query.timeout_s), stop=stop or self._stop)
 
 
 def _images(

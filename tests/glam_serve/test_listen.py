@@ -41,6 +41,9 @@ class Model(Client):
     asked: list[int] = field(default_factory=list)
     refusals: list[ServerError] = field(default_factory=list)
 
+    def is_ready(self) -> bool:
+        return False
+
     def predict_exam(self, images: Sequence[Any], **_: Any) -> Any:
         self.asked.append(len(images))
         assert all(Path(image).exists() for image in images)
@@ -322,6 +325,29 @@ def test_a_study_that_the_server_refuses_has_its_error_for_a_result(
     (study,) = listening.worklist.studies()
     assert (study.state, study.code) == ("failed", "truncated")
     assert listening.files() == []
+
+
+def test_a_study_that_a_ready_server_never_answers_is_given_up(
+    listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Model, "is_ready", lambda self: True)
+    monkeypatch.setattr(answer, "FIRST_WAIT_S", 0.0)
+    model = Model(refusals=[ServerError(0, "no_answer", "none")] * 3)
+    answerer = listening.answerer(model)
+    answerer._wait_s = 0.0
+    send(listening.port, mammograms["L_CC"])
+    for _ in range(3):
+        answerer.look()
+    assert listening.worklist.studies()[0].code == "no_answer"
+
+
+def test_a_file_that_somebody_deleted_does_not_stop_the_others(listening: Listening, mammograms: dict[str, Path]):
+    send(listening.port, mammograms["L_CC"], mammograms["L_MLO"])
+    listening.files()[0].unlink()
+    model = Model()
+    listening.answerer(model).look()
+    assert model.asked == [1]
+    assert list(listening.result()["left_out"].values()) == ["missing_file"]
 
 
 def test_what_a_kill_left_is_found_and_not_doubled(tmp_path: Path, mammograms: dict[str, Path]):

@@ -190,6 +190,18 @@ def test_a_run_that_is_told_to_stop_waits_for_no_service(pacs: StandIn, tmp_path
         cohort(pacs, tmp_path, timeout_s=600, stop=stop)
 
 
+def test_a_service_that_goes_down_while_many_studies_are_looked_up_is_waited_for_once(pacs: StandIn, tmp_path: Path):
+    matches = many(pacs, 60)
+    pacs.rule = lambda asked: (
+        None if asked.parameters.get("limit") == "1" and not asked.before else
+        pacs.page(matches, asked) if asked.parameters.get("limit") == "200" and asked.path == "/studies" else Reply(503)
+    )  # fmt: skip
+    start = time.monotonic()
+    with pytest.raises(SourceGoneError):
+        cohort(pacs, tmp_path, timeout_s=1)
+    assert time.monotonic() - start < 8
+
+
 def many(pacs: StandIn, count: int) -> list[dict]:
     """So many studies, of which each has the images of the one."""
     matches = []
