@@ -1,5 +1,6 @@
 """Typed HTTP client of `glam-serve`; needs nothing but Python."""
 
+import http.client
 import json
 import secrets
 import time
@@ -189,7 +190,7 @@ class Client:
                 return answer.read()
         except urllib.error.HTTPError as error:
             raise _server_error(error.code, error.read(), error.headers.get("Retry-After")) from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise ServerError(0, "no_answer", f"no answer from {self.url}: {error}") from error
 
 

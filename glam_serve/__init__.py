@@ -12,5 +12,6 @@ Its modules:
 - what is written down: account, records, log, metrics, audit
 - a server for a while: demo
 
-The folder cohort is `glam-embed`, which needs the server's way of binding processes and nothing else of it.
+The folder cohort is `glam-embed`, which needs the server's way of binding processes and nothing else of it; the folder
+pacs brings it images by DICOMweb. The folder listen is `glam-serve listen`, which asks a server as its clients do.
 """

@@ -1,4 +1,4 @@
-"""`glam-serve run | audit verify`."""
+"""`glam-serve run | audit verify | listen`."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from glam_serve.limits import Limits, ServerOptions, Workers
+from glam_serve.listen.command import Listen
 from glam_serve.log import LogFormat
 
 PORT_VARIABLE = "GLAM_PORT"
@@ -140,15 +141,15 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"glam-serve: {said(error)}")
     except ModuleNotFoundError as error:
-        sys.exit(f"glam-serve: {missing_module(error, 'serve')}")
+        sys.exit(f"glam-serve: {missing_module(error, 'listen' if error.name == 'pynetdicom' else 'serve')}")
 
 
-def parse_command() -> Run | Audit:
+def parse_command() -> Run | Audit | Listen:
     """Return the command of sys.argv."""
     import tyro
 
     config = (tyro.conf.PositionalRequiredArgs,)
-    commands = {"run": Run, "audit": Audit}
+    commands = {"run": Run, "audit": Audit, "listen": Listen}
     return tyro.extras.subcommand_cli_from_dict(commands, prog="glam-serve", description=__doc__, config=config)
 
 

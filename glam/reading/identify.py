@@ -1,7 +1,7 @@
 """What a file shows and whose it is, by its header alone: no pixel is decoded."""
 
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from glam.findings import input_error
 from glam.reading import header
@@ -13,6 +13,9 @@ from glam.reading.parse import parse
 from glam.reading.pixels import check_pixels_follow
 from glam.reading.source import content
 from glam.view import Side, ViewName
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 
 class ImageIdentity(NamedTuple):
@@ -35,18 +38,28 @@ def identify(path: Path) -> ImageIdentity:
 
     with quiet_pydicom():
         data = content(path)
-        is_synthetic, dataset = False, Dataset()
-        if not picture_format(data):
-            dataset = parse(data)
-            check_pixels_follow(dataset)
-            is_synthetic = kind_of(dataset).synthetic
-            if "PixelData" not in dataset:
-                raise input_error("no_pixel_data")
-        return ImageIdentity(
-            view=cast(ViewName, decide_view(dataset, None, file_name=path.stem).value),
-            laterality=cast(Side, decide_side(dataset, None, file_name=path.stem).value),
-            is_synthetic=is_synthetic,
-            patient_id=header.text(dataset, "PatientID").strip(),
-            study_uid=header.text(dataset, "StudyInstanceUID").strip(),
-            instance_uid=header.text(dataset, "SOPInstanceUID").strip(),
-        )
+        if picture_format(data):
+            return _identity(Dataset(), is_synthetic=False, file_name=path.stem)
+        dataset = parse(data)
+        check_pixels_follow(dataset)
+        is_synthetic = kind_of(dataset).synthetic
+        if "PixelData" not in dataset:
+            raise input_error("no_pixel_data")
+        return _identity(dataset, is_synthetic=is_synthetic, file_name=path.stem)
+
+
+def identify_header(dataset: "Dataset") -> ImageIdentity:
+    """Return what `identify` would find out about the file of a header, which has no pixels with it."""
+    with quiet_pydicom():
+        return _identity(dataset, is_synthetic=kind_of(dataset).synthetic)
+
+
+def _identity(dataset: "Dataset", *, is_synthetic: bool, file_name: str = "") -> ImageIdentity:
+    return ImageIdentity(
+        view=cast(ViewName, decide_view(dataset, None, file_name=file_name).value),
+        laterality=cast(Side, decide_side(dataset, None, file_name=file_name).value),
+        is_synthetic=is_synthetic,
+        patient_id=header.text(dataset, "PatientID").strip(),
+        study_uid=header.text(dataset, "StudyInstanceUID").strip(),
+        instance_uid=header.text(dataset, "SOPInstanceUID").strip(),
+    )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def read_view(
-    source: Source,
+    source: Source | OwnBytes,
     config: FrameConfig,
     *,
     view: str | None = None,
@@ -57,7 +57,7 @@ class CallerFacts(NamedTuple):
     """Of square pixels."""
 
 
-def _read(source: Source, requested: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
+def _read(source: Source | OwnBytes, requested: CallerFacts, *, file_name: str, voi: VoiPolicy) -> View:
     _check_spacing(requested.spacing_mm)
     data = content(source)  # once: a stream may not be read twice
     if picture_format(data):

@@ -35,7 +35,9 @@ SUMMARY_FILE = "summary.json"
 INDEX_FILE = "index.hnsw"
 LOCK_FILE = ".lock"
 SALT_FILE = ".salt"
-"""What the identifiers of a folder's patients are hashed with."""
+"""What the identifiers of the patients of a folder or a PACS are hashed with."""
+PACS_FILE = ".pacs"
+"""Which studies and images of a PACS the names in the manifest stand for, a line a study."""
 
 
 class StoreError(ValueError):
@@ -50,7 +52,7 @@ class Problem(NamedTuple):
     """An image that could not be used."""
 
     image_id: str
-    stage: Literal["read", "pair", "prepare", "crash", "timeout"]
+    stage: Literal["fetch", "read", "pair", "prepare", "crash", "timeout"]
     code: str
     message: str
 

@@ -17,6 +17,7 @@ from glam.store.run_key import RunRecord
 from glam.store.schema import (
     FOOTER_KEY,
     LOCK_FILE,
+    PACS_FILE,
     RUN_FILE,
     SALT_FILE,
     Key,
@@ -54,7 +55,7 @@ def locked(store: Path) -> Iterator[None]:
         for path in store.iterdir():
             if TEMPORARY.fullmatch(path.name):
                 path.unlink()
-        strangers = [path.name for path in store.iterdir() if path.name not in (LOCK_FILE, SALT_FILE)]
+        strangers = [path.name for path in store.iterdir() if path.name not in (LOCK_FILE, SALT_FILE, PACS_FILE)]
         if strangers and not (store / RUN_FILE).exists():
             way_out = "give a new or an empty folder"
             raise StoreError("not_a_store", f"{store} has other files in it, such as {min(strangers)}: {way_out}")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from glam_serve.children import spawn_bound
+from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.cohort.items import Item, PreparedItem
-from glam_serve.cohort.remote import StorageError
 
 Prepare = Callable[[Item], PreparedItem]
 KILL_S = 5.0
@@ -70,7 +70,7 @@ class Raised(NamedTuple):
 class Stopped(NamedTuple):
     """What no item can be read without is gone."""
 
-    error: StorageError
+    error: SourceGoneError
 
 
 @dataclass
@@ -146,7 +146,7 @@ def _run(connection: Connection, prepare: Prepare) -> None:
 def _outcome(prepare: Prepare, item: Item) -> PreparedItem | Raised | Stopped:
     try:
         return prepare(item)
-    except StorageError as error:
+    except SourceGoneError as error:
         return Stopped(error)
     except Exception as error:  # whatever it is, the other items do not depend on it
         frames = traceback.format_list(traceback.extract_tb(error.__traceback__))

@@ -55,7 +55,8 @@ def prepared_items(
     """Yield what becomes of each item, in their order; the processes live as long as this generator.
 
     Of `items`, None says that there is none at the moment, and more may come.
-    InterruptedRun soon after `stop` was set; RuntimeError where processes do not start at all.
+    InterruptedRun soon after `stop` was set; SourceGoneError where what items come from is gone; RuntimeError where
+    processes do not start at all.
     """
     outcomes = queue.SimpleQueue[Outcome]()
     room = threading.Semaphore(max(options.ahead, options.workers))

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ class Cohort:
     """A row an image, as `glam.manifest` describes it."""
     root: Path
     """Folder that their paths begin at."""
+    locate: Callable[[str], str] | None = None
+    """Returns where an image is read from by its path; None: it is a file, below the root."""
     rejected: tuple[Problem, ...] = ()
     """Files of a folder that are not among the images; `image_id` is their path in it."""
 
@@ -59,6 +61,7 @@ def planned(cohort: Cohort, store: Path, record: RunRecord, *, shard_size: int |
     plan = make_plan(
         cohort.images, read_plan(store), root=cohort.root, level=record.config.level, shard_size=shard_size
     )
+    plan = replace(plan, locate=cohort.locate)
     marks = plan.marks(record.config.key)
     if strays := stray_files(store, len(marks)):
         way_out = "move it away: whoever reads part-*.parquet would read its rows too"
@@ -79,8 +82,8 @@ def embed(
 
     `find_cohort` is called when the store is this run's own; it may write to it.
 
-    InterruptedRun: `stop` was set. NoSpaceError: the disk is full. StoreError: the store is in use, or is of another
-    run. Whatever ends it, the shards that were done stay.
+    InterruptedRun: `stop` was set. SourceGoneError: no image comes any more. NoSpaceError: the disk is full.
+    StoreError: the store is in use, or is of another run. Whatever ends it, the shards that were done stay.
     """
     with _told_of_full_disk(store), locked(store):
         cohort = find_cohort()

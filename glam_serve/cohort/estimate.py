@@ -16,10 +16,13 @@ from glam_serve.cohort.runner import Runner
 TIMED_ITEMS = 6
 
 
-def estimate(cohort: Cohort, store: Path, record: RunRecord, runner: Runner, shard_size: int | None) -> dict[str, Any]:
+def estimate(
+    cohort: Cohort, store: Path, record: RunRecord, runner: Runner | None, shard_size: int | None
+) -> dict[str, Any]:
     """Return counts of what is there and to do, as JSON types, and seconds an item of reading and of the model.
 
-    The total counts on every core of this machine for both, and on no other work.
+    The total counts on every core of this machine for both, and on no other work. Without a runner nothing is read:
+    times and missing images are None.
     """
     work = planned(cohort, store, record, shard_size=shard_size)
     first: list[Item] = []
@@ -27,12 +30,10 @@ def estimate(cohort: Cohort, store: Path, record: RunRecord, runner: Runner, sha
     for shard in work.plan.shards(work.pending):
         first += shard.items[: TIMED_ITEMS - len(first)]
         count += len(shard.items)
-        paths = [image.path for item in shard.items for image in item.images]
-        missing += sum(not URL.match(path) and not Path(path).exists() for path in paths)
-    read_s, model_s = _seconds_an_item(first, runner)
-    cores = os.cpu_count() or 1
-    seconds = count * max(read_s / min(runner.workers, cores), model_s, (read_s + model_s) / cores)
-    return {
+        if runner is not None:
+            paths = [image.path for item in shard.items for image in item.images]
+            missing += sum(not URL.match(path) and not Path(path).exists() for path in paths)
+    counts = {
         "level": record.config.level,
         "images": work.plan.table.num_rows,
         "items": num_items(work.plan.table, record.config.level),
@@ -41,8 +42,15 @@ def estimate(cohort: Cohort, store: Path, record: RunRecord, runner: Runner, sha
         "shards_to_do": len(work.pending),
         "items_new": work.plan.num_new,
         "items_gone": work.plan.num_gone,
-        "images_missing": missing,
         "files_rejected": len(cohort.rejected),
+    }
+    if runner is None:
+        return counts | {"images_missing": None, "seconds_an_item": None, "estimated": None}
+    read_s, model_s = _seconds_an_item(first, runner)
+    cores = os.cpu_count() or 1
+    seconds = count * max(read_s / min(runner.workers, cores), model_s, (read_s + model_s) / cores)
+    return counts | {
+        "images_missing": missing,
         "seconds_an_item": {"read": round(read_s, 3), "model": round(model_s, 3)},
         "estimated": duration(seconds),
     }

@@ -1,6 +1,6 @@
 """Items, each of which becomes a row: the images of one, and what reading and preparing them gives."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -10,8 +10,10 @@ from glam.exam import PreparedExam, prepare_images
 from glam.files import URL
 from glam.findings import CODES, InputError
 from glam.reading.read import read_view
+from glam.reading.source import OwnBytes, Source
 from glam.store.schema import MISSING_FILE, Key, LeftOut, Problem
 from glam.view import Side, View, ViewName
+from glam_serve.cohort.faults import NotGivenError
 from glam_serve.cohort.remote import read_object
 
 UNREADABLE = "unreadable"
@@ -33,6 +35,7 @@ class ImageRow(NamedTuple):
 
     image_id: str
     path: str
+    """Where it is read from."""
     laterality: str
     view: str
     spacing_mm: float | None
@@ -67,12 +70,20 @@ class PreparedItem:
     problems: tuple[Problem, ...]
 
 
-def read_item(item: Item, config: FrameConfig) -> PreparedItem:
+ContentOf = Callable[[ImageRow], Source | OwnBytes]
+"""Returns what an image is read from; NotGivenError, SourceGoneError or OSError where there is nothing."""
+
+
+def _content_at_path(image: ImageRow) -> Source:
+    return read_object(image.path) if URL.match(image.path) else image.path
+
+
+def read_item(item: Item, config: FrameConfig, content_of: ContentOf = _content_at_path) -> PreparedItem:
     """Read and prepare the images of an item by the rules of an exam."""
     views: dict[str, View] = {}
     problems: list[Problem] = []
     for image in item.images:
-        outcome = _read(image, config)
+        outcome = _read(image, config, content_of)
         if isinstance(outcome, View):
             views[image.image_id] = outcome
         else:
@@ -89,16 +100,18 @@ def lost_item(problems: list[Problem]) -> PreparedItem:
     return PreparedItem(exam=None, used={}, left_out=(), problems=tuple(problems))
 
 
-def _read(image: ImageRow, config: FrameConfig) -> View | Problem:
+def _read(image: ImageRow, config: FrameConfig, content_of: ContentOf) -> View | Problem:
     try:
         view = read_view(
-            read_object(image.path) if URL.match(image.path) else image.path,
+            content_of(image),
             config,
             view=image.view,
             laterality=image.laterality,
             spacing_mm=image.spacing_mm,
             file_name=PurePosixPath(image.path).stem,
         )
+    except NotGivenError as error:
+        return Problem(image.image_id, "fetch", error.code, error.message)
     except InputError as error:
         return Problem(image.image_id, "read", error.code, error.message)
     except OSError as error:

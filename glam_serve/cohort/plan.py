@@ -4,7 +4,7 @@ A store keeps its plan. Later runs append what is new as new shards, and refuse 
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -40,6 +40,8 @@ class Plan:
     """Items that the store did not have."""
     num_gone: int
     """Items of the store that the manifest no longer has: they are kept."""
+    locate: Callable[[str], str] | None = None
+    """Returns where an image is read from by its path; None: from the file there, below the root."""
 
     def shards(self, marks: Sequence[ShardMark]) -> Iterator[Shard]:
         """Yield some shards with their items, one after the other."""
@@ -59,7 +61,7 @@ class Plan:
         images = (
             ImageRow(
                 image_id=row["image_id"],
-                path=below(self.root, row["path"]),
+                path=self._place(row["path"]),
                 laterality=row["laterality"],
                 view=row["view"],
                 spacing_mm=row["spacing_mm"],
@@ -68,6 +70,9 @@ class Plan:
             for row in rows
         )
         return Item(key, rows[0]["patient_id"], tuple(images))
+
+    def _place(self, path: str) -> str:
+        return below(self.root, path) if self.locate is None else self.locate(path)
 
 
 def make_plan(

@@ -18,8 +18,8 @@ from glam.runtime import EngineUnavailableError
 from glam.store.run_key import read_run
 from glam.store.schema import RUN_FILE, StoreError
 from glam_serve.cohort.engines import Engine
+from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.cohort.items import Shard
-from glam_serve.cohort.remote import StorageError
 from glam_serve.cohort.runner import Committed
 
 FEED_S = 0.02
@@ -108,7 +108,10 @@ def failure_of(error: BaseException) -> Failure:
     code = str(getattr(error, "code", ""))
     if isinstance(error, ModuleNotFoundError) and error.name:
         return Failure("refused", "", f"{error.name} is not installed on a machine of the cluster")
-    if isinstance(error, ValueError | EngineUnavailableError | StorageError) and type(error) is not UnicodeDecodeError:
+    if (
+        isinstance(error, ValueError | EngineUnavailableError | SourceGoneError)
+        and type(error) is not UnicodeDecodeError
+    ):
         return Failure("refused", code, str(error))
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from glam.runtime import Runtime
     from glam_serve.cohort.decoder import DecoderOptions
     from glam_serve.cohort.runner import Runner
+    from glam_serve.pacs.survey import PacsQuery
 
 
 GROUP_SIZE = 8
@@ -62,6 +63,8 @@ class Recipe:
     record: RunRecord
     model: ModelOptions
     decoders: "DecoderOptions"
+    pacs: "PacsQuery | None" = None
+    """Where the images come from; None: files and object stores."""
 
     def runner(self) -> "Runner":
         """Open the bundle and return its Runner; BundleError `bundle_changed` where the folder has another one."""
@@ -72,7 +75,12 @@ class Recipe:
         if bundle.sha256 != self.record.config.bundle:
             way_out = "every machine needs the same one at this path"
             raise BundleError("bundle_changed", f"{self.bundle} is not the bundle of this run: {way_out}")
-        return Runner(bundle, self.model.open(bundle), self.record, self.decoders)
+        prepare = None
+        if self.pacs is not None:
+            from glam_serve.pacs.fetch import PacsItems
+
+            prepare = PacsItems(access=self.pacs.access, config=bundle.model.frame, timeout_s=self.pacs.timeout_s)
+        return Runner(bundle, self.model.open(bundle), self.record, self.decoders, prepare)
 
 
 def run_record(

@@ -13,6 +13,7 @@ from typing import Any
 
 from glam.files import URL
 from glam.reading.source import MAX_BYTES
+from glam_serve.cohort.faults import SourceGoneError
 
 MODULES: Mapping[str, str] = {
     "s3": "s3fs",
@@ -34,7 +35,7 @@ CREDENTIAL_CODES = frozenset(
 """Of an S3 error: nothing can be read, not this object alone. So it is with `RequestTimeTooSkewed`, a wrong clock."""
 
 
-class StorageError(RuntimeError):
+class StorageError(SourceGoneError):
     """An object store that cannot be read from at all: the run ends, and the same command goes on.
 
     `code`: storage_credentials or storage_unreachable.

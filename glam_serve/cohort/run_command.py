@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from glam_serve.cohort.engines import Engine
     from glam_serve.cohort.ray_cluster import RayOptions
     from glam_serve.cohort.recipe import Recipe
+    from glam_serve.pacs.survey import PacsQuery
 
-SOME_FAILED, TOO_MANY_FAILED, DISK_FULL, INTERRUPTED = 3, 4, 5, 130
+SOME_FAILED, TOO_MANY_FAILED, DISK_FULL, SOURCE_GONE, INTERRUPTED = 3, 4, 5, 6, 130
 """Exit codes beside 0, 1 and 2."""
 
 
@@ -31,7 +32,7 @@ class Run:
     """Embed a cohort into a store, every item exactly once. The same command again goes on where it was stopped.
 
     Exit codes: 0 all images are embedded or left out; 3 done, and some could not be used; 4 more of them than
-    --max-errors; 5 the disk is full; 130 interrupted.
+    --max-errors; 5 the disk is full; 6 the PACS or object store is gone; 130 interrupted.
     """
 
     manifest: Path | None = None
@@ -40,6 +41,14 @@ class Run:
     """Folder of mammograms, with folders in it, in place of a manifest."""
     root: str | None = None
     """Folder or URL (s3://BUCKET/PREFIX) that the paths of a manifest begin at. None: the folder that it is in."""
+    dicomweb: str | None = None
+    """Address of a PACS's DICOMweb service in place of both, such as https://pacs.example/dicom-web (docs/pacs.md)."""
+    query: tuple[str, ...] = ()
+    """Which of its studies: KEY=VALUE such as StudyDate=20240101-20241231, or @FILE with a line each."""
+    auth_file: Path | None = None
+    """JSON file of credentials for it. None: GLAM_DICOMWEB_USER and _PASSWORD, or _TOKEN, of the environment."""
+    pacs_timeout_s: float = 180.0
+    """Longest time for an answer of it, or for the images of an item, with everything that is tried again."""
     out: Path = Path("store")
     """Folder of the store, new or to go on with."""
     level: Literal["image", "breast", "exam"] = "breast"
@@ -89,37 +98,51 @@ class Run:
         from glam_serve.cohort.decoders import InterruptedRun
         from glam_serve.cohort.embed import NoSpaceError, embed
         from glam_serve.cohort.estimate import estimate
+        from glam_serve.cohort.faults import SourceGoneError
 
-        recipe = self._recipe()
+        stop = threading.Event()
+        pacs = self._pacs()
+        recipe = self._recipe(pacs)
         record = recipe.record
         if self.dry_run:
-            print_json(estimate(self._cohort(threading.Event()), self.out, record, recipe.runner(), self.shard_size))
+            runner = None if pacs else recipe.runner()
+            print_json(estimate(self._cohort(pacs, stop), self.out, record, runner, self.shard_size))
             return 0
         if not record.facts.may_share:
             sys.stderr.write(
                 f"glam-embed: the embeddings in {self.out} must not leave this machine (may_share is false)\n"
             )
-        stop = threading.Event()
 
         def engine(of_store: "RunRecord") -> "Engine":
             return self._engine(replace(recipe, record=of_store))
 
         try:
             with stopped_by_signals(stop):
-                find = partial(self._cohort, stop)
+                find = partial(self._cohort, pacs, stop)
                 summary = embed(find, self.out, record, engine, shard_size=self.shard_size, stop=stop)
         except InterruptedRun:
             return self._ended("interrupted: the same command goes on", INTERRUPTED)
         except NoSpaceError as error:
             return self._ended(error.strerror or str(error), DISK_FULL)
+        except SourceGoneError as error:
+            return self._ended(str(error), SOURCE_GONE)
         print_json(summary.as_json())
         return self._exit_code(summary)
 
     def _check(self) -> None:
-        if (self.manifest is None) == (self.folder is None):
-            raise UsageError("give either --manifest FILE or --folder DIR")
+        if sum(source is not None for source in (self.manifest, self.folder, self.dicomweb)) != 1:
+            raise UsageError("give one of --manifest FILE, --folder DIR and --dicomweb URL")
         if self.root is not None and self.manifest is None:
             raise UsageError("--root is of --manifest")
+        if self.dicomweb is None and (self.query or self.auth_file):
+            raise UsageError("--query and --auth-file go with --dicomweb URL")
+        if self.dicomweb is not None and self.engine != "local":
+            raise UsageError("a PACS is asked by --engine local alone: fetch on one machine")
+        if not 0 < self.pacs_timeout_s < 1e6:
+            raise UsageError(f"--pacs-timeout-s {self.pacs_timeout_s:g} is not above 0 and below a million")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", str(self.out)):  # of a URL, Path keeps one stroke
             raise UsageError("--out is a folder: copy the store to an object store when it is done (docs/scale.md)")
         if self.engine == "local" and (self.address or self.actors or self.num_cpus is not None or self.num_gpus):
@@ -133,36 +156,32 @@ class Run:
         if self.max_errors is not None and not 0 <= self.max_errors <= 1:
             raise UsageError(f"--max-errors {self.max_errors} is not a share from 0 to 1")
 
-    def _cohort(self, stop: threading.Event) -> "Cohort":
-        from glam.files import URL
-        from glam.manifest.table import read_manifest
-        from glam_serve.cohort.embed import Cohort
-        from glam_serve.cohort.remote import check_urls
+    def _pacs(self) -> "PacsQuery | None":
+        """Return what a PACS is asked for; UsageError for filters and credentials that do not read."""
+        if self.dicomweb is None:
+            return None
+        from glam_serve.pacs.access import read_access
+        from glam_serve.pacs.query import read_filters
+        from glam_serve.pacs.survey import PacsQuery
 
+        try:
+            access, filters = read_access(self.dicomweb, self.auth_file), read_filters(self.query)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return PacsQuery(access=access, filters=filters, timeout_s=self.pacs_timeout_s)
+
+    def _cohort(self, pacs: "PacsQuery | None", stop: threading.Event) -> "Cohort":
+        from glam_serve.cohort.sources import cohort_of_folder, cohort_of_manifest, cohort_of_pacs
+
+        writes = not self.dry_run
+        if pacs is not None:
+            return cohort_of_pacs(pacs, self.out, self.level, stop, writes=writes)
         if self.folder is not None:
-            from glam.store.schema import SALT_FILE
-            from glam_serve.cohort.folder import SALT_BYTES, folder_cohort, store_salt
-            from glam_serve.cohort.progress import Headers
+            return cohort_of_folder(self.folder, self.out, stop, writes=writes)
+        assert self.manifest is not None, "one of the three is there"
+        return cohort_of_manifest(self.manifest, self.root)
 
-            is_new = self.dry_run and not (self.out / SALT_FILE).exists()
-            salt = bytes(SALT_BYTES) if is_new else store_salt(self.out)
-            headers = Headers(sys.stderr, stop)
-            try:
-                return folder_cohort(self.folder, self.out, salt, headers.tell)
-            finally:
-                headers.end()
-        assert self.manifest is not None, "one of the two is there"
-        manifest = self.manifest.absolute()
-        if self.root is None:
-            images, root = read_manifest(manifest), manifest.parent
-        else:
-            is_url = URL.match(self.root) is not None
-            root = manifest.parent if is_url else Path(self.root).absolute()
-            images = read_manifest(manifest, root=self.root if is_url else root)
-        check_urls(images["path"].tolist())
-        return Cohort(images=images, root=root)
-
-    def _recipe(self) -> "Recipe":
+    def _recipe(self, pacs: "PacsQuery | None") -> "Recipe":
         from glam.bundle import DEMO_BUNDLE, PORTABLE, read_bundle
         from glam.loading import with_variant
         from glam_serve.cohort.decoder import DecoderOptions
@@ -178,7 +197,8 @@ class Run:
         )
         ahead = 2 * GROUP_SIZE + self.workers
         try:
-            decoders = DecoderOptions(workers=self.workers, timeout_s=self.timeout_s, ahead=ahead)
+            timeout_s = self.timeout_s + (pacs.timeout_s if pacs else 0.0)
+            decoders = DecoderOptions(workers=self.workers, timeout_s=timeout_s, ahead=ahead)
         except ValueError as error:
             raise UsageError(str(error)) from None
         chosen = PORTABLE if self.runtime != "onnx" and self.variant is None else self.variant
@@ -187,7 +207,7 @@ class Run:
         record = run_record(
             bundle, level=self.level, dtype=self.dtype, aggregation=self.aggregation, provider=model.provider_told
         )
-        return Recipe(bundle=folder, variant=bundle.variant, record=record, model=model, decoders=decoders)
+        return Recipe(bundle=folder, variant=bundle.variant, record=record, model=model, decoders=decoders, pacs=pacs)
 
     def _engine(self, recipe: "Recipe") -> "Engine":
         if self.engine == "local":

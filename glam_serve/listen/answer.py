@@ -1,0 +1,174 @@
+"""Studies that came to rest: the model is asked about each, and the answer lies beside its images as JSON."""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from glam.client import Client, ServerError
+from glam.exam import MAX_IMAGES
+from glam.files import JsonDict, flush_folder, replacing, write_json
+from glam.findings import InputError
+from glam.prediction import NOTICE
+from glam.reading.identify import identify
+from glam_serve.listen.worklist import RESULT, Study, Worklist
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+"""Between questions to a server that does not answer; it doubles."""
+NOT_NOW = frozenset({0, 401, 403, 408, 429, 502, 503})
+"""Statuses of a server that may answer the same question later; 0: there is none."""
+FAULTS = 3
+"""Answers of another fault of the server (500, 504), or none though it is ready, after which a study is given up."""
+OVER_LIMIT, MISSING_FILE = "over_limit", "missing_file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """When a study is asked about, and how long its files stay."""
+
+    quiet_s: float = 30.0
+    """Without a new image; then a study is taken as complete."""
+    hold_s: float = 900.0
+    """After the result, for images that come late."""
+    keep: bool = False
+    """Delete no file."""
+
+
+class Chosen(NamedTuple):
+    """Images that the model is asked about, and why others are not."""
+
+    images: Sequence[str]
+    left_out: Mapping[str, str]
+    """Image -> code."""
+
+
+class Answerer:
+    """Asks a server about studies, one after the other."""
+
+    def __init__(self, worklist: Worklist, client: Client, times: Times) -> None:
+        self._worklist = worklist
+        self._client = client
+        self._times = times
+        self._started = time.time()
+        self._faults: dict[str, int] = {}
+        self._wait_s = FIRST_WAIT_S
+        self._not_before = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Answer studies until told to stop; what goes wrong with the disk is tried again."""
+        while not stop.wait(POLL_S):
+            try:
+                self.look()
+            except (OSError, sqlite3.OperationalError) as error:
+                log.error("a result cannot be written: %s", getattr(error, "strerror", None) or "database")
+                self._later()
+
+    def look(self) -> None:
+        """Answer the studies that are at rest now, and delete the files of those that are done."""
+        now = time.time()
+        rests = now - self._started >= self._times.quiet_s  # a sender may go on after a restart
+        if rests and time.monotonic() >= self._not_before:
+            for study in self._worklist.at_rest(since=now - self._times.quiet_s):
+                if not self._answer(study):
+                    break
+        if not self._times.keep:
+            for study in self._worklist.done_with_files(before=time.time() - self._times.hold_s):
+                count = self._worklist.forget_files(study)
+                log.info("%d images of a study of %s deleted", count, study.sender)
+
+    def _answer(self, study: Study) -> bool:
+        """Put the result of a study in place; False where the server cannot be asked now."""
+        images, num_gone = self._worklist.images_of(study.study)
+        chosen = choose({image: self._worklist.file_of(study.study, image) for image in images})
+        answer: JsonDict | None = None
+        error: JsonDict | None = None
+        try:
+            if chosen.images:
+                files = [self._worklist.file_of(study.study, image) for image in chosen.images]
+                answer = self._client.predict_exam(files).raw
+            else:
+                error = {"code": "no_mammogram", "message": "no image of the study can be used", "where": ""}
+        except ServerError as refusal:
+            if self._is_for_later(study, refusal):
+                return False
+            error = {"code": refusal.code, "message": refusal.message, "where": refusal.where}
+        self._wait_s = FIRST_WAIT_S
+        result = {
+            "study_uid": study.study,
+            "answer_number": study.answers + 1,
+            "is_late": study.answers > 0,
+            "images": list(chosen.images),
+            "left_out": dict(chosen.left_out),
+            "images_gone": num_gone,
+            "answer": answer,
+            "error": error,
+            "notice": NOTICE,
+        }
+        _put(self._worklist.folder_of(study.study), result)
+        code = error["code"] if error else ""
+        self._worklist.close_study(study, "failed" if error else "answered", code)
+        self._faults.pop(study.study, None)
+        again = f", again: {num_gone} earlier images were deleted" if num_gone else ", again"
+        log.info(
+            "a study of %d images of %s: %s%s",
+            *(len(images), study.sender, code or "answered", again if study.answers else ""),
+        )
+        return True
+
+    def _is_for_later(self, study: Study, refusal: ServerError) -> bool:
+        """Whether a study is to be asked about again, after a while."""
+        is_fault = refusal.status not in NOT_NOW or (refusal.status == 0 and self._client.is_ready())
+        if is_fault and 0 < refusal.status < 500:
+            return False
+        if is_fault:
+            self._faults[study.study] = self._faults.get(study.study, 0) + 1
+            if self._faults[study.study] >= FAULTS:
+                return False
+        log.warning("the server does not answer now: %s, status %d", refusal.code, refusal.status)
+        self._later(refusal.retry_after_s)
+        return True
+
+    def _later(self, least_s: float | None = None) -> None:
+        self._not_before = time.monotonic() + max(self._wait_s, least_s or 0)
+        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+
+
+def choose(files: Mapping[str, Path]) -> Chosen:
+    """Return the images to ask about: those that show a view by their headers, one of each view before a second."""
+    left_out: dict[str, str] = {}
+    ranked: list[tuple[int, str]] = []
+    counts: dict[tuple[str, str], int] = {}
+    for image, path in files.items():
+        try:
+            identity = identify(path)
+        except InputError as error:
+            left_out[image] = error.code
+            continue
+        except FileNotFoundError:
+            left_out[image] = MISSING_FILE
+            continue
+        view = (identity.laterality, identity.view)
+        counts[view] = counts.get(view, 0) + 1
+        ranked.append((counts[view], image))
+    ranked.sort(key=lambda entry: entry[0])
+    left_out |= {image: OVER_LIMIT for _, image in ranked[MAX_IMAGES:]}
+    return Chosen([image for _, image in ranked[:MAX_IMAGES]], left_out)
+
+
+def _put(folder: Path, result: JsonDict) -> None:
+    """Put a result in place; that of an earlier answer stays beside it under its number."""
+    path = folder / RESULT
+    if result["answer_number"] > 1 and path.exists():
+        earlier = folder / f"result-{result['answer_number'] - 1}.json"
+        if not earlier.exists():
+            with replacing(earlier) as part:
+                part.write_bytes(path.read_bytes())
+    write_json(path, result)
+    flush_folder(folder)

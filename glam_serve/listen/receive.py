@@ -1,0 +1,262 @@
+"""Associations of known senders, and the files that come by them: a storage class provider for mammograms (PS3.4 B)."""
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glam.files import flush_folder
+from glam.findings import InputError
+from glam.reading.header import quiet_pydicom, text
+from glam.reading.kind import MG_FOR_PRESENTATION, MG_FOR_PROCESSING
+from glam.reading.parse import parse
+from glam_serve.listen.worklist import Received, Worklist
+from glam_serve.log import where_raised
+
+if TYPE_CHECKING:
+    from pynetdicom.ae import ApplicationEntity
+    from pynetdicom.events import Event
+    from pynetdicom.transport import ThreadedAssociationServer
+
+log = logging.getLogger(__name__)
+
+SUCCESS, OUT_OF_RESOURCES, OTHER_CLASS, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
+"""PS3.4 B.2.3."""
+CLASSES = (MG_FOR_PRESENTATION, MG_FOR_PROCESSING)
+UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")
+AE_TITLE = re.compile(r"(?! *\Z)[ -\[\]-~]{1,16}")
+"""PS3.5 6.2: no backslash, no control character."""
+INCOMING = "incoming"
+"""Folder of files that are being written."""
+MAX_PDU = 1 << 20
+"""Largest piece of a message that is taken; senders are told of PDU_BYTES."""
+PDU_BYTES = 1 << 17
+LONGEST_DELAY_S = 20.0
+"""For a sender over its rate; beyond that it is refused. Senders wait for 30 s and more."""
+SILENCE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What senders may use."""
+
+    associations: int = 4
+    file_mb: int = 160
+    images_a_minute: int = 600
+    """Of one sender."""
+
+
+class Receiver:
+    """Takes images into a folder and its worklist."""
+
+    def __init__(self, folder: Path, worklist: Worklist, limits: Limits) -> None:
+        self._incoming = folder / INCOMING
+        self._worklist = worklist
+        self._limits = limits
+        self._rate = _Rate(limits.images_a_minute)
+        shutil.rmtree(self._incoming, ignore_errors=True)  # of one that was killed: their senders were told nothing
+        self._incoming.mkdir(mode=0o700)
+
+    def store(self, event: "Event") -> int:
+        """Return the status of a C-STORE: success when the image is on the disk and in the worklist."""
+        sender = str(event.assoc.requestor.ae_title).strip()
+        budget_of(event).clear()
+        if not self._rate.admit(sender):
+            log.warning("an image of %s is refused: over --limits.images-a-minute", sender)
+            return OUT_OF_RESOURCES
+        request: Any = event.request
+        if len(request.DataSet.getbuffer()) > self._limits.file_mb * 1_000_000:
+            log.warning("an image of %s is refused: over --limits.file-mb", sender)
+            return OUT_OF_RESOURCES
+        try:
+            return self._keep(event, sender)
+        except (OSError, sqlite3.OperationalError) as error:
+            log.error("an image of %s cannot be stored: %s", sender, getattr(error, "strerror", None) or "database")
+            return OUT_OF_RESOURCES
+        except Exception as error:  # pynetdicom answers with a status of its own, and says it in a log that is off
+            log.error("internal_error: %s", where_raised(error))
+            raise
+
+    def _keep(self, event: "Event", sender: str) -> int:
+        content = event.encoded_dataset()
+        uids = _uids(content)
+        if uids is None:
+            log.warning("an image of %s is refused: its header does not say what it is", sender)
+            return NOT_UNDERSTOOD
+        study, image, sop_class = uids
+        request: Any = event.request
+        if sop_class != request.AffectedSOPClassUID or image != request.AffectedSOPInstanceUID:
+            return OTHER_CLASS
+        received = Received(study, image, sender, len(content), hashlib.sha256(content).hexdigest())
+        if self._worklist.has(received):
+            log.info("an image of %s came again and is the same", sender)
+            return SUCCESS
+        self._write(self._worklist.file_of(study, image), content)
+        self._worklist.add(received)
+        return SUCCESS
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Put a file in place, whole and on the disk."""
+        part = self._incoming / f"{threading.get_ident()}.part"
+        try:
+            with open(part, "wb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[os.write(file.fileno(), rest) :]
+                os.fsync(file.fileno())
+            if not path.parent.exists():
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                flush_folder(path.parent.parent)
+            part.replace(path)
+            flush_folder(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def adopt_strays(worklist: Worklist, studies: Path) -> int:
+    """Note files that were put in place just before a kill; return how many there were."""
+    count = 0
+    for path in studies.glob("*/*.dcm"):
+        content = path.read_bytes()
+        image = Received(path.parent.name, path.stem, "unknown", len(content), hashlib.sha256(content).hexdigest())
+        if not worklist.has(image):
+            worklist.add(image)
+            count += 1
+    return count
+
+
+def application_entity(title: str, senders: Sequence[str], limits: Limits) -> "ApplicationEntity":
+    """Return what answers under a title to known senders, for mammograms and for echoes; ValueError for titles."""
+    for name in (title, *senders):
+        if not AE_TITLE.fullmatch(name):
+            raise ValueError(f"{name!r} is no AE title: 1 to 16 printable ASCII characters without a backslash")
+    from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config
+    from pynetdicom.sop_class import Verification  # pyright: ignore[reportAttributeAccessIssue]
+
+    _config.LOG_HANDLER_LEVEL = "none"  # its handlers print messages, and what is in them
+    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+    logger = logging.getLogger("pynetdicom")
+    logger.setLevel(logging.CRITICAL + 1)
+    entity = AE(title)
+    entity.require_calling_aet = list(senders)
+    entity.require_called_aet = True
+    entity.maximum_associations = limits.associations
+    entity.maximum_pdu_size = PDU_BYTES
+    entity.network_timeout = SILENCE_S
+    entity.add_supported_context(Verification)
+    for sop_class in CLASSES:
+        entity.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
+    return entity
+
+
+def start(
+    entity: "ApplicationEntity", address: tuple[str, int], receiver: Receiver, limits: Limits
+) -> "ThreadedAssociationServer":
+    """Listen at an address; OSError where it is taken."""
+    from pynetdicom import evt
+
+    most_bytes = 2 * limits.file_mb * 1_000_000
+
+    def opened(event: "Event") -> None:
+        """Pynetdicom reads as much as a sender says that there is: bound it, and the time it takes."""
+        association = event.assoc
+        sock: Any = association.dul.socket
+        sock.socket.settimeout(SILENCE_S)
+        sock.recv = _bounded(sock, budget_of(event), most_bytes)
+
+    def accepted(event: "Event") -> None:
+        log.info("association of %s", str(event.assoc.requestor.ae_title).strip())
+
+    def rejected(_: "Event") -> None:
+        log.warning("an association is refused: by its AE titles, or there are too many")
+
+    handlers: list[Any] = [
+        (evt.EVT_CONN_OPEN, opened),
+        (evt.EVT_ACCEPTED, accepted),
+        (evt.EVT_REJECTED, rejected),
+        (evt.EVT_C_STORE, receiver.store),
+    ]
+    server = entity.start_server(address, block=False, evt_handlers=handlers)
+    assert server is not None, "it does not block"
+    return server
+
+
+class Budget:
+    """Bytes of an association since its last image."""
+
+    def __init__(self) -> None:
+        self.num_bytes = 0
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.num_bytes = 0
+
+
+def budget_of(event: "Event") -> Budget:
+    """Return the budget of an event's association."""
+    association: Any = event.assoc
+    with suppress(AttributeError):
+        return association.glam_budget
+    association.glam_budget = Budget()
+    return association.glam_budget
+
+
+def _bounded(sock: Any, budget: Budget, most_bytes: int) -> Callable[[int], bytearray]:
+    """Return what reads from an association's socket, and closes it where there would be too much."""
+    recv: Callable[[int], bytearray] = sock.recv
+
+    def bounded(num_bytes: int) -> bytearray:
+        budget.num_bytes += num_bytes
+        if num_bytes > MAX_PDU or budget.num_bytes > most_bytes:
+            log.warning("an association is ended: it sends more than an image may have")
+            sock.close()
+            raise OSError("more than an image may have")
+        return recv(num_bytes)
+
+    return bounded
+
+
+class _Rate:
+    """Images of each sender in the last minute."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._times: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._lock = threading.Lock()
+
+    def admit(self, sender: str) -> bool:
+        """Wait until a sender is within its rate; False where that would take too long."""
+        end = time.monotonic() + LONGEST_DELAY_S
+        while True:
+            with self._lock:
+                now, times = time.monotonic(), self._times[sender]
+                while times and times[0] <= now - 60:
+                    times.popleft()
+                if len(times) < self._most:
+                    times.append(now)
+                    return True
+                wait_s = times[0] + 60 - now
+            if now + wait_s > end:
+                return False
+            time.sleep(wait_s)
+
+
+def _uids(content: bytes) -> tuple[str, str, str] | None:
+    """Return study, image and class of a file; None where it does not say, or names no place for itself."""
+    with quiet_pydicom():
+        try:
+            dataset = parse(content)
+            uids = [text(dataset, name).strip() for name in ("StudyInstanceUID", "SOPInstanceUID", "SOPClassUID")]
+        except InputError:
+            return None
+    return (uids[0], uids[1], uids[2]) if all(map(UID.fullmatch, uids)) else None

@@ -1,0 +1,277 @@
+"""Requests to a PACS that are tried again, and the three ways in which they fail.
+
+- PacsRefusal: the fault of the one thing that was asked for; its code is stable
+- SourceGoneError: the service is gone, or refuses us: whatever else is asked for would fail as well
+- InterruptedRun: the run was told to stop
+
+Which of the first two it is, a question decides that the service can always answer (`is_there`): an instance is only at
+fault where everything else works.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
+
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    IncompleteRead,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.exceptions import TimeoutError as AnyTimeoutError
+
+from glam.reading.source import MAX_BYTES, OwnBytes
+from glam_serve.cohort.decoders import InterruptedRun
+from glam_serve.cohort.faults import SourceGoneError
+from glam_serve.pacs.access import PacsAccess
+from glam_serve.pacs.troubles import PacsRefusal, Trouble, spoiled
+
+if TYPE_CHECKING:
+    from urllib3.response import BaseHTTPResponse
+
+Body = TypeVar("Body")
+
+CONNECT_S = 10.0
+SILENCE_S = 30.0
+"""Longest pause within an answer, and before it."""
+ATTEMPTS = 4
+"""After which the fault is that of what was asked for, if the service answers other questions."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
+"""Between attempts; it doubles."""
+TOO_MANY = 429
+BUSY = frozenset({408, 425, TOO_MANY})
+"""Statuses of a service that will answer later, beside 500 and above."""
+REFUSES_US = frozenset({401, 407})
+JSON_TYPES = "application/dicom+json, application/json"
+CHUNK_BYTES = 1 << 18
+
+
+class Answer(NamedTuple):
+    """What came back, whole."""
+
+    status: int
+    content_type: str
+    body: OwnBytes
+    has_more: bool
+    """The service says that it left matches out. PS3.18 8.3.4.4."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a request may take, with everything that is tried again."""
+
+    deadline: float
+    """By `time.monotonic`."""
+    stop: threading.Event
+    """Set where the run is to end."""
+
+    @property
+    def left_s(self) -> float:
+        """Seconds to the deadline, at least 0."""
+        return max(self.deadline - time.monotonic(), 0.0)
+
+
+class Connection:
+    """Keep-alive connections to a PACS; threads may share them."""
+
+    def __init__(self, access: PacsAccess, *, connections: int = 1) -> None:
+        self._access = access
+        headers = {"User-Agent": "glam-embed", "Accept-Encoding": "identity"}
+        if access.authorization is not None:
+            headers["Authorization"] = access.authorization
+        self._headers = headers
+        self._pool = urllib3.PoolManager(maxsize=connections, ssl_context=access.tls())
+
+    @property
+    def shown(self) -> str:
+        """The service's name in a message."""
+        return self._access.shown
+
+    def ask(
+        self,
+        path: str,
+        read: Callable[[Answer], Body],
+        *,
+        accept: str,
+        patience: Patience,
+        parameters: Mapping[str, str] | None = None,
+    ) -> Body:
+        """Return what `read` makes of the answer below the service's address.
+
+        `read` raises what `spoiled` returns for a body that is not whole or not what it should be, or a PacsRefusal.
+        SourceGoneError, InterruptedRun: see the module.
+        """
+        url = self._url(path, parameters or {})
+        attempts, wait_s = 0, FIRST_WAIT_S
+        while True:
+            try:
+                return read(self._answer(url, accept, patience))
+            except PacsRefusal as error:
+                if self.is_there():
+                    raise
+                raise self._gone(f"answers no question either ({error.code})") from None
+            except Trouble as error:
+                trouble = error
+            attempts += 1
+            self._give_up(trouble, attempts, patience)
+            pause = max(trouble.wait_s or 0, min(wait_s * random.uniform(0.5, 1), patience.left_s))
+            if patience.stop.wait(pause):
+                raise InterruptedRun
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def is_there(self) -> bool:
+        """Whether the service answers a question that hangs on no image."""
+        with suppress(Trouble, SourceGoneError):
+            response = self._response(self._url("/studies", {"limit": "1"}), JSON_TYPES)
+            with _closing(response, is_read=False):
+                return response.status == 204 or (response.status == 200 and _is_json(response))
+        return False
+
+    def _give_up(self, trouble: Trouble, attempts: int, patience: Patience) -> None:
+        """Raise what a request ends with, unless it is worth another attempt."""
+        is_over = (trouble.wait_s or 0) >= patience.left_s
+        is_often = attempts >= ATTEMPTS and trouble.wait_s is None
+        if trouble.code is not None and (is_over or is_often) and self.is_there():
+            raise PacsRefusal(trouble.code)
+        if is_over:
+            raise self._gone(str(trouble))
+
+    def _gone(self, reason: str) -> SourceGoneError:
+        return SourceGoneError(f"{self.shown} {reason}: the same command goes on when it is back")
+
+    def _url(self, path: str, parameters: Mapping[str, str]) -> str:
+        query = urlencode(parameters, quote_via=quote, safe="*?,.-")
+        return f"{self._access.url}{path}{'?' if query else ''}{query}"
+
+    def _answer(self, url: str, accept: str, patience: Patience) -> Answer:
+        response = self._response(url, accept)
+        with _closing(response, is_read=True):
+            if (code := _refusal_code(response.status)) is not None:
+                raise PacsRefusal(code)
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise PacsRefusal("pacs_malformed")
+            body = _body(response, patience)
+            warning = response.headers.get("Warning", "")
+            return Answer(
+                response.status, response.headers.get("Content-Type", ""), body, warning.lstrip().startswith("299")
+            )
+
+    def _response(self, url: str, accept: str) -> "BaseHTTPResponse":
+        """Return an answer whose body is still to come; its status is a success, or a refusal of what was asked."""
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=SILENCE_S)
+        try:
+            response = self._pool.request(
+                "GET",
+                url,
+                headers=self._headers | {"Accept": accept},
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+        except SSLError as error:
+            reason = getattr(error.args[0] if error.args else None, "verify_message", "") or "TLS fails"
+            message = f"is not who it should be, or does not know us ({reason}): see `ca` and `certificate`"
+            raise self._gone(message) from None
+        except (NameResolutionError, NewConnectionError) as error:
+            raise Trouble("cannot be reached" + _reason(error)) from None
+        except ConnectTimeoutError:
+            raise Trouble("cannot be reached") from None
+        except AnyTimeoutError:
+            raise Trouble("does not answer in time", "pacs_slow") from None
+        except (HTTPError, OSError):
+            raise Trouble("breaks the connection off", "pacs_cut") from None
+        if response.status in REFUSES_US:
+            _drop(response)
+            raise self._gone(f"refuses the credentials (status {response.status}): see --auth-file")
+        if response.status in BUSY or response.status >= 500:
+            _drop(response)
+            code = None if response.status == TOO_MANY else "pacs_failed"
+            wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
+            raise Trouble(f"is busy or down (status {response.status})", code, wait_s=wait_s)
+        return response
+
+
+@contextmanager
+def _closing(response: "BaseHTTPResponse", *, is_read: bool) -> Iterator[None]:
+    """Give a connection back where its answer is read to the end without a fault, and close it else."""
+    try:
+        yield
+    except BaseException:
+        is_read = False
+        raise
+    finally:
+        if is_read:
+            response.release_conn()
+        else:
+            _drop(response)
+
+
+def _drop(response: "BaseHTTPResponse") -> None:
+    """End a connection whose answer is not read to its end, and give its place back."""
+    response.close()
+    response.release_conn()
+
+
+def _refusal_code(status: int) -> str | None:
+    """Return why an answer is no success; a redirection is none either: credentials go to one service alone."""
+    if status in (200, 204, 206):
+        return None
+    return {403: "pacs_forbidden", 404: "pacs_missing", 410: "pacs_missing"}.get(status, "pacs_refused")
+
+
+def _body(response: "BaseHTTPResponse", patience: Patience) -> OwnBytes:
+    """Return the whole body, read as it comes; what is too large or too late is not read to its end."""
+    body = OwnBytes()
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > MAX_BYTES:
+        raise PacsRefusal("too_large")
+    try:
+        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise PacsRefusal("too_large")
+            if patience.stop.is_set():
+                raise InterruptedRun
+            if patience.left_s == 0:
+                raise PacsRefusal("pacs_slow")
+    except ReadTimeoutError:
+        raise Trouble("does not answer in time", "pacs_slow") from None
+    except (IncompleteRead, ProtocolError, HTTPError, OSError):
+        raise spoiled("pacs_cut") from None
+    if length.isdecimal() and len(body) < int(length):
+        raise spoiled("pacs_cut")
+    return body
+
+
+def _is_json(response: "BaseHTTPResponse") -> bool:
+    return "json" in response.headers.get("Content-Type", "").partition(";")[0]
+
+
+def _retry_after_s(text: str) -> float | None:
+    """Return the seconds of a Retry-After, which is a number or a date (RFC 9110 10.2.3); None for none that reads."""
+    if text.strip().isdecimal():
+        return float(text)
+    with suppress(ValueError, TypeError):
+        date = parsedate_to_datetime(text)
+        return max((date - datetime.now(UTC)).total_seconds(), 0.0)
+    return None
+
+
+def _reason(error: NameResolutionError | NewConnectionError) -> str:
+    """Return what the system says about an address, in brackets."""
+    cause = error.__cause__ or error.__context__
+    reason = getattr(cause, "strerror", None)
+    return f" ({reason})" if reason else ""
