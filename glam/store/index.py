@@ -73,8 +73,7 @@ class IndexedVectors(StoreVectors):
         ]
 
     def _through_graph(self, vector: NDArray[np.float32], count: int, left_out: NDArray[np.int64]) -> list[Hit]:
-        import faiss
-
+        faiss = _faiss()
         faiss.omp_set_num_threads(1)  # of this thread: a pool of OpenMP would not outlive a fork
         chosen = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out)) if len(left_out) else None
         asked = faiss.SearchParametersHNSW(efSearch=max(CANDIDATES, 4 * count), sel=chosen)
@@ -87,13 +86,12 @@ class IndexedVectors(StoreVectors):
 
 def write_index(vectors: StoreVectors) -> Path:
     """Build the graph of a store's rows and put it into the store, whole or not at all; return its file."""
-    import faiss
-
+    faiss = _faiss()
     graph = faiss.IndexHNSWFlat(vectors.matrix.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = CANDIDATES_BUILT
     graph.add(vectors.matrix)
     content = faiss.serialize_index(graph, faiss.IO_FLAG_SKIP_STORAGE)
-    mark = _mark(vectors, hashlib.sha256(content).hexdigest())
+    mark = _mark(vectors, hashlib.sha256(content.data).hexdigest())
     path = vectors.store / INDEX_FILE
     with replacing(path) as scratch, scratch.open("wb") as file:
         file.write(json.dumps(mark._asdict()).encode() + b"\n")
@@ -113,11 +111,10 @@ def with_index(vectors: StoreVectors) -> StoreVectors:
     with path.open("rb") as file:
         first = file.readline(4096)
         content = np.frombuffer(file.read(), np.uint8)
-    if _read_mark(first) != _mark(vectors, hashlib.sha256(content).hexdigest()):
+    if _read_mark(first) != _mark(vectors, hashlib.sha256(content.data).hexdigest()):
         message = f"{path} was made of other rows than the store has, or was changed"
         raise StoreError("stale_index", f"{message}: make it again with glam-embed index {vectors.store}")
-    import faiss
-
+    faiss = _faiss()
     graph, flat = faiss.deserialize_index(content), faiss.IndexFlatIP(vectors.matrix.shape[1])
     flat.add(vectors.matrix)
     graph.storage, graph.own_fields = flat, False
@@ -142,6 +139,13 @@ def searchable(store: Path, *, exact: bool = False) -> tuple[StoreVectors, str]:
         return vectors, str(error)
 
 
+def _faiss() -> Any:
+    """Return the module, whose stubs lack much of it."""
+    import faiss
+
+    return faiss
+
+
 def _mark(vectors: StoreVectors, graph_sha256: str) -> IndexMark:
     run, (rows, dim) = vectors.run, vectors.matrix.shape
     return IndexMark(INDEX_FORMAT, run.config.key, rows, dim, _rows_sha256(vectors), graph_sha256)
@@ -154,7 +158,7 @@ def _read_mark(line: bytes) -> IndexMark | None:
 
 
 def _rows_sha256(vectors: StoreVectors) -> str:
-    whole = hashlib.sha256(np.ascontiguousarray(vectors.matrix))
+    whole = hashlib.sha256(np.ascontiguousarray(vectors.matrix).data)
     for name in (*KEYS[vectors.run.config.level], "patient_id"):
         for text in vectors.names.column(name).to_pylist():
             whole.update(text.encode() + b"\0")

@@ -171,14 +171,14 @@ class _Tally:
         """Count the rows of a part, which begin at a place of the store."""
         self.patients.update(part.column("patient_id").to_pylist())
         self.calibrated += int(np.count_nonzero(part.column("calibrated").to_numpy()))
-        for name in ("codes", "missing"):
-            lists = part.column(name).combine_chunks()
-            self.counts.setdefault(name, Counter()).update(lists.flatten().to_pylist())
         first, last = np.searchsorted(self._sample.rows, [start, start + part.num_rows])
         for name, group in groups.items():
             self.counts.setdefault(name, Counter()).update(group)
             places = self.of_sample.setdefault(name, np.full(len(self._sample.rows), UNKNOWN, object))
             places[first:last] = np.array(group, object)[self._sample.rows[first:last] - start]
+        for name in ("codes", "missing"):
+            lists = part.column(name).combine_chunks()
+            self.counts.setdefault(name, Counter()).update(lists.flatten().to_pylist())
 
 
 def _parts(files: Sequence[Path], sizes: Sequence[int], run: RunRecord) -> Iterator[tuple[int, pa.Table, int]]:

@@ -2,5 +2,7 @@
 
 - what is to be done: items, plan, folder
 - doing it: decoders, runner, engines
+- asking a store: questions, search_command, index_command
+- what it holds, and what leaves it: describe_command, describe_page, export, lance_export
 - the command: cli
 """

@@ -13,7 +13,8 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1300px; padding: 16px 24px 48px; }
 img { height: auto; max-width: 100%; }
 .notice { border-left: 4px solid #b36b00; font-weight: 600; padding-left: 10px; }
-.counts { display: grid; gap: 8px 32px; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); }
+.counts { align-items: start; display: grid; gap: 8px 32px;
+  grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 12px 0; }
 caption { font-weight: 600; text-align: left; }
 th, td { border-bottom: 1px solid #8888; padding: 3px 16px 3px 0; text-align: left; vertical-align: top; }
