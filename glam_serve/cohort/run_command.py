@@ -120,7 +120,7 @@ class Run:
         except NoSpaceError as error:
             return self._ended(error.strerror or str(error), DISK_FULL)
         except SourceGoneError as error:
-            return self._ended(f"{error}: the same command goes on when it is back", SOURCE_GONE)
+            return self._ended(f"{error}; then the same command goes on", SOURCE_GONE)
         print_json(summary.as_json())
         return self._exit_code(summary)
 

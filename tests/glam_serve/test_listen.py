@@ -21,10 +21,11 @@ from pydicom.uid import UID, generate_uid
 
 from glam.client import Client, ServerError
 from glam.reading.kind import CT
-from glam_serve.listen import answer, receive
+from glam_serve.listen import answer, limits, receive
 from glam_serve.listen.answer import Answerer, Times, choose
 from glam_serve.listen.command import Listen
-from glam_serve.listen.receive import Limits, Receiver, adopt_strays, application_entity, start
+from glam_serve.listen.limits import Limits
+from glam_serve.listen.receive import Receiver, adopt_strays, application_entity, start
 from glam_serve.listen.worklist import STUDIES, Worklist
 from tests.samples.senders import MG, SENDER, associate, send
 
@@ -211,7 +212,7 @@ def test_one_association_more_than_allowed_is_refused(tmp_path: Path):
 def test_a_sender_over_its_rate_waits_and_then_is_refused(
     tmp_path: Path, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(receive, "LONGEST_DELAY_S", 0.1)
+    monkeypatch.setattr(limits, "LONGEST_DELAY_S", 0.1)
     running = Listening(tmp_path / "out", Limits(images_a_minute=1))
     try:
         assert send(running.port, mammograms["L_CC"], mammograms["L_MLO"]) == [0, receive.OUT_OF_RESOURCES]
