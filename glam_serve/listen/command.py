@@ -75,7 +75,8 @@ class Listen:
         threading.excepthook = _log_fault
         from glam.client import Client
         from glam_serve.listen.answer import Answerer, Times
-        from glam_serve.listen.receive import Limits, Receiver, adopt_strays, application_entity, start
+        from glam_serve.listen.limits import Limits
+        from glam_serve.listen.receive import Receiver, adopt_strays, application_entity, start
         from glam_serve.listen.worklist import STUDIES, Worklist
 
         limits = Limits(**vars(self.limits))

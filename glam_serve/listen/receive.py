@@ -7,11 +7,8 @@ import re
 import shutil
 import sqlite3
 import threading
-import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from glam.findings import InputError
 from glam.reading.header import quiet_pydicom, text
 from glam.reading.kind import MG_FOR_PRESENTATION, MG_FOR_PROCESSING
 from glam.reading.parse import parse
+from glam_serve.listen.limits import Budget, Limits, Rate, bounded_recv
 from glam_serve.listen.worklist import Received, Worklist
 from glam_serve.log import where_raised
 
@@ -38,22 +36,9 @@ AE_TITLE = re.compile(r"(?! *\Z)[ -\[\]-~]{1,16}")
 """PS3.5 6.2: no backslash, no control character."""
 INCOMING = "incoming"
 """Folder of files that are being written."""
-MAX_PDU = 1 << 20
-"""Largest piece of a message that is taken; senders are told of PDU_BYTES."""
 PDU_BYTES = 1 << 17
-LONGEST_DELAY_S = 20.0
-"""For a sender over its rate; beyond that it is refused. Senders wait for 30 s and more."""
+"""Largest piece of a message, as senders are told."""
 SILENCE_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What senders may use."""
-
-    associations: int = 4
-    file_mb: int = 160
-    images_a_minute: int = 600
-    """Of one sender."""
 
 
 class Receiver:
@@ -63,7 +48,7 @@ class Receiver:
         self._incoming = folder / INCOMING
         self._worklist = worklist
         self._limits = limits
-        self._rate = _Rate(limits.images_a_minute)
+        self._rate = Rate(limits.images_a_minute)
         shutil.rmtree(self._incoming, ignore_errors=True)  # of one that was killed: their senders were told nothing
         self._incoming.mkdir(mode=0o700)
 
@@ -127,10 +112,10 @@ def adopt_strays(worklist: Worklist, studies: Path) -> int:
     """Note files that were put in place just before a kill; return how many there were."""
     count = 0
     for path in studies.glob("*/*.dcm"):
-        content = path.read_bytes()
-        image = Received(path.parent.name, path.stem, "unknown", len(content), hashlib.sha256(content).hexdigest())
-        if not worklist.has(image):
-            worklist.add(image)
+        if not worklist.knows(path.parent.name, path.stem):
+            content = path.read_bytes()
+            sha256 = hashlib.sha256(content).hexdigest()
+            worklist.add(Received(path.parent.name, path.stem, "unknown", len(content), sha256))
             count += 1
     return count
 
@@ -172,7 +157,7 @@ def start(
         association = event.assoc
         sock: Any = association.dul.socket
         sock.socket.settimeout(SILENCE_S)
-        sock.recv = _bounded(sock, budget_of(event), most_bytes)
+        sock.recv = bounded_recv(sock, budget_of(event), most_bytes)
 
     def accepted(event: "Event") -> None:
         log.info("association of %s", str(event.assoc.requestor.ae_title).strip())
@@ -191,17 +176,6 @@ def start(
     return server
 
 
-class Budget:
-    """Bytes of an association since its last image."""
-
-    def __init__(self) -> None:
-        self.num_bytes = 0
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self.num_bytes = 0
-
-
 def budget_of(event: "Event") -> Budget:
     """Return the budget of an event's association."""
     association: Any = event.assoc
@@ -209,46 +183,6 @@ def budget_of(event: "Event") -> Budget:
         return association.glam_budget
     association.glam_budget = Budget()
     return association.glam_budget
-
-
-def _bounded(sock: Any, budget: Budget, most_bytes: int) -> Callable[[int], bytearray]:
-    """Return what reads from an association's socket, and closes it where there would be too much."""
-    recv: Callable[[int], bytearray] = sock.recv
-
-    def bounded(num_bytes: int) -> bytearray:
-        budget.num_bytes += num_bytes
-        if num_bytes > MAX_PDU or budget.num_bytes > most_bytes:
-            log.warning("an association is ended: it sends more than an image may have")
-            sock.close()
-            raise OSError("more than an image may have")
-        return recv(num_bytes)
-
-    return bounded
-
-
-class _Rate:
-    """Images of each sender in the last minute."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._times: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._lock = threading.Lock()
-
-    def admit(self, sender: str) -> bool:
-        """Wait until a sender is within its rate; False where that would take too long."""
-        end = time.monotonic() + LONGEST_DELAY_S
-        while True:
-            with self._lock:
-                now, times = time.monotonic(), self._times[sender]
-                while times and times[0] <= now - 60:
-                    times.popleft()
-                if len(times) < self._most:
-                    times.append(now)
-                    return True
-                wait_s = times[0] + 60 - now
-            if now + wait_s > end:
-                return False
-            time.sleep(wait_s)
 
 
 def _uids(content: bytes) -> tuple[str, str, str] | None:

@@ -95,6 +95,14 @@ class Worklist:
             ).fetchone()
         return row is not None
 
+    def knows(self, study: str, image: str) -> bool:
+        """Whether an image came before, whatever is in it."""
+        with self._lock:
+            row = self._database.execute(
+                "select 1 from images where study = ? and image = ?", (study, image)
+            ).fetchone()
+        return row is not None
+
     def add(self, image: Received) -> None:
         """Note an image; its study is to be answered, again if it was before."""
         now = time.time()

@@ -149,7 +149,7 @@ class Connection:
             raise self._gone(str(trouble))
 
     def _gone(self, reason: str) -> SourceGoneError:
-        return SourceGoneError(f"{self.shown} {reason}: the same command goes on when it is back")
+        return SourceGoneError(f"{self.shown} {reason}; then the same command goes on")
 
     def _url(self, path: str, parameters: Mapping[str, str]) -> str:
         query = urlencode(parameters, quote_via=quote, safe="*?,.-")
@@ -182,9 +182,10 @@ class Connection:
                 preload_content=False,
             )
         except SSLError as error:
-            reason = getattr(error.args[0] if error.args else None, "verify_message", "") or "TLS fails"
-            message = f"is not who it should be, or does not know us ({reason}): see `ca` and `certificate`"
-            raise self._gone(message) from None
+            reason = getattr(error.args[0] if error.args else None, "verify_message", "")
+            if reason:
+                raise self._gone(f"is not who it should be ({reason}): see `ca` in --auth-file") from None
+            raise Trouble("ends the TLS connection: see `certificate` in --auth-file") from None
         except (NameResolutionError, NewConnectionError) as error:
             raise Trouble("cannot be reached" + _reason(error)) from None
         except ConnectTimeoutError:

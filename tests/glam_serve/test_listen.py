@@ -17,20 +17,18 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
-from pynetdicom import AE, build_context
+from pydicom.uid import UID, generate_uid
 
 from glam.client import Client, ServerError
-from glam.reading.kind import CT, MG_FOR_PRESENTATION
-from glam_serve.listen import answer, receive
+from glam.reading.kind import CT
+from glam_serve.listen import answer, limits, receive
 from glam_serve.listen.answer import Answerer, Times, choose
 from glam_serve.listen.command import Listen
-from glam_serve.listen.receive import Limits, Receiver, adopt_strays, application_entity, start
+from glam_serve.listen.limits import Limits
+from glam_serve.listen.receive import Receiver, adopt_strays, application_entity, start
 from glam_serve.listen.worklist import STUDIES, Worklist
+from tests.samples.senders import MG, SENDER, associate, send
 
-MG = MG_FOR_PRESENTATION
-ECHO = "1.2.840.10008.1.1"
-SENDER = "MAMMO1"
 AT_ONCE = Times(quiet_s=0.0, hold_s=0.0)
 
 
@@ -86,23 +84,6 @@ def listening(tmp_path: Path) -> Iterator[Listening]:
     running = Listening(tmp_path / "out")
     yield running
     running.close()
-
-
-def associate(port: int, *, title: str = SENDER, called: str = "GLAM", contexts: Any = (MG, ECHO)) -> Any:
-    entity = AE(title)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
-    asked = [build_context(name, ExplicitVRLittleEndian) for name in contexts]
-    return entity.associate("127.0.0.1", port, contexts=asked, ae_title=called)
-
-
-def send(port: int, *images: Path | Dataset, **options: Any) -> list[int]:
-    """Statuses of images sent in one association."""
-    association = associate(port, **options)
-    assert association.is_established
-    sets = [image if isinstance(image, Dataset) else dcmread(image) for image in images]
-    statuses = [association.send_c_store(dataset).get("Status", -1) for dataset in sets]
-    association.release()
-    return statuses
 
 
 def storescu(port: int, folder: Path, *, called: str = "GLAM", title: str = SENDER) -> int:
@@ -231,7 +212,7 @@ def test_one_association_more_than_allowed_is_refused(tmp_path: Path):
 def test_a_sender_over_its_rate_waits_and_then_is_refused(
     tmp_path: Path, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(receive, "LONGEST_DELAY_S", 0.1)
+    monkeypatch.setattr(limits, "LONGEST_DELAY_S", 0.1)
     running = Listening(tmp_path / "out", Limits(images_a_minute=1))
     try:
         assert send(running.port, mammograms["L_CC"], mammograms["L_MLO"]) == [0, receive.OUT_OF_RESOURCES]

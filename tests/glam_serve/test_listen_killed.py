@@ -14,16 +14,16 @@ import pytest
 from pydicom import dcmread
 
 from glam.local_server import free_port
+from tests.samples.senders import SENDER, send
 from tests.samples.serving import Serve
 
-SENDER = "MAMMO1"
 WAIT_S = 90.0
 
 
 @contextmanager
 def listening(out: Path, port: int, url: str, log: Path) -> Iterator[subprocess.Popen]:
     """A `glam-serve listen` that takes associations."""
-    options = ["--out", out, "--port", str(port), "--url", url, "--peers", SENDER, "--quiet-s", "1.5", "--hold-s", "0"]
+    options = ["--out", out, "--port", str(port), "--url", url, "--peers", SENDER, "--quiet-s", "3", "--hold-s", "0"]
     with log.open("a") as stream:
         process = subprocess.Popen([sys.executable, "-m", "glam_serve.cli", "listen", *options], stderr=stream)
     try:
@@ -47,14 +47,6 @@ def _until(holds: Callable[[], bool], log: Path) -> None:
         time.sleep(0.05)
 
 
-def send(port: int, *files: Path) -> int:
-    command = [sys.executable, "-m", "pynetdicom", "storescu", "127.0.0.1", str(port)]
-    return max(
-        subprocess.run([*command, file, "-q", "-aec", "GLAM", "-aet", SENDER], check=False, timeout=WAIT_S).returncode
-        for file in files
-    )
-
-
 def listed(out: Path) -> list[dict]:
     command = [sys.executable, "-m", "glam_serve.cli", "listen", "--list", "--out", out]
     answer = subprocess.run(command, capture_output=True, check=True, timeout=WAIT_S).stdout
@@ -70,11 +62,11 @@ def test_a_listener_that_is_killed_in_mid_study_loses_nothing_and_doubles_nothin
     url = f"http://127.0.0.1:{server.port}"
     files = [mammograms[name] for name in ("L_CC", "L_MLO", "R_CC", "R_MLO")]
     with listening(out, port, url, log) as first:
-        assert send(port, *files[:2]) == 0
+        assert send(port, *files[:2]) == [0, 0]
         first.send_signal(signal.SIGKILL)
         first.wait()
     with listening(out, port, url, log) as second:
-        assert send(port, *files[1:]) == 0  # the second one again, as a sender does that was not told
+        assert send(port, *files[1:]) == [0, 0, 0]  # the second one again, as a sender does that was not told
         _until(lambda: bool(list(out.glob("studies/*/result.json"))), log)
         _until(lambda: not list(out.glob("studies/*/*.dcm")), log)
         second.send_signal(signal.SIGTERM)
