@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import cycle, islice
@@ -78,13 +77,13 @@ class Alone:
         self.runner: Runner = self.recipe.runner()
         self.items = items_of(manifest)
         self.frame = read_bundle(bundle).model.frame
-        self.cpu_s: Counter[str] = Counter()
+        self.cpu_s: dict[str, float] = {}
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         start = time.process_time()
         yield
-        self.cpu_s[name] += time.process_time() - start
+        self.cpu_s[name] = self.cpu_s.get(name, 0.0) + time.process_time() - start
 
     def run(self, seconds: float, store: Path) -> dict[str, Any]:
         """Do shards for so long; how many items that were, the seconds, and CPU seconds an item by stage."""

@@ -22,11 +22,11 @@ MODULES: Mapping[str, str] = {
 }
 """Scheme of a URL -> the module that fsspec reads it by. Others, which may keep copies on the disk, are refused."""
 S3_OPTIONS: Mapping[str, Any] = {
-    "config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}},
+    "config_kwargs": {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 1}},
     "use_listings_cache": False,
 }
-S3_ATTEMPTS = 2
-"""Of s3fs itself, at once one after the other."""
+S3_ATTEMPTS = 1
+"""Of s3fs itself: with ours, a store that is silent ends the run before an item is over its time."""
 WAITS_S = (1.0, 4.0, 15.0)
 """Between attempts at an object: a store that is asked too much wants time."""
 CREDENTIAL_CODES = frozenset(
