@@ -16,12 +16,9 @@ from numpy.typing import NDArray
 from glam.store.planned import read_plan, shard_spans
 from glam.store.read import footer, part_files, read_table, vectors
 from glam.store.run_key import RunRecord, read_run
+from glam.store.sample import Sample, distances_to, sample_of
 from glam.store.schema import KEYS, StoreError
 
-SAMPLE = 4096
-"""Rows that are drawn, and that every row is compared with; a store of fewer rows is taken whole."""
-BLOCK = 4096
-"""Rows that are compared with the sample at a time."""
 NEIGHBOURS = 5
 MOST_Z = 3.5
 """Rows beyond it are odd (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
@@ -38,18 +35,6 @@ class OddRow(NamedTuple):
     """Mean of 1 - cosine to its nearest rows of other patients."""
     z: float
     """The same in robust standard deviations from the median of all rows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """Rows that stand for the store: all of a small one, else SAMPLE of them by chance, the same every time."""
-
-    rows: NDArray[np.int64] = field(repr=False)
-    """Their places in the store, ascending."""
-    matrix: NDArray[np.float32] = field(repr=False)
-    """(row, dim)."""
-    places: dict[str, list[int]] = field(repr=False)
-    """Patient -> the places of its rows in the matrix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +80,13 @@ def survey(store: Path, labels: Mapping[str, pa.Array] | None = None, *, most_od
     sizes = [footer(path)["rows"] for path in files]
     if not sum(sizes):
         raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
-    sample = _sample(run, files, sizes)
+    sample = sample_of(run, files, sizes)
     neighbours = min(NEIGHBOURS, len(sample.rows) - 1)
     images = _ImageLabels.of(store, labels or {})
     tally, distances = _Tally(sample), np.empty(sum(sizes), np.float32)
     for start, part, shard in _parts(files, sizes, run):
         tally.add(start, part, _groups(part, run, images.of_shard(shard)))
-        distances[start : start + part.num_rows] = _distances(part, sample, neighbours)
+        distances[start : start + part.num_rows] = distances_to(sample, part, neighbours)
     z = robust_z(distances)
     odd = _odd_rows(files, sizes, run, distances, z, most_odd)
     middle = np.nanmedian(distances) if np.isfinite(distances).any() else None
@@ -206,54 +191,6 @@ def likeliest(part: pa.Table, run: RunRecord, task: str) -> list[str]:
     names = run.facts.classes[task]
     shares = np.stack([part.column(f"{task}_{name}").to_numpy() for name in names], axis=1)
     return np.array(names, object)[shares.argmax(axis=1)].tolist()
-
-
-def _sample(run: RunRecord, files: Sequence[Path], sizes: Sequence[int]) -> Sample:
-    total = sum(sizes)
-    if total <= SAMPLE:
-        rows = np.arange(total)
-    else:
-        rows = np.sort(np.random.default_rng(int(run.config.key[:8], 16)).choice(total, SAMPLE, replace=False))
-    matrix = np.empty((len(rows), run.facts.dim), np.float32)
-    places_of = dict[str, list[int]]()
-    start = 0
-    for path, size in zip(files, sizes, strict=True):
-        first, last = np.searchsorted(rows, [start, start + size])
-        if last > first:
-            part = read_table(path, ["patient_id", "embedding"])
-            places = rows[first:last] - start
-            matrix[first:last] = vectors(part)[places]
-            patients = part.column("patient_id").to_pylist()
-            for number, place in enumerate(places, start=int(first)):
-                places_of.setdefault(patients[place], []).append(number)
-        start += size
-    return Sample(rows=rows, matrix=matrix, places=places_of)
-
-
-def _distances(part: pa.Table, sample: Sample, neighbours: int) -> NDArray[np.float32]:
-    """Return the mean of 1 - cosine of each row to its nearest rows of the sample that are of other patients.
-
-    NaN where there are none. Rows of the same patient would hide a patient who is unlike all others.
-    """
-    if neighbours < 1:
-        return np.full(part.num_rows, np.nan, np.float32)
-    patients, matrix = part.column("patient_id").to_pylist(), vectors(part)
-    blocks = (slice(start, start + BLOCK) for start in range(0, part.num_rows, BLOCK))
-    return np.concatenate([_block_distances(matrix[block], patients[block], sample, neighbours) for block in blocks])
-
-
-def _block_distances(
-    matrix: np.ndarray, patients: Sequence[str], sample: Sample, neighbours: int
-) -> NDArray[np.float32]:
-    cosines = matrix.astype(np.float32) @ sample.matrix.T  # (row, row of the sample)
-    for row, patient in enumerate(patients):
-        if (places := sample.places.get(patient)) is not None:
-            cosines[row, places] = -np.inf
-    nearest = np.partition(cosines, -neighbours, axis=1)[:, -neighbours:]
-    is_there = np.isfinite(nearest)
-    count = is_there.sum(axis=1)
-    total = np.where(is_there, 1 - nearest, 0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def _odd_rows(

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from glam.store import survey as surveyed
+from glam.store import sample as sampled
 from glam.store.read import read_rows, vectors
 from glam.store.schema import StoreError
 from glam.store.survey import MOST_Z, NEIGHBOURS, robust_z, survey
@@ -54,8 +54,8 @@ def test_rows_unlike_all_others_are_found_although_their_patient_has_two(store: 
 
 
 def test_a_large_store_is_held_against_a_sample(store: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(surveyed, "SAMPLE", 50)
-    monkeypatch.setattr(surveyed, "BLOCK", 7)
+    monkeypatch.setattr(sampled, "SAMPLE", 50)
+    monkeypatch.setattr(sampled, "BLOCK", 7)
     found, again = survey(store), survey(store)
     assert len(found.picture.points) == 50
     np.testing.assert_array_equal(found.picture.points, again.picture.points)
