@@ -43,8 +43,11 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run"], "either --manifest FILE or --folder DIR"),
-        (["run", "--manifest", "a.csv", "--folder", "b"], "either --manifest FILE or --folder DIR"),
+        (["run"], "one of --manifest FILE, --folder DIR and --dicomweb URL"),
+        (["run", "--manifest", "a.csv", "--folder", "b"], "one of --manifest FILE, --folder DIR and --dicomweb URL"),
+        (["run", "--manifest", "a.csv", "--query", "StudyDate=20240101"], "--query and --auth-file go with --dicomweb"),
+        (["run", "--dicomweb", "https://ann:pw@pacs.example"], "has credentials in it"),
+        (["run", "--dicomweb", "https://pacs.example", "--query", "Nothing=1"], "--query takes KEY=VALUE"),
         (["run", "--manifest", "a.csv", "--shard-size", "0"], "--shard-size 0 is not above 0"),
         (["run", "--manifest", "a.csv", "--max-errors", "5"], "--max-errors 5.0 is not a share from 0 to 1"),
         (["run", "--manifest", "a.csv", "--workers", "0"], "workers 0 is not above 0"),
