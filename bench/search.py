@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from bench.report import goal, print_summary
-from glam.store.search import StoreVectors, open_vectors
+from glam.store.opening import open_vectors
+from glam.store.search import StoreVectors
 from tests.samples.stores import clustered, write_vectors
 
 ROWS, DIM = 1_000_000, 512

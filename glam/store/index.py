@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glam.files import flush_folder, replacing
+from glam.store.opening import open_vectors
 from glam.store.schema import INDEX_FILE, KEYS, StoreError
-from glam.store.search import Hit, StoreVectors, open_vectors
+from glam.store.search import Hit, StoreVectors
 
 INDEX_FROM = 1_000_000
 """Rows from which an index is used: below, every row is compared within some tenths of a second."""

@@ -19,8 +19,8 @@ class Index:
         import faiss  # noqa: F401  # before anything is read
 
         from glam.store.index import INDEX_FROM, write_index
+        from glam.store.opening import open_vectors
         from glam.store.run_key import read_run
-        from glam.store.search import open_vectors
         from glam.store.write import locked
 
         read_run(self.store)  # locking makes a folder

@@ -1,15 +1,11 @@
 """`glam-embed run`. Importing this costs nothing: what a run needs is imported when it runs."""
 
 import re
-import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from glam.predict_command import UsageError, print_json
@@ -99,6 +95,7 @@ class Run:
         from glam_serve.cohort.embed import NoSpaceError, embed
         from glam_serve.cohort.estimate import estimate
         from glam_serve.cohort.faults import SourceGoneError
+        from glam_serve.cohort.signals import stopped_by_signals
 
         stop = threading.Event()
         pacs = self._pacs()
@@ -250,25 +247,3 @@ class Run:
 
         damaged = summary.files_rejected.keys() - NO_MAMMOGRAM
         return SOME_FAILED if summary.failed or damaged else 0
-
-
-@contextmanager
-def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` at the first Ctrl-C, SIGTERM or closed terminal; the second one ends the program as usual.
-
-    What the caller had this program ignore, as nohup does with a closed terminal, it still ignores.
-    """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    usual = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
-
-    def tell(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, usual[signal.Signals(number)])
-
-    for number in usual:
-        signal.signal(number, tell)
-    try:
-        yield
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)

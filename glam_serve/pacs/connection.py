@@ -9,34 +9,28 @@ fault where everything else works.
 """
 
 import random
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
-    IncompleteRead,
     NameResolutionError,
     NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
     SSLError,
 )
 from urllib3.exceptions import TimeoutError as AnyTimeoutError
 
-from glam.reading.source import MAX_BYTES, OwnBytes
 from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.pacs.access import PacsAccess
-from glam_serve.pacs.troubles import PacsRefusal, Trouble, spoiled
+from glam_serve.pacs.answer import Answer, Patience, closing, drop, whole_body
+from glam_serve.pacs.troubles import PacsRefusal, Trouble
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -55,32 +49,6 @@ BUSY = frozenset({408, 425, TOO_MANY})
 """Statuses of a service that will answer later, beside 500 and above."""
 REFUSES_US = frozenset({401, 407})
 JSON_TYPES = "application/dicom+json, application/json"
-CHUNK_BYTES = 1 << 18
-
-
-class Answer(NamedTuple):
-    """What came back, whole."""
-
-    status: int
-    content_type: str
-    body: OwnBytes
-    has_more: bool
-    """The service says that it left matches out. PS3.18 8.3.4.4."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long a request may take, with everything that is tried again."""
-
-    deadline: float
-    """By `time.monotonic`."""
-    stop: threading.Event
-    """Set where the run is to end."""
-
-    @property
-    def left_s(self) -> float:
-        """Seconds to the deadline, at least 0."""
-        return max(self.deadline - time.monotonic(), 0.0)
 
 
 class Connection:
@@ -135,7 +103,7 @@ class Connection:
         """Whether the service answers a question that hangs on no image."""
         with suppress(Trouble, SourceGoneError):
             response = self._response(self._url("/studies", {"limit": "1"}), JSON_TYPES)
-            with _closing(response, is_read=False):
+            with closing(response, is_read=False):
                 return response.status == 204 or (response.status == 200 and _is_json(response))
         return False
 
@@ -157,12 +125,12 @@ class Connection:
 
     def _answer(self, url: str, accept: str, patience: Patience) -> Answer:
         response = self._response(url, accept)
-        with _closing(response, is_read=True):
+        with closing(response, is_read=True):
             if (code := _refusal_code(response.status)) is not None:
                 raise PacsRefusal(code)
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise PacsRefusal("pacs_malformed")
-            body = _body(response, patience)
+            body = whole_body(response, patience)
             warning = response.headers.get("Warning", "")
             return Answer(
                 response.status, response.headers.get("Content-Type", ""), body, warning.lstrip().startswith("299")
@@ -195,35 +163,14 @@ class Connection:
         except (HTTPError, OSError):
             raise Trouble("breaks the connection off", "pacs_cut") from None
         if response.status in REFUSES_US:
-            _drop(response)
+            drop(response)
             raise self._gone(f"refuses the credentials (status {response.status}): see --auth-file")
         if response.status in BUSY or response.status >= 500:
-            _drop(response)
+            drop(response)
             code = None if response.status == TOO_MANY else "pacs_failed"
             wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
             raise Trouble(f"is busy or down (status {response.status})", code, wait_s=wait_s)
         return response
-
-
-@contextmanager
-def _closing(response: "BaseHTTPResponse", *, is_read: bool) -> Iterator[None]:
-    """Give a connection back where its answer is read to the end without a fault, and close it else."""
-    try:
-        yield
-    except BaseException:
-        is_read = False
-        raise
-    finally:
-        if is_read:
-            response.release_conn()
-        else:
-            _drop(response)
-
-
-def _drop(response: "BaseHTTPResponse") -> None:
-    """End a connection whose answer is not read to its end, and give its place back."""
-    response.close()
-    response.release_conn()
 
 
 def _refusal_code(status: int) -> str | None:
@@ -231,30 +178,6 @@ def _refusal_code(status: int) -> str | None:
     if status in (200, 204, 206):
         return None
     return {403: "pacs_forbidden", 404: "pacs_missing", 410: "pacs_missing"}.get(status, "pacs_refused")
-
-
-def _body(response: "BaseHTTPResponse", patience: Patience) -> OwnBytes:
-    """Return the whole body, read as it comes; what is too large or too late is not read to its end."""
-    body = OwnBytes()
-    length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > MAX_BYTES:
-        raise PacsRefusal("too_large")
-    try:
-        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise PacsRefusal("too_large")
-            if patience.stop.is_set():
-                raise InterruptedRun
-            if patience.left_s == 0:
-                raise PacsRefusal("pacs_slow")
-    except ReadTimeoutError:
-        raise Trouble("does not answer in time", "pacs_slow") from None
-    except (IncompleteRead, ProtocolError, HTTPError, OSError):
-        raise spoiled("pacs_cut") from None
-    if length.isdecimal() and len(body) < int(length):
-        raise spoiled("pacs_cut")
-    return body
 
 
 def _is_json(response: "BaseHTTPResponse") -> bool:

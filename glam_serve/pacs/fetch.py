@@ -12,7 +12,8 @@ from glam.reading.parse import parse
 from glam.reading.source import OwnBytes
 from glam_serve.cohort.items import ImageRow, Item, PreparedItem, read_item
 from glam_serve.pacs.access import PacsAccess
-from glam_serve.pacs.connection import Answer, Connection, Patience
+from glam_serve.pacs.answer import Answer, Patience
+from glam_serve.pacs.connection import Connection
 from glam_serve.pacs.multipart import NotOneFileError, NotWholeError, only_file
 from glam_serve.pacs.troubles import PacsRefusal, spoiled
 

@@ -7,7 +7,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from glam_serve.pacs.connection import JSON_TYPES, Answer, Connection, Patience
+from glam_serve.pacs.answer import Answer, Patience
+from glam_serve.pacs.connection import JSON_TYPES, Connection
 from glam_serve.pacs.troubles import PacsRefusal, spoiled
 
 PAGE = 200

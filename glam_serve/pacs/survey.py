@@ -15,8 +15,9 @@ from glam.store.pseudonyms import patient_name, pseudonym
 from glam.store.schema import Problem
 from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.pacs.access import PacsAccess
+from glam_serve.pacs.answer import Patience
 from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord
-from glam_serve.pacs.connection import JSON_TYPES, Connection, Patience
+from glam_serve.pacs.connection import JSON_TYPES, Connection
 from glam_serve.pacs.query import IMAGE_UID, Ask, JsonHeader, StudyMatch, headers_of, series_of, studies, uid_of
 from glam_serve.pacs.troubles import PacsRefusal
 

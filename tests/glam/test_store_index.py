@@ -7,8 +7,9 @@ import pytest
 
 from glam.store import index as indexed
 from glam.store.index import searchable, with_index, write_index
+from glam.store.opening import open_vectors
 from glam.store.schema import INDEX_FILE, StoreError
-from glam.store.search import StoreVectors, open_vectors
+from glam.store.search import StoreVectors
 from tests.samples.stores import clustered, write_vectors
 
 ROWS, DIM = 3000, 16

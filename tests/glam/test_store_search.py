@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from glam.store.opening import open_vectors
 from glam.store.pseudonyms import patient_name
 from glam.store.read import read_table
 from glam.store.schema import RUN_FILE, SALT_FILE, StoreError
-from glam.store.search import AT_ONCE, BLOCKS, Hit, StoreVectors, _largest, open_vectors
+from glam.store.search import AT_ONCE, BLOCKS, Hit, StoreVectors, _largest
 from tests.samples.stores import DIM, RECORD, row_of, with_config, write_store
 
 EXAMS = [f"e{number:02d}" for number in range(9)]

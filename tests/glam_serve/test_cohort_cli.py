@@ -48,6 +48,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         (["run", "--manifest", "a.csv", "--query", "StudyDate=20240101"], "--query and --auth-file go with --dicomweb"),
         (["run", "--dicomweb", "https://ann:pw@pacs.example"], "has credentials in it"),
         (["run", "--dicomweb", "https://pacs.example", "--query", "Nothing=1"], "--query takes KEY=VALUE"),
+        (["run", "--dicomweb", "https://pacs.example", "--engine", "ray"], "fetch on one machine"),
         (["run", "--manifest", "a.csv", "--shard-size", "0"], "--shard-size 0 is not above 0"),
         (["run", "--manifest", "a.csv", "--max-errors", "5"], "--max-errors 5.0 is not a share from 0 to 1"),
         (["run", "--manifest", "a.csv", "--workers", "0"], "workers 0 is not above 0"),

@@ -18,7 +18,7 @@ from glam.store import write
 from glam.store.read import read_success
 from glam.store.summary import summarise
 from glam.store.verify import verify_store
-from glam_serve.cohort.run_command import stopped_by_signals
+from glam_serve.cohort.signals import stopped_by_signals
 from tests.samples.cohorts import EXAMS
 from tests.samples.kills import ROOT, embed_command, kill_until_done, run_to_end
 from tests.samples.serving import wait_until

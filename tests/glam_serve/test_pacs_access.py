@@ -13,7 +13,8 @@ import pytest
 
 from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.pacs.access import PacsAccess, read_access
-from glam_serve.pacs.connection import JSON_TYPES, Connection, Patience
+from glam_serve.pacs.answer import Patience
+from glam_serve.pacs.connection import JSON_TYPES, Connection
 from glam_serve.pacs.query import read_filters
 from tests.samples.pacs import stand_in
 

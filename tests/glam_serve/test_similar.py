@@ -12,9 +12,9 @@ from glam.bundle import Bundle
 from glam.client_vectors import similar_answer
 from glam.predict import Predictor
 from glam.store.index import write_index
+from glam.store.opening import open_vectors
 from glam.store.read import read_rows, vectors
 from glam.store.schema import StoreError
-from glam.store.search import open_vectors
 from glam_serve.limits import ServerOptions
 from glam_serve.vector_schema import SimilarBody
 from tests.samples.cohorts import rows_of

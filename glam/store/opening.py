@@ -1,0 +1,85 @@
+"""The embeddings of a store, read into memory to be searched, and what is looked at before they are believed."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from glam.store.read import footer, part_columns, part_files, read_table, vectors
+from glam.store.run_key import RunRecord, read_run
+from glam.store.schema import KEYS, SALT_FILE, StoreError, part_name, part_schema, probability_columns
+from glam.store.search import StoreVectors
+from glam.store.verify import TOLERANCES
+
+
+def open_vectors(store: Path) -> StoreVectors:
+    """Read the embeddings of all rows that are in a store; StoreError where it has none or is damaged."""
+    run, files = read_run(store), part_files(store)
+    sizes = [_num_rows(path, run) for path in files]
+    if not sum(sizes):
+        raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
+    names = [*KEYS[run.config.level], "patient_id"]
+    matrix = np.empty((sum(sizes), run.facts.dim), np.float32)
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
+    tables = []
+    for path, start, size in zip(files, starts, sizes, strict=True):
+        table = read_table(path, [*names, "embedding"])
+        if table.num_rows != size:
+            raise _damaged(path, f"has {table.num_rows} rows, and its footer says {size}")
+        matrix[start : start + size] = vectors(table)
+        _check_lengths(path, matrix[start : start + size], run)
+        tables.append(table.select(names).replace_schema_metadata(None))
+    return StoreVectors(
+        store=store,
+        run=run,
+        matrix=matrix,
+        names=_encoded(pa.concat_tables(tables)),
+        parts=tuple(files),
+        starts=tuple(starts),
+        salt=_salt(store),
+    )
+
+
+def _num_rows(path: Path, run: RunRecord) -> int:
+    """Return how many rows the footer of a part tells of; StoreError where it is of another run, or not of its form."""
+    there = footer(path)
+    if there.get("run_key") != run.config.key:
+        raise _damaged(path, "is of another run")
+    if part_name(there.get("shard", -1)) != path.name:
+        raise _damaged(path, "is another part under this name")
+    expected = part_schema(
+        run.config.level,
+        dim=run.facts.dim,
+        dtype=run.config.dtype,
+        probabilities=probability_columns(run.facts.classes),
+    )
+    if not part_columns(path).equals(expected):
+        raise _damaged(path, "has other columns than its run writes")
+    return there.get("rows", 0)
+
+
+def _check_lengths(path: Path, rows: NDArray[np.float32], run: RunRecord) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(rows, axis=1)
+    if not np.all(np.abs(lengths - 1) <= TOLERANCES[run.config.dtype]):  # NaN is not
+        raise _damaged(path, "has embeddings that are not of length 1")
+
+
+def _damaged(path: Path, problem: str) -> StoreError:
+    return StoreError("store_damaged", f"{path} {problem}: delete it and run the same command again")
+
+
+def _salt(store: Path) -> bytes | None:
+    path = store / SALT_FILE
+    try:
+        return path.read_bytes() if path.exists() else None
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}): make it readable, or patients would not be known"
+        raise StoreError("store_damaged", message) from None
+
+
+def _encoded(names: pa.Table) -> pa.Table:
+    """Return names with the patients as entries of one dictionary, so that a patient's rows are found by a number."""
+    patients = names.column("patient_id").combine_chunks().dictionary_encode()
+    return names.set_column(names.column_names.index("patient_id"), "patient_id", patients).combine_chunks()
