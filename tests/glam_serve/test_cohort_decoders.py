@@ -104,6 +104,22 @@ def test_only_so_many_items_are_under_way():
         assert len(taken) == 3
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_end_comes_where_every_item_was_taken_before_it_was_found(count: int):
+    options = DecoderOptions(workers=1, ahead=1)  # so that each item is asked for when the one before was taken
+    taken = list[PreparedItem]()
+    items = [item_of(f"{number}") for number in range(count)]
+
+    def take_all() -> None:
+        taken.extend(prepared_items(items, prepared_by_path, options, threading.Event()))
+
+    consumer = threading.Thread(target=take_all, daemon=True)
+    consumer.start()
+    consumer.join(60)
+    assert not consumer.is_alive()
+    assert len(taken) == count
+
+
 def test_no_items_are_no_results():
     assert outcomes({}, names=[]) == []
 

@@ -22,9 +22,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """Chromium."""
+    """Chromium, for a file: while it is there an event loop runs in this thread, and other tests need their own."""
     path = chromium()
     from playwright.sync_api import sync_playwright
 
