@@ -7,8 +7,6 @@ import pytest
 from bench.cohort_kills import kill_figures
 from glam.phantom.exam import write_exams
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.mark.slow
 def test_a_store_is_compared_with_that_of_a_run_that_was_left_alone(tmp_path: Path):

@@ -7,7 +7,7 @@ import pytest
 
 from bench import engines
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

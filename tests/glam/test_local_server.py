@@ -16,8 +16,6 @@ from glam.local_server import (
     wait_until_ready,
 )
 
-pytestmark = pytest.mark.alone
-
 READY = "import signal, sys, time; print('up', flush=True); "
 
 

@@ -12,8 +12,6 @@ import pytest
 
 from tests.samples.serving import of_proc, wait_until
 
-pytestmark = pytest.mark.alone
-
 PARENT = """
 import os, sys, time
 from functools import partial

@@ -13,8 +13,6 @@ from glam_serve.cohort.decoders import InterruptedRun, prepared_items
 from glam_serve.cohort.items import Item, PreparedItem
 from tests.samples.cohorts import EndsAtStart, item_of, prepared_by_path
 
-pytestmark = pytest.mark.alone
-
 NAMES = [f"{number:02d}" for number in range(12)]
 
 

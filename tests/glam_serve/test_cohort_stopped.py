@@ -24,8 +24,6 @@ from tests.samples.kills import ROOT, embed_command, kill_until_done, run_to_end
 from tests.samples.serving import wait_until
 from tests.samples.stores import contents
 
-pytestmark = pytest.mark.alone
-
 
 def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(
     whole: Path,

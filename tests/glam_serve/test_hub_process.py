@@ -8,8 +8,6 @@ import pytest
 from glam_serve.hub_process import HubHangsError, start_hub
 from glam_serve.vitals import Vitals
 
-pytestmark = pytest.mark.alone
-
 
 def test_a_machine_without_room_for_a_process_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch):
     def refuse(_: BaseProcess) -> None:

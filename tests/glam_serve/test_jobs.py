@@ -20,7 +20,7 @@ from glam_serve.schema import JobBody
 from glam_serve.worker import ModelAnswer, ModelRequest
 from tests.samples.served import PROXY, SECRET, Served, arrays_of, error_of, serve_in_process
 
-pytestmark = [pytest.mark.filterwarnings("ignore:The LitServer has both batch and unbatch"), pytest.mark.alone]
+pytestmark = pytest.mark.filterwarnings("ignore:The LitServer has both batch and unbatch")
 
 
 def finished(client: Served, location: str, **options) -> dict:

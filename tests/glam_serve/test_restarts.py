@@ -4,8 +4,6 @@ import pytest
 
 from glam_serve.restarts import LONGEST_PAUSE_S, Restarts
 
-pytestmark = pytest.mark.alone
-
 
 class Clock:
     """Time that passes when it is told to."""

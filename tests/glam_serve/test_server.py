@@ -23,8 +23,6 @@ from glam.prediction import INCLUDES
 from glam.reading.read import read_view
 from glam_serve.demo import real_pair
 
-pytestmark = pytest.mark.alone
-
 READY_S = 120.0
 
 
