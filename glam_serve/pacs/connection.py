@@ -8,6 +8,8 @@ Which of the first two it is, a question decides that the service can always ans
 fault where everything else works.
 """
 
+import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -66,6 +68,7 @@ class Connection:
     def shown(self) -> str:
         """The service's name in a message."""
         return self._access.shown
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)  # it quotes addresses: UIDs, and patients' numbers
 
     def ask(
         self,

@@ -141,6 +141,13 @@ def test_a_service_that_says_nothing_for_one_image_costs_that_image(pacs: StandI
     assert [problem.code for problem in read(pacs, timeout_s=30).problems] == ["pacs_slow"]
 
 
+def test_headers_that_do_not_read_have_no_address_in_the_log(pacs: StandIn, caplog: pytest.LogCaptureFixture):
+    bare = {"body": content_of_cc(pacs), "content_type": "application/dicom"}
+    spoil_cc(pacs, Reply(headers={"X-Strange": "1\r\nno colon in this line"}, **bare))
+    assert read(pacs).problems == ()
+    assert pacs.headers[0].SOPInstanceUID not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
@@ -256,7 +263,16 @@ def test_a_service_that_keeps_matches_back_is_refused(pacs: StandIn, most: int, 
         listed(pacs)
 
 
-@pytest.mark.parametrize("body", [b"[{}]", b'[{"0020000D": {"Value": ["../../x"]}}]', b"{}", b"[[]]", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[{}]",
+        b'[{"0020000D": {"Value": ["../../x"]}}]',
+        b"{}",
+        b"[[]]",
+        b"[" * 100_000,
+    ],
+)
 def test_matches_that_are_none_are_refused(pacs: StandIn, body: bytes, tmp_path: Path):
     pacs.rule = lambda asked: Reply(body=body) if asked.parameters.get("offset") else None
     with pytest.raises(ValueError, match="pacs_malformed"):
