@@ -141,6 +141,11 @@ def test_a_service_that_says_nothing_for_one_image_costs_that_image(pacs: StandI
     assert [problem.code for problem in read(pacs, timeout_s=30).problems] == ["pacs_slow"]
 
 
+def test_an_older_service_that_knows_no_transfer_syntax_parameter_is_asked_without_it(pacs: StandIn):
+    pacs.rule = lambda asked: Reply(406) if "transfer-syntax" in asked.headers.get("Accept", "") else None
+    assert read(pacs).problems == ()
+
+
 def test_headers_that_do_not_read_have_no_address_in_the_log(pacs: StandIn, caplog: pytest.LogCaptureFixture):
     bare = {"body": content_of_cc(pacs), "content_type": "application/dicom"}
     spoil_cc(pacs, Reply(headers={"X-Strange": "1\r\nno colon in this line"}, **bare))
