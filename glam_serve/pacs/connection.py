@@ -167,7 +167,8 @@ class Connection:
             raise Trouble("breaks the connection off", "pacs_cut") from None
         if response.status in REFUSES_US:
             drop(response)
-            raise self._gone(f"refuses the credentials (status {response.status}): see --auth-file")
+            reason = f"refuses the credentials (status {response.status}): see --auth-file"
+            raise Trouble(reason, "pacs_forbidden", wait_s=math.inf)  # some say so of one study
         if response.status in BUSY or response.status >= 500:
             drop(response)
             code = None if response.status == TOO_MANY else "pacs_failed"

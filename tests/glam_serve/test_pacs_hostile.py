@@ -96,6 +96,7 @@ def test_what_is_better_the_next_time_is_asked_for_again(pacs: StandIn, reply: R
         (Reply(404), "pacs_missing"),
         (Reply(410), "pacs_missing"),
         (Reply(403), "pacs_forbidden"),
+        (Reply(401), "pacs_forbidden"),
         (Reply(406), "pacs_refused"),
         (Reply(302, headers={"Location": "http://127.0.0.1:1/"}), "pacs_refused"),
         (Reply(500), "pacs_failed"),
