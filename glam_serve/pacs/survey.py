@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.pacs.access import PacsAccess
 from glam_serve.pacs.answer import Patience
 from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord
-from glam_serve.pacs.connection import JSON_TYPES, Connection
+from glam_serve.pacs.connection import JSON_TYPES, PROBE, Connection
 from glam_serve.pacs.query import IMAGE_UID, Ask, JsonHeader, StudyMatch, headers_of, series_of, studies, uid_of
 from glam_serve.pacs.troubles import PacsRefusal
 
@@ -76,7 +77,8 @@ class Survey:
     def _matches(self) -> list[tuple[str, StudyMatch]]:
         """Return the modality and the study of every match."""
         ask_status = partial(self._connection.ask, "/studies", lambda answer: answer.status, accept=JSON_TYPES)
-        ask_status(patience=self._patience(FIRST_ANSWER_S), parameters={"limit": "1"})
+        with suppress(PacsRefusal):  # it is there and slow, or the query will say what it refuses
+            ask_status(patience=self._patience(FIRST_ANSWER_S), parameters=PROBE)
         matches: dict[tuple[str, str], StudyMatch] = {}
         for filters in self._query.filters:
             modality = filters["ModalitiesInStudy"]

@@ -16,6 +16,7 @@ from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.cohort.items import ImageRow, Item, PreparedItem
 from glam_serve.pacs import connection, query, survey
 from glam_serve.pacs.access import PacsAccess
+from glam_serve.pacs.answer import Patience
 from glam_serve.pacs.cohort import pacs_cohort
 from glam_serve.pacs.fetch import PacsItems
 from glam_serve.pacs.survey import PacsQuery
@@ -135,11 +136,37 @@ def test_a_service_that_says_nothing_for_one_image_costs_that_image(pacs: StandI
 
     def hang(asked: Asked) -> Reply | None:
         if asked.path == path:
-            time.sleep(0.6)
+            time.sleep(1.5)
         return None
 
     pacs.rule = hang
-    assert [problem.code for problem in read(pacs, timeout_s=30).problems] == ["pacs_slow"]
+    assert [problem.code for problem in read(pacs, timeout_s=4).problems] == ["pacs_slow"]
+
+
+def test_more_time_has_a_silent_archive_waited_for(pacs: StandIn):
+    """As the sentence of pacs_slow says."""
+    path = item_of(pacs).images[0].path
+
+    def fetch_from_tape(asked: Asked) -> Reply | None:
+        if asked.path == path:
+            time.sleep(0.6)
+        return None
+
+    pacs.rule = fetch_from_tape
+    assert read(pacs, timeout_s=20).problems == ()
+    assert len(pacs.fetched()) == 2
+
+
+def test_an_answer_that_is_whole_is_not_too_late(pacs: StandIn):
+    def late(asked: Asked) -> Reply | None:
+        time.sleep(0.25)
+        return Reply(body=b"[]")
+
+    pacs.rule = late
+    patience = Patience(deadline=time.monotonic() + 0.1, stop=threading.Event())
+    access = connection.Connection(PacsAccess(url=pacs.url))
+    answer = access.ask("/studies", lambda answer: answer.body, accept=connection.JSON_TYPES, patience=patience)
+    assert answer == b"[]"
 
 
 def test_an_older_service_that_knows_no_transfer_syntax_parameter_is_asked_without_it(pacs: StandIn):
@@ -152,6 +179,19 @@ def test_headers_that_do_not_read_have_no_address_in_the_log(pacs: StandIn, capl
     spoil_cc(pacs, Reply(headers={"X-Strange": "1\r\nno colon in this line"}, **bare))
     assert read(pacs).problems == ()
     assert pacs.headers[0].SOPInstanceUID not in caplog.text
+
+
+def test_a_length_of_five_thousand_digits_is_none(pacs: StandIn):
+    spoil_cc(
+        pacs,
+        Reply(
+            body=content_of_cc(pacs),
+            content_type="application/dicom",
+            headers={"Content-Length": "9" * 5000},
+            length=-1,
+        ),
+    )
+    assert [problem.code for problem in read(pacs).problems] == []
 
 
 @pytest.mark.parametrize(
@@ -176,6 +216,35 @@ def test_a_service_that_is_gone_ends_the_run(mammograms: dict[str, Path]):
         pass
     with pytest.raises(SourceGoneError, match=r"cannot be reached \(Connection refused\)"):
         read(running, timeout_s=0.2)
+
+
+def test_a_service_that_is_slow_to_answer_its_first_question_is_asked_on(
+    pacs: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(survey, "FIRST_ANSWER_S", 0.1)
+
+    def slow(asked: Asked) -> Reply | None:
+        if asked.path == "/studies":
+            time.sleep(0.2)
+            return Reply(body=pacs.page([study_of(pacs.headers[0], 2)], asked).body, length=-1)
+        return None
+
+    pacs.rule = slow
+    assert len(cohort(pacs, tmp_path).images) == 2
+
+
+def test_a_service_that_refuses_a_question_without_a_filter_is_asked_none(pacs: StandIn, tmp_path: Path):
+    pacs.rule = lambda asked: (
+        Reply(400) if asked.path == "/studies" and "ModalitiesInStudy" not in asked.parameters else None
+    )
+    assert len(cohort(pacs, tmp_path).images) == 2
+    spoiled = item_of(pacs).images[0].path
+    pacs.rule = lambda asked: (
+        Reply(400)
+        if asked.path == spoiled or (asked.path == "/studies" and "ModalitiesInStudy" not in asked.parameters)
+        else None
+    )
+    assert [problem.code for problem in read(pacs).problems] == ["pacs_refused"]
 
 
 def test_an_address_where_nothing_listens_is_told_at_once(
