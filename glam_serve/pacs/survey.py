@@ -34,6 +34,9 @@ POLL_S = 0.2
 LEFT_TAGS = ("00080005",)
 """Attributes of a header that would be misread: JSON has one character set."""
 
+NUMBERS = ("DS", "IS")
+"""VRs of numbers in letters. One that does not read is left out here: whoever reads the file judges it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PacsQuery:
@@ -72,7 +75,8 @@ class Survey:
                 self._catalogue.flush()
                 if time.monotonic() - told > TOLD_EVERY_S:
                     told = time.monotonic()
-                    sys.stderr.write(f"glam-embed: {start + BATCH} of {len(matches)} studies looked up\n")
+                    count = min(start + BATCH, len(matches))
+                    sys.stderr.write(f"glam-embed: {count} of {len(matches)} studies looked up\n")
 
     def _matches(self) -> list[tuple[str, StudyMatch]]:
         """Return the modality and the study of every match."""
@@ -133,7 +137,7 @@ class Survey:
             self.problems.append(outcome)
             return
         self.records.append(outcome)
-        if outcome is not self._catalogue.known(outcome.pacs, outcome.study_uid, outcome.modality):
+        if outcome != self._catalogue.known(outcome.pacs, outcome.study_uid, outcome.modality):
             self._catalogue.add(outcome)
 
     def _patience(self, longest_s: float | None = None, *, stop: threading.Event | None = None) -> Patience:
@@ -161,11 +165,16 @@ def _images(
 def _identity(header: JsonHeader) -> ImageIdentity | InputError | PacsRefusal:
     from pydicom import Dataset
 
+    dataset = Dataset()
     with quiet_pydicom():
-        try:
-            dataset = Dataset.from_json({tag: dict(value) for tag, value in header.items() if _is_told(tag, value)})
-        except broken_errors():  # pydicom's alone: nothing of ours is called
-            return PacsRefusal("pacs_malformed")
+        for tag, value in header.items():
+            if not _is_told(tag, value):
+                continue
+            try:
+                dataset.update(Dataset.from_json({tag: dict(value)}))
+            except broken_errors():  # pydicom's alone: nothing of ours is called
+                if value.get("vr") not in NUMBERS:
+                    return PacsRefusal("pacs_malformed")
         try:
             return identify_header(dataset)
         except InputError as error:

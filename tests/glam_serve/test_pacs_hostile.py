@@ -338,11 +338,22 @@ def test_a_service_that_keeps_matches_back_is_refused(pacs: StandIn, most: int, 
         listed(pacs)
 
 
+def test_a_service_that_does_not_count_images_does_not_make_the_catalogue_grow(pacs: StandIn, tmp_path: Path):
+    pacs.rule = lambda asked: (
+        pacs.page([{"0020000D": study_of(pacs.headers[0], 2)["0020000D"]}], asked) if asked.path == "/studies" else None
+    )
+    for _ in range(3):
+        asked = PacsQuery(access=PacsAccess(url=pacs.url), filters=[{"ModalitiesInStudy": "MG"}], timeout_s=5)
+        pacs_cohort(asked, tmp_path, SALT, level="breast", stop=threading.Event(), writes=True)
+    assert len((tmp_path / ".pacs").read_bytes().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b"[{}]",
         b'[{"0020000D": {"Value": ["../../x"]}}]',
+        b'[{"0020000D": {"Value": [".."]}}]',
         b"{}",
         b"[[]]",
         b"[" * 100_000,
@@ -373,6 +384,12 @@ def test_headers_that_do_not_read_cost_their_images(pacs: StandIn, header: dict,
         return
     found = cohort(pacs, tmp_path)
     assert (len(found.images), [problem.code for problem in found.rejected]) == (1, ["pacs_malformed"])
+
+
+def test_a_number_that_is_none_does_not_cost_its_image(pacs: StandIn, tmp_path: Path):
+    headers = [header.to_json_dict() | {"00180060": {"vr": "DS", "Value": ["29,5"]}} for header in pacs.headers]
+    pacs.rule = lambda asked: Reply(body=json.dumps(headers).encode()) if asked.path.endswith("/metadata") else None
+    assert len(cohort(pacs, tmp_path).images) == 2
 
 
 def test_studies_that_fail_are_told_and_the_others_are_taken(pacs: StandIn, tmp_path: Path):
