@@ -348,6 +348,15 @@ def test_a_service_that_does_not_count_images_does_not_make_the_catalogue_grow(p
     assert len((tmp_path / ".pacs").read_bytes().splitlines()) == 1
 
 
+def test_a_catalogue_that_was_deleted_is_made_again(pacs: StandIn, tmp_path: Path):
+    asked = PacsQuery(access=PacsAccess(url=pacs.url), filters=[{"ModalitiesInStudy": "MG"}], timeout_s=5)
+    for _ in range(2):
+        found = pacs_cohort(asked, tmp_path, SALT, level="breast", stop=threading.Event(), writes=True)
+        assert found.locate is not None
+        assert {found.locate(path) for path in found.images["path"]} == {row.path for row in item_of(pacs).images}
+        (tmp_path / ".pacs").unlink()
+
+
 @pytest.mark.parametrize(
     "body",
     [
