@@ -1,0 +1,180 @@
+"""Studies and servers that would hold up, lose or misjudge what others send."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
+
+from glam.client import ServerError
+from glam_serve.listen import answer
+from glam_serve.listen.answer import Answerer, choose
+from tests.glam_serve.test_listen import Listening, Model
+from tests.samples.senders import send
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[Listening]:
+    running = Listening(tmp_path / "out")
+    yield running
+    running.close()
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "FIRST_WAIT_S", 0.0)
+
+
+def unhurried(listening: Listening, model: Model) -> Answerer:
+    """What answers without a pause after a refusal."""
+    answerer = listening.answerer(model)
+    answerer._wait_s = 0.0
+    return answerer
+
+
+def of_another_study(path: Path) -> Dataset:
+    dataset = dcmread(path)
+    dataset.StudyInstanceUID = generate_uid()
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    return dataset
+
+
+def states(listening: Listening) -> list[str]:
+    return [study.state for study in listening.worklist.studies()]
+
+
+class Poisoned(Model):
+    """A server that can never answer about studies of two images."""
+
+    def predict_exam(self, images, **options):
+        if len(images) == 2:
+            self.asked.append(2)
+            raise self.refusals[0]
+        return super().predict_exam(images, **options) if not self.refusals else Model().predict_exam(images)
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_study_that_is_always_put_off_does_not_hold_up_the_others(
+    listening: Listening, mammograms: dict[str, Path], status: int
+):
+    answerer = unhurried(listening, Poisoned(refusals=[ServerError(status, "busy", "later")]))
+    send(listening.port, mammograms["L_CC"], mammograms["L_MLO"])
+    send(listening.port, of_another_study(mammograms["L_CC"]))
+    for _ in range(2):
+        answerer.look()
+    assert states(listening) == ["receiving", "answered"]
+
+
+def test_a_study_that_ends_the_worker_of_the_server_is_given_up(listening: Listening, mammograms: dict[str, Path]):
+    model = Model(refusals=[ServerError(503, "worker_lost", "ended")] * 9)
+    answerer = unhurried(listening, model)
+    send(listening.port, mammograms["L_CC"])
+    for _ in range(5):
+        answerer.look()
+    assert (len(model.asked), states(listening)) == (3, ["failed"])
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 405])
+def test_an_address_where_something_else_answers_is_no_fault_of_a_study(
+    listening: Listening, mammograms: dict[str, Path], status: int
+):
+    answerer = unhurried(listening, Model(refusals=[ServerError(status, "not_glam", "a login page")] * 5))
+    send(listening.port, mammograms["L_CC"])
+    for _ in range(5):
+        answerer.look()
+    assert states(listening) == ["receiving"]
+    answerer.look()
+    assert states(listening) == ["answered"]
+
+
+def test_a_proxy_for_which_a_study_is_too_large_is_its_result(listening: Listening, mammograms: dict[str, Path]):
+    answerer = unhurried(listening, Model(refusals=[ServerError(413, "not_glam", "of a proxy")]))
+    send(listening.port, mammograms["L_CC"])
+    answerer.look()
+    assert states(listening) == ["failed"]
+
+
+class Broken(Model):
+    """A client with a fault of ours."""
+
+    def predict_exam(self, images, **_):
+        raise KeyError("SECRET^NAME")
+
+
+def test_a_fault_of_ours_costs_its_study_and_is_told_without_what_it_quotes(
+    listening: Listening, mammograms: dict[str, Path], caplog: pytest.LogCaptureFixture
+):
+    answerer = unhurried(listening, Broken())
+    send(listening.port, mammograms["L_CC"])
+    for _ in range(3):
+        answerer.look()
+    assert listening.result()["error"]["code"] == "internal_error"
+    assert "internal_error: KeyError at" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+def test_a_fault_of_ours_in_reading_an_image_costs_that_image(
+    mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    identify = answer.identify
+
+    def identify_most(path: Path):
+        if path == mammograms["L_CC"]:
+            raise KeyError("SECRET^NAME")
+        return identify(path)
+
+    monkeypatch.setattr(answer, "identify", identify_most)
+    chosen = choose({"1": mammograms["L_CC"], "2": mammograms["L_MLO"]})
+    assert (chosen.images, chosen.left_out) == (["2"], {"1": "internal_error"})
+    assert "SECRET" not in caplog.text
+
+
+def test_a_file_that_the_disk_does_not_give_does_not_hold_up_other_studies(
+    listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    send(listening.port, mammograms["L_CC"])
+    bad = listening.files()[0]
+    send(listening.port, of_another_study(mammograms["L_CC"]))
+    identify = answer.identify
+
+    def identify_most(path: Path):
+        if path == bad:
+            raise OSError(5, "Input/output error")
+        return identify(path)
+
+    monkeypatch.setattr(answer, "identify", identify_most)
+    answerer = unhurried(listening, Model())
+    stop = threading.Event()
+    monkeypatch.setattr(answer, "POLL_S", 0.01)
+    thread = threading.Thread(target=answerer.run, args=(stop,))
+    thread.start()
+    end = time.monotonic() + 20
+    while states(listening) != ["receiving", "answered"] and time.monotonic() < end:
+        time.sleep(0.02)
+    stop.set()
+    thread.join()
+    assert states(listening) == ["receiving", "answered"]
+
+
+def test_a_study_whose_folder_somebody_deleted_is_done(listening: Listening, mammograms: dict[str, Path]):
+    send(listening.port, mammograms["L_CC"])
+    shutil.rmtree(listening.files()[0].parent)
+    unhurried(listening, Model()).look()
+    assert states(listening) == ["failed"]
+    assert listening.result()["error"]["code"] == "no_mammogram"
+
+
+def test_the_log_says_nothing_of_who_is_put_off(
+    listening: Listening, mammograms: dict[str, Path], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    answerer = unhurried(listening, Model(refusals=[ServerError(503, "busy", "later")]))
+    send(listening.port, mammograms["L_CC"])
+    answerer.look()
+    assert str(dcmread(mammograms["L_CC"]).StudyInstanceUID) not in caplog.text
+    assert "the server does not answer now: busy, status 503" in caplog.text
