@@ -6,7 +6,7 @@ An image counts when its file is whole in its folder and its row is written; onl
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +103,11 @@ class Worklist:
             ).fetchone()
         return row is not None
 
-    def add(self, image: Received) -> None:
-        """Note an image; its study is to be answered, again if it was before."""
+    def add(self, image: Received, *, put: Callable[[], None] = lambda: None) -> None:
+        """Note an image; its study is to be answered, again if it was before.
+
+        `put` puts its file in place: here, so that nobody deletes it before it is noted.
+        """
         now = time.time()
         values = (image.image, image.study, image.sender, image.num_bytes, image.sha256, now)
         with self._writing() as database:
@@ -113,6 +116,7 @@ class Worklist:
                 " values (?, ?, ?, ?, ?, ?)",
                 values,
             )
+            put()
             database.execute(
                 "insert into studies (study, state, last_image, sender) values (?, 'receiving', ?, ?)"
                 " on conflict (study) do update"

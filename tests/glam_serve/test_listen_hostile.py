@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from glam.client import ServerError
-from glam_serve.listen import answer
+from glam_serve.listen import answer, receive
 from glam_serve.listen.answer import Answerer, choose
 from tests.glam_serve.test_listen import Listening, Model
 from tests.samples.senders import send
@@ -167,6 +167,30 @@ def test_a_study_whose_folder_somebody_deleted_is_done(listening: Listening, mam
     unhurried(listening, Model()).look()
     assert states(listening) == ["failed"]
     assert listening.result()["error"]["code"] == "no_mammogram"
+
+
+def test_an_image_is_not_deleted_between_its_place_and_its_row(
+    listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    send(listening.port, mammograms["L_CC"])
+    (study,) = listening.worklist.studies()
+    listening.worklist.close_study(study, "answered", "")
+    deleting: list[threading.Thread] = []
+
+    def flush_and_delete(folder: Path) -> None:
+        deleting.append(threading.Thread(target=listening.worklist.forget_files, args=(study,)))
+        deleting[-1].start()
+        deleting[-1].join(0.3)
+
+    corrected = dcmread(mammograms["L_CC"])
+    corrected.PatientComments = "corrected"
+    with monkeypatch.context() as patched:
+        patched.setattr(receive, "flush_folder", flush_and_delete)
+        assert send(listening.port, corrected) == [0]
+    for thread in deleting:
+        thread.join()
+    assert len(deleting) == 1
+    assert len(listening.files()) == 1
 
 
 def test_the_log_says_nothing_of_who_is_put_off(
