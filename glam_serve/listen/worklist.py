@@ -87,10 +87,14 @@ class Worklist:
         return self.folder_of(study) / f"{image}.dcm"
 
     def has(self, image: Received) -> bool:
-        """Whether the same bytes came before, from whomever."""
+        """Whether the same bytes came before, from whomever, and there is no use for them now.
+
+        There is where the study failed: it is asked about again; and where it is to be answered and they were deleted.
+        """
         with self._lock:
             row = self._database.execute(
-                "select 1 from images where image = ? and study = ? and sha256 = ?",
+                "select 1 from images join studies using (study) where image = ? and study = ? and sha256 = ?"
+                " and (state = 'answered' or (state = 'receiving' and is_gone = 0))",
                 (image.image, image.study, image.sha256),
             ).fetchone()
         return row is not None

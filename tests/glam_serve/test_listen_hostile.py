@@ -169,6 +169,30 @@ def test_a_study_whose_folder_somebody_deleted_is_done(listening: Listening, mam
     assert listening.result()["error"]["code"] == "no_mammogram"
 
 
+def test_a_study_that_failed_is_asked_about_again_when_it_is_sent_again(
+    listening: Listening, mammograms: dict[str, Path]
+):
+    model = Model(refusals=[ServerError(422, "not_a_mammogram", "x")])
+    answerer = unhurried(listening, model)
+    for state in ("failed", "answered", "answered"):
+        assert send(listening.port, mammograms["L_CC"]) == [0]
+        answerer.look()
+        assert states(listening) == [state]
+        assert listening.files() == []
+    assert model.asked == [1, 1]
+
+
+def test_images_that_were_deleted_are_taken_again_beside_a_late_one(listening: Listening, mammograms: dict[str, Path]):
+    model = Model()
+    answerer = unhurried(listening, model)
+    send(listening.port, mammograms["L_CC"])
+    answerer.look()
+    assert send(listening.port, mammograms["L_MLO"], mammograms["L_CC"]) == [0, 0]
+    answerer.look()
+    assert model.asked == [1, 2]
+    assert listening.result()["images_gone"] == 0
+
+
 def test_an_image_is_not_deleted_between_its_place_and_its_row(
     listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
