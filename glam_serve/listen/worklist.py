@@ -26,6 +26,8 @@ create table if not exists images (
   study text not null, image text not null, sender text not null, bytes integer not null, sha256 text not null,
   received_at real not null, is_gone integer not null default 0, primary key (study, image)
 );
+create index if not exists open_studies on studies (last_image) where state = 'receiving';
+create index if not exists images_there on images (study) where is_gone = 0;
 """
 
 
@@ -160,8 +162,7 @@ class Worklist:
     def done_with_files(self, *, before: float) -> list[Study]:
         """Return the studies that have their results since before a time, and files."""
         return self._studies(
-            "where state != 'receiving' and answered_at <= ?"
-            " and exists (select 1 from images where images.study = studies.study and not is_gone)",
+            "where study in (select study from images where is_gone = 0) and state != 'receiving' and answered_at <= ?",
             before,
         )
 

@@ -217,6 +217,18 @@ def test_an_image_is_not_deleted_between_its_place_and_its_row(
     assert len(listening.files()) == 1
 
 
+def test_looking_for_work_reads_no_study_that_is_done(listening: Listening):
+    queries: list[str] = []
+    listening.worklist._database.set_trace_callback(queries.append)
+    listening.worklist.at_rest(since=1.0)
+    listening.worklist.done_with_files(before=1.0)
+    listening.worklist._database.set_trace_callback(None)
+    assert len(queries) == 2
+    for query in queries:
+        plan = [row[3] for row in listening.worklist._database.execute(f"explain query plan {query}")]
+        assert not [step for step in plan if step.startswith("SCAN") and "INDEX" not in step], plan
+
+
 def test_the_log_says_nothing_of_who_is_put_off(
     listening: Listening, mammograms: dict[str, Path], caplog: pytest.LogCaptureFixture
 ):
