@@ -62,18 +62,17 @@ class Worklist:
     """The list of a folder; threads may share it."""
 
     def __init__(self, folder: Path, *, writes: bool = True) -> None:
-        """ValueError: there is no list to read."""
+        """ValueError: there is no list, or none that reads."""
         path = folder / DATABASE
         if not writes and not path.exists():
             raise ValueError(f"no worklist at {folder}: name the --out of a glam-serve listen")
         self._folder = folder
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        if writes:
-            path.chmod(0o600)
-            self._database.execute("pragma journal_mode=wal")
-            self._database.execute("pragma synchronous=full")
-            self._database.executescript(SCHEMA)
+        try:
+            self._database = _opened(path, writes=writes)
+        except sqlite3.DatabaseError as error:
+            way_out = "run this as its user, or give another --out"
+            raise ValueError(f"{path} does not read as a worklist ({error}): {way_out}") from None
 
     def close(self) -> None:
         """Close the database."""
@@ -117,12 +116,12 @@ class Worklist:
         now = time.time()
         values = (image.image, image.study, image.sender, image.num_bytes, image.sha256, now)
         with self._writing() as database:
+            put()
             database.execute(
                 "insert or replace into images (image, study, sender, bytes, sha256, received_at)"
                 " values (?, ?, ?, ?, ?, ?)",
                 values,
             )
-            put()
             database.execute(
                 "insert into studies (study, state, last_image, sender) values (?, 'receiving', ?, ?)"
                 " on conflict (study) do update"
@@ -197,3 +196,14 @@ class Worklist:
                 if self._database.in_transaction:
                     self._database.execute("rollback")
                 raise
+
+
+def _opened(path: Path, *, writes: bool) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+    if writes:
+        path.chmod(0o600)
+        database.execute("pragma journal_mode=wal")
+        database.execute("pragma synchronous=full")
+        database.executescript(SCHEMA)
+    database.execute("select 1 from studies limit 1")
+    return database

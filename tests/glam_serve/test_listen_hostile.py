@@ -14,6 +14,7 @@ from pydicom.uid import generate_uid
 from glam.client import ServerError
 from glam_serve.listen import answer, receive
 from glam_serve.listen.answer import Answerer, choose
+from glam_serve.listen.command import Listen
 from tests.glam_serve.test_listen import Listening, Model
 from tests.samples.senders import send
 
@@ -227,6 +228,13 @@ def test_looking_for_work_reads_no_study_that_is_done(listening: Listening):
     for query in queries:
         plan = [row[3] for row in listening.worklist._database.execute(f"explain query plan {query}")]
         assert not [step for step in plan if step.startswith("SCAN") and "INDEX" not in step], plan
+
+
+@pytest.mark.parametrize("content", [b"no database " * 100, b""])
+def test_a_worklist_that_does_not_read_is_told(tmp_path: Path, content: bytes):
+    (tmp_path / "worklist.sqlite").write_bytes(content)
+    with pytest.raises(ValueError, match="does not read as a worklist"):
+        Listen(out=tmp_path, list=True).run()
 
 
 def test_the_log_says_nothing_of_who_is_put_off(
