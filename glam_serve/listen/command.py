@@ -75,8 +75,7 @@ class Listen:
         threading.excepthook = _log_fault
         from glam.client import Client
         from glam_serve.listen.answer import Answerer, Times
-        from glam_serve.listen.limits import Limits
-        from glam_serve.listen.receive import Receiver, adopt_strays, application_entity, start
+        from glam_serve.listen.receive import Receiver, adopt_strays, application_entity, end, start
         from glam_serve.listen.worklist import STUDIES, Worklist
 
         limits = Limits(**vars(self.limits))
@@ -97,7 +96,7 @@ class Listen:
             try:
                 answerer.run(stop)
             finally:
-                server.shutdown()
+                end(server)
                 worklist.close()
 
     def _check(self) -> None:

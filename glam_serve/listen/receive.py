@@ -166,8 +166,9 @@ def start(
     def accepted(event: "Event") -> None:
         log.info("association of %s", str(event.assoc.requestor.ae_title).strip())
 
-    def rejected(_: "Event") -> None:
-        log.warning("an association is refused: by its AE titles, or there are too many")
+    def rejected(event: "Event") -> None:
+        title = str(event.assoc.requestor.ae_title).strip()
+        log.warning("an association of %r is refused: by its AE titles, or there are too many", title)
 
     handlers: list[Any] = [
         (evt.EVT_CONN_OPEN, opened),
@@ -178,6 +179,14 @@ def start(
     server = entity.start_server(address, block=False, evt_handlers=handlers)
     assert server is not None, "it does not block"
     return server
+
+
+def end(server: "ThreadedAssociationServer") -> None:
+    """Take no more associations and end those that are open: the process would wait for as long as one is used."""
+    server.shutdown()
+    for association in server.ae.active_associations:
+        sock: Any = association.dul.socket
+        sock.close()
 
 
 def budget_of(event: "Event") -> Budget:

@@ -16,7 +16,7 @@ from glam_serve.listen import answer, receive
 from glam_serve.listen.answer import Answerer, choose
 from glam_serve.listen.command import Listen
 from tests.glam_serve.test_listen import Listening, Model
-from tests.samples.senders import send
+from tests.samples.senders import associate, send
 
 
 @pytest.fixture
@@ -170,6 +170,11 @@ def test_a_study_whose_folder_somebody_deleted_is_done(listening: Listening, mam
     assert listening.result()["error"]["code"] == "no_mammogram"
 
 
+def test_who_is_refused_is_told(listening: Listening, caplog: pytest.LogCaptureFixture):
+    assert associate(listening.port, title="MAMMO9").is_rejected
+    assert "an association of 'MAMMO9' is refused" in caplog.text
+
+
 def test_a_study_that_failed_is_asked_about_again_when_it_is_sent_again(
     listening: Listening, mammograms: dict[str, Path]
 ):
@@ -228,6 +233,17 @@ def test_looking_for_work_reads_no_study_that_is_done(listening: Listening):
     for query in queries:
         plan = [row[3] for row in listening.worklist._database.execute(f"explain query plan {query}")]
         assert not [step for step in plan if step.startswith("SCAN") and "INDEX" not in step], plan
+
+
+def test_a_sender_that_keeps_its_association_open_does_not_keep_the_listener_from_ending(tmp_path: Path):
+    running = Listening(tmp_path / "out")
+    sender = associate(running.port)
+    (association,) = running.server.ae.active_associations
+    receive.end(running.server)
+    association.dul.join(10)
+    assert not association.dul.is_alive()
+    running.worklist.close()
+    sender.abort()
 
 
 @pytest.mark.parametrize("content", [b"no database " * 100, b""])
