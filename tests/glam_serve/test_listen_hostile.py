@@ -15,6 +15,7 @@ from glam.client import ServerError
 from glam_serve.listen import answer, receive
 from glam_serve.listen.answer import Answerer, choose
 from glam_serve.listen.command import Listen
+from glam_serve.listen.limits import Limits
 from tests.glam_serve.test_listen import Listening, Model
 from tests.samples.senders import associate, send
 
@@ -246,11 +247,23 @@ def test_a_sender_that_keeps_its_association_open_does_not_keep_the_listener_fro
     sender.abort()
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "localhost:8000", "ftp://host", "http://", "http://h:x"])
+def test_what_is_no_address_of_a_server_is_refused_before_anything_is_taken(tmp_path: Path, url: str):
+    with pytest.raises(ValueError, match="--url takes an address"):
+        Listen(out=tmp_path / "out", peers=("MAMMO1",), url=url).run()
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("content", [b"no database " * 100, b""])
 def test_a_worklist_that_does_not_read_is_told(tmp_path: Path, content: bytes):
     (tmp_path / "worklist.sqlite").write_bytes(content)
     with pytest.raises(ValueError, match="does not read as a worklist"):
         Listen(out=tmp_path, list=True).run()
+
+
+def test_a_limit_above_the_largest_file_that_is_read_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="above 160"):
+        Listen(out=tmp_path, peers=("MAMMO1",), limits=Limits(file_mb=161)).run()
 
 
 def test_the_log_says_nothing_of_who_is_put_off(
