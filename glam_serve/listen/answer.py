@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,20 @@ from glam.findings import InputError
 from glam.prediction import NOTICE
 from glam.reading.identify import identify
 from glam_serve.listen.worklist import RESULT, Study, Worklist
+from glam_serve.log import where_raised
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Between questions to a server that does not answer; it doubles."""
-NOT_NOW = frozenset({0, 401, 403, 408, 429, 502, 503})
+NOT_NOW = frozenset({0, 401, 403, 404, 405, 408, 429, 502, 503})
 """Statuses of a server that may answer the same question later; 0: there is none."""
+TOO_LARGE = 413
+NOT_GLAM, WORKER_LOST, INTERNAL_ERROR = "not_glam", "worker_lost", "internal_error"
+"""Codes: something else answered; the study may be what ended the server's worker; a fault of our own."""
 FAULTS = 3
-"""Answers of another fault of the server (500, 504), or none though it is ready, after which a study is given up."""
+"""Answers of a fault that the study may have caused, or none though the server is ready; then it is given up."""
 OVER_LIMIT, MISSING_FILE = "over_limit", "missing_file"
 
 
@@ -57,7 +62,9 @@ class Answerer:
         self._client = client
         self._times = times
         self._started = time.time()
-        self._faults: dict[str, int] = {}
+        self._faults = Counter[str]()
+        self._put_off = Counter[str]()
+        """How often each study was to be asked about later: one that always is does not hold up the others."""
         self._wait_s = FIRST_WAIT_S
         self._not_before = 0.0
 
@@ -75,7 +82,9 @@ class Answerer:
         now = time.time()
         rests = now - self._started >= self._times.quiet_s  # a sender may go on after a restart
         if rests and time.monotonic() >= self._not_before:
-            for study in self._worklist.at_rest(since=now - self._times.quiet_s):
+            at_rest = self._worklist.at_rest(since=now - self._times.quiet_s)
+            for study in sorted(at_rest, key=lambda study: self._put_off[study.study]):
+                self._put_off[study.study] += 1
                 if not self._answer(study):
                     break
         if not self._times.keep:
@@ -92,7 +101,7 @@ class Answerer:
         try:
             if chosen.images:
                 files = [self._worklist.file_of(study.study, image) for image in chosen.images]
-                answer = self._client.predict_exam(files).raw
+                answer = self._asked(files)
             else:
                 error = {"code": "no_mammogram", "message": "no image of the study can be used", "where": ""}
         except ServerError as refusal:
@@ -115,6 +124,7 @@ class Answerer:
         code = error["code"] if error else ""
         self._worklist.close_study(study, "failed" if error else "answered", code)
         self._faults.pop(study.study, None)
+        self._put_off.pop(study.study, None)
         again = f", again: {num_gone} earlier images were deleted" if num_gone else ", again"
         log.info(
             "a study of %d images of %s: %s%s",
@@ -122,13 +132,24 @@ class Answerer:
         )
         return True
 
+    def _asked(self, files: Sequence[Path]) -> JsonDict:
+        try:
+            return self._client.predict_exam(files).raw
+        except (ServerError, OSError):
+            raise
+        except Exception as error:  # of ours: it costs this study, as it costs the server one request
+            log.error("%s: %s", INTERNAL_ERROR, where_raised(error))
+            raise ServerError(500, INTERNAL_ERROR, "the listener failed on this study: its log says where") from None
+
     def _is_for_later(self, study: Study, refusal: ServerError) -> bool:
         """Whether a study is to be asked about again, after a while."""
-        is_fault = refusal.status not in NOT_NOW or (refusal.status == 0 and self._client.is_ready())
-        if is_fault and 0 < refusal.status < 500:
-            return False
-        if is_fault:
-            self._faults[study.study] = self._faults.get(study.study, 0) + 1
+        is_elsewhere = refusal.code == NOT_GLAM and refusal.status < 500 and refusal.status != TOO_LARGE
+        is_not_now = refusal.status in NOT_NOW and refusal.code != WORKER_LOST
+        is_silent = refusal.status == 0 and self._client.is_ready()
+        if is_silent or not (is_elsewhere or is_not_now):
+            if 0 < refusal.status < 500:
+                return False
+            self._faults[study.study] += 1
             if self._faults[study.study] >= FAULTS:
                 return False
         log.warning("the server does not answer now: %s, status %d", refusal.code, refusal.status)
@@ -154,6 +175,12 @@ def choose(files: Mapping[str, Path]) -> Chosen:
         except FileNotFoundError:
             left_out[image] = MISSING_FILE
             continue
+        except OSError:
+            raise
+        except Exception as error:  # of ours: it costs this image
+            log.error("%s: %s", INTERNAL_ERROR, where_raised(error))
+            left_out[image] = INTERNAL_ERROR
+            continue
         view = (identity.laterality, identity.view)
         counts[view] = counts.get(view, 0) + 1
         ranked.append((counts[view], image))
@@ -164,6 +191,7 @@ def choose(files: Mapping[str, Path]) -> Chosen:
 
 def _put(folder: Path, result: JsonDict) -> None:
     """Put a result in place; that of an earlier answer stays beside it under its number."""
+    folder.mkdir(mode=0o700, exist_ok=True)  # somebody may have deleted it
     path = folder / RESULT
     if result["answer_number"] > 1 and path.exists():
         earlier = folder / f"result-{result['answer_number'] - 1}.json"

@@ -13,23 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
+from glam_serve.listen.limits import Limits
 from glam_serve.log import LogFormat, log_to_stderr, where_raised
 
 log = logging.getLogger(__name__)
 KEY_VARIABLE = "GLAM_API_KEY"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ListenLimits:
-    """What senders may use."""
-
-    associations: int = 4
-    """At a time, of all senders; one more is refused."""
-    file_mb: int = 160
-    """Largest image; a larger one is refused (A700), and far beyond it the association is ended."""
-    images_a_minute: int = 600
-    """Of one sender; beyond that it waits, and after 20 s is refused (A700)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +53,7 @@ class Listen:
     """Print what came and what became of it, a JSON object a study, and end."""
     log_format: LogFormat = "text"
     """Format of the log, on stderr: lines to read, or a JSON object a line."""
-    limits: ListenLimits = field(default_factory=ListenLimits)
+    limits: Limits = field(default_factory=Limits)
 
     def run(self) -> None:
         """Listen until SIGTERM or Ctrl-C."""
@@ -75,12 +65,10 @@ class Listen:
         threading.excepthook = _log_fault
         from glam.client import Client
         from glam_serve.listen.answer import Answerer, Times
-        from glam_serve.listen.limits import Limits
-        from glam_serve.listen.receive import Receiver, adopt_strays, application_entity, start
+        from glam_serve.listen.receive import Receiver, adopt_strays, application_entity, end, start
         from glam_serve.listen.worklist import STUDIES, Worklist
 
-        limits = Limits(**vars(self.limits))
-        entity = application_entity(self.aet, self.peers, limits)
+        entity = application_entity(self.aet, self.peers, self.limits)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
@@ -88,7 +76,7 @@ class Listen:
         with _locked(self.out):
             worklist = Worklist(self.out)
             strays = adopt_strays(worklist, self.out / STUDIES)
-            server = start(entity, (self.host, self.port), Receiver(self.out, worklist, limits), limits)
+            server = start(entity, (self.host, self.port), Receiver(self.out, worklist, self.limits), self.limits)
             log.info(
                 "%s listens on port %d for %d senders; %d images found", self.aet, self.port, len(self.peers), strays
             )
@@ -97,7 +85,7 @@ class Listen:
             try:
                 answerer.run(stop)
             finally:
-                server.shutdown()
+                end(server)
                 worklist.close()
 
     def _check(self) -> None:
@@ -105,12 +93,19 @@ class Listen:
             raise ValueError("nobody may send: name the AE titles of the senders with --peers")
         if not 0 < self.port <= 65535:
             raise ValueError(f"port {self.port} is not between 1 and 65535")
+        if not _is_address(self.url):
+            raise ValueError("--url takes an address such as http://127.0.0.1:8000")
         for name in ("quiet_s", "hold_s", "timeout_s"):
             if not 0 <= getattr(self, name) < 1e9:
                 raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name):g} is not 0 or more seconds")
         for name, value in vars(self.limits).items():
             if value < 1:
                 raise ValueError(f"--limits.{name.replace('_', '-')} {value} is not above 0")
+        from glam.reading.source import MAX_BYTES
+
+        if self.limits.file_mb > MAX_BYTES // 1_000_000:
+            most = MAX_BYTES // 1_000_000
+            raise ValueError(f"--limits.file-mb {self.limits.file_mb} is above {most}, the largest file that is read")
 
     def _print_list(self) -> None:
         from glam_serve.listen.worklist import Worklist
@@ -131,6 +126,14 @@ class Listen:
             }
             sys.stdout.write(json.dumps(entry) + "\n")
         worklist.close()
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _time(seconds: float | None) -> str | None:

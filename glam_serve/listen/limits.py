@@ -21,9 +21,11 @@ class Limits:
     """What senders may use."""
 
     associations: int = 4
+    """At a time, of all senders; one more is refused."""
     file_mb: int = 160
+    """Largest image; a larger one is refused (A700), and far beyond it the association is ended."""
     images_a_minute: int = 600
-    """Of one sender."""
+    """Of one sender; beyond that it waits, and after 20 s is refused (A700)."""
 
 
 class Budget:

@@ -86,12 +86,20 @@ class Receiver:
         if self._worklist.has(received):
             log.info("an image of %s came again and is the same", sender)
             return SUCCESS
-        self._write(self._worklist.file_of(study, image), content)
-        self._worklist.add(received)
+        self._take(received, content)
         return SUCCESS
 
-    def _write(self, path: Path, content: bytes) -> None:
-        """Put a file in place, whole and on the disk."""
+    def _take(self, image: Received, content: bytes) -> None:
+        """Put an image in place, whole and on the disk, and note it."""
+        path = self._worklist.file_of(image.study, image.image)
+
+        def put() -> None:
+            if not path.parent.exists():
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                flush_folder(path.parent.parent)
+            part.replace(path)
+            flush_folder(path.parent)
+
         part = self._incoming / f"{threading.get_ident()}.part"
         try:
             with open(part, "wb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -99,11 +107,7 @@ class Receiver:
                 while rest:
                     rest = rest[os.write(file.fileno(), rest) :]
                 os.fsync(file.fileno())
-            if not path.parent.exists():
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                flush_folder(path.parent.parent)
-            part.replace(path)
-            flush_folder(path.parent)
+            self._worklist.add(image, put=put)
         finally:
             part.unlink(missing_ok=True)
 
@@ -162,8 +166,9 @@ def start(
     def accepted(event: "Event") -> None:
         log.info("association of %s", str(event.assoc.requestor.ae_title).strip())
 
-    def rejected(_: "Event") -> None:
-        log.warning("an association is refused: by its AE titles, or there are too many")
+    def rejected(event: "Event") -> None:
+        title = str(event.assoc.requestor.ae_title).strip()
+        log.warning("an association of %r is refused: by its AE titles, or there are too many", title)
 
     handlers: list[Any] = [
         (evt.EVT_CONN_OPEN, opened),
@@ -174,6 +179,14 @@ def start(
     server = entity.start_server(address, block=False, evt_handlers=handlers)
     assert server is not None, "it does not block"
     return server
+
+
+def end(server: "ThreadedAssociationServer") -> None:
+    """Take no more associations and end those that are open: the process would wait for as long as one is used."""
+    server.shutdown()
+    for association in server.ae.active_associations:
+        sock: Any = association.dul.socket
+        sock.close()
 
 
 def budget_of(event: "Event") -> Budget:

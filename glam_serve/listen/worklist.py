@@ -6,7 +6,7 @@ An image counts when its file is whole in its folder and its row is written; onl
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ create table if not exists images (
   study text not null, image text not null, sender text not null, bytes integer not null, sha256 text not null,
   received_at real not null, is_gone integer not null default 0, primary key (study, image)
 );
+create index if not exists open_studies on studies (last_image) where state = 'receiving';
+create index if not exists images_there on images (study) where is_gone = 0;
 """
 
 
@@ -60,18 +62,17 @@ class Worklist:
     """The list of a folder; threads may share it."""
 
     def __init__(self, folder: Path, *, writes: bool = True) -> None:
-        """ValueError: there is no list to read."""
+        """ValueError: there is no list, or none that reads."""
         path = folder / DATABASE
         if not writes and not path.exists():
             raise ValueError(f"no worklist at {folder}: name the --out of a glam-serve listen")
         self._folder = folder
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        if writes:
-            path.chmod(0o600)
-            self._database.execute("pragma journal_mode=wal")
-            self._database.execute("pragma synchronous=full")
-            self._database.executescript(SCHEMA)
+        try:
+            self._database = _opened(path, writes=writes)
+        except sqlite3.DatabaseError as error:
+            way_out = "run this as its user, or give another --out"
+            raise ValueError(f"{path} does not read as a worklist ({error}): {way_out}") from None
 
     def close(self) -> None:
         """Close the database."""
@@ -87,10 +88,14 @@ class Worklist:
         return self.folder_of(study) / f"{image}.dcm"
 
     def has(self, image: Received) -> bool:
-        """Whether the same bytes came before, from whomever."""
+        """Whether the same bytes came before, from whomever, and there is no use for them now.
+
+        There is where the study failed: it is asked about again; and where it is to be answered and they were deleted.
+        """
         with self._lock:
             row = self._database.execute(
-                "select 1 from images where image = ? and study = ? and sha256 = ?",
+                "select 1 from images join studies using (study) where image = ? and study = ? and sha256 = ?"
+                " and (state = 'answered' or (state = 'receiving' and is_gone = 0))",
                 (image.image, image.study, image.sha256),
             ).fetchone()
         return row is not None
@@ -103,11 +108,15 @@ class Worklist:
             ).fetchone()
         return row is not None
 
-    def add(self, image: Received) -> None:
-        """Note an image; its study is to be answered, again if it was before."""
+    def add(self, image: Received, *, put: Callable[[], None] = lambda: None) -> None:
+        """Note an image; its study is to be answered, again if it was before.
+
+        `put` puts its file in place: here, so that nobody deletes it before it is noted.
+        """
         now = time.time()
         values = (image.image, image.study, image.sender, image.num_bytes, image.sha256, now)
         with self._writing() as database:
+            put()
             database.execute(
                 "insert or replace into images (image, study, sender, bytes, sha256, received_at)"
                 " values (?, ?, ?, ?, ?, ?)",
@@ -152,8 +161,7 @@ class Worklist:
     def done_with_files(self, *, before: float) -> list[Study]:
         """Return the studies that have their results since before a time, and files."""
         return self._studies(
-            "where state != 'receiving' and answered_at <= ?"
-            " and exists (select 1 from images where images.study = studies.study and not is_gone)",
+            "where study in (select study from images where is_gone = 0) and state != 'receiving' and answered_at <= ?",
             before,
         )
 
@@ -188,3 +196,14 @@ class Worklist:
                 if self._database.in_transaction:
                     self._database.execute("rollback")
                 raise
+
+
+def _opened(path: Path, *, writes: bool) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+    if writes:
+        path.chmod(0o600)
+        database.execute("pragma journal_mode=wal")
+        database.execute("pragma synchronous=full")
+        database.executescript(SCHEMA)
+    database.execute("select 1 from studies limit 1")
+    return database

@@ -91,7 +91,7 @@ def _checked_url(url: str) -> str:
         raise ValueError(f"--dicomweb has credentials in it, which every user of this machine can read: {way_out}")
     if parts.query or parts.fragment:
         raise ValueError("--dicomweb has a ? or # in it: filters go into --query")
-    return url.rstrip("/")
+    return parts.geturl().rstrip("/")  # its scheme in small letters, by which everything else goes
 
 
 def _of_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """An answer of a PACS: read whole and bounded, and its connection given back or closed."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -44,6 +45,11 @@ class Patience:
         return max(self.deadline - time.monotonic(), 0.0)
 
 
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type is one of JSON."""
+    return "json" in content_type.partition(";")[0].lower()
+
+
 @contextmanager
 def closing(response: "BaseHTTPResponse", *, is_read: bool) -> Iterator[None]:
     """Give a connection back where its answer is read to the end without a fault, and close it else."""
@@ -69,7 +75,8 @@ def whole_body(response: "BaseHTTPResponse", patience: Patience) -> OwnBytes:
     """Return the whole body, read as it comes; what is too large or too late is not read to its end."""
     body = OwnBytes()
     length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > MAX_BYTES:
+    num_bytes = int(length) if re.fullmatch("[0-9]{1,15}", length) else None
+    if num_bytes is not None and num_bytes > MAX_BYTES:
         raise PacsRefusal("too_large")
     try:
         while chunk := response.read1(CHUNK_BYTES, decode_content=False):
@@ -78,12 +85,12 @@ def whole_body(response: "BaseHTTPResponse", patience: Patience) -> OwnBytes:
                 raise PacsRefusal("too_large")
             if patience.stop.is_set():
                 raise InterruptedRun
-            if patience.left_s == 0:
+            if patience.left_s == 0 and len(body) != num_bytes:
                 raise PacsRefusal("pacs_slow")
     except ReadTimeoutError:
         raise Trouble("does not answer in time", "pacs_slow") from None
     except (IncompleteRead, ProtocolError, HTTPError, OSError):
         raise spoiled("pacs_cut") from None
-    if length.isdecimal() and len(body) < int(length):
+    if num_bytes is not None and len(body) < num_bytes:
         raise spoiled("pacs_cut")
     return body

@@ -8,6 +8,8 @@ Which of the first two it is, a question decides that the service can always ans
 fault where everything else works.
 """
 
+import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,7 +31,7 @@ from urllib3.exceptions import TimeoutError as AnyTimeoutError
 from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.pacs.access import PacsAccess
-from glam_serve.pacs.answer import Answer, Patience, closing, drop, whole_body
+from glam_serve.pacs.answer import Answer, Patience, closing, drop, is_json, whole_body
 from glam_serve.pacs.troubles import PacsRefusal, Trouble
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ Body = TypeVar("Body")
 
 CONNECT_S = 10.0
 SILENCE_S = 30.0
-"""Longest pause within an answer, and before it."""
+"""Longest pause within an answer, and before it; more where there is more time: an archive may fetch from tape."""
+LEAST_S = 1.0
+"""For an attempt that begins just before the end."""
 ATTEMPTS = 4
 """After which the fault is that of what was asked for, if the service answers other questions."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
@@ -49,6 +53,8 @@ BUSY = frozenset({408, 425, TOO_MANY})
 """Statuses of a service that will answer later, beside 500 and above."""
 REFUSES_US = frozenset({401, 407})
 JSON_TYPES = "application/dicom+json, application/json"
+PROBE = {"ModalitiesInStudy": "MG", "limit": "1"}
+"""A question that hangs on no image. Without a filter some services refuse it, or answer with all that they have."""
 
 
 class Connection:
@@ -60,6 +66,7 @@ class Connection:
         if access.authorization is not None:
             headers["Authorization"] = access.authorization
         self._headers = headers
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)  # it quotes addresses: UIDs, and patients' numbers
         self._pool = urllib3.PoolManager(maxsize=connections, ssl_context=access.tls())
 
     @property
@@ -102,9 +109,10 @@ class Connection:
     def is_there(self) -> bool:
         """Whether the service answers a question that hangs on no image."""
         with suppress(Trouble, SourceGoneError):
-            response = self._response(self._url("/studies", {"limit": "1"}), JSON_TYPES)
+            response = self._response(self._url("/studies", PROBE), JSON_TYPES, SILENCE_S)
             with closing(response, is_read=False):
-                return response.status == 204 or (response.status == 200 and _is_json(response))
+                is_answer = _refusal_code(response.status) is None
+                return is_answer and (response.status == 204 or is_json(response.headers.get("Content-Type", "")))
         return False
 
     def _give_up(self, trouble: Trouble, attempts: int, patience: Patience) -> None:
@@ -124,7 +132,8 @@ class Connection:
         return f"{self._access.url}{path}{'?' if query else ''}{query}"
 
     def _answer(self, url: str, accept: str, patience: Patience) -> Answer:
-        response = self._response(url, accept)
+        silence_s = min(max(SILENCE_S, patience.left_s / ATTEMPTS), max(patience.left_s, LEAST_S))
+        response = self._response(url, accept, silence_s)
         with closing(response, is_read=True):
             if (code := _refusal_code(response.status)) is not None:
                 raise PacsRefusal(code)
@@ -136,9 +145,9 @@ class Connection:
                 response.status, response.headers.get("Content-Type", ""), body, warning.lstrip().startswith("299")
             )
 
-    def _response(self, url: str, accept: str) -> "BaseHTTPResponse":
+    def _response(self, url: str, accept: str, silence_s: float) -> "BaseHTTPResponse":
         """Return an answer whose body is still to come; its status is a success, or a refusal of what was asked."""
-        timeout = urllib3.Timeout(connect=CONNECT_S, read=SILENCE_S)
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=silence_s)
         try:
             response = self._pool.request(
                 "GET",
@@ -164,7 +173,8 @@ class Connection:
             raise Trouble("breaks the connection off", "pacs_cut") from None
         if response.status in REFUSES_US:
             drop(response)
-            raise self._gone(f"refuses the credentials (status {response.status}): see --auth-file")
+            reason = f"refuses the credentials (status {response.status}): see --auth-file"
+            raise Trouble(reason, "pacs_forbidden", wait_s=math.inf)  # some say so of one study
         if response.status in BUSY or response.status >= 500:
             drop(response)
             code = None if response.status == TOO_MANY else "pacs_failed"
@@ -178,10 +188,6 @@ def _refusal_code(status: int) -> str | None:
     if status in (200, 204, 206):
         return None
     return {403: "pacs_forbidden", 404: "pacs_missing", 410: "pacs_missing"}.get(status, "pacs_refused")
-
-
-def _is_json(response: "BaseHTTPResponse") -> bool:
-    return "json" in response.headers.get("Content-Type", "").partition(";")[0]
 
 
 def _retry_after_s(text: str) -> float | None:

@@ -17,8 +17,9 @@ from glam_serve.pacs.connection import Connection
 from glam_serve.pacs.multipart import NotOneFileError, NotWholeError, only_file
 from glam_serve.pacs.troubles import PacsRefusal, spoiled
 
-ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-"""As stored: what a service would have to transcode, many cannot."""
+PLAIN = 'multipart/related; type="application/dicom"'
+AS_STORED = f"{PLAIN}; transfer-syntax=*"
+"""What a service would have to transcode, many cannot; older ones refuse the parameter (dcm4chee-arc-light #1715)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,12 @@ def _connection(access: PacsAccess) -> Connection:
 
 def fetched(connection: Connection, patience: Patience, image: ImageRow) -> OwnBytes:
     """Return the file of an image; `path` is its place below the address of the service."""
-    content = connection.ask(image.path, _file, accept=ACCEPT, patience=patience)
+    try:
+        content = connection.ask(image.path, _file, accept=AS_STORED, patience=patience)
+    except PacsRefusal as error:
+        if error.code != "pacs_refused":
+            raise
+        content = connection.ask(image.path, _file, accept=PLAIN, patience=patience)
     with quiet_pydicom():
         try:
             uid = text(parse(content), "SOPInstanceUID").strip()

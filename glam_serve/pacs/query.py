@@ -7,13 +7,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from glam_serve.pacs.answer import Answer, Patience
+from glam_serve.pacs.answer import Answer, Patience, is_json
 from glam_serve.pacs.connection import JSON_TYPES, Connection
 from glam_serve.pacs.troubles import PacsRefusal, spoiled
 
 PAGE = 200
 """Matches that are asked for at a time."""
-UID = re.compile(r"[0-9.]{1,64}")
+UID = re.compile(r"[0-9][0-9.]{0,63}")
+"""Looser than the standard, as archives are; no `..`, which is another place of the service."""
 STUDY_UID, SERIES_UID, IMAGE_UID, MODALITY, NUM_IMAGES = "0020000D", "0020000E", "00080018", "00080060", "00201208"
 MAMMOGRAPHY = "MG"
 JsonHeader = Mapping[str, Any]
@@ -141,7 +142,7 @@ def _headers(answer: Answer) -> list[JsonHeader]:
     """Return the objects of an answer; none for one without content."""
     if answer.status == 204 or not answer.body.strip():
         return []
-    if "json" not in answer.content_type.partition(";")[0]:
+    if not is_json(answer.content_type):
         raise PacsRefusal("pacs_malformed")
     try:
         content = json.loads(bytes(answer.body))

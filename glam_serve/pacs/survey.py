@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.pacs.access import PacsAccess
 from glam_serve.pacs.answer import Patience
 from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord
-from glam_serve.pacs.connection import JSON_TYPES, Connection
+from glam_serve.pacs.connection import JSON_TYPES, PROBE, Connection
 from glam_serve.pacs.query import IMAGE_UID, Ask, JsonHeader, StudyMatch, headers_of, series_of, studies, uid_of
 from glam_serve.pacs.troubles import PacsRefusal
 
@@ -32,6 +33,9 @@ POLL_S = 0.2
 """How often whoever waits for answers looks whether it was told to stop."""
 LEFT_TAGS = ("00080005",)
 """Attributes of a header that would be misread: JSON has one character set."""
+
+NUMBERS = ("DS", "IS")
+"""VRs of numbers in letters. One that does not read is left out here: whoever reads the file judges it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +75,14 @@ class Survey:
                 self._catalogue.flush()
                 if time.monotonic() - told > TOLD_EVERY_S:
                     told = time.monotonic()
-                    sys.stderr.write(f"glam-embed: {start + BATCH} of {len(matches)} studies looked up\n")
+                    count = min(start + BATCH, len(matches))
+                    sys.stderr.write(f"glam-embed: {count} of {len(matches)} studies looked up\n")
 
     def _matches(self) -> list[tuple[str, StudyMatch]]:
         """Return the modality and the study of every match."""
         ask_status = partial(self._connection.ask, "/studies", lambda answer: answer.status, accept=JSON_TYPES)
-        ask_status(patience=self._patience(FIRST_ANSWER_S), parameters={"limit": "1"})
+        with suppress(PacsRefusal):  # it is there and slow, or the query will say what it refuses
+            ask_status(patience=self._patience(FIRST_ANSWER_S), parameters=PROBE)
         matches: dict[tuple[str, str], StudyMatch] = {}
         for filters in self._query.filters:
             modality = filters["ModalitiesInStudy"]
@@ -131,7 +137,7 @@ class Survey:
             self.problems.append(outcome)
             return
         self.records.append(outcome)
-        if outcome is not self._catalogue.known(outcome.pacs, outcome.study_uid, outcome.modality):
+        if outcome != self._catalogue.known(outcome.pacs, outcome.study_uid, outcome.modality):
             self._catalogue.add(outcome)
 
     def _patience(self, longest_s: float | None = None, *, stop: threading.Event | None = None) -> Patience:
@@ -159,11 +165,16 @@ def _images(
 def _identity(header: JsonHeader) -> ImageIdentity | InputError | PacsRefusal:
     from pydicom import Dataset
 
+    dataset = Dataset()
     with quiet_pydicom():
-        try:
-            dataset = Dataset.from_json({tag: dict(value) for tag, value in header.items() if _is_told(tag, value)})
-        except broken_errors():  # pydicom's alone: nothing of ours is called
-            return PacsRefusal("pacs_malformed")
+        for tag, value in header.items():
+            if not _is_told(tag, value):
+                continue
+            try:
+                dataset.update(Dataset.from_json({tag: dict(value)}))
+            except broken_errors():  # pydicom's alone: nothing of ours is called
+                if value.get("vr") not in NUMBERS:
+                    return PacsRefusal("pacs_malformed")
         try:
             return identify_header(dataset)
         except InputError as error:

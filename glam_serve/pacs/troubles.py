@@ -42,4 +42,5 @@ class Trouble(Exception):
 
 def spoiled(code: str) -> Trouble:
     """Return what a reader of an answer raises for one that may be better the next time."""
-    return Trouble("gives no whole answer", code)
+    reason = "gives no whole answer" if code == "pacs_cut" else "answers no question as DICOMweb would"
+    return Trouble(reason, code)

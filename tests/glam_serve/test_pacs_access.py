@@ -84,6 +84,18 @@ def test_credentials_go_over_plain_http_to_this_machine_alone(tmp_path: Path):
     assert read_access("http://pacs.example/dicom-web", None, {}).authorization is None
 
 
+@pytest.mark.parametrize("url", ["HTTP://pacs.example/dicom-web", " http://pacs.example", "hTtp://PACS.example:80/"])
+def test_no_spelling_of_http_lets_credentials_go_unencrypted(tmp_path: Path, url: str):
+    with pytest.raises(ValueError, match="unencrypted"):
+        read_access(url, auth_file(tmp_path, token=SECRET), {})
+
+
+def test_every_spelling_of_https_is_checked_by_the_certificates_that_are_named(tmp_path: Path):
+    access = read_access("HTTPS://pacs.example/dicom-web/", auth_file(tmp_path, token=SECRET), {})
+    assert access.url == "https://pacs.example/dicom-web"
+    assert access.tls() is not None
+
+
 def test_a_file_that_others_can_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = auth_file(tmp_path, token=SECRET)
     path.chmod(0o644)

@@ -16,6 +16,7 @@ from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.cohort.items import ImageRow, Item, PreparedItem
 from glam_serve.pacs import connection, query, survey
 from glam_serve.pacs.access import PacsAccess
+from glam_serve.pacs.answer import Patience
 from glam_serve.pacs.cohort import pacs_cohort
 from glam_serve.pacs.fetch import PacsItems
 from glam_serve.pacs.survey import PacsQuery
@@ -96,6 +97,7 @@ def test_what_is_better_the_next_time_is_asked_for_again(pacs: StandIn, reply: R
         (Reply(404), "pacs_missing"),
         (Reply(410), "pacs_missing"),
         (Reply(403), "pacs_forbidden"),
+        (Reply(401), "pacs_forbidden"),
         (Reply(406), "pacs_refused"),
         (Reply(302, headers={"Location": "http://127.0.0.1:1/"}), "pacs_refused"),
         (Reply(500), "pacs_failed"),
@@ -134,11 +136,62 @@ def test_a_service_that_says_nothing_for_one_image_costs_that_image(pacs: StandI
 
     def hang(asked: Asked) -> Reply | None:
         if asked.path == path:
-            time.sleep(0.6)
+            time.sleep(1.5)
         return None
 
     pacs.rule = hang
-    assert [problem.code for problem in read(pacs, timeout_s=30).problems] == ["pacs_slow"]
+    assert [problem.code for problem in read(pacs, timeout_s=4).problems] == ["pacs_slow"]
+
+
+def test_more_time_has_a_silent_archive_waited_for(pacs: StandIn):
+    """As the sentence of pacs_slow says."""
+    path = item_of(pacs).images[0].path
+
+    def fetch_from_tape(asked: Asked) -> Reply | None:
+        if asked.path == path:
+            time.sleep(0.6)
+        return None
+
+    pacs.rule = fetch_from_tape
+    assert read(pacs, timeout_s=20).problems == ()
+    assert len(pacs.fetched()) == 2
+
+
+def test_an_answer_that_is_whole_is_not_too_late(pacs: StandIn):
+    def late(asked: Asked) -> Reply | None:
+        time.sleep(0.25)
+        return Reply(body=b"[]")
+
+    pacs.rule = late
+    patience = Patience(deadline=time.monotonic() + 0.1, stop=threading.Event())
+    access = connection.Connection(PacsAccess(url=pacs.url))
+    answer = access.ask("/studies", lambda answer: answer.body, accept=connection.JSON_TYPES, patience=patience)
+    assert answer == b"[]"
+
+
+def test_an_older_service_that_knows_no_transfer_syntax_parameter_is_asked_without_it(pacs: StandIn):
+    pacs.rule = lambda asked: Reply(406) if "transfer-syntax" in asked.headers.get("Accept", "") else None
+    assert read(pacs).problems == ()
+
+
+def test_headers_that_do_not_read_have_no_address_in_the_log(pacs: StandIn, caplog: pytest.LogCaptureFixture):
+    bare = {"body": content_of_cc(pacs), "content_type": "application/dicom"}
+    spoil_cc(pacs, Reply(headers={"X-Strange": "1\r\nno colon in this line"}, **bare))
+    assert read(pacs).problems == ()
+    assert pacs.headers[0].SOPInstanceUID not in caplog.text
+
+
+def test_a_length_of_five_thousand_digits_is_none(pacs: StandIn):
+    spoil_cc(
+        pacs,
+        Reply(
+            body=content_of_cc(pacs),
+            content_type="application/dicom",
+            headers={"Content-Length": "9" * 5000},
+            length=-1,
+        ),
+    )
+    assert [problem.code for problem in read(pacs).problems] == []
 
 
 @pytest.mark.parametrize(
@@ -163,6 +216,35 @@ def test_a_service_that_is_gone_ends_the_run(mammograms: dict[str, Path]):
         pass
     with pytest.raises(SourceGoneError, match=r"cannot be reached \(Connection refused\)"):
         read(running, timeout_s=0.2)
+
+
+def test_a_service_that_is_slow_to_answer_its_first_question_is_asked_on(
+    pacs: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(survey, "FIRST_ANSWER_S", 0.1)
+
+    def slow(asked: Asked) -> Reply | None:
+        if asked.path == "/studies":
+            time.sleep(0.2)
+            return Reply(body=pacs.page([study_of(pacs.headers[0], 2)], asked).body, length=-1)
+        return None
+
+    pacs.rule = slow
+    assert len(cohort(pacs, tmp_path).images) == 2
+
+
+def test_a_service_that_refuses_a_question_without_a_filter_is_asked_none(pacs: StandIn, tmp_path: Path):
+    pacs.rule = lambda asked: (
+        Reply(400) if asked.path == "/studies" and "ModalitiesInStudy" not in asked.parameters else None
+    )
+    assert len(cohort(pacs, tmp_path).images) == 2
+    spoiled = item_of(pacs).images[0].path
+    pacs.rule = lambda asked: (
+        Reply(400)
+        if asked.path == spoiled or (asked.path == "/studies" and "ModalitiesInStudy" not in asked.parameters)
+        else None
+    )
+    assert [problem.code for problem in read(pacs).problems] == ["pacs_refused"]
 
 
 def test_an_address_where_nothing_listens_is_told_at_once(
@@ -256,7 +338,36 @@ def test_a_service_that_keeps_matches_back_is_refused(pacs: StandIn, most: int, 
         listed(pacs)
 
 
-@pytest.mark.parametrize("body", [b"[{}]", b'[{"0020000D": {"Value": ["../../x"]}}]', b"{}", b"[[]]", b"[" * 100_000])
+def test_a_service_that_does_not_count_images_does_not_make_the_catalogue_grow(pacs: StandIn, tmp_path: Path):
+    pacs.rule = lambda asked: (
+        pacs.page([{"0020000D": study_of(pacs.headers[0], 2)["0020000D"]}], asked) if asked.path == "/studies" else None
+    )
+    for _ in range(3):
+        asked = PacsQuery(access=PacsAccess(url=pacs.url), filters=[{"ModalitiesInStudy": "MG"}], timeout_s=5)
+        pacs_cohort(asked, tmp_path, SALT, level="breast", stop=threading.Event(), writes=True)
+    assert len((tmp_path / ".pacs").read_bytes().splitlines()) == 1
+
+
+def test_a_catalogue_that_was_deleted_is_made_again(pacs: StandIn, tmp_path: Path):
+    asked = PacsQuery(access=PacsAccess(url=pacs.url), filters=[{"ModalitiesInStudy": "MG"}], timeout_s=5)
+    for _ in range(2):
+        found = pacs_cohort(asked, tmp_path, SALT, level="breast", stop=threading.Event(), writes=True)
+        assert found.locate is not None
+        assert {found.locate(path) for path in found.images["path"]} == {row.path for row in item_of(pacs).images}
+        (tmp_path / ".pacs").unlink()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[{}]",
+        b'[{"0020000D": {"Value": ["../../x"]}}]',
+        b'[{"0020000D": {"Value": [".."]}}]',
+        b"{}",
+        b"[[]]",
+        b"[" * 100_000,
+    ],
+)
 def test_matches_that_are_none_are_refused(pacs: StandIn, body: bytes, tmp_path: Path):
     pacs.rule = lambda asked: Reply(body=body) if asked.parameters.get("offset") else None
     with pytest.raises(ValueError, match="pacs_malformed"):
@@ -282,6 +393,12 @@ def test_headers_that_do_not_read_cost_their_images(pacs: StandIn, header: dict,
         return
     found = cohort(pacs, tmp_path)
     assert (len(found.images), [problem.code for problem in found.rejected]) == (1, ["pacs_malformed"])
+
+
+def test_a_number_that_is_none_does_not_cost_its_image(pacs: StandIn, tmp_path: Path):
+    headers = [header.to_json_dict() | {"00180060": {"vr": "DS", "Value": ["29,5"]}} for header in pacs.headers]
+    pacs.rule = lambda asked: Reply(body=json.dumps(headers).encode()) if asked.path.endswith("/metadata") else None
+    assert len(cohort(pacs, tmp_path).images) == 2
 
 
 def test_studies_that_fail_are_told_and_the_others_are_taken(pacs: StandIn, tmp_path: Path):
