@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from glam.client_answers import BreastAnswer, ExamAnswer, JobAnswer, breast_answer, exam_answer, job_answer
+from glam.client_http import OPENER, body_of
 from glam.client_vectors import (
     ImageVectors,
     SimilarAnswer,
@@ -186,10 +187,10 @@ class Client:
         content = None if body is None else body.content
         request = urllib.request.Request(self.url.rstrip("/") + path, content, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
+            with OPENER.open(request, timeout=self.timeout_s) as answer:
                 return answer.read()
         except urllib.error.HTTPError as error:
-            raise _server_error(error.code, error.read(), error.headers.get("Retry-After")) from None
+            raise _server_error(error.code, body_of(error), error.headers.get("Retry-After")) from None
         except (OSError, http.client.HTTPException) as error:
             raise ServerError(0, "no_answer", f"no answer from {self.url}: {error}") from error
 

@@ -103,7 +103,10 @@ class Run:
         record = recipe.record
         if self.dry_run:
             runner = None if pacs else recipe.runner()
-            print_json(estimate(self._cohort(pacs, stop), self.out, record, runner, self.shard_size))
+            try:
+                print_json(estimate(self._cohort(pacs, stop), self.out, record, runner, self.shard_size))
+            except SourceGoneError as error:
+                return self._ended(str(error), SOURCE_GONE)
             return 0
         if not record.facts.may_share:
             sys.stderr.write(

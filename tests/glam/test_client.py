@@ -147,3 +147,27 @@ def test_nobody_there_is_an_error_of_its_own():
     with pytest.raises(ServerError, match="no answer from") as error:
         client.model()
     assert error.value.status == 0
+
+
+class Elsewhere(Recorder):
+    """Sends whoever asks to another server."""
+
+    other: ClassVar[str] = ""
+
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", type(self).other)
+        self.send_header("Content-Length", "9")  # more than comes
+        self.end_headers()
+
+
+def test_keys_follow_no_redirection(client: Client):
+    Elsewhere.other = f"{client.url}v1/model"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with pytest.raises(ServerError) as error:
+            Client(url=f"http://127.0.0.1:{server.server_port}", api_key="secret", timeout_s=5).model()
+        server.shutdown()
+        thread.join()
+    assert error.value.status == 302
