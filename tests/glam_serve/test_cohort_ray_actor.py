@@ -1,0 +1,111 @@
+"""What an actor of `--engine ray` says of what went wrong, and for how many of them a cluster has room: without Ray."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from glam.runtime import EngineUnavailableError
+from glam.store.schema import StoreError
+from glam_serve.cohort import ray_actor
+from glam_serve.cohort.engines import Engine
+from glam_serve.cohort.items import Shard
+from glam_serve.cohort.ray_actor import Failure, ShardActor, check_store, failure_of
+from glam_serve.cohort.ray_cluster import RayOptions, room_for_actors
+from glam_serve.cohort.runner import Committed
+from tests.samples.stores import RECORD, write_store
+
+
+def test_another_folder_at_the_same_path_is_refused(tmp_path: Path):
+    with pytest.raises(StoreError, match="finds no store of this run") as caught:
+        check_store(tmp_path, "k", patience_s=0)
+    assert caught.value.code == "store_not_shared"
+    write_store(tmp_path / "s", ["e"])
+    check_store(tmp_path / "s", RECORD.config.key, patience_s=0)
+    with pytest.raises(StoreError, match="every machine"):
+        check_store(tmp_path / "s", "another", patience_s=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (StoreError("other_run", "no"), Failure("refused", "other_run", "no")),
+        (EngineUnavailableError("away"), Failure("refused", "engine_unavailable", "away")),
+        (OSError(28, "No space", "/s/part"), Failure("system", "", "No space: /s/part", 28)),
+        (
+            ModuleNotFoundError("No module", name="pydicom"),
+            Failure("refused", "", "pydicom is not installed on a machine of the cluster"),
+        ),
+        (KeyError("SECRET"), Failure("fault", "internal_error", "KeyError in\n")),
+        (ValueError("SECRET"), Failure("fault", "internal_error", "ValueError in\n")),
+        (
+            UnicodeEncodeError("utf-8", "SECRET", 0, 1, "no"),
+            Failure("fault", "internal_error", "UnicodeEncodeError in\n"),
+        ),
+        (pa.ArrowInvalid("SECRET"), Failure("fault", "internal_error", "ArrowInvalid in\n")),
+    ],
+)
+def test_what_is_told_of_an_exception(error: Exception, failure: Failure):
+    assert failure_of(error, is_starting=False) == failure
+
+
+def test_what_is_missing_for_an_engine_is_told_and_what_a_library_raises_is_not():
+    missing = ValueError("no graph at /b: make a bundle with glam-export onnx")
+    assert failure_of(missing, is_starting=True) == Failure("refused", "", str(missing))
+    assert failure_of(pa.ArrowInvalid("SECRET"), is_starting=True).kind == "fault"
+
+
+class EngineOf:
+    """An engine that raises at its first shard, or where it is made."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def run(self, store: Path, shards: Iterable[Shard | None], stop: threading.Event) -> Iterator[Committed]:
+        next(iter(shards))
+        raise self.error
+        yield
+
+
+def test_a_value_that_an_engine_chokes_on_is_the_shards_fault_and_a_missing_file_the_actors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ray_actor, "_hide_main_module", lambda: None)  # of a Ray worker
+    write_store(tmp_path / "s", ["e"])
+
+    def missing() -> Engine:
+        raise ValueError("no checkpoint")
+
+    kinds = {}
+    for make in (missing, partial(EngineOf, ValueError("SECRET"))):
+        failure = ShardActor(make, tmp_path / "s", RECORD.config.key).commit(Shard(0, "", ()))
+        assert isinstance(failure, Failure)
+        kinds[failure.kind] = failure.message
+    assert kinds["refused"] == "no checkpoint"
+    assert "SECRET" not in kinds["fault"]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "expected"), [(1, 0, 8), (3, 0, 2), (1, 0.25, 8), (0, 0.3, 6), (0, 1, 2), (0, 2, 1)]
+)
+def test_actors_fill_the_nodes_and_cut_no_gpu_across_cards(cpus: float, gpus: float, expected: int):
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    assert room_for_actors(nodes, RayOptions(num_cpus=cpus, num_gpus=gpus)) == expected
+
+
+def test_a_cluster_without_room_is_told():
+    with pytest.raises(ValueError, match="has 16 cores and 0 GPUs for an actor"):
+        room_for_actors([{"Alive": True, "Resources": {"CPU": 8.0}}], RayOptions(num_cpus=16))
+
+
+@pytest.mark.parametrize("wrong", [{"actors": 0}, {"num_cpus": -1}, {"num_gpus": 1.5}, {"num_gpus": float("nan")}])
+def test_options_without_a_meaning_are_refused(wrong: dict[str, Any]):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RayOptions(**wrong)
