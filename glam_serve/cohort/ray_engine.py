@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from glam.store.schema import StoreError, part_name
+from glam.store.schema import StoreError, errors_name, part_name
 from glam_serve.cohort.decoders import POLL_S, InterruptedRun
 from glam_serve.cohort.engines import Engine
 from glam_serve.cohort.items import Shard
@@ -193,9 +193,12 @@ class _Driver:
         raise RuntimeError(f"{failure.code}: no actor is left: {failure.message}")
 
     def _see(self, committed: Committed) -> None:
-        """Wait until this machine sees a part that another one wrote."""
-        part, deadline = self._store / part_name(committed.shard), time.monotonic() + SEEN_S
-        while not part.exists():
+        """Wait until this machine sees the files that another one wrote: the part, and the errors that it counts."""
+        files = [self._store / part_name(committed.shard)]
+        if committed.problems:
+            files.append(self._store / errors_name(committed.shard))
+        deadline = time.monotonic() + SEEN_S
+        while not all(path.exists() for path in files):
             if time.monotonic() > deadline:
                 way_out = "give --out a folder that every machine of the cluster has at the same path"
                 message = f"shard {committed.shard} was committed by an actor and is not in {self._store}"

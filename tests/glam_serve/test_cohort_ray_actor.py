@@ -11,11 +11,13 @@ import pytest
 
 from glam.runtime import EngineUnavailableError
 from glam.store.schema import StoreError
-from glam_serve.cohort import ray_actor
+from glam_serve.cohort import ray_actor, ray_engine
 from glam_serve.cohort.engines import Engine
 from glam_serve.cohort.items import Shard
 from glam_serve.cohort.ray_actor import Failure, ShardActor, check_store, failure_of
 from glam_serve.cohort.ray_cluster import RayOptions, room_for_actors
+from glam_serve.cohort.ray_engine import _Driver
+from glam_serve.cohort.ray_work import Work
 from glam_serve.cohort.runner import Committed
 from tests.samples.stores import RECORD, write_store
 
@@ -109,3 +111,22 @@ def test_a_cluster_without_room_is_told():
 def test_options_without_a_meaning_are_refused(wrong: dict[str, Any]):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RayOptions(**wrong)
+
+
+def test_errors_that_another_machine_wrote_are_waited_for_as_their_part_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A run that ended before a network file system showed them would say that the store is damaged."""
+    write_store(tmp_path / "s", ["e"], bad=["e"])
+    (errors,) = (tmp_path / "s").glob("errors-*.parquet")
+    hidden = errors.rename(tmp_path / "hidden")
+    driver = _Driver(None, tmp_path / "s", lambda: None, Work(iter(()), []))
+    monkeypatch.setattr(ray_engine.time, "sleep", lambda seconds: hidden.rename(errors))
+    driver._see(Committed(0, 1, 0, 2))
+    assert errors.exists()
+    errors.unlink()
+    monkeypatch.setattr(ray_engine, "SEEN_S", 0.0)
+    monkeypatch.setattr(ray_engine.time, "sleep", lambda seconds: None)
+    with pytest.raises(StoreError, match="is not in"):
+        driver._see(Committed(0, 1, 0, 2))
+    driver._see(Committed(0, 1, 1, 0))
