@@ -102,15 +102,36 @@ def test_actors_fill_the_nodes_and_cut_no_gpu_across_cards(cpus: float, gpus: fl
     assert room_for_actors(nodes, RayOptions(num_cpus=cpus, num_gpus=gpus)) == expected
 
 
+def test_nodes_that_are_gone_have_no_room_for_actors_that_want_nothing_either():
+    nodes = [{"Alive": alive, "Resources": {"CPU": 8.0}} for alive in (True, False, False)]
+    assert room_for_actors(nodes, RayOptions(num_cpus=0)) == 1
+
+
 def test_a_cluster_without_room_is_told():
     with pytest.raises(ValueError, match="has 16 cores and 0 GPUs for an actor"):
         room_for_actors([{"Alive": True, "Resources": {"CPU": 8.0}}], RayOptions(num_cpus=16))
 
 
-@pytest.mark.parametrize("wrong", [{"actors": 0}, {"num_cpus": -1}, {"num_gpus": 1.5}, {"num_gpus": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"actors": 0},
+        {"num_cpus": -1},
+        {"num_cpus": 1e-9},
+        {"num_cpus": float("nan")},
+        {"num_gpus": 1.5},
+        {"num_gpus": 1e-9},
+        {"num_gpus": float("nan")},
+    ],
+)
 def test_options_without_a_meaning_are_refused(wrong: dict[str, Any]):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RayOptions(**wrong)
+
+
+@pytest.mark.parametrize(("address", "is_here"), [(None, True), ("local", True), ("auto", False), ("ray://h:1", False)])
+def test_a_cluster_that_is_started_here_is_silent_by_whichever_name_it_is_asked_for(address: str | None, is_here: bool):
+    assert RayOptions(address=address).is_here == is_here
 
 
 def test_errors_that_another_machine_wrote_are_waited_for_as_their_part_is(
