@@ -127,6 +127,35 @@ def test_lance_holds_every_column_and_a_second_export_replaces_the_first(store: 
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_lance_puts_a_dataset_back_that_an_export_was_killed_over(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lance = pytest.importorskip("lance")
+    out = tmp_path / "e.lance"
+    Export(store=store, to="lance", out=out).run()
+    out.rename(tmp_path / ".e.lance.old")  # as it is for a moment
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lance, "write_dataset", full)
+        with pytest.raises(OSError, match="No space"):
+            Export(store=store, to="lance", out=out).run()
+    assert lance.dataset(out).count_rows() == 4
+
+
+def test_lance_replaces_what_a_link_points_at(store: Path, tmp_path: Path):
+    lance = pytest.importorskip("lance")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "e.lance").symlink_to(tmp_path / "disk" / "e.lance")
+    for _ in range(3):
+        assert Export(store=store, to="lance", out=tmp_path / "e.lance").run() == 0
+    assert (tmp_path / "e.lance").is_symlink()
+    assert lance.dataset(tmp_path / "e.lance").count_rows() == 4
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["e.lance"]
+
+
 def test_lance_replaces_nothing_that_is_no_dataset(store: Path, tmp_path: Path):
     (tmp_path / "_versions").mkdir()
     with pytest.raises(StoreError, match="no Lance dataset"):
