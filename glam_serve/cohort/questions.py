@@ -70,7 +70,12 @@ def _planned_patients(store: Path, files: Sequence[Path]) -> set[str]:
     plan = read_plan(store)
     if plan is None:
         return set()
-    root = plan_root(store)
-    here = [os.path.relpath(path.absolute(), root) for path in files]
-    planned = plan.filter(pa.array(among(plan.column("path"), here)))
+    here = {name for path in files for name in _names_in_plan(path, plan_root(store))}
+    planned = plan.filter(pa.array(among(plan.column("path"), sorted(here))))
     return set(planned.column("patient_id").to_pylist())
+
+
+def _names_in_plan(path: Path, root: Path) -> set[str]:
+    """Return what a plan may call a file: its place below the root or, elsewhere, its own; links followed or not."""
+    places = {(path.absolute(), root), (path.resolve(), root.resolve())}
+    return {name for place, base in places for name in (os.path.relpath(place, base), os.path.normpath(place))}
