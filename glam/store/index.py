@@ -74,11 +74,11 @@ class IndexedVectors(StoreVectors):
         ]
 
     def _through_graph(self, vector: NDArray[np.float32], count: int, left_out: NDArray[np.int64]) -> list[Hit]:
-        faiss = _faiss()
+        faiss, count = _faiss(), min(count, len(self))
         faiss.omp_set_num_threads(1)  # of this thread: a pool of OpenMP would not outlive a fork
         chosen = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out)) if len(left_out) else None
         asked = faiss.SearchParametersHNSW(efSearch=max(CANDIDATES, 4 * count), sel=chosen)
-        rows = self.graph.search(vector[None], min(count, len(self)), params=asked)[1][0]
+        rows = self.graph.search(vector[None], count, params=asked)[1][0]
         rows = np.setdiff1d(rows[rows >= 0], left_out)  # -1: there was no more on the way; sorted
         scores = self.matrix[rows] @ vector
         order = np.argsort(-scores, kind="stable")

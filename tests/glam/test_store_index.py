@@ -54,6 +54,13 @@ def test_rows_of_a_patient_are_left_out_and_the_answer_is_as_long_as_asked(store
     assert own not in {patients[hit.row] for hit in hits}
 
 
+def test_more_rows_than_there_are_may_be_asked_for(store: Path, exact: StoreVectors):
+    graph = with_index(open_vectors(store))
+    hits = graph.nearest(exact.matrix[5], 10**10)
+    assert sorted(hit.row for hit in hits) == list(range(ROWS))
+    assert hits[0].row == 5
+
+
 def test_where_nearly_all_are_left_out_every_row_is_compared(store: Path, exact: StoreVectors):
     graph = with_index(open_vectors(store))
     far = {
