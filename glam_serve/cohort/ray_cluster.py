@@ -50,6 +50,17 @@ class RayOptions:
         return self.address in (None, "", HERE)
 
 
+def num_actors(nodes: Iterable[Any], options: RayOptions) -> int:
+    """Return how many actors to start; ValueError where none would ever have a place.
+
+    As many as were asked for wait for machines of a cluster that may grow; one that is started here does not.
+    """
+    if options.actors is not None and not options.is_here:
+        return options.actors
+    room = room_for_actors(nodes, options)
+    return options.actors or room
+
+
 def room_for_actors(nodes: Iterable[Any], options: RayOptions) -> int:
     """Return how many actors the living nodes of a cluster hold at the same time; ValueError where it is none.
 
@@ -63,7 +74,8 @@ def room_for_actors(nodes: Iterable[Any], options: RayOptions) -> int:
         count += min(shares, default=1) if node["Alive"] else 0
     if count == 0:
         wanted = f"{options.num_cpus:g} cores and {options.num_gpus:g} GPUs"
-        raise ValueError(f"no machine of the cluster has {wanted} for an actor: ask for less, or say --actors")
+        way_out = "ask for less" if options.is_here else "ask for less, or say --actors to wait for machines"
+        raise ValueError(f"no machine of the cluster has {wanted} for an actor: {way_out}")
     return count
 
 

@@ -21,7 +21,7 @@ from glam_serve.cohort.decoders import POLL_S, InterruptedRun
 from glam_serve.cohort.engines import Engine
 from glam_serve.cohort.items import Shard
 from glam_serve.cohort.ray_actor import SEEN_S, Failure, ShardActor
-from glam_serve.cohort.ray_cluster import RayOptions, connected, import_ray, room_for_actors
+from glam_serve.cohort.ray_cluster import RayOptions, connected, import_ray, num_actors
 from glam_serve.cohort.ray_work import MAX_STRIKES, Call, Place, Work
 from glam_serve.cohort.runner import Committed
 
@@ -64,8 +64,7 @@ class RayEngine:
                 scheduling_strategy="SPREAD",
             )
             start = partial(remote.remote, self.make_engine, store.absolute(), self.run_key)
-            count = options.actors or room_for_actors(ray.nodes(), options)
-            actors = [Place(start()) for _ in range(count)]
+            actors = [Place(start()) for _ in range(num_actors(ray.nodes(), options))]
             try:
                 yield from _Driver(ray, store, start, Work(iter(shards), actors)).run(stop)
             finally:

@@ -15,7 +15,7 @@ from glam_serve.cohort import ray_actor, ray_engine
 from glam_serve.cohort.engines import Engine
 from glam_serve.cohort.items import Shard
 from glam_serve.cohort.ray_actor import Failure, ShardActor, check_store, failure_of
-from glam_serve.cohort.ray_cluster import RayOptions, room_for_actors
+from glam_serve.cohort.ray_cluster import RayOptions, num_actors, room_for_actors
 from glam_serve.cohort.ray_engine import _Driver
 from glam_serve.cohort.ray_work import Work
 from glam_serve.cohort.runner import Committed
@@ -105,6 +105,15 @@ def test_actors_fill_the_nodes_and_cut_no_gpu_across_cards(cpus: float, gpus: fl
 def test_nodes_that_are_gone_have_no_room_for_actors_that_want_nothing_either():
     nodes = [{"Alive": alive, "Resources": {"CPU": 8.0}} for alive in (True, False, False)]
     assert room_for_actors(nodes, RayOptions(num_cpus=0)) == 1
+
+
+def test_actors_that_were_asked_for_wait_for_machines_where_some_may_come_and_are_refused_where_none_will():
+    nodes = [{"Alive": True, "Resources": {"CPU": 8.0}}]
+    assert num_actors(nodes, RayOptions(actors=3, num_cpus=16, address="auto")) == 3
+    assert num_actors(nodes, RayOptions(num_cpus=2, address="auto")) == 4
+    assert num_actors(nodes, RayOptions(actors=3, num_cpus=8)) == 3  # the one that has a place does the work
+    with pytest.raises(ValueError, match=r"16 cores and 0 GPUs for an actor: ask for less$"):
+        num_actors(nodes, RayOptions(actors=3, num_cpus=16))
 
 
 def test_a_cluster_without_room_is_told():
