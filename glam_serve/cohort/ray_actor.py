@@ -28,15 +28,15 @@ FEED_S = 0.02
 SEEN_S = 60.0
 """Longest time after which a file that one machine wrote is seen on another: NFS looks for new names so seldom."""
 
-REFUSALS = (StoreError, BundleError, EngineUnavailableError, SourceGoneError)
+REFUSALS = (StoreError, BundleError, EngineUnavailableError)
 """Exceptions whose messages are sentences of ours."""
 
 
 class Failure(NamedTuple):
     """Why an actor does no shard any more."""
 
-    kind: Literal["refused", "system", "fault"]
-    """What the caller asked for is refused; the system refused something; a fault of this program."""
+    kind: Literal["refused", "gone", "system", "fault"]
+    """What the caller asked for is refused; images do not come any more; the system's refusal; a fault of ours."""
     code: str
     message: str
     number: int = 0
@@ -119,6 +119,8 @@ def failure_of(error: BaseException, *, is_starting: bool) -> Failure:
     code = str(getattr(error, "code", ""))
     if isinstance(error, ModuleNotFoundError) and error.name:
         return Failure("refused", "", f"{error.name} is not installed on a machine of the cluster")
+    if isinstance(error, SourceGoneError):
+        return Failure("gone", code, str(error))
     if isinstance(error, REFUSALS) or (is_starting and type(error) is ValueError):
         return Failure("refused", code, str(error))
     if isinstance(error, OSError):

@@ -19,6 +19,7 @@ from typing import Any
 from glam.store.schema import StoreError, errors_name, part_name
 from glam_serve.cohort.decoders import POLL_S, InterruptedRun
 from glam_serve.cohort.engines import Engine
+from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.cohort.items import Shard
 from glam_serve.cohort.ray_actor import SEEN_S, Failure, ShardActor
 from glam_serve.cohort.ray_cluster import RayOptions, connected, import_ray, num_actors
@@ -52,7 +53,8 @@ class RayEngine:
         """Commit shards, each when it is done; InterruptedRun soon after `stop` is set.
 
         RuntimeError: no actor is left that goes on, or shards were given up because their actors died again and again.
-        What the others did stays. ConnectionError: there is no cluster at the address.
+        What the others did stays. SourceGoneError: images came to no actor. ConnectionError: there is no cluster at the
+        address.
         """
         options = self.options
         with connected(options) as ray:
@@ -189,6 +191,8 @@ class _Driver:
             raise OSError(failure.number, failure.message)
         if failure.kind == "refused":
             raise StoreError(failure.code, failure.message)
+        if failure.kind == "gone":
+            raise SourceGoneError(failure.message)
         raise RuntimeError(f"{failure.code}: no actor is left: {failure.message}")
 
     def _see(self, committed: Committed) -> None:

@@ -13,11 +13,13 @@ from glam.runtime import EngineUnavailableError
 from glam.store.schema import StoreError
 from glam_serve.cohort import ray_actor, ray_engine
 from glam_serve.cohort.engines import Engine
+from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.cohort.items import Shard
 from glam_serve.cohort.ray_actor import Failure, ShardActor, check_store, failure_of
 from glam_serve.cohort.ray_cluster import RayOptions, num_actors, room_for_actors
 from glam_serve.cohort.ray_engine import _Driver
 from glam_serve.cohort.ray_work import Work
+from glam_serve.cohort.remote import StorageError
 from glam_serve.cohort.runner import Committed
 from tests.samples.stores import RECORD, write_store
 
@@ -37,6 +39,7 @@ def test_another_folder_at_the_same_path_is_refused(tmp_path: Path):
     [
         (StoreError("other_run", "no"), Failure("refused", "other_run", "no")),
         (EngineUnavailableError("away"), Failure("refused", "engine_unavailable", "away")),
+        (StorageError("storage_unreachable", "no answer"), Failure("gone", "storage_unreachable", "no answer")),
         (OSError(28, "No space", "/s/part"), Failure("system", "", "No space: /s/part", 28)),
         (
             ModuleNotFoundError("No module", name="pydicom"),
@@ -141,6 +144,24 @@ def test_options_without_a_meaning_are_refused(wrong: dict[str, Any]):
 @pytest.mark.parametrize(("address", "is_here"), [(None, True), ("local", True), ("auto", False), ("ray://h:1", False)])
 def test_a_cluster_that_is_started_here_is_silent_by_whichever_name_it_is_asked_for(address: str | None, is_here: bool):
     assert RayOptions(address=address).is_here == is_here
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (Failure("gone", "storage_unreachable", "no answer"), SourceGoneError),
+        (Failure("refused", "other_run", "no answer"), StoreError),
+        (Failure("system", "", "no answer", 5), OSError),
+        (Failure("fault", "actor_died", "no answer"), RuntimeError),
+    ],
+)
+def test_what_took_the_last_actor_out_ends_the_run_as_on_one_machine(
+    tmp_path: Path, failure: Failure, raised: type[Exception]
+):
+    work = Work(iter([Shard(0, "", ())]), [], failure=failure)
+    with pytest.raises(raised, match="no answer") as caught:
+        list(_Driver(None, tmp_path, lambda: None, work).run(threading.Event()))
+    assert isinstance(caught.value, SourceGoneError) == (failure.kind == "gone")
 
 
 def test_errors_that_another_machine_wrote_are_waited_for_as_their_part_is(
