@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from glam.files import replacing
 from glam.licence import withheld_embeddings
-from glam.store.read import footer, part_files, read_table, vectors
+from glam.store.read import file_head, footer, part_files, read_table, vectors
 from glam.store.run_key import read_run
 from glam.store.schema import KEYS, StoreError, probability_columns
 
@@ -43,7 +43,7 @@ def export_npy(store: Path, out: Path) -> list[Path]:
     """Write the embeddings as one array (item, dim), and their keys as CSV beside it; return both files."""
     run = read_run(store)
     names = [*KEYS[run.config.level], "patient_id"]
-    num_rows = sum(footer(path)["rows"] for path in part_files(store))
+    num_rows = sum(file_head(path).rows for path in part_files(store))
     with replacing(out) as scratch:
         array = np.lib.format.open_memmap(
             scratch, "w+", dtype=np.dtype(run.config.dtype), shape=(num_rows, run.facts.dim)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glam.store.read import read_rows, vectors
+from glam.store.read import footer, read_rows, read_table, vectors
 from glam.store.run_key import RunRecord
 from glam.store.schema import StoreError
+from glam.store.write import write_table
 from glam_serve.cohort.cli import Export, Scores, Status, Verify
 from tests.samples.stores import RECORD, write_store
 
@@ -49,6 +50,14 @@ def test_npy_holds_the_array_and_a_csv_the_keys_of_its_rows(store: Path, tmp_pat
     assert Export(store=store, to="npy", out=tmp_path / "e.npy").run() == 0
     np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), vectors(read_rows(store)))
     assert cells(tmp_path / "e_keys.csv")[1] == ["e1", "L", "p-e1"]
+
+
+@pytest.mark.parametrize("rows", [None, 1, 10**15, "2"])
+def test_an_array_is_as_long_as_its_parts_whatever_a_footer_says(store: Path, tmp_path: Path, rows: object):
+    part = store / "part-000000.parquet"
+    write_table(part, read_table(part), footer(part) | {"rows": rows})
+    Export(store=store, to="npy", out=tmp_path / "e.npy").run()
+    np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), vectors(read_rows(store)))
 
 
 def test_one_export_does_not_overwrite_the_other(store: Path, tmp_path: Path):
