@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from glam.files import flush_folder
-from glam.store.read import part_files, read_table
+from glam.store.read import read_table
 from glam.store.run_key import read_run
 from glam.store.schema import FOOTER_KEY, StoreError, part_schema, probability_columns
+from glam_serve.cohort.export import parts_of_run
 
 OF_LANCE = {"_versions", "_transactions", "_indices", "_deletions", "data"}
 
@@ -29,9 +30,7 @@ def export_lance(store: Path, out: Path) -> list[Path]:
         old.rename(dataset)
     if dataset.exists() and not _is_dataset(dataset):
         raise StoreError("not_a_dataset", f"{out} is there and no Lance dataset: give another --out")
-    files, run = part_files(store), read_run(store)
-    if not files:
-        raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
+    files, run = parts_of_run(store), read_run(store)
     told = {"run_key": run.config.key, "notice": run.facts.notice, "may_share": run.facts.may_share}
     schema = part_schema(
         run.config.level,
