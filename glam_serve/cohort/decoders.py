@@ -122,10 +122,11 @@ class _Pool:
         """Watch until every item has its outcome, or until told to end."""
         try:
             self._decoders = [start_decoder(self._prepare) for _ in range(self._options.workers)]
+            self._give_out()
             while not self.ending.is_set() and not self._is_done():
-                self._give_out()
                 self._listen()
                 self._end_late_ones()
+                self._give_out()  # which sees that there are no more: whoever listened then would hear nothing again
             self._outcomes.put(None)
         except BaseException as error:  # raised where the outcomes are awaited
             self._outcomes.put(error)
