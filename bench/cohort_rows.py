@@ -4,12 +4,12 @@ python -m bench.cohort_rows [--quick] [--rows 1000 10000 100000 1000000] [--no-r
 
 The same rows are made by a loop of `write_shard` alone, by the local engine, whose readers get every item, and by an
 actor of a Ray cluster of this machine; in turns, because a shared machine is not equally fast for minutes. An engine's
-cost is its time a row less that of the loop. Memory is the largest of the process that runs the engine.
+cost is its time a row less that of the loop. Memory is the most that the process held which plans and gives out: not
+that of readers, nor of an actor.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,6 +35,7 @@ from glam_serve.cohort.ray_cluster import RayOptions
 from glam_serve.cohort.ray_engine import RayEngine
 from glam_serve.cohort.runner import Committed
 from tests.samples.cohorts import RowsEngine
+from tests.samples.own_memory import peak_bytes
 from tests.samples.stores import with_config
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -124,8 +125,7 @@ def measure(kind: str, rows: int, folder: Path) -> dict[str, float]:
         return Cohort(images=read_manifest(manifest), root=manifest.parent)
 
     embed(cohort, folder / "store", record, engine, stop=threading.Event())
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"s_a_row": timed[0].seconds_a_row(), "memory_mb": used}
+    return {"s_a_row": timed[0].seconds_a_row(), "memory_mb": peak_bytes() / 2**20}
 
 
 def in_process(kind: str, rows: int) -> dict[str, float]:

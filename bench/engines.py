@@ -26,6 +26,7 @@ import numpy as np
 
 from bench.report import goal, print_summary
 from glam.config import ModelConfig, glam_paper, tiny
+from tests.samples.own_memory import peak_bytes
 
 if TYPE_CHECKING:  # no process that measures ONNX Runtime imports torch
     from glam.model.glam import Glam
@@ -121,14 +122,8 @@ def measure(engine: str, folder: Path, *, size: str, threads: int, runs: int, st
         "first_answer_s": first_answer_s,
         "image_ms": statistics.median(times),
         "image_cpu_ms": image_cpu_ms,
-        "peak_mb": peak_mb(),
+        "peak_mb": peak_bytes() / 2**20,
     }
-
-
-def peak_mb() -> float:
-    """Return the most memory that this process held (proc(5)); what getrusage says begins with its parent's."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def in_process(engine: str, folder: Path, arguments: argparse.Namespace) -> Figures:

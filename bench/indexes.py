@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from bench.report import print_summary
+from tests.samples.own_memory import forget_peak, peak_bytes
 from tests.samples.stores import clustered
 
 K = 10
@@ -118,11 +119,11 @@ def index_figures(name: str, rows: np.ndarray, questions: np.ndarray, candidates
     """Build one index and ask it; recall is the share of the true K nearest."""
     truth = [set(np.argsort(-(rows @ question))[:K].tolist()) for question in questions]
     with tempfile.TemporaryDirectory() as folder:
-        before, start = _forget_peak(), time.process_time()
+        before, start = forget_peak(), time.process_time()
         opened = INDEXES[name][1](rows, Path(folder))
         figures: dict[str, Any] = {
             "build_cpu_s": round(time.process_time() - start, 1),
-            "peak_mb": _peak_bytes() - before >> 20,
+            "peak_mb": peak_bytes() - before >> 20,
             "disk_mb": sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) >> 20,
         }
         for number in candidates:
@@ -135,16 +136,6 @@ def index_figures(name: str, rows: np.ndarray, questions: np.ndarray, candidates
             recall = hits / (K * len(questions))
             figures[f"at {number}"] = f"recall {recall:.3f}, {len(questions) / seconds:.0f} a CPU second"
     return figures
-
-
-def _forget_peak() -> int:
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak_bytes()
-
-
-def _peak_bytes() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
 
 def exact_rate(rows: np.ndarray, questions: np.ndarray) -> float:

@@ -41,6 +41,7 @@ from glam.reading.parse import parse
 from glam.reading.pixels import stored_pixels
 from glam.reading.read import read_view
 from glam.view import WHITE, View
+from tests.samples.own_memory import forget_peak, peak_bytes
 
 SHAPE = (4096, 3328)
 PX_MM = 0.06
@@ -186,15 +187,9 @@ def _in_threads(repeats: int) -> None:
 def _peak_bytes() -> int:
     """Bytes by which reading and preparing once raises the process's resident memory at its highest, proc(5)."""
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the highest mark begins anew; ru_maxrss would keep the parent's
-    before = _status_bytes("VmRSS")
+    before = forget_peak()
     _repeat(1)
-    return _status_bytes("VmHWM") - before
-
-
-def _status_bytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+    return peak_bytes() - before
 
 
 def main() -> None:

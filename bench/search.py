@@ -17,6 +17,7 @@ import numpy as np
 from bench.report import goal, print_summary
 from glam.store.opening import open_vectors
 from glam.store.search import StoreVectors
+from tests.samples.own_memory import forget_peak, peak_bytes
 from tests.samples.stores import clustered, write_vectors
 
 ROWS, DIM = 1_000_000, 512
@@ -27,11 +28,11 @@ MOST_RATIO = 1.25
 def search_figures(folder: Path, *, rows: int, dim: int, rounds: int) -> dict[str, Any]:
     """Write a store, open it, and time searches for its own rows."""
     write_vectors(folder, clustered(rows, dim))
-    before = _forget_peak()
+    before = forget_peak()
     start = time.perf_counter()
     vectors = open_vectors(folder)
     open_s = time.perf_counter() - start
-    held = _peak_bytes() - before
+    held = peak_bytes() - before
     times = search_times(vectors, rounds)
     product, search = (median(times[name]) for name in ("product", "search"))
     return {
@@ -59,17 +60,6 @@ def search_times(vectors: StoreVectors, rounds: int) -> dict[str, list[float]]:
         times["search"].append(time.perf_counter() - middle)
         assert len(hits) == 10
     return {name: seconds[1:] for name, seconds in times.items()}
-
-
-def _forget_peak() -> int:
-    """Let the kernel count this process's most memory anew; return what it holds now, in bytes."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak_bytes()
-
-
-def _peak_bytes() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:

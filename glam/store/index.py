@@ -74,11 +74,11 @@ class IndexedVectors(StoreVectors):
         ]
 
     def _through_graph(self, vector: NDArray[np.float32], count: int, left_out: NDArray[np.int64]) -> list[Hit]:
-        faiss = _faiss()
+        faiss, count = _faiss(), min(count, len(self))
         faiss.omp_set_num_threads(1)  # of this thread: a pool of OpenMP would not outlive a fork
         chosen = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out)) if len(left_out) else None
         asked = faiss.SearchParametersHNSW(efSearch=max(CANDIDATES, 4 * count), sel=chosen)
-        rows = self.graph.search(vector[None], min(count, len(self)), params=asked)[1][0]
+        rows = self.graph.search(vector[None], count, params=asked)[1][0]
         rows = np.setdiff1d(rows[rows >= 0], left_out)  # -1: there was no more on the way; sorted
         scores = self.matrix[rows] @ vector
         order = np.argsort(-scores, kind="stable")
@@ -112,16 +112,30 @@ def with_index(vectors: StoreVectors) -> StoreVectors:
     with path.open("rb") as file:
         first = file.readline(4096)
         content = np.frombuffer(file.read(), np.uint8)
+    way_out = f"make it again with glam-embed index {vectors.store}"
     if _read_mark(first) != _mark(vectors, hashlib.sha256(content.data).hexdigest()):
-        message = f"{path} was made of other rows than the store has, or was changed"
-        raise StoreError("stale_index", f"{message}: make it again with glam-embed index {vectors.store}")
+        raise StoreError("stale_index", f"{path} was made of other rows than the store has, or was changed: {way_out}")
+    graph = _graph_of(content, vectors)
+    if graph is None:
+        raise StoreError("stale_index", f"{path} is no graph of the store's rows to this faiss: {way_out}")
     faiss = _faiss()
-    graph, flat = faiss.deserialize_index(content), faiss.IndexFlatIP(vectors.matrix.shape[1])
+    flat = faiss.IndexFlatIP(vectors.matrix.shape[1])
     flat.add(vectors.matrix)
     graph.storage, graph.own_fields = flat, False
     matrix = faiss.rev_swig_ptr(flat.get_xb(), vectors.matrix.size).reshape(vectors.matrix.shape)  # one copy for both
     fields = vars(replace(vectors, matrix=matrix))
     return IndexedVectors(**fields, graph=graph, flat=flat)
+
+
+def _graph_of(content: NDArray[np.uint8], vectors: StoreVectors) -> Any | None:
+    """Return the graph that bytes hold; None where this faiss does not read them, or it is one of other rows."""
+    faiss = _faiss()
+    try:
+        graph = faiss.deserialize_index(content)
+    except RuntimeError:
+        return None
+    is_of_rows = isinstance(graph, faiss.IndexHNSW) and (graph.ntotal, graph.d) == vectors.matrix.shape
+    return graph if is_of_rows else None
 
 
 def searchable(store: Path, *, exact: bool = False) -> tuple[StoreVectors, str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from glam.store.read import footer, part_columns, part_files, read_table, vectors
+from glam.store.read import file_head, part_files, read_table, vectors
 from glam.store.run_key import RunRecord, read_run
 from glam.store.schema import KEYS, SALT_FILE, StoreError, part_name, part_schema, probability_columns
 from glam.store.search import StoreVectors
@@ -16,7 +16,7 @@ from glam.store.verify import TOLERANCES
 def open_vectors(store: Path) -> StoreVectors:
     """Read the embeddings of all rows that are in a store; StoreError where it has none or is damaged."""
     run, files = read_run(store), part_files(store)
-    sizes = [_num_rows(path, run) for path in files]
+    sizes = [rows_of_part(path, run) for path in files]
     if not sum(sizes):
         raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
     names = [*KEYS[run.config.level], "patient_id"]
@@ -25,10 +25,8 @@ def open_vectors(store: Path) -> StoreVectors:
     tables = []
     for path, start, size in zip(files, starts, sizes, strict=True):
         table = read_table(path, [*names, "embedding"])
-        if table.num_rows != size:
-            raise _damaged(path, f"has {table.num_rows} rows, and its footer says {size}")
         matrix[start : start + size] = vectors(table)
-        _check_lengths(path, matrix[start : start + size], run)
+        check_lengths(path, matrix[start : start + size], run)
         tables.append(table.select(names).replace_schema_metadata(None))
     return StoreVectors(
         store=store,
@@ -41,12 +39,13 @@ def open_vectors(store: Path) -> StoreVectors:
     )
 
 
-def _num_rows(path: Path, run: RunRecord) -> int:
-    """Return how many rows the footer of a part tells of; StoreError where it is of another run, or not of its form."""
-    there = footer(path)
-    if there.get("run_key") != run.config.key:
+def rows_of_part(path: Path, run: RunRecord) -> int:
+    """Return how many rows a part has; StoreError where it is of another run or shard, or not of the run's form."""
+    head = file_head(path)
+    if head.footer.get("run_key") != run.config.key:
         raise _damaged(path, "is of another run")
-    if part_name(there.get("shard", -1)) != path.name:
+    shard, rows = head.footer.get("shard"), head.footer.get("rows")
+    if type(shard) is not int or part_name(shard) != path.name:
         raise _damaged(path, "is another part under this name")
     expected = part_schema(
         run.config.level,
@@ -54,12 +53,15 @@ def _num_rows(path: Path, run: RunRecord) -> int:
         dtype=run.config.dtype,
         probabilities=probability_columns(run.facts.classes),
     )
-    if not part_columns(path).equals(expected):
+    if not head.columns.equals(expected):
         raise _damaged(path, "has other columns than its run writes")
-    return there.get("rows", 0)
+    if rows != head.rows:
+        raise _damaged(path, f"has {head.rows} rows, and its footer says {rows!s:.20}")
+    return head.rows
 
 
-def _check_lengths(path: Path, rows: NDArray[np.float32], run: RunRecord) -> None:
+def check_lengths(path: Path, rows: NDArray[np.float32], run: RunRecord) -> None:
+    """StoreError where an embedding of a part, (row, dim), has another length than 1, or none."""
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.linalg.norm(rows, axis=1)
     if not np.all(np.abs(lengths - 1) <= TOLERANCES[run.config.dtype]):  # NaN is not

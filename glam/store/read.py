@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,16 +25,28 @@ from glam.store.schema import (
 )
 
 
+class FileHead(NamedTuple):
+    """What a Parquet file of a store says of itself."""
+
+    footer: dict[str, Any]
+    columns: pa.Schema
+    rows: int
+    """By Parquet's own count; that of the footer is ours."""
+
+
+def file_head(path: Path) -> FileHead:
+    """Return what is known of a Parquet file of a store before it is read; StoreError `store_damaged` where nothing is.
+
+    No cell is looked at.
+    """
+    with _opened(path) as file:
+        there = json_object((file.schema_arrow.metadata or {})[FOOTER_KEY])
+        return FileHead(there, file.schema_arrow.remove_metadata(), file.metadata.num_rows)
+
+
 def footer(path: Path) -> dict[str, Any]:
-    """Return the JSON in the footer of a Parquet file of a store; StoreError `store_damaged` where it does not read."""
-    with _opened(path) as file:
-        return json_object((file.schema_arrow.metadata or {})[FOOTER_KEY])
-
-
-def part_columns(path: Path) -> pa.Schema:
-    """Return the columns of a Parquet file of a store; StoreError `store_damaged` where it does not read."""
-    with _opened(path) as file:
-        return file.schema_arrow.remove_metadata()
+    """Return the JSON in the footer of a Parquet file of a store; StoreError as `file_head`."""
+    return file_head(path).footer
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -1,6 +1,7 @@
 """What a store holds in numbers: counts, two axes to draw it by, and the rows that are least like all others.
 
-Parts are read one after the other, so that a million rows take the memory of a few thousand.
+Parts are read one after the other: of a large store the plan and the names of the patients are in memory, and of the
+embeddings those of a sample and of one part.
 """
 
 from collections import Counter
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from glam.store.opening import check_lengths, rows_of_part
 from glam.store.planned import read_plan, shard_spans
 from glam.store.read import footer, part_files, read_table, vectors
 from glam.store.run_key import RunRecord, read_run
@@ -72,12 +74,12 @@ class Survey:
 
 
 def survey(store: Path, labels: Mapping[str, pa.Array] | None = None, *, most_odd: int = 20) -> Survey:
-    """Return what a store holds; StoreError where it has no rows.
+    """Return what a store holds; StoreError where it has no rows, or a part that its run did not write.
 
     `labels`: name -> a label for every image of the plan, in its order, which rows are counted by too.
     """
     run, files = read_run(store), part_files(store)
-    sizes = [footer(path)["rows"] for path in files]
+    sizes = [rows_of_part(path, run) for path in files]
     if not sum(sizes):
         raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
     sample = sample_of(run, files, sizes)
@@ -173,7 +175,9 @@ def _parts(files: Sequence[Path], sizes: Sequence[int], run: RunRecord) -> Itera
     start = 0
     for path, size in zip(files, sizes, strict=True):
         if size:
-            yield start, read_table(path, columns), footer(path)["shard"]
+            part = read_table(path, columns)
+            check_lengths(path, vectors(part).astype(np.float32, copy=False), run)
+            yield start, part, footer(path)["shard"]
         start += size
 
 

@@ -89,7 +89,7 @@ def embed(
         cohort = find_cohort()
         work = planned(cohort, store, record, shard_size=shard_size)
         if (store / RUN_FILE).exists():
-            record = read_run(store)
+            record = _as_licensed(read_run(store), record)
         engine = make_engine(record) if work.pending else None  # what it refuses is refused before anything is written
         _begin(store, record, cohort, work)
         if engine is not None:
@@ -99,6 +99,12 @@ def embed(
         summary = summarise(store)
         write_json(store / SUMMARY_FILE, summary.as_json())
         return summary
+
+
+def _as_licensed(there: RunRecord, asked: RunRecord) -> RunRecord:
+    """Return what a store was made with; its embeddings may be shared only where the bundle itself says so too."""
+    may_share = there.facts.may_share is True and asked.facts.may_share
+    return replace(there, facts=replace(there.facts, may_share=may_share))
 
 
 def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> None:

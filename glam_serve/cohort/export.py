@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from glam.files import replacing
 from glam.licence import withheld_embeddings
+from glam.store.opening import rows_of_part
 from glam.store.read import footer, part_files, read_table, vectors
 from glam.store.run_key import read_run
 from glam.store.schema import KEYS, StoreError, probability_columns
@@ -43,7 +44,7 @@ def export_npy(store: Path, out: Path) -> list[Path]:
     """Write the embeddings as one array (item, dim), and their keys as CSV beside it; return both files."""
     run = read_run(store)
     names = [*KEYS[run.config.level], "patient_id"]
-    num_rows = sum(footer(path)["rows"] for path in part_files(store))
+    num_rows = sum(rows_of_part(path, run) for path in part_files(store))
     with replacing(out) as scratch:
         array = np.lib.format.open_memmap(
             scratch, "w+", dtype=np.dtype(run.config.dtype), shape=(num_rows, run.facts.dim)
@@ -78,12 +79,19 @@ def export_scores(store: Path, out: Path) -> Path:
 
 
 def _parts(store: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield the columns of one part after the other; StoreError where there is none."""
-    files = part_files(store)
+    """Yield the columns of one part after the other; StoreError as `parts_of_run`."""
+    for path in parts_of_run(store):
+        yield read_table(path, columns)
+
+
+def parts_of_run(store: Path) -> list[Path]:
+    """Return the parts of a store; StoreError where there is none, or one that its run did not write."""
+    run, files = read_run(store), part_files(store)
     if not files:
         raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
     for path in files:
-        yield read_table(path, columns)
+        rows_of_part(path, run)
+    return files
 
 
 def _write_csv(out: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from glam.files import flush_folder
-from glam.store.read import part_files, read_table
+from glam.store.read import read_table
 from glam.store.run_key import read_run
 from glam.store.schema import FOOTER_KEY, StoreError, part_schema, probability_columns
+from glam_serve.cohort.export import parts_of_run
 
 OF_LANCE = {"_versions", "_transactions", "_indices", "_deletions", "data"}
 
@@ -18,16 +19,18 @@ OF_LANCE = {"_versions", "_transactions", "_indices", "_deletions", "data"}
 def export_lance(store: Path, out: Path) -> list[Path]:
     """Write every column of a store's rows as a new Lance dataset, whole or not at all; return its folder.
 
-    A dataset that is there is replaced, so that rows are never there twice. StoreError `not_a_dataset`: something
-    else is there.
+    A dataset that is there is replaced, so that rows are never there twice; where an export was killed in between, the
+    next one puts it back first. StoreError `not_a_dataset`: something else is there.
     """
     import lance
 
-    if out.exists() and not _is_dataset(out):
+    dataset = out.resolve()  # of a link, what it points at is replaced
+    scratch, old = (dataset.with_name(f".{dataset.name}.{word}") for word in ("new", "old"))
+    if old.exists() and not dataset.exists():
+        old.rename(dataset)
+    if dataset.exists() and not _is_dataset(dataset):
         raise StoreError("not_a_dataset", f"{out} is there and no Lance dataset: give another --out")
-    files, run = part_files(store), read_run(store)
-    if not files:
-        raise StoreError("store_empty", f"{store} has no rows yet: finish glam-embed run first")
+    files, run = parts_of_run(store), read_run(store)
     told = {"run_key": run.config.key, "notice": run.facts.notice, "may_share": run.facts.may_share}
     schema = part_schema(
         run.config.level,
@@ -35,14 +38,13 @@ def export_lance(store: Path, out: Path) -> list[Path]:
         dtype=run.config.dtype,
         probabilities=probability_columns(run.facts.classes),
     ).with_metadata({FOOTER_KEY: json.dumps(told).encode()})
-    scratch, old = (out.with_name(f".{out.name}.{word}") for word in ("new", "old"))
     for left in (scratch, old):  # of an export that was killed
         shutil.rmtree(left, ignore_errors=True)
     lance.write_dataset(pa.RecordBatchReader.from_batches(schema, _batches(files, schema)), scratch, mode="create")
-    if out.exists():
-        out.rename(old)
-    scratch.rename(out)
-    flush_folder(out.absolute().parent)
+    if dataset.exists():
+        dataset.rename(old)
+    scratch.rename(dataset)
+    flush_folder(dataset.parent)
     shutil.rmtree(old, ignore_errors=True)
     return [out]
 

@@ -1,7 +1,8 @@
 """What a store is asked for: a vector, and the patients whose rows would only show themselves."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,9 @@ from glam.store.planned import plan_root, read_plan
 from glam.store.schema import Level, StoreError
 from glam.store.search import StoreVectors, among
 
+ROW_NAMES: Mapping[Level, str] = {"exam": "(.+)", "breast": "(.+)/([^/]+)", "image": "(.+?)/([LR])/(.+)"}
+"""How a row of each level is named; ids of exams and images may have strokes in them."""
+
 
 class Question(NamedTuple):
     """A vector to look for."""
@@ -27,11 +31,10 @@ class Question(NamedTuple):
 
 def like_row(vectors: StoreVectors, text: str) -> Question:
     """Return the question for rows like one of the store, EXAM, EXAM/L or EXAM/L/IMAGE by its level."""
-    names = vectors.key_names
-    parts = tuple(text.split("/", len(names) - 1))
-    if len(parts) != len(names):
-        raise StoreError("no_row", f"{text} names no row: write {'/'.join(names)}")
-    row = vectors.row_of(parts)
+    found = re.fullmatch(ROW_NAMES[vectors.run.config.level], text)
+    if found is None:
+        raise StoreError("no_row", f"{text} names no row: write {'/'.join(vectors.key_names)}")
+    row = vectors.row_of(found.groups())
     return Question(vectors.matrix[row], frozenset({vectors.names.column("patient_id")[row].as_py()}))
 
 
@@ -70,7 +73,12 @@ def _planned_patients(store: Path, files: Sequence[Path]) -> set[str]:
     plan = read_plan(store)
     if plan is None:
         return set()
-    root = plan_root(store)
-    here = [os.path.relpath(path.absolute(), root) for path in files]
-    planned = plan.filter(pa.array(among(plan.column("path"), here)))
+    here = {name for path in files for name in _names_in_plan(path, plan_root(store))}
+    planned = plan.filter(pa.array(among(plan.column("path"), sorted(here))))
     return set(planned.column("patient_id").to_pylist())
+
+
+def _names_in_plan(path: Path, root: Path) -> set[str]:
+    """Return what a plan may call a file: its place below the root or, elsewhere, its own; links followed or not."""
+    places = {(path.absolute(), root), (path.resolve(), root.resolve())}
+    return {name for place, base in places for name in (os.path.relpath(place, base), os.path.normpath(place))}

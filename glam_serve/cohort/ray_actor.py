@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from glam.bundle import BundleError
 from glam.runtime import EngineUnavailableError
 from glam.store.run_key import read_run
 from glam.store.schema import RUN_FILE, StoreError
@@ -27,12 +28,15 @@ FEED_S = 0.02
 SEEN_S = 60.0
 """Longest time after which a file that one machine wrote is seen on another: NFS looks for new names so seldom."""
 
+REFUSALS = (StoreError, BundleError, EngineUnavailableError)
+"""Exceptions whose messages are sentences of ours."""
+
 
 class Failure(NamedTuple):
     """Why an actor does no shard any more."""
 
-    kind: Literal["refused", "system", "fault"]
-    """What the caller asked for is refused; the system refused something; a fault of this program."""
+    kind: Literal["refused", "gone", "system", "fault"]
+    """What the caller asked for is refused; images do not come any more; the system's refusal; a fault of ours."""
     code: str
     message: str
     number: int = 0
@@ -72,13 +76,16 @@ class ShardActor:
         return outcome.result()
 
     def _work(self) -> None:
+        is_starting = True
         try:
             check_store(self._store, self._run_key)
-            for committed in self._make_engine().run(self._store, self._shards(), threading.Event()):
+            engine = self._make_engine()
+            is_starting = False
+            for committed in engine.run(self._store, self._shards(), threading.Event()):
                 with self._lock:
                     self._outcomes.pop(committed.shard).set_result(committed)
         except BaseException as error:  # told to whoever waits for the shards
-            failure = failure_of(error)
+            failure = failure_of(error, is_starting=is_starting)
             with self._lock:
                 self._failure = failure
                 for outcome in self._outcomes.values():
@@ -103,15 +110,18 @@ def check_store(store: Path, run_key: str, *, patience_s: float = SEEN_S) -> Non
         time.sleep(0.2)
 
 
-def failure_of(error: BaseException) -> Failure:
-    """Return what may be told of an exception: our sentences, the system's, and of faults their place alone."""
+def failure_of(error: BaseException, *, is_starting: bool) -> Failure:
+    """Return what may be told of an exception: our sentences, the system's, and of faults their place alone.
+
+    `is_starting`: whether it was raised while the engine was made, where a ValueError says what the caller is to give.
+    Later a library's may have what it was raised about in its message, and it is the shard's fault, not the actor's.
+    """
     code = str(getattr(error, "code", ""))
     if isinstance(error, ModuleNotFoundError) and error.name:
         return Failure("refused", "", f"{error.name} is not installed on a machine of the cluster")
-    if (
-        isinstance(error, ValueError | EngineUnavailableError | SourceGoneError)
-        and type(error) is not UnicodeDecodeError
-    ):
+    if isinstance(error, SourceGoneError):
+        return Failure("gone", code, str(error))
+    if isinstance(error, REFUSALS) or (is_starting and type(error) is ValueError):
         return Failure("refused", code, str(error))
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""

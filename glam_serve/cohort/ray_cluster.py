@@ -14,6 +14,10 @@ from typing import Any
 
 NOWHERE = "http://127.0.0.1:9"
 """Ray reports once even that its statistics are off (`UsageStatsHead`)."""
+HERE = "local"
+"""Ray's address of a cluster that it starts."""
+LEAST_SHARE = 1e-4
+"""Of a core or a GPU: Ray counts in ten-thousandths."""
 OBJECT_STORE_BYTES = 100_000_000
 """Of a cluster of this machine alone: shards are small, and squares never leave their actor."""
 
@@ -34,10 +38,27 @@ class RayOptions:
     def __post_init__(self) -> None:
         if self.actors is not None and self.actors < 1:
             raise ValueError(f"actors {self.actors} is not above 0")
-        if not 0 <= self.num_cpus <= 10_000:
-            raise ValueError(f"num_cpus {self.num_cpus} is not a number of cores")
-        if not 0 <= self.num_gpus <= 1_000 or (self.num_gpus > 1 and self.num_gpus % 1):
+        if self.num_cpus and not LEAST_SHARE <= self.num_cpus <= 10_000:
+            raise ValueError(f"num_cpus {self.num_cpus} is not a number of cores: 0, or {LEAST_SHARE} to 10,000")
+        is_counted = not self.num_gpus or LEAST_SHARE <= self.num_gpus <= 1_000
+        if not is_counted or (self.num_gpus > 1 and self.num_gpus % 1):
             raise ValueError(f"num_gpus {self.num_gpus} is neither a share of a GPU nor a number of them")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether a cluster is started on this machine."""
+        return self.address in (None, "", HERE)
+
+
+def num_actors(nodes: Iterable[Any], options: RayOptions) -> int:
+    """Return how many actors to start; ValueError where none would ever have a place.
+
+    As many as were asked for wait for machines of a cluster that may grow; one that is started here does not.
+    """
+    if options.actors is not None and not options.is_here:
+        return options.actors
+    room = room_for_actors(nodes, options)
+    return options.actors or room
 
 
 def room_for_actors(nodes: Iterable[Any], options: RayOptions) -> int:
@@ -48,12 +69,13 @@ def room_for_actors(nodes: Iterable[Any], options: RayOptions) -> int:
     wants = {"CPU": options.num_cpus, "GPU": options.num_gpus}
     count = 0
     for node in nodes:
-        has = node["Resources"] if node["Alive"] else {}
+        has = node["Resources"]
         shares = [_share(has.get(name, 0), amount) for name, amount in wants.items() if amount]
-        count += min(shares, default=1)
+        count += min(shares, default=1) if node["Alive"] else 0
     if count == 0:
         wanted = f"{options.num_cpus:g} cores and {options.num_gpus:g} GPUs"
-        raise ValueError(f"no machine of the cluster has {wanted} for an actor: ask for less, or say --actors")
+        way_out = "ask for less" if options.is_here else "ask for less, or say --actors to wait for machines"
+        raise ValueError(f"no machine of the cluster has {wanted} for an actor: {way_out}")
     return count
 
 
@@ -103,12 +125,12 @@ def connected(options: RayOptions) -> Iterator[Any]:
         "object_store_memory": OBJECT_STORE_BYTES,
     }
     handler = signal.getsignal(signal.SIGTERM)  # Ray puts one of its own in its place
-    with nullcontext() if options.address else silent():
+    with silent() if options.is_here else nullcontext():
         ray.init(
-            address=options.address or "local",
+            address=HERE if options.is_here else options.address,
             log_to_driver=False,  # what actors print stays with them
             logging_level=logging.ERROR,
-            **({} if options.address else here),
+            **(here if options.is_here else {}),
         )
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)

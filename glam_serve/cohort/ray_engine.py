@@ -16,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from glam.store.schema import StoreError, part_name
+from glam.store.schema import StoreError, errors_name, part_name
 from glam_serve.cohort.decoders import POLL_S, InterruptedRun
 from glam_serve.cohort.engines import Engine
+from glam_serve.cohort.faults import SourceGoneError
 from glam_serve.cohort.items import Shard
 from glam_serve.cohort.ray_actor import SEEN_S, Failure, ShardActor
-from glam_serve.cohort.ray_cluster import RayOptions, connected, import_ray, room_for_actors
+from glam_serve.cohort.ray_cluster import RayOptions, connected, import_ray, num_actors
 from glam_serve.cohort.ray_work import MAX_STRIKES, Call, Place, Work
 from glam_serve.cohort.runner import Committed
 
@@ -52,7 +53,8 @@ class RayEngine:
         """Commit shards, each when it is done; InterruptedRun soon after `stop` is set.
 
         RuntimeError: no actor is left that goes on, or shards were given up because their actors died again and again.
-        What the others did stays. ConnectionError: there is no cluster at the address.
+        What the others did stays. SourceGoneError: images came to no actor. ConnectionError: there is no cluster at the
+        address.
         """
         options = self.options
         with connected(options) as ray:
@@ -64,8 +66,7 @@ class RayEngine:
                 scheduling_strategy="SPREAD",
             )
             start = partial(remote.remote, self.make_engine, store.absolute(), self.run_key)
-            count = options.actors or room_for_actors(ray.nodes(), options)
-            actors = [Place(start()) for _ in range(count)]
+            actors = [Place(start()) for _ in range(num_actors(ray.nodes(), options))]
             try:
                 yield from _Driver(ray, store, start, Work(iter(shards), actors)).run(stop)
             finally:
@@ -190,12 +191,17 @@ class _Driver:
             raise OSError(failure.number, failure.message)
         if failure.kind == "refused":
             raise StoreError(failure.code, failure.message)
+        if failure.kind == "gone":
+            raise SourceGoneError(failure.message)
         raise RuntimeError(f"{failure.code}: no actor is left: {failure.message}")
 
     def _see(self, committed: Committed) -> None:
-        """Wait until this machine sees a part that another one wrote."""
-        part, deadline = self._store / part_name(committed.shard), time.monotonic() + SEEN_S
-        while not part.exists():
+        """Wait until this machine sees the files that another one wrote: the part, and the errors that it counts."""
+        files = [self._store / part_name(committed.shard)]
+        if committed.problems:
+            files.append(self._store / errors_name(committed.shard))
+        deadline = time.monotonic() + SEEN_S
+        while not all(path.exists() for path in files):
             if time.monotonic() > deadline:
                 way_out = "give --out a folder that every machine of the cluster has at the same path"
                 message = f"shard {committed.shard} was committed by an actor and is not in {self._store}"

@@ -22,11 +22,11 @@ MODULES: Mapping[str, str] = {
 }
 """Scheme of a URL -> the module that fsspec reads it by. Others, which may keep copies on the disk, are refused."""
 S3_OPTIONS: Mapping[str, Any] = {
-    "config_kwargs": {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 1}},
+    "config_kwargs": {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 1}},
     "use_listings_cache": False,
 }
 S3_ATTEMPTS = 1
-"""Of s3fs itself: with ours, a store that is silent ends the run before an item is over its time."""
+"""Of s3fs, and of botocore below it: the attempts are ours, so that a silent store ends the run within 70 s."""
 WAITS_S = (1.0, 4.0, 15.0)
 """Between attempts at an object: a store that is asked too much wants time."""
 CREDENTIAL_CODES = frozenset(
@@ -87,7 +87,9 @@ def read_object(url: str) -> bytes:
 
     FileNotFoundError, PermissionError, ObjectError: of this object. StorageError: of the whole store.
     """
-    files = _file_system(url.partition("://")[0].lower())
+    scheme, _, place = url.partition("://")
+    files = _file_system(scheme.lower())
+    url = f"{scheme.lower()}://{place}"  # back ends know schemes in small letters alone
     for wait_s in (*WAITS_S, None):
         try:
             content = files.cat_file(url, start=0, end=MAX_BYTES + 1)
@@ -125,6 +127,8 @@ def _ended(files: Any) -> bytes:
 def _raise_where_final(error: Exception) -> None:
     """Raise what no further attempt would mend."""
     name, code = type(error).__name__, _code(error)
+    if name == "ParamValidationError":  # of botocore: no bucket or object has such a name, and nobody was asked
+        raise FileNotFoundError(errno.ENOENT, "no such object") from None
     if code in CREDENTIAL_CODES or code == "RequestTimeTooSkewed" or "Credential" in name or "Token" in name:
         raise CREDENTIALS from None
     if isinstance(error, PermissionError):

@@ -1,5 +1,8 @@
 """The index of a store: nearly all of the true answers, none of whoever is left out, and never one of other rows."""
 
+import hashlib
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,13 @@ def test_rows_of_a_patient_are_left_out_and_the_answer_is_as_long_as_asked(store
     assert own not in {patients[hit.row] for hit in hits}
 
 
+def test_more_rows_than_there_are_may_be_asked_for(store: Path, exact: StoreVectors):
+    graph = with_index(open_vectors(store))
+    hits = graph.nearest(exact.matrix[5], 10**10)
+    assert sorted(hit.row for hit in hits) == list(range(ROWS))
+    assert hits[0].row == 5
+
+
 def test_where_nearly_all_are_left_out_every_row_is_compared(store: Path, exact: StoreVectors):
     graph = with_index(open_vectors(store))
     far = {
@@ -80,6 +90,30 @@ def test_an_index_of_other_rows_or_a_changed_one_is_noticed_and_not_used(
         assert vectors.is_exact, number
         assert "stale_index" not in why_not
         assert "other rows" in why_not
+
+
+def other_graphs() -> Iterator[bytes]:
+    """What another version of faiss may write, no graph at all, and a graph of fewer rows."""
+    import faiss
+
+    yield b"IxNw" * 10
+    flat, fewer = faiss.IndexFlatIP(DIM), faiss.IndexHNSWFlat(DIM, 16, faiss.METRIC_INNER_PRODUCT)
+    for index in (flat, fewer):
+        index.add(EVERY[:50])
+        yield faiss.serialize_index(index, faiss.IO_FLAG_SKIP_STORAGE).tobytes()
+
+
+def test_a_graph_that_is_marked_as_the_stores_and_is_not_is_not_used(
+    exact: StoreVectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(indexed, "INDEX_FROM", 1)
+    write_vectors(tmp_path / "same", EVERY[:ROWS])
+    for content in other_graphs():
+        mark = indexed._mark(exact, hashlib.sha256(content).hexdigest())
+        (tmp_path / "same" / INDEX_FILE).write_bytes(json.dumps(mark._asdict()).encode() + b"\n" + content)
+        vectors, why_not = searchable(tmp_path / "same")
+        assert vectors.is_exact
+        assert "make it again with glam-embed index" in why_not
 
 
 def test_an_index_is_used_of_large_stores_alone_and_not_where_every_row_is_wanted(

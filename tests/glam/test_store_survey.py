@@ -1,5 +1,7 @@
 """What a store holds in numbers: counts, axes, and the rows that are unlike all others."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +9,18 @@ import pyarrow as pa
 import pytest
 
 from glam.store import sample as sampled
-from glam.store.read import read_rows, vectors
+from glam.store.opening import open_vectors
+from glam.store.read import footer, read_rows, read_table, vectors
 from glam.store.schema import StoreError
 from glam.store.survey import MOST_Z, NEIGHBOURS, robust_z, survey
-from tests.samples.stores import clustered, write_store, write_vectors
+from glam.store.write import write_table
+from tests.samples.stores import DIM as DIM_OF_EXAMS
+from tests.samples.stores import RECORD, clustered, write_store, write_vectors
 
 ROWS, DIM, STRANGE = 300, 6, (40, 41)
 """The strange rows are two images of one patient, alike."""
+EXAMS = ["e0", "e1", "e2", "e3"]
+"""Two shards of two breasts."""
 
 
 def matrix() -> np.ndarray:
@@ -106,6 +113,61 @@ def test_a_store_without_rows_is_refused(tmp_path: Path):
     write_store(tmp_path / "store", ["e0"], bad=["e0"])
     with pytest.raises(StoreError, match="no rows yet"):
         survey(tmp_path / "store")
+
+
+def other_run(store: Path) -> bytes:
+    other = replace(RECORD, config=replace(RECORD.config, bundle="c" * 64))
+    write_store(store.parent / "other", EXAMS, record=other)
+    return (store.parent / "other" / "part-000001.parquet").read_bytes()
+
+
+def first_part(store: Path) -> bytes:
+    return (store / "part-000000.parquet").read_bytes()
+
+
+def with_footer(**changed: object) -> Callable[[Path], bytes]:
+    def change(store: Path) -> bytes:
+        path = store / "part-000001.parquet"
+        write_table(path, read_table(path), footer(path) | changed)
+        return path.read_bytes()
+
+    return change
+
+
+def without_direction(store: Path) -> bytes:
+    path = store / "part-000001.parquet"
+    table = read_table(path)
+    kind = table.schema.field("embedding")
+    numbers = pa.array(np.full(table.num_rows * DIM_OF_EXAMS, np.nan, np.float32))
+    place = table.schema.get_field_index("embedding")
+    changed = table.set_column(place, kind, pa.FixedSizeListArray.from_arrays(numbers, type=kind.type))
+    write_table(path, changed, footer(path))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("opened", [survey, open_vectors])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (other_run, "is of another run"),
+        (first_part, "is another part under this name"),
+        (with_footer(shard="1"), "is another part under this name"),
+        (with_footer(shard=None), "is another part under this name"),
+        (with_footer(rows=10**15), "has 2 rows, and its footer says 1000000000000000"),
+        (with_footer(rows="2"), "has 2 rows, and its footer says 2"),
+        (with_footer(rows=None), "has 2 rows, and its footer says None"),
+        (without_direction, "not of length 1"),
+    ],
+)
+def test_a_part_that_its_run_did_not_write_is_neither_counted_nor_searched(
+    tmp_path: Path, opened: Callable[[Path], object], content: Callable[[Path], bytes], said: str
+):
+    write_store(tmp_path / "store", EXAMS)
+    path = tmp_path / "store" / "part-000001.parquet"
+    path.write_bytes(content(tmp_path / "store"))
+    with pytest.raises(StoreError, match=f"part-000001.parquet .*{said}") as caught:
+        opened(tmp_path / "store")
+    assert caught.value.code == "store_damaged"
 
 
 def test_a_robust_z_is_that_of_a_normal_distribution_and_outliers_do_not_move_it():

@@ -87,6 +87,15 @@ def test_a_process_that_grows_is_replaced_and_none_is_lost():
     assert [len(set(part)) for part in (of_items[:5], of_items[5:], of_items)] == [1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("path", "options"), [("hang:", {"timeout_s": 0.5}), ("segfault:", {}), ("", {"most_items": len(NAMES)})]
+)
+def test_a_run_ends_where_the_process_of_its_last_item_was_replaced(path: str, options: dict[str, float]):
+    """Only the new process sees that there are no more items: nothing is said after it."""
+    paths = {NAMES[-1]: path} if path else {}
+    assert len(outcomes(paths, workers=1, **options)) == len(NAMES)
+
+
 def test_only_so_many_items_are_under_way():
     taken: list[str] = []
 

@@ -2,15 +2,18 @@
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from glam.store.read import read_rows, vectors
+from glam.store.read import footer, read_rows, read_table, vectors
 from glam.store.run_key import RunRecord
 from glam.store.schema import StoreError
+from glam.store.write import write_table
 from glam_serve.cohort.cli import Export, Scores, Status, Verify
 from tests.samples.stores import RECORD, write_store
 
@@ -49,6 +52,30 @@ def test_npy_holds_the_array_and_a_csv_the_keys_of_its_rows(store: Path, tmp_pat
     assert Export(store=store, to="npy", out=tmp_path / "e.npy").run() == 0
     np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), vectors(read_rows(store)))
     assert cells(tmp_path / "e_keys.csv")[1] == ["e1", "L", "p-e1"]
+
+
+def copy_of_another(store: Path, part: Path) -> None:
+    part.write_bytes((store / "part-000001.parquet").read_bytes())
+
+
+def with_wrong_rows(store: Path, part: Path) -> None:
+    write_table(part, read_table(part), footer(part) | {"rows": 10**15})
+
+
+@pytest.mark.parametrize("damage", [copy_of_another, with_wrong_rows])
+@pytest.mark.parametrize("to", ["csv", "npy", "lance", "scores"])
+def test_a_part_that_its_run_did_not_write_there_leaves_the_store_in_no_table(
+    store: Path, tmp_path: Path, to: Any, damage: Callable[[Path, Path], None]
+):
+    """Else its rows would be there twice."""
+    if to == "lance":
+        pytest.importorskip("lance")
+    damage(store, store / "part-000000.parquet")
+    out = tmp_path / "out"
+    command = Scores(store=store, out=out) if to == "scores" else Export(store=store, to=to, out=out)
+    with pytest.raises(StoreError, match="delete it and run the same command again"):
+        command.run()
+    assert not out.exists()
 
 
 def test_one_export_does_not_overwrite_the_other(store: Path, tmp_path: Path):
@@ -125,6 +152,35 @@ def test_lance_holds_every_column_and_a_second_export_replaces_the_first(store: 
     assert len(there.versions()) == 1
     assert b"not for diagnosis" in there.schema.metadata[b"glam"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_lance_puts_a_dataset_back_that_an_export_was_killed_over(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lance = pytest.importorskip("lance")
+    out = tmp_path / "e.lance"
+    Export(store=store, to="lance", out=out).run()
+    out.rename(tmp_path / ".e.lance.old")  # as it is for a moment
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lance, "write_dataset", full)
+        with pytest.raises(OSError, match="No space"):
+            Export(store=store, to="lance", out=out).run()
+    assert lance.dataset(out).count_rows() == 4
+
+
+def test_lance_replaces_what_a_link_points_at(store: Path, tmp_path: Path):
+    lance = pytest.importorskip("lance")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "e.lance").symlink_to(tmp_path / "disk" / "e.lance")
+    for _ in range(3):
+        assert Export(store=store, to="lance", out=tmp_path / "e.lance").run() == 0
+    assert (tmp_path / "e.lance").is_symlink()
+    assert lance.dataset(tmp_path / "e.lance").count_rows() == 4
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["e.lance"]
 
 
 def test_lance_replaces_nothing_that_is_no_dataset(store: Path, tmp_path: Path):

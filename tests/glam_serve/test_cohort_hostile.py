@@ -238,3 +238,15 @@ def test_a_permission_that_was_written_into_a_store_by_hand_opens_no_export(tmp_
         Export(store=store, to=to, out=tmp_path / f"e.{to}").run()
     assert caught.value.code == "embedding_withheld"
     assert "its footer says may_share False" in verify_store(store).problems[0]
+
+
+def test_a_permission_that_was_written_into_a_store_that_goes_on_opens_no_export_of_the_rest(tmp_path: Path):
+    store = tmp_path / "s"
+    record = RunRecord(config=RECORD.config, facts=replace(RECORD.facts, may_share=False))
+    with pytest.raises(InterruptedRun):
+        embed_rows(EXAMS, store, record=record, interrupted_after=0)
+    write_json(store / "run.json", json.loads((store / "run.json").read_text()) | {"may_share": True})
+    embed_rows(EXAMS, store, record=record)
+    with pytest.raises(StoreError) as caught:
+        Export(store=store, out=tmp_path / "e.csv").run()
+    assert caught.value.code == "embedding_withheld"

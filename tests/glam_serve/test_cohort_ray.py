@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from glam.bundle import Bundle
-from glam.runtime import EngineUnavailableError
 from glam.store.read import read_rows, read_success, vectors
 from glam.store.run_key import RunRecord, read_run
 from glam.store.schema import StoreError
@@ -24,8 +23,7 @@ from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.cohort.embed import embed as embed_cohort
 from glam_serve.cohort.engines import Engine
 from glam_serve.cohort.items import Shard
-from glam_serve.cohort.ray_actor import Failure, check_store, failure_of
-from glam_serve.cohort.ray_cluster import RayOptions, import_ray, room_for_actors, silent
+from glam_serve.cohort.ray_cluster import RayOptions, import_ray, silent
 from glam_serve.cohort.ray_engine import RayEngine
 from glam_serve.cohort.run_command import Run
 from glam_serve.cohort.runner import Committed
@@ -173,55 +171,6 @@ def test_a_driver_that_is_killed_takes_its_actors_along_and_the_next_run_goes_on
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(vectors(read_rows(store)), vectors(read_rows(whole)), atol=1e-5)
     assert verify_store(store).problems == ()
-
-
-def test_another_folder_at_the_same_path_is_refused(tmp_path: Path):
-    with pytest.raises(StoreError, match="finds no store of this run") as caught:
-        check_store(tmp_path, "k", patience_s=0)
-    assert caught.value.code == "store_not_shared"
-    write_store(tmp_path / "s", ["e"])
-    check_store(tmp_path / "s", RECORD.config.key, patience_s=0)
-    with pytest.raises(StoreError, match="every machine"):
-        check_store(tmp_path / "s", "another", patience_s=0)
-
-
-@pytest.mark.parametrize(
-    ("error", "failure"),
-    [
-        (StoreError("other_run", "no"), Failure("refused", "other_run", "no")),
-        (EngineUnavailableError("away"), Failure("refused", "engine_unavailable", "away")),
-        (OSError(28, "No space", "/s/part"), Failure("system", "", "No space: /s/part", 28)),
-        (
-            ModuleNotFoundError("No module", name="pydicom"),
-            Failure("refused", "", "pydicom is not installed on a machine of the cluster"),
-        ),
-        (KeyError("SECRET"), Failure("fault", "internal_error", "KeyError in\n")),
-    ],
-)
-def test_what_is_told_of_an_exception(error: Exception, failure: Failure):
-    assert failure_of(error) == failure
-
-
-@pytest.mark.parametrize(
-    ("cpus", "gpus", "expected"), [(1, 0, 8), (3, 0, 2), (1, 0.25, 8), (0, 0.3, 6), (0, 1, 2), (0, 2, 1)]
-)
-def test_actors_fill_the_nodes_and_cut_no_gpu_across_cards(cpus: float, gpus: float, expected: int):
-    nodes = [
-        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},
-        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
-    ]
-    assert room_for_actors(nodes, RayOptions(num_cpus=cpus, num_gpus=gpus)) == expected
-
-
-def test_a_cluster_without_room_is_told():
-    with pytest.raises(ValueError, match="has 16 cores and 0 GPUs for an actor"):
-        room_for_actors([{"Alive": True, "Resources": {"CPU": 8.0}}], RayOptions(num_cpus=16))
-
-
-@pytest.mark.parametrize("wrong", [{"actors": 0}, {"num_cpus": -1}, {"num_gpus": 1.5}, {"num_gpus": float("nan")}])
-def test_options_without_a_meaning_are_refused(wrong: dict[str, Any]):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        RayOptions(**wrong)
 
 
 def test_statistics_are_off_and_what_tells_that_they_are_goes_nowhere():

@@ -174,6 +174,33 @@ def test_one_object_is_told_from_the_whole_store(store: Troubled, server: str):
     assert caught.value.code == "storage_unreachable"
 
 
+def test_the_scheme_of_a_url_may_be_in_capital_letters(store: Troubled, server: str):
+    put(server, "good", b"good")
+    assert read_object(f"S3://{BUCKET}/good") == b"good"
+
+
+@pytest.mark.parametrize("url", ["s3://no bucket!/a.dcm", "s3://bucket", "s3://bucket/", "s3:///a.dcm"])
+def test_a_name_that_no_object_has_costs_its_row_and_does_not_end_the_run(store: Troubled, url: str):
+    (problem,) = read_item(item_of("a", path=url), FrameConfig()).problems
+    assert (problem.code, problem.stage) == ("missing_file", "read")
+    assert store.asked == []
+
+
+def test_an_attempt_at_an_object_asks_the_store_once(store: Troubled):
+    """Attempts that other layers make add up: a silent store would outlast the item and put it among the errors."""
+    store.troubles["broken"] = (503, "SlowDown")
+    with pytest.raises(StorageError):
+        read_object(f"s3://{BUCKET}/broken")
+    assert len(store.asked) == 1 + len(remote.WAITS_S)
+
+
+def test_a_silent_store_ends_the_run_before_an_item_is_over_its_time():
+    times = remote.S3_OPTIONS["config_kwargs"]
+    attempts = len(remote.WAITS_S) + 2  # the last one asks for what was given before
+    assert times["retries"]["total_max_attempts"] == 1
+    assert sum(remote.WAITS_S) + attempts * times["read_timeout"] < 0.75 * Run().timeout_s
+
+
 def test_without_credentials_the_run_ends(store: Troubled, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     for name in KEYS:
         monkeypatch.delenv(name)

@@ -1,23 +1,28 @@
 """`glam-embed search`: what is asked for, whose rows are left out, and what it is refused for."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from glam.bundle import Bundle
 from glam.predict import Predictor
+from glam.store.opening import open_vectors
+from glam.store.planned import PLAN_SCHEMA, write_plan
 from glam.store.read import read_rows, vectors
 from glam.store.schema import INDEX_FILE
 from glam_serve.cohort.cli import main
 from glam_serve.cohort.index_command import Index
+from glam_serve.cohort.questions import ROW_NAMES, _planned_patients, like_row
 from glam_serve.cohort.run_command import Run
 from tests.samples.cohorts import rows_of
-from tests.samples.stores import clustered, write_vectors
+from tests.samples.stores import clustered, write_store, write_vectors
 
 Search = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -87,6 +92,35 @@ def test_files_of_a_patient_who_is_not_in_the_store_are_told(
     assert "no row of these files' patient" in err
     assert found["rows_of_the_same_patient"] == 0
     assert len(found["hits"]) == found["rows"]
+
+
+def test_ids_of_exams_and_images_may_have_strokes_in_them(tmp_path: Path):
+    write_store(tmp_path / "store", ["2019/e0", "2019/e1"])
+    store = open_vectors(tmp_path / "store")
+    assert like_row(store, "2019/e1/L").patients == {"p-2019/e1"}
+    for level, text, key in (
+        ("image", "2019/e1/L/films/R/a.dcm", ("2019/e1", "L", "films/R/a.dcm")),
+        ("exam", "2019/e1/L", ("2019/e1/L",)),
+    ):
+        found = re.fullmatch(ROW_NAMES[level], text)
+        assert found is not None
+        assert found.groups() == key
+
+
+@pytest.mark.parametrize("where", ["below the root", "elsewhere", "behind a link"])
+def test_the_patient_of_a_file_of_the_manifest_is_known_wherever_it_lies(tmp_path: Path, where: str):
+    """A manifest may name patients otherwise than headers do, so that its place alone says whose a file is."""
+    (tmp_path / "films").mkdir()
+    file = tmp_path / "films" / "a.dcm"
+    file.touch()
+    (tmp_path / "link").symlink_to(tmp_path / "films")
+    root = tmp_path / "manifests" if where == "elsewhere" else tmp_path / "films"
+    plan = write_store(tmp_path / "store", ["e0"]).to_pylist()
+    plan[0] |= {"path": "a.dcm" if root == file.parent else str(file)}
+    write_plan(tmp_path / "store", pa.Table.from_pylist(plan, schema=PLAN_SCHEMA), root=root, run_key="k")
+    asked = tmp_path / "link" / "a.dcm" if where == "behind a link" else file
+    assert _planned_patients(tmp_path / "store", [asked]) == {"p-e0"}
+    assert _planned_patients(tmp_path / "store", [tmp_path / "b.dcm"]) == set()
 
 
 def test_the_patient_of_a_file_is_known_in_a_store_of_a_folder(

@@ -17,6 +17,7 @@ from glam.prepare import prepare
 from glam.reading.image_file import picture_format
 from glam.reading.read import read_view
 from tests.samples.mutations import damaged
+from tests.samples.own_memory import peak_bytes
 
 LIMIT_S = 10.0
 LIMIT_BYTES = 2 * 1024**3
@@ -127,7 +128,7 @@ def _serve(connection: Connection, seed: int) -> None:
             place = traceback.extract_tb(error.__traceback__)[-1]
             code = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {str(error)[:120]}"
             code = code if " " in code else f"{code} "
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        peak_mb = peak_bytes() / 1e6
         connection.send(Outcome(index, code, time.monotonic() - start, peak_mb))
 
 

@@ -87,6 +87,11 @@ class Troubled:
         """Word of a key -> the status and the code that are answered in its place."""
         return self._server.troubles
 
+    @property
+    def asked(self) -> list[str]:
+        """Paths of what was asked for and answered."""
+        return self._server.asked
+
 
 @contextmanager
 def troubled(behind: str) -> Iterator[Troubled]:
