@@ -35,7 +35,7 @@ def is_running(pid: str) -> bool:
 
 
 def test_items_come_back_in_their_order_from_several_processes():
-    results = outcomes({"00": "slow:1", "05": "slow:0.3"}, workers=3)
+    results = outcomes({"00": "slow:3", "05": "slow:0.3"}, workers=3)
     assert fates(results) == NAMES
     assert 1 < len(pids(results)) <= 3
     assert not any(map(is_running, pids(results)))

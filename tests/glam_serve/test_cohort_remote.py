@@ -154,7 +154,7 @@ def test_an_object_that_never_comes_is_timed_out(
 ):
     rows = remote_rows(phantoms)[:4]
     rows[0]["path"] = f"s3://{BUCKET}/slow.dcm"
-    assert embed(write_manifest(tmp_path / "m.csv", rows), tmp_path / "s", timeout_s=8) == 3
+    assert embed(write_manifest(tmp_path / "m.csv", rows), tmp_path / "s", timeout_s=15) == 3
     assert summarise(tmp_path / "s").rejected == {"timed_out": 2}
 
 
