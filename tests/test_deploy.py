@@ -20,6 +20,8 @@ from glam_serve.cli import Run
 from glam_serve.limits import Limits
 from glam_serve.metrics import make_metrics
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 OPERATE = (ROOT / "docs" / "operate.md").read_text()

@@ -16,6 +16,8 @@ from dockerfile_parse import DockerfileParser
 
 from glam.local_server import free_port, group_lives
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[1]
 
 
