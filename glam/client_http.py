@@ -2,17 +2,27 @@
 
 import http.client
 import urllib.error
-import urllib.request
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    UnknownHandler,
+)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows nothing: images and keys are for the server that was named."""
+def _opener() -> OpenerDirector:
+    """Return what follows no redirection: images and keys are for one server, and a redirection is no success."""
+    opener = OpenerDirector()
+    asking = (ProxyHandler(), UnknownHandler(), HTTPHandler(), HTTPSHandler())
+    for handler in (*asking, HTTPDefaultErrorHandler(), HTTPErrorProcessor()):
+        opener.add_handler(handler)
+    return opener
 
-    def redirect_request(self, *_: object) -> None:
-        """Return that there is nothing to ask elsewhere: the redirection is an answer like any other."""
 
-
-OPENER = urllib.request.build_opener(_NoRedirect)
+OPENER = _opener()
 
 
 def body_of(error: urllib.error.HTTPError) -> bytes:
