@@ -128,7 +128,11 @@ def test_a_page_that_is_loaded_again_while_an_exam_is_read_shows_it(page: Page, 
 
 def test_a_choice_is_in_the_link_at_once(page: Page):
     page.open()
-    page.page.evaluate("document.addEventListener('glam-chosen', () => { window.linkThen = location.hash.slice(1) })")
+    page.page.locator(".glam-viewer button").first.wait_for(state="attached")
+    listen = (
+        "document.addEventListener('glam-chosen', () => setTimeout(() => { window.linkThen = location.hash.slice(1) }))"
+    )
+    page.page.evaluate(listen)
     page.choose(SECOND)
     page.page.wait_for_function("window.linkThen !== undefined")
     assert page.page.evaluate("new URLSearchParams(window.linkThen).get('example')") == SECOND
