@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from glam_serve.cohort.engines import Engine
 from glam_serve.cohort.items import Item, PreparedItem, Shard, lost_item
 from glam_serve.cohort.ray_cluster import RayOptions
 from glam_serve.cohort.ray_engine import RayEngine
-from glam_serve.cohort.runner import Committed
+from glam_serve.cohort.runner import Committed, items_of
 from tests.samples.cohorts import RowsEngine
 from tests.samples.own_memory import peak_bytes
 from tests.samples.stores import with_config
@@ -58,21 +59,12 @@ class ReadRows:
 
     def run(self, store: Path, shards: Any, stop: threading.Event) -> Iterator[Committed]:
         """Commit a shard when its items are back."""
-        coming = list[Shard]()
-
-        def items() -> Iterator[Item | None]:
-            for shard in shards:
-                if shard is None:
-                    yield None
-                    continue
-                coming.append(shard)
-                yield from shard.items
-
+        coming = deque[Shard]()
         seen = 0
-        for _ in prepared_items(items(), nothing_of, DecoderOptions(workers=1), stop):
+        for _ in prepared_items(items_of(shards, coming), nothing_of, DecoderOptions(workers=1), stop):
             seen += 1
             if seen == len(coming[0].items):
-                yield from self.engine.run(store, [coming.pop(0)], stop)
+                yield from self.engine.run(store, [coming.popleft()], stop)
                 seen = 0
 
 

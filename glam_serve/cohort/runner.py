@@ -95,7 +95,7 @@ class Runner:
         """
         coming = deque[Shard]()
         self._stop = stop
-        with closing(prepared_items(_items(shards, coming), self._prepare, self._options, stop)) as results:
+        with closing(prepared_items(items_of(shards, coming), self._prepare, self._options, stop)) as results:
             progress: _Progress | None = None
             for prepared in results:
                 progress = progress or _Progress(coming.popleft())
@@ -159,7 +159,7 @@ class Runner:
         return Committed(shard.number, len(shard.items), len(progress.rows), len(progress.problems))
 
 
-def _items(shards: Iterable[Shard | None], coming: deque[Shard]) -> Iterator[Item | None]:
+def items_of(shards: Iterable[Shard | None], coming: deque[Shard]) -> Iterator[Item | None]:
     """Yield the items of shards, None where there is none yet; a shard is in `coming` before its first item is."""
     for shard in shards:
         if shard is None:
