@@ -1,6 +1,5 @@
 """Embeddings of a model that may not share them: to this machine only, on every way that a request may take."""
 
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
 from glam.client import Client
+from glam.client_http import OPENER
 from glam.local_server import free_port, local_server
 from glam.predict import Predictor
 from glam_serve.hub import Hub
@@ -167,16 +167,13 @@ def url(kept_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield f"http://127.0.0.1:{port}"
 
 
-def test_a_real_server_sends_embeddings_to_this_machine_and_none_through_a_proxy(url: str, mammograms: dict[str, Path]):
+def test_a_real_server_sends_embeddings_to_this_machine_and_none_through_a_proxy(
+    url: str, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
     answer = Client(url=url).predict(cc=mammograms["L_CC"], include=["embedding"]).raw
     assert len(answer["embedding"]) == len(answer["views"]["cc"]["embedding"]) == 16
     assert Client(url=url).model()["embeddings"] == "to this machine only"
-    opener = urllib.request.build_opener()
-    opener.addheaders = [("Via", "1.1 proxy")]
-    urllib.request.install_opener(opener)
-    try:
-        proxied = Client(url=url).predict(cc=mammograms["L_CC"], include=["embedding"]).raw
-    finally:
-        urllib.request.install_opener(None)
+    monkeypatch.setattr(OPENER, "addheaders", [("Via", "1.1 proxy")])
+    proxied = Client(url=url).predict(cc=mammograms["L_CC"], include=["embedding"]).raw
     assert (proxied["embedding"], proxied["views"]["cc"]["embedding"]) == (None, None)
     assert [finding["code"] for finding in proxied["findings"]] == ["embedding_withheld"]
