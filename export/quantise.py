@@ -43,7 +43,7 @@ class Recipe:
 RECIPES: dict[VariantName, Recipe] = {
     "int8": Recipe(
         graphs=("vision.onnx",),
-        made="matrices of weights in int8, a scale a column; activations rounded to uint8 as they come",
+        made="matrices of weights in eight bits, a scale a column; activations rounded to eight bits as they come",
         tolerance=Tolerance(min_cosine=INT8_MIN_COSINE, max_patch_error=0.5, max_attention_error=0.1),
         max_probability_error=0.05,
         max_loss=0.02,

@@ -14,6 +14,7 @@ from glam.runtime import onnx_session
 from glam_export.accuracy import Accuracy, Change
 from glam_export.cli import main
 from glam_export.half import in_half
+from glam_export.int8 import write_int8
 from glam_export.parity import ParityError
 from glam_export.quantise import RECIPES, Trial, add_variant, check_accuracy
 
@@ -115,22 +116,31 @@ def test_half_precision_graphs_take_and_give_float32(with_all, name):
         onnx.checker.check_model(proto, full_check=True)
 
 
-def test_int8_graph_multiplies_integers(with_all):
-    nodes = {node.op_type for node in onnx.load(with_all / "variants/int8/vision.onnx").graph.node}
-    assert "MatMulInteger" in nodes
+def test_int8_graph_multiplies_unsigned_integers(with_all):
+    graph = onnx.load(with_all / "variants/int8/vision.onnx").graph
+    weights = {node.input[1] for node in graph.node if node.op_type == "MatMulInteger"}
+    assert weights
+    assert {entry.data_type for entry in graph.initializer if entry.name in weights} == {TensorProto.UINT8}
     assert (with_all / "variants/int8/vision.onnx").stat().st_size < (with_all / "vision.onnx").stat().st_size
 
 
-def product_graph(weights):
+def product_graph(weights, size=2):
     """A graph of one product with a matrix of weights."""
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["numbers", "weights"], ["product"])],
         "product",
-        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [1, 2])],
+        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [1, size])],
         [helper.make_tensor_value_info("product", TensorProto.FLOAT, [1, 1])],
         initializer=[numpy_helper.from_array(np.float32(weights), "weights")],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_sums_of_large_products_do_not_saturate(tmp_path):
+    onnx.save(product_graph(np.ones((512, 1)), size=512), tmp_path / "product.onnx")
+    write_int8(tmp_path / "product.onnx", tmp_path / "int8.onnx", scratch=tmp_path)
+    (product,) = onnx_session(tmp_path / "int8.onnx").run(None, {"numbers": np.ones((1, 512), np.float32)})
+    assert product.item() == pytest.approx(512, rel=0.01)
 
 
 @pytest.mark.parametrize(("half", "rounded"), [("fp16", 1.0009765625), ("bf16", 1.0)])

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,37 @@ from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, launch, st
 LIMITS = ("--threads", "1", "--limits.deadline-s", str(DEADLINE_S), "--limits.grace-s", "10")
 
 
-@pytest.fixture
-def serve(random_bundle: Bundle, tmp_path: Path) -> Iterator[Serve]:
-    """Start servers; at the end none of their processes lives."""
+@contextmanager
+def servers(bundle: Bundle, folder: Path) -> Iterator[Serve]:
+    """What starts servers, with their logs in a folder; at the end none of their processes lives."""
     started: list[RealServer] = []
 
-    def start(*options: str, bundle: Bundle = random_bundle, is_awaited: bool = True) -> RealServer:
-        server = launch(bundle.folder, tmp_path / f"log-{len(started)}", *LIMITS, *options)
+    def start(*options: str, bundle: Bundle = bundle, is_awaited: bool = True) -> RealServer:
+        server = launch(bundle.folder, folder / f"log-{len(started)}", *LIMITS, *options)
         started.append(server)
         if is_awaited:
             server.wait_until_ready()
         return server
 
-    yield start
-    for server in started:
-        end(server)
+    try:
+        yield start
+    finally:
+        for server in started:
+            end(server)
+
+
+@pytest.fixture
+def serve(random_bundle: Bundle, tmp_path: Path) -> Iterator[Serve]:
+    """Start servers, for a test."""
+    with servers(random_bundle, tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_a_file(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Start servers, for the tests of a file, which leave them as they were."""
+    with servers(random_bundle, tmp_path_factory.mktemp("servers")) as start:
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ import pytest
 
 from glam_serve.demo import CURL, DemoError, chosen_views, curl_command, place, summary
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -19,7 +19,7 @@ from glam_serve.audit import verify
 from glam_serve.metrics import FOLDER_VARIABLE
 from tests.samples.serving import RealServer, Serve, of_proc
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 KEY = "key-of-sixteen-characters"
 MARKER = "DOE^JANE"
@@ -148,6 +148,7 @@ def test_the_cache_gives_nobody_what_another_was_permitted(
     assert server.metrics()['glam_cache_lookups_total{outcome="hit"}'] == 2
 
 
+@pytest.mark.alone
 def test_requests_whose_clients_left_are_not_computed(serve: Serve, mammograms: dict[str, Path]):
     server = serve()
     form = form_of(mammograms["L_CC"])

@@ -21,12 +21,13 @@ STALL_S = 10
 """glam_serve.wire's."""
 
 
-@pytest.fixture
-def server(serve: Serve, tmp_path: Path) -> RealServer:
+@pytest.fixture(scope="module")
+def server(serve_a_file: Serve, tmp_path_factory: pytest.TempPathFactory) -> RealServer:
     """It asks for a key, takes two requests at a time, and 64 MB."""
-    (tmp_path / "keys").write_text(KEY)
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(KEY)
     limits = ("--limits.max-waiting", "2", "--limits.max-upload-mb", "64", *ONE_CALLER)
-    return serve("--api-keys", str(tmp_path / "keys"), *limits)
+    return serve_a_file("--api-keys", str(keys), *limits)
 
 
 @pytest.fixture
@@ -102,11 +103,10 @@ def test_callers_of_large_uploads_are_told_why_they_are_refused(server: RealServ
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/v1/model", "/metrics", "/openapi.json"])
-def test_a_probe_may_ask_by_head(serve: Serve, path: str):
-    server = serve()
+def test_a_probe_may_ask_by_head(server: RealServer, path: str):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     for method in ("HEAD", "GET"):  # on one connection: the body that HEAD leaves out is not in the way
-        connection.request(method, path)
+        connection.request(method, path, headers={"X-API-Key": KEY})
         answer = connection.getresponse()
         body = answer.read()
         assert answer.status == 200

@@ -14,8 +14,6 @@ from glam.client import Client
 from glam.local_server import free_port, group_lives, wait_until_ready
 from tests.samples.network import reached_out, traced
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).parents[2]
 OURS = ("glam", "glam_train", "glam_serve", "export", "ui", "bench")
 

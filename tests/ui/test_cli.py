@@ -11,8 +11,6 @@ from glam.own_folder import LOCK
 from glam_ui.cli import Viewer
 from tests.samples.viewers import start_viewer, stop_viewer
 
-pytestmark = pytest.mark.alone
-
 PROGRAM = Path(sys.executable).with_name("glam-ui")
 
 
@@ -28,35 +26,32 @@ def folders(pids: list[int]) -> set[Path]:
     return {path.parent for path in opened if path.name == LOCK}
 
 
-@pytest.mark.slow
-def test_sigterm_ends_the_viewer_and_the_server_that_it_started(tmp_path: Path):
-    viewer = start_viewer(tmp_path / "log")
-    started = children(viewer.process.pid)
-    assert len(started) >= 3
-    assert stop_viewer(viewer) == 128 + 15
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in started):
+def wait_until_ended(pids: list[int], timeout_s: float) -> None:
+    """Wait for processes to end."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in pids):
         time.sleep(0.1)
-    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+@pytest.mark.slow
+def test_a_viewer_takes_its_server_along_when_it_is_killed_and_at_sigterm_and_the_next_one_clears_up(tmp_path: Path):
+    killed = start_viewer(tmp_path / "log")
+    started = children(killed.process.pid)
+    assert len(started) >= 3
+    left = folders([killed.process.pid, *started])
+    assert len(left) == 3, "of uploads, of the server's log, of the server's metrics"
+    killed.process.kill()
+    killed.process.wait()
+    wait_until_ended(started, 20)
+    viewer = start_viewer(tmp_path / "next")
+    assert [folder for folder in left if folder.exists()] == []
+    started = children(viewer.process.pid)
+    assert stop_viewer(viewer) == 128 + 15
+    wait_until_ended(started, 10)
     told = viewer.log.read_text()
     assert f"{viewer.url}#example=Synthetic+breasts+1 " in told, "it opens on an exam"
     assert "Traceback" not in told
-
-
-@pytest.mark.slow
-def test_a_viewer_that_is_killed_takes_its_server_along_and_the_next_one_clears_up(tmp_path: Path):
-    viewer = start_viewer(tmp_path / "log")
-    started = children(viewer.process.pid)
-    left = folders([viewer.process.pid, *started])
-    viewer.process.kill()
-    viewer.process.wait()
-    assert len(left) == 3, "of uploads, of the server's log, of the server's metrics"
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in started):
-        time.sleep(0.1)
-    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
-    stop_viewer(start_viewer(tmp_path / "next"))
-    assert [folder for folder in left if folder.exists()] == []
 
 
 def test_without_a_server_it_says_where_it_looked():

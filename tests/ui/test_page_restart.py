@@ -8,7 +8,7 @@ import pytest
 from tests.samples.pages import Page
 from tests.samples.viewers import start_viewer, stop_viewer
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 FIRST, SECOND = "Synthetic breasts 1", "Synthetic breasts 2"
 

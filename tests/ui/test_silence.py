@@ -15,7 +15,7 @@ from tests.samples.viewers import start_viewer
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 def test_the_viewer_reaches_nobody_and_leaves_nothing(browser: "Browser", tmp_path: Path):
