@@ -73,7 +73,8 @@ def make_page(desk: Desk, examples: Mapping[str, Example], *, is_described: bool
         outputs: list[Any] = [viewer, tables, side.told, result_ids, words, similar]
         rows = [side.uploaded, side.files, side.form, *side.shows]
         pictures = [turns, side.uploaded, side.spacing, *side.shows]
-        side.files.upload(handlers.come, side.files, rows, **SHOWS_EXAM).then(
+        as_named = {"preprocess": False}  # else Gradio leaves an empty file beside each
+        side.files.upload(handlers.come, side.files, rows, **as_named, **SHOWS_EXAM).then(
             handlers.show_uploaded, [turns, side.uploaded], outputs, **SHOWS_EXAM
         )
         side.button.click(handlers.show_pictures, pictures, outputs, **SHOWS_EXAM)
