@@ -15,8 +15,8 @@ GRADIO = "/gradio_api/"
 USED = {
     "HEAD": re.compile("/"),
     "GET": re.compile(
-        r"/|/theme\.css|/favicon\.ico|/manifest\.json|/description|/(assets|static|kept|glam-static)/.+"
-        rf"|{GRADIO}(queue/data|upload_progress|app_id|heartbeat/[A-Za-z0-9]+)"
+        r"/|/theme\.css|/favicon\.ico|/manifest\.json|/description|/(assets|static|kept|glam-static)/[A-Za-z0-9_./-]{1,200}"
+        rf"|{GRADIO}(queue/data|upload_progress|app_id|heartbeat/[A-Za-z0-9]{{1,64}})"
     ),
     "POST": re.compile(f"{GRADIO}(queue/join|upload|cancel|reset)"),
 }

@@ -24,7 +24,11 @@ IF_CHOSEN = (
     "(turns, name) => import(new URL('glam-static/choosing.mjs', document.baseURI))"
     ".then(choosing => [turns, choosing.chosen(name)])"
 )
-FROM_LINK = "(turns) => [turns, new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
+FROM_LINK = (
+    "(turns) => { addEventListener('hashchange', () => location.reload());"
+    " return [turns, new URLSearchParams(location.hash.slice(1)).get('example') ?? '']; }"
+)
+"""From the moment at which the link is read another one is followed; the viewer may come seconds later."""
 SENTENCES = "A mass is present\nNo mass is present"
 DESCRIPTION = "description"
 """Path of the page about a store."""

@@ -49,6 +49,7 @@ NOT_USED = [
     *(GRADIO + name for name in ("startup-events", "deep_link", "uploads", "upload/", "/file=x", "queue/../file=x")),
     *("/openapi.json", "/config", "/config/", "/login", "/logout", "/monitoring", "/robots.txt", "/svelte/x", "/mcp"),
     *("//gradio_api/info", "/GRADIO_API/info", "/gradio_api", "/kept/", "/nowhere", "/x/../gradio_api/info"),
+    *("/glam-static/%00.mjs", "/assets/%ED%A0%80", "/static/a%0Ab", f"/glam-static/{'x' * 300}.mjs"),
 ]
 
 
@@ -59,7 +60,7 @@ def test_what_the_page_does_not_use_of_gradio_is_not_there(page: TestClient, pat
         assert page.request(method, url).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["app_id", "heartbeat/x", "queue/data?session_hash=x", "upload_progress?upload_id=x"])
+@pytest.mark.parametrize("path", ["app_id", "heartbeat/kyk8851ida", "queue/data?session_hash=x", "upload_progress?upload_id=x"])
 def test_what_the_page_reads_of_gradio_is_there(page: TestClient, path: str):
     """By `app_id` a page that lost its server finds out that it is back: without an answer it waits for ever."""
     assert page.get(GRADIO + path).status_code == 200
