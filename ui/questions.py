@@ -8,6 +8,7 @@ from .uploads import is_upload
 
 if TYPE_CHECKING:
     import gradio as gr
+    from gradio.blocks import Block
     from gradio.components import Component
 
 MAX_TOKEN_CHARS = 64
@@ -66,7 +67,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return question
 
 
-def _taker(component: "Component") -> Taker:
+def _taker(component: "Block") -> Taker:
     return TAKERS[component.get_block_name()](component)
 
 
