@@ -60,7 +60,9 @@ def test_what_the_page_does_not_use_of_gradio_is_not_there(page: TestClient, pat
         assert page.request(method, url).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["app_id", "heartbeat/kyk8851ida", "queue/data?session_hash=x", "upload_progress?upload_id=x"])
+@pytest.mark.parametrize(
+    "path", ["app_id", "heartbeat/kyk8851ida", "queue/data?session_hash=x", "upload_progress?upload_id=x"]
+)
 def test_what_the_page_reads_of_gradio_is_there(page: TestClient, path: str):
     """By `app_id` a page that lost its server finds out that it is back: without an answer it waits for ever."""
     assert page.get(GRADIO + path).status_code == 200
