@@ -2,18 +2,16 @@
 
 import http.client
 import json
-import secrets
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from glam.client_answers import BreastAnswer, ExamAnswer, JobAnswer, breast_answer, exam_answer, job_answer
-from glam.client_http import OPENER, body_of
+from glam.client_http import OPENER, Body, Upload, body_of, form_body, json_body, opener
 from glam.client_vectors import (
     ImageVectors,
     SimilarAnswer,
@@ -27,7 +25,6 @@ from glam.client_vectors import (
 )
 from glam.files import JsonDict
 
-Upload = bytes | Path | str
 Prompts = Sequence[str] | Mapping[str, object]
 Answer = TypeVar("Answer")
 
@@ -51,11 +48,17 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """A server at `url`; `api_key` where it asks for one."""
+    """A server at `url`; `api_key` where it asks for one.
+
+    Images and key go to that server alone: no redirection is followed, and `http_proxy` and the like, which whoever set
+    them meant for other things, are passed over. `proxy`: the address of one that they may go through; over plain http
+    it reads them.
+    """
 
     url: str = "http://127.0.0.1:8000"
     timeout_s: float = 60.0
     api_key: str | None = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
 
     def predict(
         self,
@@ -77,7 +80,7 @@ class Client:
         texts = _texts(prompts, spacing_mm, include)
         if laterality is not None:
             texts.append(("laterality", laterality))
-        return self._typed(breast_answer, "/predict", _form(files, texts))
+        return self._typed(breast_answer, "/predict", form_body(files, texts))
 
     def predict_exam(
         self,
@@ -88,7 +91,7 @@ class Client:
         include: Sequence[str] | None = None,
     ) -> ExamAnswer:
         """Return the answer for an exam of one to eight images in any order, as `predict` does for a breast."""
-        return self._typed(exam_answer, "/predict", _form(_images(images), _texts(prompts, spacing_mm, include)))
+        return self._typed(exam_answer, "/predict", form_body(_images(images), _texts(prompts, spacing_mm, include)))
 
     def submit_exam(
         self,
@@ -99,7 +102,7 @@ class Client:
         include: Sequence[str] | None = None,
     ) -> str:
         """Hand in an exam that need not wait, as `predict_exam` takes it; return the id of the job."""
-        body = _form(_images(images), _texts(prompts, spacing_mm, include))
+        body = form_body(_images(images), _texts(prompts, spacing_mm, include))
         return self._typed(lambda answer: str(answer["job_id"]), "/v1/jobs", body)
 
     def job(self, job_id: str) -> JobAnswer:
@@ -125,11 +128,11 @@ class Client:
 
     def embed_images(self, images: Sequence[Upload], *, spacing_mm: float | None = None) -> ImageVectors:
         """Return the vector of each of one to eight images, by itself."""
-        return self._typed(image_vectors, "/v1/embed/image", _form(_images(images), _texts((), spacing_mm, None)))
+        return self._typed(image_vectors, "/v1/embed/image", form_body(_images(images), _texts((), spacing_mm, None)))
 
     def embed_texts(self, texts: Sequence[str]) -> tuple[TextVector, ...]:
         """Return the vectors of 1 to 64 texts, in their order."""
-        return self._typed(text_vectors, "/v1/embed/text", _json({"texts": list(texts)}))
+        return self._typed(text_vectors, "/v1/embed/text", json_body({"texts": list(texts)}))
 
     def zero_shot(
         self, prompts: Prompts, *, result_id: str | None = None, embeddings: Sequence[Sequence[float]] | None = None
@@ -137,7 +140,7 @@ class Client:
         """Hold words against an answer of the last ten minutes (`result_id`), or against vectors; no image is sent."""
         words = dict(prompts) if isinstance(prompts, Mapping) else list(prompts)
         asked = {"prompts": words} | vectors_asked(result_id, embeddings)
-        return self._typed(words_answers, "/v1/zero-shot", _json(asked))
+        return self._typed(words_answers, "/v1/zero-shot", json_body(asked))
 
     def similar(
         self,
@@ -152,7 +155,7 @@ class Client:
         Those of the same patient are left out but with `same_patient`. ServerError `no_store`: the server has none.
         """
         asked: JsonDict = {"k": k, "same_patient": same_patient} | vectors_asked(result_id, embeddings)
-        return self._typed(similar_answer, "/v1/similar", _json(asked))
+        return self._typed(similar_answer, "/v1/similar", json_body(asked))
 
     def model(self) -> JsonDict:
         """Return what answers there."""
@@ -165,7 +168,7 @@ class Client:
         except ServerError:
             return False
 
-    def _typed(self, read: Callable[[JsonDict], Answer], path: str, body: "_Body | None" = None) -> Answer:
+    def _typed(self, read: Callable[[JsonDict], Answer], path: str, body: Body | None = None) -> Answer:
         answer = self._ask(path, body)
         try:
             return read(answer)
@@ -173,33 +176,27 @@ class Client:
             message = "the answer is not of the shape that this client knows: are both of one version?"
             raise ServerError(200, "not_glam", message) from None
 
-    def _ask(self, path: str, body: "_Body | None" = None) -> JsonDict:
+    def _ask(self, path: str, body: Body | None = None) -> JsonDict:
         content = self._send(path, body)
         try:
             return json.loads(content)
         except ValueError:
             raise ServerError(200, "not_glam", "an answer that is no JSON: is this a GLAM server?") from None
 
-    def _send(self, path: str, body: "_Body | None" = None, *, method: str | None = None) -> bytes:
+    def _send(self, path: str, body: Body | None = None, *, method: str | None = None) -> bytes:
         headers = {} if body is None else {"Content-Type": body.media_type}
         if self.api_key is not None:
             headers["X-API-Key"] = self.api_key
         content = None if body is None else body.content
         request = urllib.request.Request(self.url.rstrip("/") + path, content, headers, method=method)
+        asking = OPENER if self.proxy is None else opener(self.proxy)
         try:
-            with OPENER.open(request, timeout=self.timeout_s) as answer:
+            with asking.open(request, timeout=self.timeout_s) as answer:
                 return answer.read()
         except urllib.error.HTTPError as error:
             raise _server_error(error.code, body_of(error), error.headers.get("Retry-After")) from None
         except (OSError, http.client.HTTPException) as error:
             raise ServerError(0, "no_answer", f"no answer from {self.url}: {error}") from error
-
-
-class _Body(NamedTuple):
-    """What is sent with a request."""
-
-    content: bytes
-    media_type: str
 
 
 def _server_error(status: int, body: bytes, retry_after: str | None) -> ServerError:
@@ -229,25 +226,3 @@ def _texts(prompts: Prompts, spacing_mm: float | None, include: Sequence[str] | 
     if include is not None:
         texts.append(("include", ",".join(include)))
     return texts
-
-
-def _json(value: JsonDict) -> _Body:
-    return _Body(json.dumps(value).encode(), "application/json")
-
-
-def _form(files: Sequence[tuple[str, Upload]], texts: Sequence[tuple[str, str]]) -> _Body:
-    boundary = secrets.token_hex(16)
-    return _Body(b"".join(_parts(files, texts, boundary)), f"multipart/form-data; boundary={boundary}")
-
-
-def _parts(files: Sequence[tuple[str, Upload]], texts: Sequence[tuple[str, str]], boundary: str) -> Iterator[bytes]:
-    """Yield a multipart/form-data body (RFC 7578)."""
-    for name, source in files:
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
-        head = f'Content-Disposition: form-data; name="{name}"; filename="{name}.dcm"'
-        yield f"--{boundary}\r\n{head}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-        yield content
-        yield b"\r\n"
-    for name, text in texts:
-        yield f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode()
-    yield f"--{boundary}--\r\n".encode()

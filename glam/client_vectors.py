@@ -73,10 +73,14 @@ class SimilarCase:
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarCases:
-    """The rows most like a breast or image of an earlier answer; `laterality` None: of an exam, or of a vector."""
+    """The rows most like a breast or image of an earlier answer; `laterality` None: of an exam, or of a vector.
+
+    `view`: of an image.
+    """
 
     laterality: str | None
     cases: tuple[SimilarCase, ...]
+    view: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,7 @@ def similar_answer(body: JsonDict) -> SimilarAnswer:
             lambda entry: SimilarCases(
                 laterality=entry["laterality"],
                 cases=each(entry["hits"], _similar_case),
+                view=entry.get("view"),  # servers before it did not say
             ),
         ),
         patient_known=body["patient_known"],

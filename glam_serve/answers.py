@@ -17,7 +17,7 @@ from glam.licence import withheld_embeddings
 from glam.pair import PreparedBreast
 from glam.predict import Interpreter
 from glam.prediction import DEFAULT_INCLUDE, INCLUDES, Aggregation, Prediction, check_include
-from glam.view import Side
+from glam.view import Side, ViewName
 from glam.words.prompt_sets import PromptSet
 from glam_serve.account import add_seconds, timed
 from glam_serve.cache import ResultCache
@@ -60,6 +60,8 @@ class KeptVectors:
 
     breasts: dict[Side, np.ndarray]
     """(view, joint) each, unit length."""
+    views: dict[Side, tuple[ViewName, ...]]
+    """Of each breast, in the order of its vectors."""
     aggregation: Aggregation
     patients: frozenset[str] = frozenset()
     """As the server's store names them."""
@@ -181,16 +183,17 @@ class Answers:
         prediction = answered.prediction
         breasts = [prediction] if isinstance(prediction, Prediction) else list(prediction.breasts.values())
         return await self.keep_vectors(
-            {breast.laterality: np.stack([view.embedding for view in breast.views.values()]) for breast in breasts},
-            breasts[0].aggregation,
-            answered.patients,
+            KeptVectors(
+                breasts={one.laterality: np.stack([view.embedding for view in one.views.values()]) for one in breasts},
+                views={one.laterality: tuple(view.view for view in one.views.values()) for one in breasts},
+                aggregation=breasts[0].aggregation,
+                patients=answered.patients,
+            )
         )
 
-    async def keep_vectors(
-        self, breasts: dict[Side, np.ndarray], aggregation: Aggregation, patients: frozenset[str] = frozenset()
-    ) -> str:
-        """Keep vectors (view, joint) by breast for a while; return the id to ask for them by."""
-        token, kept = new_token(), KeptVectors(breasts=breasts, aggregation=aggregation, patients=patients)
+    async def keep_vectors(self, kept: KeptVectors) -> str:
+        """Keep vectors for a while; return the id to ask for them by."""
+        token = new_token()
         await self.of_hub(self.server.hub.keep_result, token, pickle.dumps(kept))
         return token
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import numpy as np
@@ -12,7 +12,7 @@ from fastapi import Request, Response
 
 from glam.findings import input_error
 from glam.prediction import NOTICE, Json
-from glam.view import Side
+from glam.view import Side, ViewName
 from glam.zeroshot import breast_embedding, unit
 from glam_serve.account import timed
 from glam_serve.answers import KeptVectors
@@ -32,8 +32,13 @@ SEARCHES_AT_A_TIME = 1
 VECTORS_A_TURN = 8
 """Of a request: then others have theirs, and a search whose caller left ends."""
 
-Query = tuple[Side | None, np.ndarray]
-"""Side of the breast, None: of both, or not known; and a vector (joint,)."""
+
+class Query(NamedTuple):
+    """A vector (joint,) to look for; what it is of, None: of more than one, or not known."""
+
+    vector: np.ndarray
+    laterality: Side | None = None
+    view: ViewName | None = None
 
 
 class SimilarCases:
@@ -57,11 +62,11 @@ class SimilarCases:
         queries, patients = await self._queries(request, asked, store.run.config.level)
         without = frozenset[str]() if asked.same_patient else patients
         with timed("answer"):
-            found = await self._nearest(store, [vector for _, vector in queries], asked.k, without)
+            found = await self._nearest(store, [query.vector for query in queries], asked.k, without)
             cases = iter(await self._described(store, list(chain.from_iterable(found))))
             entries = [
-                {"laterality": side, "hits": list(islice(cases, len(hits)))}
-                for (side, _), hits in zip(queries, found, strict=True)
+                {"laterality": query.laterality, "view": query.view, "hits": list(islice(cases, len(hits)))}
+                for query, hits in zip(queries, found, strict=True)
             ]
         return await json_reply(
             {
@@ -107,7 +112,7 @@ class SimilarCases:
             return _queries_of(kept, level), kept.patients
         if self._answers.withheld(request) is not None:
             raise Refusal("embedding_stays")  # likeness to chosen vectors would read the store's out
-        return [(None, vector) for vector in self._vectors.unit_vectors(asked.embeddings or [])], frozenset()
+        return [Query(vector) for vector in self._vectors.unit_vectors(asked.embeddings or [])], frozenset()
 
 
 def store_json(store: "StoreVectors") -> Json:
@@ -116,12 +121,16 @@ def store_json(store: "StoreVectors") -> Json:
 
 
 def _queries_of(kept: KeptVectors, level: "Level") -> list[Query]:
-    breasts: list[Query] = [(side, breast_embedding(views)) for side, views in kept.breasts.items()]
+    breasts = [Query(breast_embedding(vectors), side) for side, vectors in kept.breasts.items()]
     if level == "exam":
-        return [(None, unit(np.mean([vector for _, vector in breasts], axis=0)))]
+        return [Query(unit(np.mean([breast.vector for breast in breasts], axis=0)))]
     if level == "breast":
         return breasts
-    return [(side, vector) for side, views in kept.breasts.items() for vector in views]
+    return [
+        Query(vector, side, view)
+        for side, vectors in kept.breasts.items()
+        for view, vector in zip(kept.views[side], vectors, strict=True)
+    ]
 
 
 def _published(hit: Json) -> Json:

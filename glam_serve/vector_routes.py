@@ -57,11 +57,13 @@ class VectorAnswers:
         by_side: dict[Side, list[np.ndarray]] = {}
         for view, vector in zip(views, vectors, strict=True):
             by_side.setdefault(view.laterality, []).append(vector)
-        kept: dict[Side, np.ndarray] = {}
-        for side, of_side in by_side.items():
-            kept[side] = np.stack(of_side)
-        patients = await self.answers.patients(read.breasts)
-        result_id = await self.answers.keep_vectors(kept, fields.aggregation, patients)
+        kept = KeptVectors(
+            breasts={side: np.stack(of_side) for side, of_side in by_side.items()},
+            views={side: tuple(view.view for view in views if view.laterality == side) for side in by_side},
+            aggregation=fields.aggregation,
+            patients=await self.answers.patients(read.breasts),
+        )
+        result_id = await self.answers.keep_vectors(kept)
         withheld = self.answers.withheld(request)
         with timed("answer"):
             images = [_image_json(read, view, vector, withheld) for view, vector in zip(views, vectors, strict=True)]
@@ -103,7 +105,7 @@ class VectorAnswers:
         else:
             if self.answers.withheld(request) is not None:
                 raise Refusal("embedding_stays")  # nobody elsewhere has any, and unit vectors would read texts out
-            kept = KeptVectors(breasts={}, aggregation="probabilities")
+            kept = KeptVectors(breasts={}, views={}, aggregation="probabilities")
             images = [(None, vector[None]) for vector in self.unit_vectors(asked.embeddings or [])]
         vectors = await self.answers.vectors(prompts.every_sentence)
         interpreter = self.answers.interpreter

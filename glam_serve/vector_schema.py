@@ -120,6 +120,7 @@ class SimilarEntryBody(Body):
     """The cases most like a breast, an image, an exam or a vector, best first."""
 
     laterality: Side | None = Field(description="null: of an exam, or of a vector that was sent.")
+    view: ViewName | None = Field(description="null: of more than an image, or of a vector that was sent.")
     hits: list[HitBody]
 
 

@@ -17,6 +17,7 @@ from .exams import Desk, ServedModel
 from .guard import Guard
 from .layout import DESCRIPTION, make_page
 from .privacy import PrivateHeaders
+from .questions import Questions
 from .store import Store
 
 HERE = Path(__file__).parent
@@ -42,7 +43,9 @@ def make_app(
     """
     kept = store or Store()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard)
+    desk = Desk(client=client, model=ServedModel(raw=client.model()), store=kept)
+    page = make_page(desk, examples, is_described=description is not None)
+    app.add_middleware(Guard, questions=Questions.of(page))
     if admission is not None:
         app.add_middleware(Door, admission=admission)
     if hosts is not None:
@@ -73,10 +76,9 @@ def make_app(
         headers = {"cache-control": "no-store", "content-security-policy": STILL}
         return Response(description.read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
 
-    desk = Desk(client=client, model=ServedModel(raw=client.model()), store=kept)
     return gr.mount_gradio_app(
         app,
-        make_page(desk, examples, is_described=description is not None),
+        page,
         "/",
         css=(HERE / "viewer.css").read_text(),
         head='<link rel="stylesheet" href="glam-static/page.css">',

@@ -1,6 +1,7 @@
 """Uploads on their way: the room that they take, and what is left of those that came to nothing."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -17,8 +18,11 @@ MAX_WAITING_BYTES = 8 * MAX_FILE_BYTES
 """Of uploads that come or that nobody has read yet, together: one exam of the largest files. They may lie in memory."""
 WAITING_S = 600.0
 """So long an upload may take to come, and then to be read."""
+MIN_FILE_BYTES = 1 << 20
+"""So much room the smallest file takes: ten thousand of a few bytes fill a file system too."""
 CLOCK_S = 1.0
 """More than a file's time may be behind this process's clock."""
+LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -54,7 +58,7 @@ class Arrivals:
                 await self._take(arrival, scope, receive, send)
 
     async def _take(self, arrival: _Arrival, scope: Scope, receive: Receive, send: Send) -> None:
-        is_answered = False
+        is_answered = is_failing = False
 
         async def counted() -> Message:
             message = await receive()
@@ -62,18 +66,27 @@ class Arrivals:
             return message
 
         async def noted(message: Message) -> None:
-            nonlocal is_answered
-            is_answered = True
-            await send(message)
+            nonlocal is_answered, is_failing
+            is_failing = is_failing or message.get("status") == 500  # what Gradio answers before it raises
+            if not is_failing:
+                is_answered = True
+                await send(message)
 
+        refusal: PlainTextResponse | None = None
         try:
             async with asyncio.timeout(WAITING_S):
                 await self.app(scope, counted, noted)
         except ClientDisconnect:
             return  # nobody hears an answer
         except TimeoutError:
-            if not is_answered:
-                await PlainTextResponse("the upload took too long", 408)(scope, receive, send)
+            refusal = PlainTextResponse("the upload took too long", 408)
+        except (TypeError, ValueError):  # Gradio: a text where a file should be, a boundary that is too long
+            refusal = PlainTextResponse("not a form of files", 400)
+        except OSError as error:
+            LOG.error("an upload could not be kept: %s", error.strerror)  # the error itself has the file's name in it
+            refusal = PlainTextResponse("no room for the upload: tell whoever runs this viewer", 507)
+        if refusal is not None and not is_answered:
+            await refusal(scope, receive, send)
 
     def _has_room(self, num_bytes: int) -> bool:
         _remove_older(time.time() - WAITING_S)
@@ -94,16 +107,21 @@ class Arrivals:
 
 
 def waiting_bytes() -> int:
-    """Return how many bytes of uploads nobody has read yet."""
-    return sum(size for _, size, _ in _files())
+    """Return how much room the uploads take that nobody has read yet."""
+    return sum(max(size, MIN_FILE_BYTES) for _, size, _ in _files())
 
 
 def _remove_older(before: float, *, is_unfinished: bool = False) -> None:
-    """Remove files that were last written before a time. `is_unfinished`: none but those that have no name yet."""
+    """Remove files that were last written before a time, and the folders that they leave empty.
+
+    `is_unfinished`: none but those that have no name yet.
+    """
     folder = _folder()
     for path, _, written in _files():
         if written < before and not (is_unfinished and path.parent != folder):
             path.unlink(missing_ok=True)
+            if path.parent != folder:
+                remove_if_empty(path.parent)
 
 
 def _files() -> Iterator[tuple[Path, int, float]]:
@@ -116,6 +134,14 @@ def _files() -> Iterator[tuple[Path, int, float]]:
             except FileNotFoundError:
                 continue  # read meanwhile
             yield path, status.st_size, status.st_ctime
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which no file is."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # gone already, or another upload of the same content is in it
 
 
 def _folder() -> Path:

@@ -1,28 +1,32 @@
-"""What the page's server refuses: other sites' pages, what of Gradio the page does not use, files that nobody sent."""
+"""What the page's server refuses: other sites' pages, what of Gradio it does not use, questions it does not ask."""
 
-import json
+import re
+from urllib.parse import parse_qs
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .arrivals import Arrivals
-from .uploads import is_upload
+from .questions import Questions, is_token
 
 MAX_QUESTION_BYTES = 1 << 20
 """Of what the page asks in JSON: names of files and a reader's sentences."""
 GRADIO = "/gradio_api/"
-USED = (
-    "upload",
-    "queue/join",
-    "queue/data",
-    "heartbeat/",
-    "app_id",
-    "cancel",
-    "reset",
-    "startup-events",
-    "theme.css",
-)
-"""What the page asks of Gradio. Of the rest some fetches files and addresses for whoever asks."""
+USED = {
+    "HEAD": re.compile("/"),
+    "GET": re.compile(
+        r"/|/theme\.css|/favicon\.ico|/manifest\.json|/description|/(assets|static|kept|glam-static)/[A-Za-z0-9_./-]{1,200}"
+        rf"|{GRADIO}(queue/data|upload_progress|app_id|heartbeat/[A-Za-z0-9]{{1,64}})"
+    ),
+    "POST": re.compile(f"{GRADIO}(queue/join|upload|cancel|reset)"),
+}
+"""What the page asks, and how. Of the rest of Gradio some fetches files and addresses for whoever asks."""
+QUERIES = {
+    f"{GRADIO}queue/data": "session_hash",
+    f"{GRADIO}upload_progress": "upload_id",
+    f"{GRADIO}upload": "upload_id",
+}
+"""Names that a query gives, as the page makes them; Gradio keeps some of them for ever."""
 UPLOAD_IS_OVER = 'data: {"msg": "done"}\n\n'
 """The last event of an upload, as Gradio's page reads it."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -32,42 +36,61 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 class Guard:
     """Answers what the page itself asks, and no more."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, questions: Questions) -> None:
         self.app = app
-        self.arrivals = Arrivals(app)
+        self._questions = questions
+        self._parts: dict[str, ASGIApp] = {
+            f"{GRADIO}upload": Arrivals(app),
+            f"{GRADIO}upload_progress": self._progress,
+            f"{GRADIO}queue/data": self._events,
+            f"{GRADIO}queue/join": self._question,
+            f"{GRADIO}cancel": self._short,
+            f"{GRADIO}reset": self._short,
+            "/": self._page,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif refusal := _refusal(scope):
-            await refusal(scope, receive, send)
-        else:
-            await self._part(scope)(scope, receive, send)
+            return
+        answer = _refusal(scope) or self._parts.get(scope["path"], self.app)
+        await answer(scope, receive, send)
 
-    def _part(self, scope: Scope) -> ASGIApp:
-        """Return what answers a request that is not refused at once."""
-        if not scope["path"].startswith(GRADIO):
-            return self.app
-        asked = scope["path"].removeprefix(GRADIO).rstrip("/")
-        if asked == "upload_progress":
-            return self._progress
-        if scope["method"] != "POST":
-            return self.app
-        return self.arrivals if asked == "upload" else self._question
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the page. A query is of its scripts alone: Gradio would look for a saved state by it."""
+        await self.app({**scope, "query_string": b""}, receive, send)
 
     async def _question(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is asked in JSON, unless it names a file that nobody sent.
+        """Answer a question to a handler.
 
         Behind `mount_gradio_app` Gradio reads whatever path a question names, and fetches whatever address.
         """
-        question = await _body(receive)
-        if question is None:
+        body = await _body(receive)
+        if body is None:
             await PlainTextResponse("too large", 413)(scope, receive, send)
-        elif _names_others(question):
-            await PlainTextResponse("names a file that was not sent", 403)(scope, receive, send)
+            return
+        try:
+            question = self._questions.asked(body)
+        except ValueError as error:
+            await JSONResponse({"detail": str(error)}, 403)(scope, receive, send)
+            return
+        await self.app(scope, _again(question, receive), send)
+
+    async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what has a short body."""
+        body = await _body(receive)
+        if body is None:
+            await PlainTextResponse("too large", 413)(scope, receive, send)
         else:
-            await self.app(scope, _again(question, receive), send)
+            await self.app(scope, _again(body, receive), send)
+
+    async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what happens in a session. Of one that Gradio does not know it says so, and then fails at its end."""
+        try:
+            await self.app(scope, receive, send)
+        except RuntimeError:  # Starlette: a refusal after the answer has begun
+            await send({"type": "http.response.body", "body": b""})
 
     async def _progress(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer how far an upload is. Gradio says 404 of one that was refused, which a browser takes for a fault."""
@@ -84,13 +107,16 @@ class Guard:
             await Response(UPLOAD_IS_OVER, media_type="text/event-stream")(scope, receive, send)
 
 
-def _refusal(scope: Scope) -> PlainTextResponse | None:
-    headers = dict(scope["headers"])
-    if _is_of_another_site(scope["method"], headers):
+def _refusal(scope: Scope) -> Response | None:
+    if _is_of_another_site(scope["method"], dict(scope["headers"])):
         return PlainTextResponse("asked by a page of another site", 403)
-    asked = scope["path"].removeprefix(GRADIO)
-    if scope["path"].startswith(GRADIO) and not asked.startswith(USED):
+    used = USED.get(scope["method"])
+    if used is None or not used.fullmatch(scope["path"]):
         return PlainTextResponse("not used by this page", 404)
+    named = QUERIES.get(scope["path"])
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if named and not all(is_token(name) for name in query.get(named, ())):
+        return PlainTextResponse("not a name of this page", 403)
     return None
 
 
@@ -112,27 +138,10 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Return what says a body that was read already, and then what comes."""
+    """Return what says a body, and then what comes."""
     said: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
         return said.pop() if said else await receive()
 
     return again
-
-
-def _names_others(question: bytes) -> bool:
-    """Return whether JSON names a file that is no upload, wherever in it; or cannot be read."""
-    try:
-        values = [json.loads(question or b"null")]
-    except (ValueError, RecursionError):
-        return True
-    while values:
-        value = values.pop()
-        if isinstance(value, dict):
-            if "path" in value and not is_upload(value["path"]):
-                return True
-            values.extend(value.values())
-        elif isinstance(value, list):
-            values.extend(value)
-    return False

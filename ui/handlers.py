@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from glam.client import ServerError
+from glam.files import JsonDict
 from glam.findings import InputError
 
 from .answers import AskError, Upload, ViewerAnswer, compared
@@ -17,7 +18,7 @@ from .exams import NAMES, Desk, Preview, ShownExam
 from .similar import similar_cases, similar_tables
 from .tables import exam_tables, words_table
 from .turns import Turns
-from .uploads import GoneError, taken
+from .uploads import Arrived, GoneError, Waiting, taken
 
 MAX_FILES = 8
 SHOWS = {"right CC": ("R", "CC"), "right MLO": ("R", "MLO"), "left CC": ("L", "CC"), "left MLO": ("L", "MLO")}
@@ -32,37 +33,54 @@ AS_IT_WAS: Outputs = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.
 
 @dataclass(frozen=True, kw_only=True)
 class Handlers:
-    """The page's handlers; a session's uploads and answer come with each call, so that nothing of a reader is kept."""
+    """The page's handlers; what a session asks about comes with each call, so that nothing of a reader is kept."""
 
     desk: Desk
     examples: Mapping[str, Example]
+    arrived: Arrived = field(default_factory=Arrived)
 
-    def come(self, paths: Sequence[str] | None) -> tuple[Any, ...]:
-        """Take uploads from the disk; return them, an empty list of files, and the form that asks about pictures."""
+    def come(self, files: Sequence[JsonDict] | None) -> tuple[Any, ...]:
+        """Take uploads from the disk; return them, an empty list of files, and the form that asks about pictures.
+
+        `files`: as Gradio names them.
+        """
         try:
-            found = taken(paths)
+            found = [self.arrived.put(upload) for upload in taken([file["path"] for file in files or ()])]
         except GoneError:
             found = []
         is_asked = _need_words(found)
-        labels = [f"{upload.name} shows" for upload in found] if is_asked else []
+        labels = [f"{waiting.name} shows" for waiting in found] if is_asked else []
         rows = [gr.update(visible=True, label=label, value=None) for label in labels]
         hidden = [gr.update(visible=False, value=None)] * (MAX_FILES - len(rows))
         return found, None, gr.update(visible=is_asked), *rows, *hidden
 
-    def show_uploaded(self, turns: Turns, found: list[Upload]) -> Iterator[Outputs]:
+    def show_uploaded(self, turns: Turns, found: list[Waiting]) -> Iterator[Outputs]:
         """Show what was uploaded, unless pictures wait for their reader's word."""
-        shown = [AS_IT_WAS] if _need_words(found) else self._shown(found) if found else [_telling(_refusal(GONE))]
-        yield from turns.shown(shown, instead=AS_IT_WAS)
+        yield from turns.shown([AS_IT_WAS] if _need_words(found) else self._shown_once(found), instead=AS_IT_WAS)
 
     def show_pictures(
-        self, turns: Turns, found: list[Upload], spacing_mm: str, *shows: str | None
+        self, turns: Turns, found: list[Waiting], spacing_mm: str, *shows: str | None
     ) -> Iterator[Outputs]:
-        """Show pictures as what they are said to show."""
+        """Show pictures as what they are said to show; they are kept, so that it can be said again."""
         said = [SHOWS.get(show or "", (None, None)) for show in shows]
+        try:
+            uploads = self.arrived.uploads(found)
+        except GoneError:
+            yield from turns.shown([_telling(_refusal(GONE))], instead=AS_IT_WAS)
+            return
         pictures = [
-            replace(upload, laterality=side, view=view) for upload, (side, view) in zip(found, said, strict=False)
+            replace(upload, laterality=side, view=view) for upload, (side, view) in zip(uploads, said, strict=False)
         ]
-        yield from turns.shown(self._shown(pictures + found[MAX_FILES:], spacing=spacing_mm), instead=AS_IT_WAS)
+        yield from turns.shown(self._shown(pictures + uploads[MAX_FILES:], spacing=spacing_mm), instead=AS_IT_WAS)
+
+    def _shown_once(self, found: list[Waiting]) -> Iterator[Outputs]:
+        """Yield what is shown of uploads that nothing is asked about any more; their bytes are not kept."""
+        try:
+            uploads = self.arrived.uploads(found)
+        except GoneError:
+            uploads = []
+        self.arrived.drop(found)
+        yield from self._shown(uploads) if uploads else [_telling(_refusal(GONE))]
 
     def show_example(self, turns: Turns, name: str | None) -> Iterator[Outputs]:
         """Show an example by its name; nothing for a name that is none."""
@@ -141,7 +159,7 @@ def _unless_newer(turns: Turns, answer: Callable[[], str]) -> Any:
     return html if turn == turns.latest else gr.skip()
 
 
-def _need_words(found: Sequence[Upload]) -> bool:
+def _need_words(found: Sequence[Waiting]) -> bool:
     """Return whether a reader is asked what uploads show: of pictures alone, and no more than an exam has."""
     return 0 < len(found) <= MAX_FILES and all(upload.is_picture for upload in found)
 

@@ -24,7 +24,11 @@ IF_CHOSEN = (
     "(turns, name) => import(new URL('glam-static/choosing.mjs', document.baseURI))"
     ".then(choosing => [turns, choosing.chosen(name)])"
 )
-FROM_LINK = "(turns) => [turns, new URLSearchParams(location.hash.slice(1)).get('example') ?? '']"
+FROM_LINK = (
+    "(turns) => { addEventListener('hashchange', () => location.reload());"
+    " return [turns, new URLSearchParams(location.hash.slice(1)).get('example') ?? '']; }"
+)
+"""From the moment at which the link is read another one is followed; the viewer may come seconds later."""
 SENTENCES = "A mass is present\nNo mass is present"
 DESCRIPTION = "description"
 """Path of the page about a store."""
@@ -73,7 +77,8 @@ def make_page(desk: Desk, examples: Mapping[str, Example], *, is_described: bool
         outputs: list[Any] = [viewer, tables, side.told, result_ids, words, similar]
         rows = [side.uploaded, side.files, side.form, *side.shows]
         pictures = [turns, side.uploaded, side.spacing, *side.shows]
-        side.files.upload(handlers.come, side.files, rows, **SHOWS_EXAM).then(
+        as_named = {"preprocess": False}  # else Gradio leaves an empty file beside each
+        side.files.upload(handlers.come, side.files, rows, **as_named, **SHOWS_EXAM).then(
             handlers.show_uploaded, [turns, side.uploaded], outputs, **SHOWS_EXAM
         )
         side.button.click(handlers.show_pictures, pictures, outputs, **SHOWS_EXAM)

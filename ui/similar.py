@@ -47,6 +47,7 @@ def similar_tables(answers: Sequence[SimilarAnswer]) -> str:
 
 def _table(entry: SimilarCases) -> str:
     caption = NAMES[entry.laterality] if entry.laterality else "Exam"
+    caption += f", {escape(entry.view)}" if entry.view else ""
     heads = "".join(f"<th scope='col'>{name}</th>" for name in ("case", "alike", "BI-RADS", "density"))
     rows = "".join(_row(case) for case in entry.cases) or "<tr><td colspan='4'>no other case</td></tr>"
     return (

@@ -2,13 +2,54 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .answers import Upload
+from .arrivals import MAX_WAITING_BYTES, remove_if_empty
+from .store import Store
 
 
 class GoneError(Exception):
     """A file was removed before it was read; no name is in the message, which a log may hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """An upload that was read: what a session holds of it. Its bytes are in the Arrived, as long as there is room."""
+
+    token: str = field(repr=False)
+    name: str = field(repr=False)
+    is_picture: bool
+
+
+class Arrived:
+    """Bytes of uploads until they are shown, of all sessions together; the oldest go first."""
+
+    def __init__(self, *, max_bytes: int = MAX_WAITING_BYTES) -> None:
+        self._store = Store(max_bytes=max_bytes)
+
+    def put(self, upload: Upload) -> Waiting:
+        """Keep an upload."""
+        return Waiting(token=self._store.put(upload.content), name=upload.name, is_picture=upload.is_picture)
+
+    def uploads(self, waiting: Sequence[Waiting]) -> list[Upload]:
+        """Return uploads; GoneError where one is no longer there."""
+        kept = [self._store.get(one.token) for one in waiting]
+        pairs = zip(waiting, kept, strict=True)
+        found = [Upload(content=held.content, name=one.name) for one, held in pairs if held is not None]
+        if len(found) < len(waiting):
+            raise GoneError
+        return found
+
+    def drop(self, waiting: Sequence[Waiting]) -> None:
+        """Forget uploads."""
+        for one in waiting:
+            self._store.drop(one.token)
+
+    def num_bytes(self) -> int:
+        """Return how many bytes are held."""
+        return self._store.num_bytes()
 
 
 def is_upload(path: object) -> bool:
@@ -27,7 +68,7 @@ def is_upload(path: object) -> bool:
 
 
 def taken(paths: Sequence[str] | None) -> list[Upload]:
-    """Return the uploaded files, and remove them, their folders, and what Gradio left empty beside them.
+    """Return the uploaded files, and remove them and their folders.
 
     A path that comes twice is a file that was dropped twice: Gradio names folders by content. GoneError for a file that
     is not there, as when another window sent the same one at the same time; and where one is no upload: then none is
@@ -43,21 +84,5 @@ def taken(paths: Sequence[str] | None) -> list[Upload]:
     finally:
         for path in chosen:
             path.unlink(missing_ok=True)
-            _remove_if_empty(path.parent)
-        _remove_empty_files()
+            remove_if_empty(path.parent)
     return [Upload(content=contents[path], name=path.name) for path in chosen]
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # gone already, or another upload of the same content is in it
-
-
-def _remove_empty_files() -> None:
-    """Remove the files of no bytes that Gradio makes for each upload and forgets."""
-    folder = os.environ.get("GRADIO_TEMP_DIR")
-    for path in Path(folder).iterdir() if folder and Path(folder).is_dir() else ():
-        if path.is_file() and not path.stat().st_size:
-            path.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from email import message_from_bytes
@@ -171,3 +174,50 @@ def test_keys_follow_no_redirection(client: Client):
         server.shutdown()
         thread.join()
     assert error.value.status == 302
+
+
+class Proxy(Recorder):
+    """Notes what it is asked to fetch, and fetches nothing."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        type(self).asked.append(self.path)
+        self.send(200, {"status": "ready"})
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a proxy that the environment names for everything."""
+    Proxy.asked = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, address)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        yield address
+        server.shutdown()
+        thread.join()
+
+
+def test_images_go_to_no_proxy_of_the_environment(proxy: str):
+    """In a process of its own, which the environment is there for from its start."""
+    code = (
+        "from glam.client import Client; print(Client(url='http://glam.invalid', timeout_s=5).is_ready(),"
+        " Client(url='http://127.0.0.1:9', timeout_s=5).is_ready())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.split() == ["False", "False"]
+    assert Proxy.asked == []
+
+
+def test_images_go_through_a_proxy_that_was_named(proxy: str):
+    asking = Client(url="http://glam.invalid:8000", timeout_s=5, proxy=proxy)
+    assert asking.is_ready()
+    assert Proxy.asked == ["http://glam.invalid:8000/readyz"]
+    assert proxy not in repr(asking), "it may hold a password"

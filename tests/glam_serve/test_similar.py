@@ -85,6 +85,28 @@ def test_each_breast_of_an_exam_has_its_own_cases(served: Served, phantoms: Path
     ]
 
 
+def test_each_image_of_an_answer_has_its_own_cases_and_says_which_view_it_is(
+    random_bundle: Bundle, predictor: Predictor, embed: Callable[..., int], phantoms: Path, tmp_path: Path
+):
+    store = tmp_path / "images"
+    assert embed(phantoms / "manifest.csv", store, level="image") == 0
+    served = serve_in_process(random_bundle, predictor, options=ServerOptions(store=store))
+    rows = pair_of(phantoms, 0)
+    views = {row["image_id"]: (row["laterality"], row["view"]) for row in rows}
+    lone = [row for row in rows if row["view"] == "MLO"]
+    sent = [("images", ("x.dcm", Path(row["path"]).read_bytes())) for row in rows]
+    results = [(rows, result_of(served, rows)), (lone, result_of(served, lone))]
+    results.append((rows, served.post("/v1/embed/image", files=sent).json()["result_id"]))
+    for asked, result_id in results:
+        answer = ask(served, result_id=result_id, k=1, same_patient=True)
+        entries = [(entry["laterality"], entry["view"]) for entry in answer["answers"]]
+        assert sorted(entries) == sorted((row["laterality"], row["view"]) for row in asked)
+        assert [views[entry["hits"][0]["image_id"]] for entry in answer["answers"]] == entries
+        assert [(typed.laterality, typed.view) for typed in similar_answer(answer).answers] == entries
+    (of_vector,) = ask(served, embeddings=vectors(read_rows(store, ["embedding"]))[:1].tolist())["answers"]
+    assert of_vector["view"] is None
+
+
 def test_vectors_that_are_sent_have_their_like_and_no_patient(served: Served, whole: Path):
     table = read_rows(whole, ["exam_id", "laterality", "embedding"])
     sent = (2.5 * vectors(table)[:2]).tolist()

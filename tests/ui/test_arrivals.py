@@ -16,9 +16,10 @@ from glam_ui.arrivals import Arrivals, waiting_bytes
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of uploads, with room for 100 bytes."""
+    """The folder of uploads, with room for 100 bytes, of which the smallest file takes one."""
     monkeypatch.setitem(os.environ, "GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(arrivals, "MAX_WAITING_BYTES", 100)
+    monkeypatch.setattr(arrivals, "MIN_FILE_BYTES", 1)
     return tmp_path
 
 
@@ -94,7 +95,7 @@ def test_an_upload_holds_the_room_that_it_announced_until_it_has_come(folder: Pa
 
 
 def test_nothing_is_left_of_an_upload_that_was_cancelled(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(arrivals, "CLOCK_S", 0)
+    monkeypatch.setattr(arrivals, "CLOCK_S", 0.02)
     of_somebody = upload(folder, "of-somebody", b"1")
 
     async def cancelled() -> int:
@@ -102,6 +103,7 @@ def test_nothing_is_left_of_an_upload_that_was_cancelled(folder: Path, monkeypat
         sender = Sender(app, "cancelled", 90)
         await sender.say(body=b"x" * 30)
         assert waiting_bytes() == 31
+        await asyncio.sleep(0.05)
         other = Sender(app, "other", 9)
         await other.say(body=b"y")
         await sender.say(type="http.disconnect")
@@ -133,4 +135,49 @@ def test_what_nobody_reads_makes_room_in_the_end(folder: Path, monkeypatch: pyte
     assert page.post("/", content=b"x" * 60).status_code == 503
     monkeypatch.setattr(arrivals, "WAITING_S", 0)
     assert page.post("/", content=b"x" * 60).status_code != 503
-    assert not left.exists()
+    assert not left.parent.exists()
+
+
+def test_files_of_a_few_bytes_take_room_too(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(arrivals, "MIN_FILE_BYTES", 10)
+    page = TestClient(Arrivals(PlainTextResponse("yes")))
+    for number in range(9):
+        upload(folder, str(number), b"")
+    assert page.post("/", content=b"x" * 10).status_code == 200
+    upload(folder, "tenth", b"x")
+    assert page.post("/", content=b"x" * 10).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (TypeError("File is not an instance of GradioUploadFile"), 400),
+        (ValueError("Boundary length 5000 exceeds maximum of 256"), 400),
+        (OSError(28, "No space left on device", "/uploads/DOE^JANE.dcm"), 507),
+    ],
+)
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_what_gradio_cannot_take_is_refused_without_its_name_in_the_log(
+    folder: Path, caplog: pytest.LogCaptureFixture, fault: Exception, status: int, is_answered: bool
+):
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        if is_answered:  # as by Starlette's own middleware, within Gradio's app
+            await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
+        raise fault
+
+    answer = TestClient(Arrivals(failing)).post("/", content=b"x")
+    assert answer.status_code == status
+    assert "DOE" not in answer.text + caplog.text
+    assert ("No space left" in caplog.text) == (status == 507)
+
+
+def test_an_upload_that_fails_after_its_answer_is_answered_once(folder: Path, caplog: pytest.LogCaptureFixture):
+    """Gradio moves a file after it has answered, where the folder went meanwhile."""
+
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("taken")(scope, receive, send)
+        raise OSError(2, "No such file or directory", "/uploads/DOE^JANE.dcm")
+
+    answer = TestClient(Arrivals(failing)).post("/", content=b"x")
+    assert (answer.status_code, answer.text) == (200, "taken")
+    assert "DOE" not in caplog.text

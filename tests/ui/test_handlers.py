@@ -30,7 +30,7 @@ def test_a_spacing_may_have_a_comma_or_be_unknown(text: str, mm: float | None):
 
 
 def test_a_file_that_is_gone_before_it_is_read_is_told_in_words():
-    found, files, form, *rows = handlers().come(["/nowhere/DOE^JANE.dcm"])
+    found, files, form, *rows = handlers().come([{"path": "/nowhere/DOE^JANE.dcm"}])
     assert (found, files, form["visible"]) == ([], None, False)
     assert len(rows) == MAX_FILES
     (shown,) = handlers().show_uploaded(Turns(), found)
@@ -109,20 +109,42 @@ def test_a_link_to_an_example_that_is_not_here_is_refused_unless_another_was_cho
 
 
 PNG = Upload(content=b"\x89PNG\r\n\x1a\n", name="a.png")
+DICOM = Upload(content=bytes(128) + b"DICM", name="b.dcm")
 
 
 def test_a_bad_spacing_leaves_the_exam_that_is_shown():
-    (told,) = handlers().show_pictures(Turns(), [PNG], "zero", "left CC")
+    page = handlers()
+    (told,) = page.show_pictures(Turns(), [page.arrived.put(PNG)], "zero", "left CC")
     assert "such as 0.07" in told[2]
     assert told[0] == gr.skip()
 
 
 def test_what_is_no_exam_is_refused_before_its_reader_says_what_each_picture_shows():
-    (told,) = handlers().show_uploaded(Turns(), [PNG] * 9)
+    page = handlers()
+    waiting = [page.arrived.put(PNG) for _ in range(9)]
+    (told,) = page.show_uploaded(Turns(), waiting)
     assert "Choose 1 to 8 files" in told[2]
-    assert _need_words([PNG] * 8)
-    assert not _need_words([PNG, Upload(content=bytes(128) + b"DICM", name="b.dcm")])
+    assert _need_words(waiting[:8])
+    assert not _need_words([waiting[0], page.arrived.put(DICOM)])
     assert not _need_words([])
+
+
+def test_pictures_are_held_until_they_are_said_again_and_what_says_itself_is_not():
+    class Shows:
+        def show(self, uploads: list[Upload], **_: object) -> list[object]:
+            raise AskError(f"asked about {[(upload.name, upload.view) for upload in uploads]}")
+
+    page = Handlers(desk=Shows(), examples={})  # type: ignore[arg-type]
+    picture, dicom = page.arrived.put(PNG), page.arrived.put(DICOM)
+    for _ in range(2):
+        assert (
+            "(&#x27;a.png&#x27;, &#x27;CC&#x27;)" in list(page.show_pictures(Turns(), [picture], "", "left CC"))[-1][2]
+        )
+    assert "b.dcm" in list(page.show_uploaded(Turns(), [dicom]))[-1][2]
+    assert page.arrived.num_bytes() == len(PNG.content)
+    page.arrived.drop([picture])
+    (told,) = page.show_pictures(Turns(), [picture], "", "left CC")
+    assert "choose the files again" in told[2]
 
 
 def test_a_finding_says_which_breast_and_view_it_is_of():

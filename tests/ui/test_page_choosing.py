@@ -115,6 +115,17 @@ def test_a_choice_stays_when_the_first_word_of_the_page_comes_late(page: Page, a
     assert asked == [SECOND]
 
 
+def test_a_link_that_is_put_in_before_the_viewer_has_come_is_followed(page: Page, asked: list[str]):
+    held = []
+    page.page.route("**/glam-static/viewer.mjs", lambda route: route.continue_() if held else held.append(route))
+    page.page.goto(f"{page.url}#example={FIRST.replace(' ', '+')}")
+    assert settled(page, asked, 1) == [FIRST]
+    page.page.evaluate(f"location.hash = 'example={SECOND.replace(' ', '+')}'")
+    page.wait_for_views()
+    assert settled(page, asked, 2) == [FIRST, SECOND]
+    assert list_of(page).input_value() == SECOND
+
+
 def test_a_page_that_is_loaded_again_while_an_exam_is_read_shows_it(page: Page, asked: list[str]):
     page.open()
     page.choose(SECOND)

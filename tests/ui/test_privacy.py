@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -202,8 +203,8 @@ def test_no_file_of_this_machine_is_taken_for_an_upload(page: TestClient, mammog
     before = path.read_bytes()
     for named in ({"path": str(path)}, {"path": str(path), "is_stream": True}, {"path": "http://127.0.0.1:1/x"}):
         file = named | {"meta": {"_type": "gradio.FileData"}}
-        for data in ([[file]], [file], [None, file]):
-            question = {"data": data, "fn_index": 2, "session_hash": "x"}
+        for data, number in itertools.product(([[file]], [file]), range(9)):
+            question = {"data": data, "fn_index": number, "session_hash": "x"}
             assert page.post("/gradio_api/queue/join", json=question).status_code == 403
     assert path.read_bytes() == before
 

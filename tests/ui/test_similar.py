@@ -1,5 +1,6 @@
 """Tables of similar cases, without a browser."""
 
+import re
 from dataclasses import replace
 
 from glam.client_vectors import SimilarAnswer, SimilarCase, SimilarCases
@@ -48,3 +49,14 @@ def test_the_right_breast_comes_first_and_an_unknown_patient_is_told():
 def test_an_images_id_is_not_shown_for_it_may_be_a_path():
     table = similar_tables([answer(SimilarCases(laterality="R", cases=(case("e", image_id="DOE/1.dcm"),)))])
     assert "DOE" not in table
+
+
+def test_tables_of_the_images_of_a_breast_say_which_view_each_is_of():
+    images = [SimilarCases(laterality=side, view=view, cases=()) for side in "LR" for view in ("CC", "MLO")]
+    table = similar_tables([answer(*images)])
+    assert re.findall("<caption>(.*?) <small>", table) == [
+        "Right breast, CC",
+        "Right breast, MLO",
+        "Left breast, CC",
+        "Left breast, MLO",
+    ]

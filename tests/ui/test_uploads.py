@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from glam_ui.uploads import GoneError, taken
+from glam_ui.answers import Upload
+from glam_ui.uploads import Arrived, GoneError, taken
 
 NAME = "DOE^JANE 1961.dcm"
 
@@ -26,9 +27,27 @@ def upload(folder: Path, content: str) -> str:
 
 def test_files_are_read_and_nothing_of_them_stays(folder: Path):
     paths = [upload(folder, "one"), upload(folder, "two")]
-    (folder / "left-by-gradio").touch()
     assert [(file.content, file.name) for file in taken(paths)] == [(b"one", NAME), (b"two", NAME)]
     assert list(folder.rglob("*")) == []
+
+
+def test_an_upload_of_somebody_else_of_which_nothing_has_come_yet_stays(folder: Path):
+    (folder / "tmp-begun").touch()
+    taken([upload(folder, "one")])
+    assert [path.name for path in folder.iterdir()] == ["tmp-begun"]
+
+
+def test_uploads_are_held_as_far_as_there_is_room_for_them_and_the_oldest_go():
+    arrived = Arrived(max_bytes=100)
+    first, second = (arrived.put(Upload(content=content * 60, name=NAME)) for content in (b"1", b"2"))
+    assert arrived.num_bytes() == 60
+    with pytest.raises(GoneError):
+        arrived.uploads([second, first])
+    (held,) = arrived.uploads([second])
+    assert (held.content, held.name) == (b"2" * 60, NAME)
+    arrived.drop([first, second])
+    assert arrived.num_bytes() == 0
+    assert "DOE" not in repr(second)
 
 
 def test_a_file_that_was_dropped_twice_comes_twice(folder: Path):
