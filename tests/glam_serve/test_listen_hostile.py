@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -118,6 +120,52 @@ def test_a_fault_of_ours_costs_its_study_and_is_told_without_what_it_quotes(
     assert listening.result()["error"]["code"] == "internal_error"
     assert "internal_error: KeyError at" in caplog.text
     assert "SECRET" not in caplog.text
+
+
+class Answering(Model):
+    """A server that answers with what no JSON can hold."""
+
+    def predict_exam(self, images, **_):
+        self.asked.append(len(images))
+        return SimpleNamespace(raw={"probability": float("nan")})
+
+
+def test_an_answer_that_is_no_number_costs_its_study_and_the_listener_goes_on(
+    listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answer, "POLL_S", 0.01)
+    send(listening.port, mammograms["L_CC"])
+    model, stop = Answering(), threading.Event()
+    thread = threading.Thread(target=unhurried(listening, model).run, args=(stop,))
+    thread.start()
+    end = time.monotonic() + 20
+    while states(listening) != ["failed"] and thread.is_alive() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert thread.is_alive()
+    stop.set()
+    thread.join()
+    assert listening.result()["error"]["code"] == "not_finite"
+    assert len(model.asked) == 3
+
+
+@pytest.mark.parametrize("code", [["x"], {"a": float("nan")}, 7, "two\nlines", ""])
+def test_an_error_whose_code_is_none_is_told_as_not_glam(
+    listening: Listening, mammograms: dict[str, Path], code: Any, caplog: pytest.LogCaptureFixture
+):
+    refusal = ServerError(422, code, code, code)
+    answerer = unhurried(listening, Model(refusals=[refusal]))
+    send(listening.port, mammograms["L_CC"])
+    answerer.look()
+    assert listening.result()["error"]["code"] == "not_glam"
+    assert "two" not in caplog.text
+
+
+def test_a_server_that_asks_to_wait_for_ever_is_asked_again(listening: Listening, mammograms: dict[str, Path]):
+    refusal = ServerError(503, "busy", "later", retry_after_s=1e300)
+    answerer = unhurried(listening, Model(refusals=[refusal]))
+    send(listening.port, mammograms["L_CC"])
+    answerer.look()
+    assert answerer._not_before - time.monotonic() <= answer.LONGEST_PUT_OFF_S
 
 
 def test_a_fault_of_ours_in_reading_an_image_costs_that_image(
