@@ -1,7 +1,7 @@
 """Images on an object store, read into memory: `s3://BUCKET/KEY`, or whatever fsspec opens. Nothing is put on a disk.
 
-What is wrong with one object is told as of a file. What is wrong with the store as a whole ends the run, because a file
-that is among the errors is not tried again, and an outage would lose whatever comes up meanwhile.
+What is wrong with one object is told as of a file. What is wrong with the store as a whole ends the run: an outage says
+nothing about the files that come up meanwhile.
 """
 
 import errno

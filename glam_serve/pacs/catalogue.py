@@ -28,6 +28,8 @@ class ImageRecord(NamedTuple):
     code: str = ""
     """Why it cannot be used; "": it can."""
     message: str = ""
+    issuer: str = ""
+    """Name of who gave the patient its number; "": the header does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)

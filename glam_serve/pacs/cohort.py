@@ -1,7 +1,9 @@
 """The mammograms of a PACS in place of a manifest: what their headers say, patients and images under other names."""
 
+import sys
 import threading
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +39,7 @@ def pacs_cohort(
     chosen = _Chosen(store, salt, level)
     for record in survey.records:
         chosen.take(record)
+    _tell_of_issuers(survey.records)
     images = chosen.table()
     if images.empty:
         num_studies = len(survey.records) + len(survey.problems)
@@ -91,6 +94,19 @@ class _Chosen:
 
     def _key(self, row: Mapping[str, str]) -> tuple[str, ...]:
         return tuple(row[name] for name in KEYS[self._level])
+
+
+def _tell_of_issuers(records: Sequence[StudyRecord]) -> None:
+    """Say on stderr where one number of a patient comes from two issuers: they are taken for one patient."""
+    issuers: defaultdict[str, set[str]] = defaultdict(set)
+    for image in (image for record in records for image in record.images):
+        if image.patient and image.issuer:
+            issuers[image.patient].add(image.issuer)
+    if count := sum(len(names) > 1 for names in issuers.values()):
+        way_out = "--query IssuerOfPatientID=... and an --out each keep them apart"
+        sys.stderr.write(
+            f"glam-embed: patients' numbers that two issuers gave, each taken for one patient: {count}; {way_out}\n"
+        )
 
 
 def _row(exam: str, image: ImageRecord) -> dict:

@@ -16,6 +16,8 @@ PAGE = 200
 UID = re.compile(r"[0-9][0-9.]{0,63}")
 """Looser than the standard, as archives are; no `..`, which is another place of the service."""
 STUDY_UID, SERIES_UID, IMAGE_UID, MODALITY, NUM_IMAGES = "0020000D", "0020000E", "00080018", "00080060", "00201208"
+ISSUER = "00100021"
+"""Of the patient's number."""
 MAMMOGRAPHY = "MG"
 JsonHeader = Mapping[str, Any]
 """A data set as DICOM JSON (PS3.18 F)."""

@@ -19,7 +19,18 @@ from glam_serve.pacs.access import PacsAccess
 from glam_serve.pacs.answer import Patience
 from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord
 from glam_serve.pacs.connection import JSON_TYPES, PROBE, Connection
-from glam_serve.pacs.query import IMAGE_UID, Ask, JsonHeader, StudyMatch, headers_of, series_of, studies, uid_of
+from glam_serve.pacs.query import (
+    IMAGE_UID,
+    ISSUER,
+    Ask,
+    JsonHeader,
+    StudyMatch,
+    headers_of,
+    series_of,
+    studies,
+    text_of,
+    uid_of,
+)
 from glam_serve.pacs.troubles import BAD_UID, REFUSALS, PacsRefusal
 
 ASKED_TOGETHER = 4
@@ -168,7 +179,9 @@ def _images(
             own = f"study {match.uid}"
             patient = patient_name(salt, identity.patient_id) if identity.patient_id else pseudonym(salt, own)
             shown = (identity.view, identity.laterality, identity.is_synthetic)
-            yield ImageRecord(name, series_uid, image_uid, patient, *shown)
+            issuer = text_of(header, ISSUER)
+            issuer_name = issuer and pseudonym(salt, f"issuer {issuer}")
+            yield ImageRecord(name, series_uid, image_uid, patient, *shown, issuer=issuer_name)
 
 
 def _without_uid(name: str, series_uid: str = "") -> ImageRecord:

@@ -429,6 +429,20 @@ def test_headers_that_do_not_read_cost_their_images(pacs: StandIn, header: dict,
     assert (len(found.images), {problem.code for problem in found.rejected}) == (1, {code})
 
 
+def test_a_number_that_two_issuers_gave_is_one_patient_and_that_is_told(
+    pacs: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    headers = [header.to_json_dict() for header in pacs.headers]
+    pacs.rule = lambda asked: Reply(body=json.dumps(headers).encode()) if asked.path.endswith("/metadata") else None
+    for issuer in ("EAST", None, "WEST"):
+        headers[0]["00100021"] = {"vr": "LO", "Value": ["EAST"]}
+        headers[1]["00100021"] = {"vr": "LO", "Value": [issuer] if issuer else []}
+        assert cohort(pacs, tmp_path).images["patient_id"].nunique() == 1
+        told = capsys.readouterr().err
+        assert ("numbers that two issuers gave, each taken for one patient: 1;" in told) == (issuer == "WEST")
+        assert "EAST" not in told
+
+
 def test_a_number_that_is_none_does_not_cost_its_image(pacs: StandIn, tmp_path: Path):
     headers = [header.to_json_dict() | {"00180060": {"vr": "DS", "Value": ["29,5"]}} for header in pacs.headers]
     pacs.rule = lambda asked: Reply(body=json.dumps(headers).encode()) if asked.path.endswith("/metadata") else None
