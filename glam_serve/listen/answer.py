@@ -69,7 +69,7 @@ class Answerer:
         self._worklist = worklist
         self._client = client
         self._times = times
-        self._started = time.time()
+        self._started = time.monotonic()
         self._faults = Counter[str]()
         self._put_off = Counter[str]()
         """How often each study was to be asked about later: one that always is does not hold up the others."""
@@ -87,10 +87,10 @@ class Answerer:
 
     def look(self) -> None:
         """Answer the studies that are at rest now, and delete the files of those that are done."""
-        now = time.time()
+        now = time.monotonic()
         rests = now - self._started >= self._times.quiet_s  # a sender may go on after a restart
-        if rests and time.monotonic() >= self._not_before:
-            at_rest = self._worklist.at_rest(since=now - self._times.quiet_s)
+        if rests and now >= self._not_before:
+            at_rest = self._worklist.at_rest(quiet_s=self._times.quiet_s)
             for study in sorted(at_rest, key=lambda study: self._put_off[study.study]):
                 self._put_off[study.study] += 1
                 if not self._answer(study):

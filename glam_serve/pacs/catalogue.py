@@ -91,7 +91,7 @@ class Catalogue:
 
     def _know(self, record: StudyRecord) -> None:
         self._studies[record.pacs, record.study_uid, record.modality] = record
-        for image in record.images:
+        for image in reversed(record.images):  # of two of one name the first is taken
             if not image.code:
                 self._places[image.image] = (record.study_uid, image.series_uid, image.image_uid)
 

@@ -122,6 +122,18 @@ def test_a_fault_of_ours_costs_its_study_and_is_told_without_what_it_quotes(
     assert "SECRET" not in caplog.text
 
 
+def test_a_clock_that_is_set_back_holds_up_no_study(
+    listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    send(listening.port, mammograms["L_CC"])
+    answerer = listening.answerer(Model(), answer.Times(quiet_s=0.05))
+    time.sleep(0.1)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 86_400)
+    answerer.look()
+    assert states(listening) == ["answered"]
+
+
 class Answering(Model):
     """A server that answers with what no JSON can hold."""
 
@@ -275,7 +287,7 @@ def test_an_image_is_not_deleted_between_its_place_and_its_row(
 def test_looking_for_work_reads_no_study_that_is_done(listening: Listening):
     queries: list[str] = []
     listening.worklist._database.set_trace_callback(queries.append)
-    listening.worklist.at_rest(since=1.0)
+    listening.worklist.at_rest(quiet_s=1.0)
     listening.worklist.done_with_files(before=1.0)
     listening.worklist._database.set_trace_callback(None)
     assert len(queries) == 2

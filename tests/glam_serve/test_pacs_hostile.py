@@ -429,6 +429,25 @@ def test_headers_that_do_not_read_cost_their_images(pacs: StandIn, header: dict,
     assert (len(found.images), {problem.code for problem in found.rejected}) == (1, {code})
 
 
+def test_an_image_that_two_series_list_is_fetched_from_the_first_whose_header_was_read(pacs: StandIn, tmp_path: Path):
+    first, second = pacs.headers[0].to_json_dict(), pacs.headers[1].to_json_dict()
+    second["00080018"] = first["00080018"]  # another view under the same name
+    series = [{"0020000E": {"vr": "UI", "Value": [uid]}} for uid in ("1.1", "1.2")]
+
+    def twice(asked: Asked) -> Reply | None:
+        if asked.path.endswith("/series"):
+            return pacs.page(series, asked)
+        shown = {"1.1": first, "1.2": second}
+        parts = asked.path.split("/")
+        return Reply(body=json.dumps([shown[parts[4]]]).encode()) if parts[-1] == "metadata" else None
+
+    pacs.rule = twice
+    found = cohort(pacs, tmp_path)
+    assert (found.images["view"].tolist(), [problem.code for problem in found.rejected]) == (["CC"], ["duplicate"])
+    assert found.locate is not None
+    assert "/series/1.1/" in found.locate(found.images["path"][0])
+
+
 def test_a_number_that_two_issuers_gave_is_one_patient_and_that_is_told(
     pacs: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
