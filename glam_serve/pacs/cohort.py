@@ -9,11 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from glam.store.planned import IMAGE_COLUMNS, read_plan
-from glam.store.pseudonyms import pseudonym
 from glam.store.schema import KEYS, Level, Problem
 from glam_serve.cohort.embed import Cohort
 from glam_serve.cohort.folder import DUPLICATE
-from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord, rejection
+from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord, exam_name, path_of, rejection
 from glam_serve.pacs.survey import PacsQuery, Survey
 
 LATE_IMAGE = "late_image"
@@ -30,7 +29,7 @@ def pacs_cohort(
 
     SourceGoneError: the PACS is gone. InterruptedRun: `stop` was set; what was learned stays.
     """
-    catalogue = Catalogue(store, writes=writes)
+    catalogue = Catalogue(store, salt, writes=writes)
     survey = Survey(query, catalogue, salt, stop)
     try:
         survey.run()
@@ -69,7 +68,7 @@ class _Chosen:
 
     def take(self, record: StudyRecord) -> None:
         """Add the images of a study."""
-        exam = pseudonym(self._salt, f"study {record.study_uid}")
+        exam = exam_name(self._salt, record.study_uid)
         self._exams.add(exam)
         for image in record.images:
             if image.code:
@@ -116,7 +115,7 @@ def _row(exam: str, image: ImageRecord) -> dict:
         "exam_id": exam,
         "laterality": image.laterality,
         "view": image.view,
-        "path": f"{exam}/{image.image}",
+        "path": path_of(exam, image),
         "spacing_mm": float("nan"),
         "image_type": "synthetic" if image.is_synthetic else "2D",
     }

@@ -17,7 +17,7 @@ from glam.store.schema import Problem
 from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.pacs.access import PacsAccess
 from glam_serve.pacs.answer import Patience
-from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord
+from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord, exam_name
 from glam_serve.pacs.connection import JSON_TYPES, PROBE, Connection
 from glam_serve.pacs.query import (
     IMAGE_UID,
@@ -137,7 +137,7 @@ class Survey:
             patience = partial(self._patience, stop=self._halt)
             images = list(_images(self._connection, match, modality, self._salt, patience))
         except PacsRefusal as error:
-            return Problem(pseudonym(self._salt, f"study {match.uid}"), "fetch", error.code, error.message)
+            return Problem(exam_name(self._salt, match.uid), "fetch", error.code, error.message)
         return StudyRecord(
             pacs=self._connection.shown,
             study_uid=match.uid,
@@ -166,18 +166,18 @@ def _images(
         if not series_uid:
             yield _without_uid(pseudonym(salt, f"series {place} of study {match.uid}"))
             continue
-        for number, header in enumerate(headers_of(connection, match.uid, series_uid, patience)):
+        for position, header in enumerate(headers_of(connection, match.uid, series_uid, patience)):
             image_uid = uid_of(header, IMAGE_UID)
             if not image_uid:
-                yield _without_uid(pseudonym(salt, f"image {number} of series {series_uid}"), series_uid)
+                yield _without_uid(pseudonym(salt, f"image {position} of series {series_uid}"), series_uid)
                 continue
             name = pseudonym(salt, f"image {image_uid}")
             identity = _identity(header)
             if isinstance(identity, InputError | PacsRefusal):
                 yield ImageRecord(name, series_uid, image_uid, code=identity.code, message=identity.message)
                 continue
-            own = f"study {match.uid}"
-            patient = patient_name(salt, identity.patient_id) if identity.patient_id else pseudonym(salt, own)
+            number = identity.patient_id
+            patient = patient_name(salt, number) if number else exam_name(salt, match.uid)
             shown = (identity.view, identity.laterality, identity.is_synthetic)
             issuer = text_of(header, ISSUER)
             issuer_name = issuer and pseudonym(salt, f"issuer {issuer}")

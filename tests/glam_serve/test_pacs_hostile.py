@@ -448,6 +448,15 @@ def test_an_image_that_two_series_list_is_fetched_from_the_first_whose_header_wa
     assert "/series/1.1/" in found.locate(found.images["path"][0])
 
 
+def test_an_image_that_two_studies_have_is_fetched_from_the_one_that_was_taken(pacs: StandIn, tmp_path: Path):
+    matches = many(pacs, 2)
+    pacs.rule = lambda asked: pacs.page(matches, asked) if asked.path == "/studies" else None
+    found = cohort(pacs, tmp_path)
+    assert [problem.code for problem in found.rejected] == ["duplicate"] * 2
+    assert found.locate is not None
+    assert {found.locate(path).split("/")[2] for path in found.images["path"]} == {"1.2.0"}
+
+
 def test_a_number_that_two_issuers_gave_is_one_patient_and_that_is_told(
     pacs: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
