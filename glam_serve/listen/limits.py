@@ -120,12 +120,16 @@ class Nameless:
     def add(self, sock: Any, budget: Budget) -> None:
         """Note a connection; the oldest one is closed where there are too many."""
         with self._lock:
-            waiting = [entry for entry in self._waiting if not entry[1].has_name and entry[0].socket is not None]
+            waiting = [entry for entry in self._waiting if not entry[1].has_name and _is_open(entry[0].socket)]
             self._waiting = deque([*waiting, (sock, budget)])
             oldest = self._waiting.popleft()[0] if len(self._waiting) > MOST_NAMELESS else None
         if oldest is not None:
             log.warning("a connection is closed: %d others have not said who they are either", MOST_NAMELESS)
             oldest.close()
+
+
+def _is_open(raw: socket.socket | None) -> bool:
+    return raw is not None and raw.fileno() >= 0
 
 
 class Rate:

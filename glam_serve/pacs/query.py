@@ -32,8 +32,8 @@ class StudyMatch(NamedTuple):
     """"": it names none, or one that cannot be asked for."""
     num_images: int | None
     """Of all kinds; None: the PACS does not say."""
-    row: str
-    """What the PACS said of it, in one form."""
+    row: str = ""
+    """What the PACS said of one without a UID, in one form."""
 
 
 def read_filters(texts: Sequence[str]) -> list[dict[str, str]]:
@@ -78,7 +78,8 @@ def _keyword(name: str) -> str:
 def studies(connection: Connection, filters: Mapping[str, str], patience: Ask) -> Iterator[StudyMatch]:
     """Yield the studies that match, each once, in the order of the PACS."""
     for match in _matches(connection, "/studies", filters, STUDY_UID, patience):
-        yield StudyMatch(uid_of(match, STUDY_UID), _number(match, NUM_IMAGES), _one_form(match))
+        uid = uid_of(match, STUDY_UID)
+        yield StudyMatch(uid, _number(match, NUM_IMAGES), "" if uid else _one_form(match))
 
 
 def series_of(connection: Connection, study: str, modality: str, patience: Ask) -> list[str]:

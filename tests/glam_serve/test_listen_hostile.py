@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 from glam.client import ServerError
 from glam_serve.listen import answer, receive
 from glam_serve.listen.answer import Answerer, choose
-from glam_serve.listen.command import Listen
+from glam_serve.listen.command import Listen, _is_private, _locked
 from glam_serve.listen.limits import Limits
 from tests.glam_serve.test_listen import Listening, Model
 from tests.samples.senders import associate, send
@@ -311,6 +311,27 @@ def test_a_sender_that_keeps_its_association_open_does_not_keep_the_listener_fro
 def test_what_is_no_address_of_a_server_is_refused_before_anything_is_taken(tmp_path: Path, url: str):
     with pytest.raises(ValueError, match="--url takes an address"):
         Listen(out=tmp_path, peers=("MAMMO1",), url=url)._check()  # `run` would listen for ever if it were taken
+
+
+@pytest.mark.parametrize(
+    ("url", "is_private"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("HTTPS://glam.example", True),
+        ("http://glam.example:8000", False),
+        ("http://127.0.0.1.example", False),
+    ],
+)
+def test_an_address_to_which_images_go_unencrypted_is_known(url: str, is_private: bool):
+    assert _is_private(url) == is_private
+
+
+def test_a_second_listener_in_a_folder_is_refused(tmp_path: Path):
+    with _locked(tmp_path), pytest.raises(ValueError, match="another glam-serve listen"), _locked(tmp_path):
+        pass
+    with _locked(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("content", [b"no database " * 100, b""])
