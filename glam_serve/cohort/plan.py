@@ -51,10 +51,22 @@ class Plan:
         for mark in marks:
             start, stop = spans[mark.shard]
             rows = self.table.slice(start, stop - start).to_pylist()
-            grouped = groupby(rows, key=lambda row: tuple(row[name] for name in KEYS[self.level]))
-            again = self.again.get(mark.shard)
-            items = (self._item(key, list(images)) for key, images in grouped if again is None or key in again)
-            yield Shard(mark.shard, mark.items_sha256, tuple(items), amends=again is not None)
+            items = tuple(self._items(rows, self.again.get(mark.shard)))
+            if items:
+                yield Shard(mark.shard, mark.items_sha256, items, amends=mark.shard in self.again)
+
+    def _items(self, rows: list[dict], again: frozenset[Key] | None) -> Iterator[Item]:
+        """Yield the items of a shard, or those that are tried again, unless nobody knows any more where they are."""
+        for key, images in groupby(rows, key=lambda row: tuple(row[name] for name in KEYS[self.level])):
+            if again is not None and key not in again:
+                continue
+            try:
+                item = self._item(key, list(images))
+            except StoreError:
+                if again is None:
+                    raise
+                continue
+            yield item
 
     def marks(self, run_key: str) -> list[ShardMark]:
         """Return what the footer of each shard's part has to say."""

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from glam.bundle import Bundle
+from glam.store.schema import StoreError
 from glam.store.verify import verify_store
 from glam_serve.cohort.faults import TRIED_AGAIN
 from glam_serve.cohort.items import STORAGE_FAILED
@@ -62,6 +64,23 @@ def test_the_other_items_of_its_shard_are_left_alone(tmp_path: Path):
         (True, ["e2"]),
         (False, ["e3"]),
     ]
+
+
+def test_what_nobody_can_find_any_more_is_not_tried_again_and_stops_no_run(tmp_path: Path):
+    """As where the PACS has deleted a study, and somebody the file that says where its images were."""
+
+    def forgotten(path: str) -> str:
+        if path.startswith("e2"):
+            raise StoreError("store_damaged", "nobody knows")
+        return path
+
+    plan = Plan(table=plan_of(["e1", "e2"]), root=tmp_path, level="breast", num_new=0, num_gone=0, locate=forgotten)
+    with pytest.raises(StoreError):
+        list(plan.shards(plan.marks("key")))
+    again = replace(plan, again={0: frozenset({("e2", "L")})})
+    assert list(again.shards(again.marks("key"))) == []
+    again = replace(plan, again={0: frozenset({("e1", "L"), ("e2", "L")})})
+    assert [item.key[0] for shard in again.shards(again.marks("key")) for item in shard.items] == ["e1"]
 
 
 def test_codes_that_are_tried_again_are_faults_of_the_source():
