@@ -72,20 +72,26 @@ def write_shard(
 ) -> None:
     """Put a shard into a store: its errors first, then its part, which is the sign that the shard is done."""
     level = record.config.level
-    schema = part_schema(
-        level,
-        dim=record.facts.dim,
-        dtype=record.config.dtype,
-        probabilities=probability_columns(record.facts.classes),
-    )
+    put_shard(store, record, mark, part_table(rows, schema_of(record), level), errors_table(problems, level))
+
+
+def put_shard(store: Path, record: RunRecord, mark: ShardMark, part: pa.Table, errors: pa.Table) -> None:
+    """Put the rows and the errors of a shard into a store, as `write_shard` does."""
     footer = mark._asdict() | {"notice": record.facts.notice, "may_share": record.facts.may_share}
-    errors = store / errors_name(mark.shard)
-    if problems:
-        write_table(errors, errors_table(problems, level), footer | {"rows": len(problems)})
+    path = store / errors_name(mark.shard)
+    if errors.num_rows:
+        write_table(path, errors, footer | {"rows": errors.num_rows})
     else:
-        errors.unlink(missing_ok=True)  # of an attempt that was stopped before its part
-    of_part = {"rows": len(rows), "problems": len(problems)}
-    write_table(store / part_name(mark.shard), part_table(rows, schema, level), footer | of_part)
+        path.unlink(missing_ok=True)  # of an attempt that was stopped before its part
+    of_part = {"rows": part.num_rows, "problems": errors.num_rows}
+    write_table(store / part_name(mark.shard), part, footer | of_part)
+
+
+def schema_of(record: RunRecord) -> pa.Schema:
+    """Return the columns of the parts of a run."""
+    facts = record.facts
+    names = probability_columns(facts.classes)
+    return part_schema(record.config.level, dim=facts.dim, dtype=record.config.dtype, probabilities=names)
 
 
 def write_table(path: Path, table: pa.Table, footer: Mapping[str, Any]) -> None:

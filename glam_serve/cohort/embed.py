@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from glam.store.amend import failed_items
 from glam.store.planned import num_items, plan_root, read_plan, write_plan
 from glam.store.read import content_sha256, is_done, stray_files
 from glam.store.run_key import RunRecord, check_same_run, read_run
@@ -19,6 +20,7 @@ from glam.store.schema import REJECTED_FILE, RUN_FILE, SUCCESS_FILE, SUMMARY_FIL
 from glam.store.summary import Summary, summarise
 from glam.store.write import locked, remove, write_json, write_run, write_table
 from glam_serve.cohort.engines import Engine
+from glam_serve.cohort.faults import TRIED_AGAIN
 from glam_serve.cohort.plan import Plan, make_plan
 from glam_serve.cohort.progress import Progress
 
@@ -51,7 +53,7 @@ class Planned:
     marks: list[ShardMark]
     """Of all shards."""
     pending: list[ShardMark]
-    """Of those that are not in the store."""
+    """Of those that are not in the store, or have items that are tried again."""
 
 
 def planned(cohort: Cohort, store: Path, record: RunRecord, *, shard_size: int | None) -> Planned:
@@ -61,12 +63,15 @@ def planned(cohort: Cohort, store: Path, record: RunRecord, *, shard_size: int |
     plan = make_plan(
         cohort.images, read_plan(store), root=cohort.root, level=record.config.level, shard_size=shard_size
     )
-    plan = replace(plan, locate=cohort.locate)
     marks = plan.marks(record.config.key)
     if strays := stray_files(store, len(marks)):
         way_out = "move it away: whoever reads part-*.parquet would read its rows too"
         raise StoreError("store_damaged", f"{strays[0]} is of no shard of the plan: {way_out}")
-    return Planned(plan=plan, marks=marks, pending=[mark for mark in marks if not is_done(store, mark)])
+    done = [mark for mark in marks if is_done(store, mark)]
+    again = failed_items(store, done, record.config.level, TRIED_AGAIN)
+    whole = {mark.shard for mark in done} - again.keys()
+    pending = [mark for mark in marks if mark.shard not in whole]
+    return Planned(plan=replace(plan, locate=cohort.locate, again=again), marks=marks, pending=pending)
 
 
 def embed(
@@ -125,10 +130,12 @@ def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> Non
 
 
 def _do(store: Path, work: Planned, engine: Engine, stop: threading.Event) -> None:
-    numbers = {mark.shard for mark in work.pending}
+    again = work.plan.again
+    whole = [mark.shard for mark in work.pending if mark.shard not in again]
     shards = work.plan.table.column("shard").to_numpy()
-    to_do = work.plan.table.filter(pa.array(np.isin(shards, list(numbers))))
-    progress = Progress(sys.stderr, shards=len(numbers), items=num_items(to_do, work.plan.level))
+    items = num_items(work.plan.table.filter(pa.array(np.isin(shards, whole))), work.plan.level)
+    items += sum(map(len, again.values()))
+    progress = Progress(sys.stderr, shards=len(work.pending), items=items)
     try:
         for committed in engine.run(store, work.plan.shards(work.pending), stop):
             progress.tell(committed)

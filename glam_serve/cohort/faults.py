@@ -1,5 +1,8 @@
 """What can be wrong with the place that images come from, beside the images themselves."""
 
+TRIED_AGAIN = frozenset({"pacs_failed", "pacs_cut", "pacs_slow", "storage_failed"})
+"""Codes of images that their source failed to give, which is no word about them: the next run asks for them again."""
+
 
 class NotGivenError(Exception):
     """An image that its source does not give, and which is at fault itself; `code` is stable."""

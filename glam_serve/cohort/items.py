@@ -56,6 +56,8 @@ class Shard(NamedTuple):
     number: int
     items_sha256: str
     items: tuple[Item, ...]
+    amends: bool = False
+    """Whether the shard is in the store, and these are those of its items that are tried again."""
 
 
 @dataclass(frozen=True, kw_only=True)

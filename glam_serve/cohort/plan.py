@@ -4,8 +4,8 @@ A store keeps its plan. Later runs append what is new as new shards, and refuse 
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from glam.files import below
 from glam.store.planned import IMAGE_COLUMNS, PLAN_SCHEMA, shard_marks, shard_spans
-from glam.store.schema import KEYS, Level, ShardMark, StoreError
+from glam.store.schema import KEYS, Key, Level, ShardMark, StoreError
 from glam_serve.cohort.items import ImageRow, Item, Shard
 
 FEW_ITEMS = 10_000
@@ -42,6 +42,8 @@ class Plan:
     """Items of the store that the manifest no longer has: they are kept."""
     locate: Callable[[str], str] | None = None
     """Returns where an image is read from by its path; None: from the file there, below the root."""
+    again: Mapping[int, frozenset[Key]] = field(default_factory=dict)
+    """Shards that are in the store -> those of their items that are tried again."""
 
     def shards(self, marks: Sequence[ShardMark]) -> Iterator[Shard]:
         """Yield some shards with their items, one after the other."""
@@ -49,9 +51,22 @@ class Plan:
         for mark in marks:
             start, stop = spans[mark.shard]
             rows = self.table.slice(start, stop - start).to_pylist()
-            grouped = groupby(rows, key=lambda row: tuple(row[name] for name in KEYS[self.level]))
-            items = tuple(self._item(key, list(images)) for key, images in grouped)
-            yield Shard(mark.shard, mark.items_sha256, items)
+            items = tuple(self._items(rows, self.again.get(mark.shard)))
+            if items:
+                yield Shard(mark.shard, mark.items_sha256, items, amends=mark.shard in self.again)
+
+    def _items(self, rows: list[dict], again: frozenset[Key] | None) -> Iterator[Item]:
+        """Yield the items of a shard, or those that are tried again, unless nobody knows any more where they are."""
+        for key, images in groupby(rows, key=lambda row: tuple(row[name] for name in KEYS[self.level])):
+            if again is not None and key not in again:
+                continue
+            try:
+                item = self._item(key, list(images))
+            except StoreError:
+                if again is None:
+                    raise
+                continue
+            yield item
 
     def marks(self, run_key: str) -> list[ShardMark]:
         """Return what the footer of each shard's part has to say."""

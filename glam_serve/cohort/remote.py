@@ -1,10 +1,11 @@
-"""Images on an object store, read into memory: `s3://BUCKET/KEY`, by fsspec. Nothing of them is written to a disk.
+"""Images on an object store, read into memory: `s3://BUCKET/KEY`, or whatever fsspec opens. Nothing is put on a disk.
 
-What is wrong with one object is told as of a file. What is wrong with the store as a whole ends the run, because a file
-that is among the errors is not tried again, and an outage would lose whatever comes up meanwhile.
+What is wrong with one object is told as of a file. What is wrong with the store as a whole ends the run: an outage says
+nothing about the files that come up meanwhile.
 """
 
 import errno
+import re
 import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -15,12 +16,18 @@ from glam.files import URL
 from glam.reading.source import MAX_BYTES
 from glam_serve.cohort.faults import SourceGoneError
 
-MODULES: Mapping[str, str] = {
-    "s3": "s3fs",
-    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
-    **dict.fromkeys(("az", "abfs", "abfss"), "adlfs"),
-}
-"""Scheme of a URL -> the module that fsspec reads it by. Others, which may keep copies on the disk, are refused."""
+S3 = ("s3", "s3a")
+AZURE = ("az", "abfs", "abfss")
+"""Schemes whose URLs may be CONTAINER@ACCOUNT.dfs.core.windows.net: that names no user."""
+WEB = ("http", "https")
+NOT_READ = frozenset(
+    (
+        *("file", "local", "asynclocal", "async_wrapper", "asyncwrapper", "arrow_hdfs", "dask", "data", "git"),
+        *("blockcache", "cached", "filecache", "simplecache", "dvc", "wandb"),
+        *("dir", "generic", "libarchive", "reference", "tar", "zip"),
+    )
+)
+"""Schemes of fsspec that are not read: of files on this machine, of copies on its disk, and of other file systems."""
 S3_OPTIONS: Mapping[str, Any] = {
     "config_kwargs": {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 1}},
     "use_listings_cache": False,
@@ -33,6 +40,9 @@ CREDENTIAL_CODES = frozenset(
     ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 )
 """Of an S3 error: nothing can be read, not this object alone. So it is with `RequestTimeTooSkewed`, a wrong clock."""
+
+CREDENTIAL_ERROR = re.compile("Credential|Token|Authentication")
+"""In the name of an error of whatever back end."""
 
 
 class StorageError(SourceGoneError):
@@ -58,6 +68,11 @@ CREDENTIALS = StorageError(
     "the object store does not know who asks: give every machine credentials that are valid"
     " (as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and run the same command again",
 )
+NOT_OPENED = StorageError(
+    "storage_credentials",
+    "the object store cannot be opened: give every machine the account and the credentials that its back end takes"
+    " from the environment, and run the same command again",
+)
 UNREACHABLE = StorageError(
     "storage_unreachable",
     "the object store does not answer, or only with errors: run the same command again when it does;"
@@ -72,14 +87,44 @@ def check_urls(names: Iterable[str]) -> None:
         if "://" not in name:
             continue
         scheme, _, rest = name.partition("://")
-        if "::" in name or "@" in rest.partition("/")[0]:
+        if "::" in name or _names_user(scheme.lower(), rest):
             raise ValueError("a path names a user, a key or a chain of file systems: the store would keep it")
-        if URL.match(name) and scheme.lower() not in MODULES:
-            raise ValueError(f"paths of the kind {scheme}:// are not read here, only {', '.join(MODULES)}")
         if URL.match(name):
             schemes.add(scheme.lower())
     for scheme in sorted(schemes):
-        import_module(MODULES[scheme])
+        _check_scheme(scheme)
+
+
+def _names_user(scheme: str, rest: str) -> bool:
+    """Whether a URL has something in it that is for whoever asks alone."""
+    user, has_user, _ = rest.partition("/")[0].rpartition("@")
+    if scheme in AZURE:
+        return ":" in user or "@" in user
+    return bool(has_user) or (scheme in WEB and "?" in rest)  # as a link that is signed has
+
+
+def _check_scheme(scheme: str) -> None:
+    if scheme in S3:
+        import_module("s3fs")
+        return
+    refusal = f"paths of the kind {scheme}:// are not read here: give s3:// or what else fsspec opens on other machines"
+    if scheme in NOT_READ:
+        raise ValueError(refusal)
+    try:
+        _class_of(scheme)
+    except ImportError as error:
+        module = error.name or getattr(error.__cause__, "name", None)
+        way_out = f"pip install {module}" if module else str(error)
+        raise ValueError(f"what reads paths of the kind {scheme}:// is not installed: {way_out}") from None
+    except ValueError:
+        raise ValueError(refusal) from None
+
+
+def _class_of(scheme: str) -> Any:
+    """Return the class of fsspec that reads a scheme; ValueError: there is none; ImportError: it is not installed."""
+    from fsspec.registry import get_filesystem_class
+
+    return get_filesystem_class("abfs" if scheme in AZURE else scheme)
 
 
 def read_object(url: str) -> bytes:
@@ -88,15 +133,15 @@ def read_object(url: str) -> bytes:
     FileNotFoundError, PermissionError, ObjectError: of this object. StorageError: of the whole store.
     """
     scheme, _, place = url.partition("://")
-    files = _file_system(scheme.lower())
     url = f"{scheme.lower()}://{place}"  # back ends know schemes in small letters alone
+    files = _file_system_of(url)
     for wait_s in (*WAITS_S, None):
         try:
             content = files.cat_file(url, start=0, end=MAX_BYTES + 1)
         except (FileNotFoundError, IsADirectoryError):
             raise FileNotFoundError(errno.ENOENT, "no such object") from None
         except Exception as error:  # every back end has errors of its own
-            if _code(error) == "InvalidRange":  # of an object without bytes
+            if _code(error) == "InvalidRange" or _status(error) == 416:  # of an object without bytes
                 return b""
             _raise_where_final(error)
             if wait_s is None:
@@ -129,9 +174,9 @@ def _raise_where_final(error: Exception) -> None:
     name, code = type(error).__name__, _code(error)
     if name == "ParamValidationError":  # of botocore: no bucket or object has such a name, and nobody was asked
         raise FileNotFoundError(errno.ENOENT, "no such object") from None
-    if code in CREDENTIAL_CODES or code == "RequestTimeTooSkewed" or "Credential" in name or "Token" in name:
+    if code in CREDENTIAL_CODES or code == "RequestTimeTooSkewed" or CREDENTIAL_ERROR.search(name):
         raise CREDENTIALS from None
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or _status(error) == 403:
         raise PermissionError(errno.EACCES, "the object store refuses") from None
 
 
@@ -141,11 +186,29 @@ def _code(error: Exception) -> str:
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
-@lru_cache
-def _file_system(scheme: str) -> Any:
-    import fsspec
+def _status(error: Exception) -> int | None:
+    """Return the status that a web server gave; None where it gave none."""
+    status = getattr(error, "status", None)
+    return status if isinstance(status, int) else None
 
-    files = fsspec.filesystem(scheme, **(S3_OPTIONS if scheme == "s3" else {}))
+
+def _file_system_of(url: str) -> Any:
+    """Return what reads a URL, with the account or host that the URL names."""
+    scheme = url.partition("://")[0]
+    if scheme in S3:
+        return _file_system("s3")
+    options = _class_of(scheme)._get_kwargs_from_urls(url)
+    try:
+        return _file_system(scheme, tuple(sorted(options.items())))
+    except OSError:  # of one that connects at once
+        raise UNREACHABLE from None
+    except Exception:  # every back end has errors of its own
+        raise NOT_OPENED from None
+
+
+@lru_cache
+def _file_system(scheme: str, options: tuple[tuple[str, Any], ...] = ()) -> Any:
+    files = _class_of(scheme)(**(S3_OPTIONS if scheme == "s3" else dict(options)))
     if scheme == "s3":
         files.retries = S3_ATTEMPTS
     return files

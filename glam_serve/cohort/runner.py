@@ -22,6 +22,7 @@ from glam.exam import PreparedExam, exam_prediction
 from glam.interpret import Interpreter
 from glam.prediction import Prediction
 from glam.runtime import EngineUnavailableError, Runtime
+from glam.store.amend import amend_shard
 from glam.store.run_key import RunRecord
 from glam.store.schema import Key, Problem, Row, ShardMark
 from glam.store.write import write_shard
@@ -155,7 +156,11 @@ class Runner:
     def _commit(self, store: Path, progress: _Progress) -> Committed:
         shard = progress.shard
         mark = ShardMark(self._record.config.key, shard.number, shard.items_sha256)
-        write_shard(store, self._record, mark, progress.rows, progress.problems)
+        if shard.amends:
+            keys = [item.key for item in shard.items]
+            amend_shard(store, self._record, mark, keys, progress.rows, progress.problems)
+        else:
+            write_shard(store, self._record, mark, progress.rows, progress.problems)
         return Committed(shard.number, len(shard.items), len(progress.rows), len(progress.problems))
 
 

@@ -1,6 +1,8 @@
 """Studies that came to rest: the model is asked about each, and the answer lies beside its images as JSON."""
 
+import json
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -24,11 +26,17 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Between questions to a server that does not answer; it doubles."""
+LONGEST_PUT_OFF_S = 600.0
+"""However long the server asks to wait: it may be a proxy that says so, and nobody else would ask earlier."""
 NOT_NOW = frozenset({0, 401, 403, 404, 405, 408, 429, 502, 503})
 """Statuses of a server that may answer the same question later; 0: there is none."""
 TOO_LARGE = 413
 NOT_GLAM, WORKER_LOST, INTERNAL_ERROR = "not_glam", "worker_lost", "internal_error"
 """Codes: something else answered; the study may be what ended the server's worker; a fault of our own."""
+NOT_FINITE = "not_finite"
+"""Code: the answer has a NaN or an infinity in it."""
+CODE = re.compile(r"[a-z0-9_]{1,64}")
+"""Of an error: what else a server gives for one is neither noted nor logged."""
 FAULTS = 3
 """Answers of a fault that the study may have caused, or none though the server is ready; then it is given up."""
 OVER_LIMIT, MISSING_FILE = "over_limit", "missing_file"
@@ -61,7 +69,7 @@ class Answerer:
         self._worklist = worklist
         self._client = client
         self._times = times
-        self._started = time.time()
+        self._started = time.monotonic()
         self._faults = Counter[str]()
         self._put_off = Counter[str]()
         """How often each study was to be asked about later: one that always is does not hold up the others."""
@@ -73,16 +81,16 @@ class Answerer:
         while not stop.wait(POLL_S):
             try:
                 self.look()
-            except (OSError, sqlite3.OperationalError) as error:
+            except (OSError, sqlite3.DatabaseError) as error:
                 log.error("a result cannot be written: %s", getattr(error, "strerror", None) or "database")
                 self._later()
 
     def look(self) -> None:
         """Answer the studies that are at rest now, and delete the files of those that are done."""
-        now = time.time()
+        now = time.monotonic()
         rests = now - self._started >= self._times.quiet_s  # a sender may go on after a restart
-        if rests and time.monotonic() >= self._not_before:
-            at_rest = self._worklist.at_rest(since=now - self._times.quiet_s)
+        if rests and now >= self._not_before:
+            at_rest = self._worklist.at_rest(quiet_s=self._times.quiet_s)
             for study in sorted(at_rest, key=lambda study: self._put_off[study.study]):
                 self._put_off[study.study] += 1
                 if not self._answer(study):
@@ -107,7 +115,7 @@ class Answerer:
         except ServerError as refusal:
             if self._is_for_later(study, refusal):
                 return False
-            error = {"code": refusal.code, "message": refusal.message, "where": refusal.where}
+            error = {"code": _code(refusal), "message": str(refusal.message), "where": str(refusal.where)}
         self._wait_s = FIRST_WAIT_S
         result = {
             "study_uid": study.study,
@@ -134,12 +142,17 @@ class Answerer:
 
     def _asked(self, files: Sequence[Path]) -> JsonDict:
         try:
-            return self._client.predict_exam(files).raw
+            answer = self._client.predict_exam(files).raw
         except (ServerError, OSError):
             raise
         except Exception as error:  # of ours: it costs this study, as it costs the server one request
             log.error("%s: %s", INTERNAL_ERROR, where_raised(error))
             raise ServerError(500, INTERNAL_ERROR, "the listener failed on this study: its log says where") from None
+        try:
+            json.dumps(answer, allow_nan=False)
+        except (ValueError, RecursionError):
+            raise ServerError(500, NOT_FINITE, "the server's answer has numbers that are none: see its log") from None
+        return answer
 
     def _is_for_later(self, study: Study, refusal: ServerError) -> bool:
         """Whether a study is to be asked about again, after a while."""
@@ -152,13 +165,17 @@ class Answerer:
             self._faults[study.study] += 1
             if self._faults[study.study] >= FAULTS:
                 return False
-        log.warning("the server does not answer now: %s, status %d", refusal.code, refusal.status)
+        log.warning("the server does not answer now: %s, status %d", _code(refusal), refusal.status)
         self._later(refusal.retry_after_s)
         return True
 
     def _later(self, least_s: float | None = None) -> None:
-        self._not_before = time.monotonic() + max(self._wait_s, least_s or 0)
+        self._not_before = time.monotonic() + max(self._wait_s, min(least_s or 0, LONGEST_PUT_OFF_S))
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+
+
+def _code(refusal: ServerError) -> str:
+    return refusal.code if isinstance(refusal.code, str) and CODE.fullmatch(refusal.code) else NOT_GLAM
 
 
 def choose(files: Mapping[str, Path]) -> Chosen:

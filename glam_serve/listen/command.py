@@ -80,6 +80,8 @@ class Listen:
             log.info(
                 "%s listens on port %d for %d senders; %d images found", self.aet, self.port, len(self.peers), strays
             )
+            if not _is_private(self.url):
+                log.warning("images, and GLAM_API_KEY if it is set, go to %s unencrypted", urlsplit(self.url).hostname)
             client = Client(url=self.url, timeout_s=self.timeout_s, api_key=os.environ.get(KEY_VARIABLE))
             answerer = Answerer(worklist, client, Times(quiet_s=self.quiet_s, hold_s=self.hold_s, keep=self.keep))
             try:
@@ -134,6 +136,12 @@ def _is_address(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way to an address can read along."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _time(seconds: float | None) -> str | None:

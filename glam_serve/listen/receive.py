@@ -17,7 +17,7 @@ from glam.findings import InputError
 from glam.reading.header import quiet_pydicom, text
 from glam.reading.kind import MG_FOR_PRESENTATION, MG_FOR_PROCESSING
 from glam.reading.parse import parse
-from glam_serve.listen.limits import Budget, Limits, Rate, bounded_recv
+from glam_serve.listen.limits import REQUEST_S, SILENCE_S, Budget, Limits, Nameless, Rate, bounded_recv
 from glam_serve.listen.worklist import Received, Worklist
 from glam_serve.log import where_raised
 
@@ -38,7 +38,6 @@ INCOMING = "incoming"
 """Folder of files that are being written."""
 PDU_BYTES = 1 << 17
 """Largest piece of a message, as senders are told."""
-SILENCE_S = 60.0
 
 
 class Receiver:
@@ -65,7 +64,7 @@ class Receiver:
             return OUT_OF_RESOURCES
         try:
             return self._keep(event, sender)
-        except (OSError, sqlite3.OperationalError) as error:
+        except (OSError, sqlite3.DatabaseError) as error:
             log.error("an image of %s cannot be stored: %s", sender, getattr(error, "strerror", None) or "database")
             return OUT_OF_RESOURCES
         except Exception as error:  # pynetdicom answers with a status of its own, and says it in a log that is off
@@ -136,16 +135,30 @@ def application_entity(title: str, senders: Sequence[str], limits: Limits) -> "A
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
     logger = logging.getLogger("pynetdicom")
     logger.setLevel(logging.CRITICAL + 1)
-    entity = AE(title)
+
+    class Entity(AE):
+        """One whose places are taken by those alone who said who they are, and are not on their way out."""
+
+        @property
+        def active_associations(self) -> list[Any]:
+            return [association for association in super().active_associations if _takes_place(association)]
+
+    entity = Entity(title)
     entity.require_calling_aet = list(senders)
     entity.require_called_aet = True
     entity.maximum_associations = limits.associations
     entity.maximum_pdu_size = PDU_BYTES
     entity.network_timeout = SILENCE_S
+    entity.acse_timeout = REQUEST_S
     entity.add_supported_context(Verification)
     for sop_class in CLASSES:
         entity.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
     return entity
+
+
+def _takes_place(association: Any) -> bool:
+    is_ending = association.is_rejected or association.is_aborted or association.is_released
+    return association.requestor.primitive is not None and not is_ending
 
 
 def start(
@@ -155,16 +168,22 @@ def start(
     from pynetdicom import evt
 
     most_bytes = 2 * limits.file_mb * 1_000_000
+    nameless = Nameless()
 
     def opened(event: "Event") -> None:
         """Pynetdicom reads as much as a sender says that there is: bound it, and the time it takes."""
-        association = event.assoc
-        sock: Any = association.dul.socket
+        sock: Any = event.assoc.dul.socket
         sock.socket.settimeout(SILENCE_S)
         sock.recv = bounded_recv(sock, budget_of(event), most_bytes)
+        nameless.add(sock, budget_of(event))
 
     def accepted(event: "Event") -> None:
+        budget_of(event).accept()
         log.info("association of %s", str(event.assoc.requestor.ae_title).strip())
+
+    def echoed(event: "Event") -> int:
+        budget_of(event).clear()
+        return SUCCESS
 
     def rejected(event: "Event") -> None:
         title = str(event.assoc.requestor.ae_title).strip()
@@ -174,6 +193,7 @@ def start(
         (evt.EVT_CONN_OPEN, opened),
         (evt.EVT_ACCEPTED, accepted),
         (evt.EVT_REJECTED, rejected),
+        (evt.EVT_C_ECHO, echoed),
         (evt.EVT_C_STORE, receiver.store),
     ]
     server = entity.start_server(address, block=False, evt_handlers=handlers)
@@ -184,7 +204,7 @@ def start(
 def end(server: "ThreadedAssociationServer") -> None:
     """Take no more associations and end those that are open: the process would wait for as long as one is used."""
     server.shutdown()
-    for association in server.ae.active_associations:
+    for association in server.active_associations:
         sock: Any = association.dul.socket
         sock.close()
 

@@ -16,6 +16,8 @@ DATABASE = "worklist.sqlite"
 STUDIES = "studies"
 """Folder with a folder a study."""
 RESULT = "result.json"
+CLOCK_S = 60.0
+"""Further in the future no image came: the clock was set back since, and nobody waits until it is there again."""
 State = Literal["receiving", "answered", "failed"]
 SCHEMA = """
 create table if not exists studies (
@@ -137,9 +139,11 @@ class Worklist:
             ).fetchall()
         return [image for image, is_gone in rows if not is_gone], sum(is_gone for _, is_gone in rows)
 
-    def at_rest(self, *, since: float) -> list[Study]:
-        """Return the studies to be answered whose newest image came before a time, the oldest first."""
-        return self._studies("where state = 'receiving' and last_image <= ? order by last_image", since)
+    def at_rest(self, *, quiet_s: float) -> list[Study]:
+        """Return the studies to be answered whose newest image came so long ago, the oldest first."""
+        now = time.time()
+        condition = "where state = 'receiving' and (last_image <= ? or last_image > ?) order by last_image"
+        return self._studies(condition, now - quiet_s, now + CLOCK_S)
 
     def studies(self) -> list[Study]:
         """Return every study, in the order of their newest images."""

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from glam.store.pseudonyms import pseudonym
 from glam.store.schema import PACS_FILE, Problem, StoreError
 
 
@@ -28,6 +29,8 @@ class ImageRecord(NamedTuple):
     code: str = ""
     """Why it cannot be used; "": it can."""
     message: str = ""
+    issuer: str = ""
+    """Name of who gave the patient its number; "": the header does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,8 @@ class StudyRecord:
 class Catalogue:
     """The studies of a store, the newest record of each; what is added is on the disk when `flush` returns."""
 
-    def __init__(self, store: Path, *, writes: bool) -> None:
+    def __init__(self, store: Path, salt: bytes, *, writes: bool) -> None:
+        self._salt = salt
         self._file: BinaryIO | None = None
         self._places: dict[str, tuple[str, str, str]] = {}
         self._studies: dict[tuple[str, str, str], StudyRecord] = {}
@@ -80,7 +84,7 @@ class Catalogue:
 
     def place_of(self, path: str) -> str:
         """Return where below the service's address an image is, by its path in the manifest."""
-        place = self._places.get(path.rpartition("/")[2])
+        place = self._places.get(path)
         if place is None:
             message = f"{PACS_FILE} of the store does not say where a planned image is"
             raise StoreError("store_damaged", f"{message}: put the file back, or give another --out")
@@ -89,9 +93,10 @@ class Catalogue:
 
     def _know(self, record: StudyRecord) -> None:
         self._studies[record.pacs, record.study_uid, record.modality] = record
-        for image in record.images:
+        exam = exam_name(self._salt, record.study_uid)
+        for image in reversed(record.images):  # of two of one name the first is taken
             if not image.code:
-                self._places[image.image] = (record.study_uid, image.series_uid, image.image_uid)
+                self._places[path_of(exam, image)] = (record.study_uid, image.series_uid, image.image_uid)
 
 
 def _records(path: Path) -> Iterator[StudyRecord]:
@@ -116,6 +121,16 @@ def _opened_at_its_end(path: Path) -> BinaryIO:
         if file.read(1) != b"\n":
             file.write(b"\n")
     return file
+
+
+def exam_name(salt: bytes, study_uid: str) -> str:
+    """Return the name that a study has in the store."""
+    return pseudonym(salt, f"study {study_uid}")
+
+
+def path_of(exam: str, image: ImageRecord) -> str:
+    """Return the path of an image in the manifest: one name may be in two studies, with two contents."""
+    return f"{exam}/{image.image}"
 
 
 def rejection(record: ImageRecord) -> Problem:

@@ -1,17 +1,18 @@
 """The mammograms of a PACS in place of a manifest: what their headers say, patients and images under other names."""
 
+import sys
 import threading
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from glam.store.planned import IMAGE_COLUMNS, read_plan
-from glam.store.pseudonyms import pseudonym
 from glam.store.schema import KEYS, Level, Problem
 from glam_serve.cohort.embed import Cohort
 from glam_serve.cohort.folder import DUPLICATE
-from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord, rejection
+from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord, exam_name, path_of, rejection
 from glam_serve.pacs.survey import PacsQuery, Survey
 
 LATE_IMAGE = "late_image"
@@ -28,7 +29,7 @@ def pacs_cohort(
 
     SourceGoneError: the PACS is gone. InterruptedRun: `stop` was set; what was learned stays.
     """
-    catalogue = Catalogue(store, writes=writes)
+    catalogue = Catalogue(store, salt, writes=writes)
     survey = Survey(query, catalogue, salt, stop)
     try:
         survey.run()
@@ -37,6 +38,7 @@ def pacs_cohort(
     chosen = _Chosen(store, salt, level)
     for record in survey.records:
         chosen.take(record)
+    _tell_of_issuers(survey.records)
     images = chosen.table()
     if images.empty:
         num_studies = len(survey.records) + len(survey.problems)
@@ -66,7 +68,7 @@ class _Chosen:
 
     def take(self, record: StudyRecord) -> None:
         """Add the images of a study."""
-        exam = pseudonym(self._salt, f"study {record.study_uid}")
+        exam = exam_name(self._salt, record.study_uid)
         self._exams.add(exam)
         for image in record.images:
             if image.code:
@@ -93,6 +95,19 @@ class _Chosen:
         return tuple(row[name] for name in KEYS[self._level])
 
 
+def _tell_of_issuers(records: Sequence[StudyRecord]) -> None:
+    """Say on stderr where one number of a patient comes from two issuers: they are taken for one patient."""
+    issuers: defaultdict[str, set[str]] = defaultdict(set)
+    for image in (image for record in records for image in record.images):
+        if image.patient and image.issuer:
+            issuers[image.patient].add(image.issuer)
+    if count := sum(len(names) > 1 for names in issuers.values()):
+        way_out = "--query IssuerOfPatientID=... and an --out each keep them apart"
+        sys.stderr.write(
+            f"glam-embed: patients' numbers that two issuers gave, each taken for one patient: {count}; {way_out}\n"
+        )
+
+
 def _row(exam: str, image: ImageRecord) -> dict:
     return {
         "image_id": image.image,
@@ -100,7 +115,7 @@ def _row(exam: str, image: ImageRecord) -> dict:
         "exam_id": exam,
         "laterality": image.laterality,
         "view": image.view,
-        "path": f"{exam}/{image.image}",
+        "path": path_of(exam, image),
         "spacing_mm": float("nan"),
         "image_type": "synthetic" if image.is_synthetic else "2D",
     }

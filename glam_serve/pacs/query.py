@@ -16,6 +16,8 @@ PAGE = 200
 UID = re.compile(r"[0-9][0-9.]{0,63}")
 """Looser than the standard, as archives are; no `..`, which is another place of the service."""
 STUDY_UID, SERIES_UID, IMAGE_UID, MODALITY, NUM_IMAGES = "0020000D", "0020000E", "00080018", "00080060", "00201208"
+ISSUER = "00100021"
+"""Of the patient's number."""
 MAMMOGRAPHY = "MG"
 JsonHeader = Mapping[str, Any]
 """A data set as DICOM JSON (PS3.18 F)."""
@@ -27,8 +29,11 @@ class StudyMatch(NamedTuple):
     """A study that a PACS has."""
 
     uid: str
+    """"": it names none, or one that cannot be asked for."""
     num_images: int | None
     """Of all kinds; None: the PACS does not say."""
+    row: str = ""
+    """What the PACS said of one without a UID, in one form."""
 
 
 def read_filters(texts: Sequence[str]) -> list[dict[str, str]]:
@@ -73,11 +78,12 @@ def _keyword(name: str) -> str:
 def studies(connection: Connection, filters: Mapping[str, str], patience: Ask) -> Iterator[StudyMatch]:
     """Yield the studies that match, each once, in the order of the PACS."""
     for match in _matches(connection, "/studies", filters, STUDY_UID, patience):
-        yield StudyMatch(uid_of(match, STUDY_UID), _number(match, NUM_IMAGES))
+        uid = uid_of(match, STUDY_UID)
+        yield StudyMatch(uid, _number(match, NUM_IMAGES), "" if uid else _one_form(match))
 
 
 def series_of(connection: Connection, study: str, modality: str, patience: Ask) -> list[str]:
-    """Return the UIDs of a study's series of a modality."""
+    """Return the UIDs of a study's series of a modality; "" for one that has none."""
     matches = _matches(connection, f"/studies/{study}/series", {"Modality": modality}, SERIES_UID, patience)
     return [uid_of(match, SERIES_UID) for match in matches if text_of(match, MODALITY) in ("", modality)]
 
@@ -90,11 +96,9 @@ def headers_of(connection: Connection, study: str, series: str, patience: Ask) -
 
 
 def uid_of(header: JsonHeader, tag: str) -> str:
-    """Return a UID; PacsRefusal for none, or for one that would be another place of the service."""
+    """Return a UID; "" for none, or for one that would be another place of the service."""
     uid = text_of(header, tag)
-    if not UID.fullmatch(uid):
-        raise PacsRefusal("pacs_malformed")
-    return uid
+    return uid if UID.fullmatch(uid) else ""
 
 
 def text_of(header: JsonHeader, tag: str) -> str:
@@ -102,6 +106,10 @@ def text_of(header: JsonHeader, tag: str) -> str:
     values = header[tag].get("Value") if isinstance(header.get(tag), dict) else None
     first = values[0] if isinstance(values, list) and values else ""
     return str(first).strip(" \0") if isinstance(first, str | int | float) else ""
+
+
+def _one_form(header: JsonHeader) -> str:
+    return json.dumps(header, sort_keys=True)
 
 
 def _number(header: JsonHeader, tag: str) -> int | None:
@@ -122,12 +130,13 @@ def _matches(
     while True:
         parameters = dict(filters) | {"limit": str(PAGE), "offset": str(offset)}
         page, has_more = connection.ask(path, _page, accept=JSON_TYPES, patience=patience(), parameters=parameters)
-        new = [match for match in page if uid_of(match, tag) not in seen]
-        for match in new:
-            if (uid := uid_of(match, tag)) not in seen:  # a page may have it twice
-                seen.add(uid)
+        before = len(seen)
+        for match in page:
+            name = uid_of(match, tag) or _one_form(match)
+            if name not in seen:  # a page may have it twice
+                seen.add(name)
                 yield match
-        if not new:
+        if len(seen) == before:
             if page and (has_more or len(page) == PAGE):
                 raise PacsRefusal("pacs_paging")
             return

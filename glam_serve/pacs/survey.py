@@ -17,10 +17,21 @@ from glam.store.schema import Problem
 from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.pacs.access import PacsAccess
 from glam_serve.pacs.answer import Patience
-from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord
+from glam_serve.pacs.catalogue import Catalogue, ImageRecord, StudyRecord, exam_name
 from glam_serve.pacs.connection import JSON_TYPES, PROBE, Connection
-from glam_serve.pacs.query import IMAGE_UID, Ask, JsonHeader, StudyMatch, headers_of, series_of, studies, uid_of
-from glam_serve.pacs.troubles import PacsRefusal
+from glam_serve.pacs.query import (
+    IMAGE_UID,
+    ISSUER,
+    Ask,
+    JsonHeader,
+    StudyMatch,
+    headers_of,
+    series_of,
+    studies,
+    text_of,
+    uid_of,
+)
+from glam_serve.pacs.troubles import BAD_UID, REFUSALS, PacsRefusal
 
 ASKED_TOGETHER = 4
 """Studies that a PACS is asked about at a time."""
@@ -87,12 +98,15 @@ class Survey:
         for filters in self._query.filters:
             modality = filters["ModalitiesInStudy"]
             try:
-                matches |= {
-                    (match.uid, modality): match for match in studies(self._connection, filters, self._patience)
-                }
+                found = list(studies(self._connection, filters, self._patience))
             except PacsRefusal as error:
                 raise ValueError(f"{self._connection.shown} does not answer the query: {error}") from None
+            matches |= {(match.uid, modality): match for match in found if match.uid}
+            self.problems += [self._without_uid(match) for match in found if not match.uid]
         return [(modality, match) for (_, modality), match in sorted(matches.items())]
+
+    def _without_uid(self, match: StudyMatch) -> Problem:
+        return Problem(pseudonym(self._salt, f"match {match.row}"), "fetch", BAD_UID, REFUSALS[BAD_UID])
 
     def _outcomes(
         self, pool: ThreadPoolExecutor, matches: Sequence[tuple[str, StudyMatch]]
@@ -123,7 +137,7 @@ class Survey:
             patience = partial(self._patience, stop=self._halt)
             images = list(_images(self._connection, match, modality, self._salt, patience))
         except PacsRefusal as error:
-            return Problem(pseudonym(self._salt, f"study {match.uid}"), "fetch", error.code, error.message)
+            return Problem(exam_name(self._salt, match.uid), "fetch", error.code, error.message)
         return StudyRecord(
             pacs=self._connection.shown,
             study_uid=match.uid,
@@ -148,18 +162,31 @@ def _images(
     connection: Connection, match: StudyMatch, modality: str, salt: bytes, patience: Ask
 ) -> Iterator[ImageRecord]:
     """Yield what the headers of a study's images say."""
-    for series_uid in series_of(connection, match.uid, modality, patience):
-        for header in headers_of(connection, match.uid, series_uid, patience):
+    for place, series_uid in enumerate(series_of(connection, match.uid, modality, patience)):
+        if not series_uid:
+            yield _without_uid(pseudonym(salt, f"series {place} of study {match.uid}"))
+            continue
+        for position, header in enumerate(headers_of(connection, match.uid, series_uid, patience)):
             image_uid = uid_of(header, IMAGE_UID)
+            if not image_uid:
+                yield _without_uid(pseudonym(salt, f"image {position} of series {series_uid}"), series_uid)
+                continue
             name = pseudonym(salt, f"image {image_uid}")
             identity = _identity(header)
             if isinstance(identity, InputError | PacsRefusal):
                 yield ImageRecord(name, series_uid, image_uid, code=identity.code, message=identity.message)
                 continue
-            own = f"study {match.uid}"
-            patient = patient_name(salt, identity.patient_id) if identity.patient_id else pseudonym(salt, own)
+            number = identity.patient_id
+            patient = patient_name(salt, number) if number else exam_name(salt, match.uid)
             shown = (identity.view, identity.laterality, identity.is_synthetic)
-            yield ImageRecord(name, series_uid, image_uid, patient, *shown)
+            issuer = text_of(header, ISSUER)
+            issuer_name = issuer and pseudonym(salt, f"issuer {issuer}")
+            yield ImageRecord(name, series_uid, image_uid, patient, *shown, issuer=issuer_name)
+
+
+def _without_uid(name: str, series_uid: str = "") -> ImageRecord:
+    """Return what is known of an image, or of a series, that cannot be asked for."""
+    return ImageRecord(name, series_uid, "", code=BAD_UID, message=REFUSALS[BAD_UID])
 
 
 def _identity(header: JsonHeader) -> ImageIdentity | InputError | PacsRefusal:

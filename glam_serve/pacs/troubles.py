@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from glam.reading.source import MAX_BYTES
 from glam_serve.cohort.faults import NotGivenError
 
+BAD_UID = "pacs_bad_uid"
 REFUSALS: Mapping[str, str] = {
     "pacs_missing": "the PACS has it no more",
     "pacs_forbidden": "the PACS does not give it to this user: ask its administrator",
@@ -13,6 +14,7 @@ REFUSALS: Mapping[str, str] = {
     "pacs_cut": "the answer of the PACS ended early, each time: look into its log, and into that of a proxy before it",
     "pacs_malformed": "the answer of the PACS is none that DICOMweb knows: look into the log of a proxy before it",
     "pacs_slow": "it did not come within --pacs-timeout-s: allow more time",
+    BAD_UID: "the PACS lists it without a UID, or under one that is none: it cannot be asked for",
     "pacs_other_image": "the PACS answers with another image than was asked for",
     "pacs_paging": "the PACS repeats its first matches and keeps others back: ask for fewer at a time by --query",
     "too_large": f"the answer of the PACS is larger than {MAX_BYTES // 1_000_000} MB",

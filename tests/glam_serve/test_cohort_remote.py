@@ -4,6 +4,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.samples.stores import contents
 
 pytest.importorskip("s3fs", reason="s3fs is not installed")
 pytest.importorskip("moto", reason="moto is not installed")
+MemoryFileSystem = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +217,11 @@ def test_without_credentials_the_run_ends(store: Troubled, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("ftp://host/a.dcm", "ftp:// are not read here"),
+        ("nonsense://host/a.dcm", "nonsense:// are not read here"),
+        ("file:///data/a.dcm", "file:// are not read here"),
+        ("zip://a.dcm", "zip:// are not read here"),
+        ("https://host/a.dcm?sig=secret", "names a user"),
+        ("abfss://c:secret@account.dfs.core.windows.net/a.dcm", "names a user"),
         ("simplecache::s3://b/a.dcm", "chain"),
         ("s3://key:secret@b/a.dcm", "names a user"),
         ("s3://b/a.dcm::simplecache", "chain"),
@@ -234,6 +240,67 @@ def test_what_reads_a_kind_of_store_is_named(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ModuleNotFoundError) as caught:
         check_urls(["s3://b/a.dcm"])
     assert missing_module(caught.value, "cohort").endswith('pip install "glam-mammo[s3]"')
+
+
+def test_what_is_not_installed_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(ValueError, match="pip install adlfs"):
+        check_urls(["abfss://container@account.dfs.core.windows.net/a.dcm"])
+
+
+class OneAccount(MemoryFileSystem):
+    """A store whose URLs name an account, as those of Azure do."""
+
+    protocol = "oneaccount"
+    accounts: ClassVar[list[str | None]] = []
+
+    def __init__(self, account: str | None = None, **options: Any) -> None:
+        if account is None:
+            raise ValueError("no account")
+        self.accounts.append(account)
+        super().__init__(**options)
+
+    @staticmethod
+    def _get_kwargs_from_urls(url: str) -> dict[str, str]:
+        host = url.partition("://")[2].partition("/")[0]
+        return {"account": host} if host != "nobody" else {}
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.replace("oneaccount://", "memory://"))
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    from fsspec import register_implementation
+    from fsspec.registry import _registry
+
+    register_implementation("oneaccount", OneAccount)
+    yield
+    _registry.pop("oneaccount")
+    MemoryFileSystem.store.clear()
+    remote._file_system.cache_clear()
+
+
+def test_whatever_fsspec_opens_is_read(registered: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(remote, "WAITS_S", (0.01,))
+    MemoryFileSystem().pipe_file("/b/a.dcm", b"content")
+    MemoryFileSystem().pipe_file("/b/empty", b"")
+    check_urls(["memory://b/a.dcm", "oneaccount://b/a.dcm"])
+    for url in ("memory://b/a.dcm", "MEMORY://b/a.dcm", "oneaccount://b/a.dcm"):
+        assert read_object(url) == b"content"
+    assert read_object("memory://b/empty") == b""
+    assert OneAccount.accounts == ["b"]
+    (problem,) = read_item(item_of("a", path="memory://b/none.dcm"), FrameConfig()).problems
+    assert problem.code == "missing_file"
+    with pytest.raises(StorageError, match="account") as caught:
+        read_object("oneaccount://nobody/a.dcm")
+    assert caught.value.code == "storage_credentials"
+
+
+def test_an_account_in_a_url_of_azure_is_no_user(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(remote, "_check_scheme", lambda scheme: None)
+    check_urls(["abfss://container@account.dfs.core.windows.net/a.dcm", "az://container/a@b.dcm"])
 
 
 def test_a_store_is_not_written_to_a_url():

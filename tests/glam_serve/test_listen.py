@@ -355,7 +355,7 @@ def test_an_image_that_comes_while_its_study_is_answered_has_it_answered_again(
     listening: Listening, mammograms: dict[str, Path]
 ):
     send(listening.port, mammograms["L_CC"])
-    (study,) = listening.worklist.at_rest(since=time.time())
+    (study,) = listening.worklist.at_rest(quiet_s=0.0)
     send(listening.port, mammograms["L_MLO"])
     assert not listening.worklist.close_study(study, "answered", "")
     assert listening.worklist.studies()[0].state == "receiving"

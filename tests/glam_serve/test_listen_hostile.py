@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -14,7 +16,7 @@ from pydicom.uid import generate_uid
 from glam.client import ServerError
 from glam_serve.listen import answer, receive
 from glam_serve.listen.answer import Answerer, choose
-from glam_serve.listen.command import Listen
+from glam_serve.listen.command import Listen, _is_private, _locked
 from glam_serve.listen.limits import Limits
 from tests.glam_serve.test_listen import Listening, Model
 from tests.samples.senders import associate, send
@@ -118,6 +120,64 @@ def test_a_fault_of_ours_costs_its_study_and_is_told_without_what_it_quotes(
     assert listening.result()["error"]["code"] == "internal_error"
     assert "internal_error: KeyError at" in caplog.text
     assert "SECRET" not in caplog.text
+
+
+def test_a_clock_that_is_set_back_holds_up_no_study(
+    listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    send(listening.port, mammograms["L_CC"])
+    answerer = listening.answerer(Model(), answer.Times(quiet_s=0.05))
+    time.sleep(0.1)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 86_400)
+    answerer.look()
+    assert states(listening) == ["answered"]
+
+
+class Answering(Model):
+    """A server that answers with what no JSON can hold."""
+
+    def predict_exam(self, images, **_):
+        self.asked.append(len(images))
+        return SimpleNamespace(raw={"probability": float("nan")})
+
+
+def test_an_answer_that_is_no_number_costs_its_study_and_the_listener_goes_on(
+    listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answer, "POLL_S", 0.01)
+    send(listening.port, mammograms["L_CC"])
+    model, stop = Answering(), threading.Event()
+    thread = threading.Thread(target=unhurried(listening, model).run, args=(stop,))
+    thread.start()
+    end = time.monotonic() + 20
+    while states(listening) != ["failed"] and thread.is_alive() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert thread.is_alive()
+    stop.set()
+    thread.join()
+    assert listening.result()["error"]["code"] == "not_finite"
+    assert len(model.asked) == 3
+
+
+@pytest.mark.parametrize("code", [["x"], {"a": float("nan")}, 7, "two\nlines", ""])
+def test_an_error_whose_code_is_none_is_told_as_not_glam(
+    listening: Listening, mammograms: dict[str, Path], code: Any, caplog: pytest.LogCaptureFixture
+):
+    refusal = ServerError(422, code, code, code)
+    answerer = unhurried(listening, Model(refusals=[refusal]))
+    send(listening.port, mammograms["L_CC"])
+    answerer.look()
+    assert listening.result()["error"]["code"] == "not_glam"
+    assert "two" not in caplog.text
+
+
+def test_a_server_that_asks_to_wait_for_ever_is_asked_again(listening: Listening, mammograms: dict[str, Path]):
+    refusal = ServerError(503, "busy", "later", retry_after_s=1e300)
+    answerer = unhurried(listening, Model(refusals=[refusal]))
+    send(listening.port, mammograms["L_CC"])
+    answerer.look()
+    assert answerer._not_before - time.monotonic() <= answer.LONGEST_PUT_OFF_S
 
 
 def test_a_fault_of_ours_in_reading_an_image_costs_that_image(
@@ -227,7 +287,7 @@ def test_an_image_is_not_deleted_between_its_place_and_its_row(
 def test_looking_for_work_reads_no_study_that_is_done(listening: Listening):
     queries: list[str] = []
     listening.worklist._database.set_trace_callback(queries.append)
-    listening.worklist.at_rest(since=1.0)
+    listening.worklist.at_rest(quiet_s=1.0)
     listening.worklist.done_with_files(before=1.0)
     listening.worklist._database.set_trace_callback(None)
     assert len(queries) == 2
@@ -251,6 +311,27 @@ def test_a_sender_that_keeps_its_association_open_does_not_keep_the_listener_fro
 def test_what_is_no_address_of_a_server_is_refused_before_anything_is_taken(tmp_path: Path, url: str):
     with pytest.raises(ValueError, match="--url takes an address"):
         Listen(out=tmp_path, peers=("MAMMO1",), url=url)._check()  # `run` would listen for ever if it were taken
+
+
+@pytest.mark.parametrize(
+    ("url", "is_private"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("HTTPS://glam.example", True),
+        ("http://glam.example:8000", False),
+        ("http://127.0.0.1.example", False),
+    ],
+)
+def test_an_address_to_which_images_go_unencrypted_is_known(url: str, is_private: bool):
+    assert _is_private(url) == is_private
+
+
+def test_a_second_listener_in_a_folder_is_refused(tmp_path: Path):
+    with _locked(tmp_path), pytest.raises(ValueError, match="another glam-serve listen"), _locked(tmp_path):
+        pass
+    with _locked(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("content", [b"no database " * 100, b""])
