@@ -80,6 +80,7 @@ def ray_figures(manifest: Path, folder: Path, *, kills: int) -> dict[str, Any]:
     return figures | {
         "drivers_killed": lives.drivers,
         "actors_killed": lives.actors,
+        "not_started": lives.not_started,
         "processes_left": lives.left,
         "furthest_from_the_local_engine": furthest(folder / "whole", folder / "local"),
     }

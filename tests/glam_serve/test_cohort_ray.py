@@ -23,7 +23,7 @@ from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.cohort.embed import embed as embed_cohort
 from glam_serve.cohort.engines import Engine
 from glam_serve.cohort.items import Shard
-from glam_serve.cohort.ray_cluster import RayOptions, import_ray, silent
+from glam_serve.cohort.ray_cluster import RayOptions, connected, import_ray, silent
 from glam_serve.cohort.ray_engine import RayEngine
 from glam_serve.cohort.run_command import Run
 from glam_serve.cohort.runner import Committed
@@ -184,6 +184,24 @@ assert usage_lib._usage_stats_report_url().startswith("http://127.0.0.1")
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_USAGE")}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+
+
+def test_a_machine_too_busy_for_a_cluster_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    ray = pytest.importorskip("ray", reason=ray_is_missing)
+
+    def raising(error: Exception) -> Callable[..., None]:
+        def init(**_: object) -> None:
+            raise error
+
+        return init
+
+    # as `ray._private.node.Node` does when its raylet is late
+    monkeypatch.setattr(ray, "init", raising(Exception("The current node timed out during startup.")))
+    with pytest.raises(RuntimeError, match=r"no cluster here: .* the same command goes on"), connected(RayOptions()):
+        pass
+    monkeypatch.setattr(ray, "init", raising(TypeError("ours")))
+    with pytest.raises(TypeError, match="ours"), connected(RayOptions()):
+        pass
 
 
 ALONE = """

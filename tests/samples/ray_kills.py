@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
+from glam_serve.cohort.ray_cluster import NOT_STARTED
 from tests.samples.kills import ROOT, Life
 from tests.samples.serving import of_proc
 
@@ -30,20 +31,29 @@ class RayLives:
     actors: int = 0
     """Killed so far."""
     drivers: int = 0
+    not_started: int = 0
+    """Lives without a cluster, because the machine was too busy for one."""
     left: int = 0
     """Actors and readers that had to be ended because they outlived their driver."""
 
     def live(self, command: list[str], seconds: float, most: int) -> Life:
         """Start a command, kill an actor at a random moment, or none, and the driver after a while."""
         actor_s = self.rng.uniform(0, seconds) if most > 1 and self.rng.random() < ACTOR_DIES else seconds
-        driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with tempfile.TemporaryFile("w+") as said:
+            return self._live(subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said), said, actor_s, seconds)
+
+    def _live(self, driver: subprocess.Popen, said: IO[str], actor_s: float, seconds: float) -> Life:
         killed = 0
         if not ends_within(driver, actor_s) and actor_s < seconds:
             killed = kill_actor(driver.pid, self.rng)
             self.actors += killed
         if ends_within(driver, seconds - actor_s):
-            assert driver.returncode in (0, 3), f"the run ended with {driver.returncode}"
-            return Life(killed, has_ended=True)
+            said.seek(0)
+            words = said.read()
+            is_without = driver.returncode == 1 and NOT_STARTED in words
+            assert is_without or driver.returncode in (0, 3), words
+            self.not_started += is_without
+            return Life(killed, has_ended=not is_without)
         processes = descendants(driver.pid)
         driver.kill()
         driver.wait()
