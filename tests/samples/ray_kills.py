@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from glam_serve.cohort.ray_cluster import NOT_STARTED
 from tests.samples.kills import ROOT, Life
@@ -19,6 +19,8 @@ from tests.samples.serving import of_proc
 ACTOR = "ray::ShardActor"
 ACTOR_DIES = 0.5
 """Share of the lives in which one does."""
+SOON_S = 5.0
+"""Longest time from the first actor to the death of one, and from that to the driver's."""
 ENDS_S = 30.0
 """Longest time that actors and their readers may outlive their driver; agents of Ray that were starting do by 80 s."""
 
@@ -37,29 +39,40 @@ class RayLives:
     """Actors and readers that had to be ended because they outlived their driver."""
 
     def live(self, command: list[str], seconds: float, most: int) -> Life:
-        """Start a command, kill an actor at a random moment, or none, and the driver after a while."""
-        actor_s = self.rng.uniform(0, seconds) if most > 1 and self.rng.random() < ACTOR_DIES else seconds
+        """Start a command and kill its driver after a while; or, soon after it has actors, one of them and then it."""
         with tempfile.TemporaryFile("w+") as said:
-            return self._live(subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said), said, actor_s, seconds)
-
-    def _live(self, driver: subprocess.Popen, said: IO[str], actor_s: float, seconds: float) -> Life:
-        killed = 0
-        if not ends_within(driver, actor_s) and actor_s < seconds:
-            killed = kill_actor(driver.pid, self.rng)
-            self.actors += killed
-        if ends_within(driver, seconds - actor_s):
+            driver = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
+            killed = 0
+            if most > 1 and self.rng.random() < ACTOR_DIES:
+                killed = self._kill_actor(driver)
+                seconds = self.rng.uniform(0, SOON_S)
+            if not ends_within(driver, seconds):
+                self._kill_driver(driver)
+                return Life(killed + 1, has_ended=False)
             said.seek(0)
             words = said.read()
-            is_without = driver.returncode == 1 and NOT_STARTED in words
-            assert is_without or driver.returncode in (0, 3), words
-            self.not_started += is_without
-            return Life(killed, has_ended=not is_without)
+        is_without = driver.returncode == 1 and NOT_STARTED in words
+        assert is_without or driver.returncode in (0, 3), words
+        self.not_started += is_without
+        return Life(killed, has_ended=not is_without)
+
+    def _kill_actor(self, driver: subprocess.Popen) -> int:
+        """Kill an actor soon after there is one, and return how many that were: the run may have ended before."""
+        while not actors_of(driver.pid) and not ends_within(driver, 0.1):
+            pass
+        ends_within(driver, self.rng.uniform(0, SOON_S))
+        actors = actors_of(driver.pid)
+        if actors:
+            os.kill(self.rng.choice(actors), signal.SIGKILL)
+        self.actors += bool(actors)
+        return int(bool(actors))
+
+    def _kill_driver(self, driver: subprocess.Popen) -> None:
         processes = descendants(driver.pid)
         driver.kill()
         driver.wait()
         self.drivers += 1
         self.left += end(processes)
-        return Life(killed + 1, has_ended=False)
 
 
 @contextmanager
@@ -82,13 +95,9 @@ def ends_within(process: subprocess.Popen, seconds: float) -> bool:
     return True
 
 
-def kill_actor(driver: int, rng: random.Random) -> int:
-    """Kill one of the actors that a driver has, and return how many that were: it may have none yet."""
-    actors = [process.pid for process in descendants(driver) if process.name == ACTOR]
-    if not actors:
-        return 0
-    os.kill(rng.choice(actors), signal.SIGKILL)
-    return 1
+def actors_of(driver: int) -> list[int]:
+    """Return the actors that a driver has, by their numbers."""
+    return [process.pid for process in descendants(driver) if process.name == ACTOR]
 
 
 class Process(NamedTuple):
