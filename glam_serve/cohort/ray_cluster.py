@@ -130,7 +130,7 @@ def connected(options: RayOptions) -> Iterator[Any]:
         "object_store_memory": OBJECT_STORE_BYTES,
     }
     handler = signal.getsignal(signal.SIGTERM)  # Ray puts one of its own in its place
-    with silent() if options.is_here else nullcontext(), _told_of_no_start():
+    with silent() if options.is_here else nullcontext(), _told_of_no_cluster(options.address):
         ray.init(
             address=HERE if options.is_here else options.address,
             log_to_driver=False,  # what actors print stays with them
@@ -146,12 +146,20 @@ def connected(options: RayOptions) -> Iterator[Any]:
 
 
 @contextmanager
-def _told_of_no_start() -> Iterator[None]:
-    """Raise a RuntimeError where Ray gives up waiting for its own processes, for which it has no class of exception."""
+def _told_of_no_cluster(address: str | None) -> Iterator[None]:
+    """Raise a RuntimeError where Ray gives up waiting for its own processes, for which it has no class of exception.
+
+    ConnectionError: nothing answers at an address ray://HOST:PORT, or it wants a token that Ray only sends when told.
+    """
     try:
         yield
+    except ConnectionError as error:
+        if not (address or "").startswith("ray://"):
+            raise
+        way_out = "give the port of --ray-client-server-port, and set RAY_AUTH_MODE=token where the cluster has a token"
+        raise ConnectionError(f"no Ray answers at {address} ({error}): {way_out}") from None
     except Exception as error:
         if type(error) is not Exception:
             raise
-        way_out = "Ray waits for half a minute; the same command goes on when the machine is less busy"
+        way_out = "it waits 15 to 30 s for its own processes; the same command goes on when the machine is less busy"
         raise RuntimeError(f"{NOT_STARTED}: {way_out} ({error})") from None
