@@ -1,6 +1,7 @@
 """The plan of a store: which images make an item, and which items a shard. manifest.parquet holds it."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,15 @@ PLAN_SCHEMA = pa.schema(
 """A row an image, sorted by shard, key and image_id; `path` is below the root that the footer names."""
 
 
-def read_plan(store: Path) -> pa.Table | None:
-    """Return the planned images of a store; None where nothing was planned yet."""
+def is_planned(store: Path) -> bool:
+    """Whether a store has a plan."""
+    return (store / MANIFEST_FILE).exists()
+
+
+def read_plan(store: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """Return the planned images of a store, None: every column; None where nothing was planned yet."""
     path = store / MANIFEST_FILE
-    return read_table(path).replace_schema_metadata(None) if path.exists() else None
+    return read_table(path, columns).replace_schema_metadata(None) if path.exists() else None
 
 
 def write_plan(store: Path, plan: pa.Table, *, root: Path, run_key: str) -> None:

@@ -153,10 +153,10 @@ class StoreVectors:
 
     def paths(self, image_ids: Sequence[str]) -> dict[str, str]:
         """Return where the files of images were when they were embedded."""
-        plan = read_plan(self.store)
+        plan = read_plan(self.store, ["image_id", "path"])
         if plan is None:
             return {}
-        found = plan.select(["image_id", "path"]).filter(pa.array(among(plan.column("image_id"), image_ids)))
+        found = plan.filter(pa.array(among(plan.column("image_id"), image_ids)))
         root = plan_root(self.store)
         return {row["image_id"]: below(root, row["path"]) for row in found.to_pylist()}
 

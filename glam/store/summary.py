@@ -8,7 +8,7 @@ from typing import Any
 from glam.store.planned import num_items, read_plan
 from glam.store.read import part_files, read_success, read_table
 from glam.store.run_key import read_run
-from glam.store.schema import MISSING_FILE, REJECTED_FILE
+from glam.store.schema import KEYS, MISSING_FILE, REJECTED_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,8 @@ class Summary:
 
 def summarise(store: Path) -> Summary:
     """Return the counts of a store; StoreError where there is none."""
-    run, plan = read_run(store), read_plan(store)
+    run = read_run(store)
+    plan = read_plan(store, [*KEYS[run.config.level], "shard"])
     rows = embedded = done = 0
     left_out, problems = Counter[str](), Counter[str]()
     for path in part_files(store):

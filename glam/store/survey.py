@@ -128,7 +128,7 @@ class _ImageLabels:
 
     @classmethod
     def of(cls, store: Path, labels: Mapping[str, pa.Array]) -> "_ImageLabels":
-        plan = read_plan(store)
+        plan = read_plan(store, ["image_id", "image_type", "shard"])
         assert plan is not None, "a store with rows has a plan"
         every = {"image_type": plan.column("image_type").combine_chunks(), **labels}
         return cls(list(every), plan.column("image_id").combine_chunks(), list(every.values()), shard_spans(plan))

@@ -68,7 +68,7 @@ def column_of(store: Path, manifest: Path, name: str) -> "pa.Array":
     texts = [column.name for column in COLUMNS if column.kind == "text" and column.name != "path"]
     if name not in texts:
         raise UsageError(f"--by {name} is no column of text of a manifest: {', '.join(texts)}")
-    plan, cells = read_plan(store), read_manifest(manifest)
+    plan, cells = read_plan(store, ["image_id"]), read_manifest(manifest)
     if plan is None:
         return pa.array([], pa.string())
     ids = pa.array(cells["image_id"].tolist(), pa.string())

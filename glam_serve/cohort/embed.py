@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from glam.store.amend import failed_items
-from glam.store.planned import num_items, plan_root, read_plan, write_plan
+from glam.store.planned import is_planned, num_items, plan_root, read_plan, write_plan
 from glam.store.read import content_sha256, is_done, stray_files
 from glam.store.run_key import RunRecord, check_same_run, read_run
 from glam.store.schema import REJECTED_FILE, RUN_FILE, SUCCESS_FILE, SUMMARY_FILE, Problem, ShardMark, StoreError
@@ -119,7 +119,7 @@ def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> Non
     if work.pending:
         remove(store / SUCCESS_FILE)
         remove(store / SUMMARY_FILE)
-    if work.plan.num_new or read_plan(store) is None or plan_root(store) != work.plan.root:
+    if work.plan.num_new or not is_planned(store) or plan_root(store) != work.plan.root:
         write_plan(store, work.plan.table, root=work.plan.root, run_key=record.config.key)
     if cohort.rejected or (store / REJECTED_FILE).exists():
         table = pa.Table.from_pylist(

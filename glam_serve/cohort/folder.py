@@ -12,7 +12,7 @@ import pandas as pd
 from glam.files import flush_folder
 from glam.findings import InputError
 from glam.reading.identify import ImageIdentity, identify
-from glam.store.planned import IMAGE_COLUMNS, read_plan
+from glam.store.planned import IMAGE_COLUMNS, is_planned, read_plan
 from glam.store.pseudonyms import patient_name, pseudonym
 from glam.store.schema import SALT_FILE, Problem, StoreError
 from glam_serve.cohort.embed import Cohort
@@ -46,7 +46,7 @@ def folder_cohort(
     images: dict[str, ImageIdentity] = {}
     rejected: list[Problem] = []
     seen: dict[str, str] = {}
-    plan = read_plan(store)
+    plan = read_plan(store, ["image_id"])
     taken = frozenset() if plan is None else frozenset(plan.column("image_id").to_pylist())
     names, unreadable = _file_names(root, store)
     rejected += [Problem(_readable(name), "read", code, FILE_SENTENCES[code]) for name, code in unreadable]
@@ -74,7 +74,7 @@ def store_salt(store: Path) -> bytes:
     path = store / SALT_FILE
     if path.exists() and len(salt := path.read_bytes()) == SALT_BYTES:
         return salt
-    if read_plan(store) is not None:
+    if is_planned(store):
         message = f"{store} was not made from a folder, or its {SALT_FILE} is gone"
         raise StoreError("store_damaged", f"{message}: put that back, or give another --out")
     salt, part = secrets.token_bytes(SALT_BYTES), path.with_name(f".{SALT_FILE}.{os.getpid()}.part")

@@ -1,8 +1,11 @@
 """A store as a Lance dataset, for programs that search and filter there."""
 
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,11 +23,39 @@ def export_lance(store: Path, out: Path) -> list[Path]:
     """Write every column of a store's rows as a new Lance dataset, whole or not at all; return its folder.
 
     A dataset that is there is replaced, so that rows are never there twice; where an export was killed in between, the
-    next one puts it back first. StoreError `not_a_dataset`: something else is there.
+    next one puts it back first. StoreError `not_a_dataset`: something else is there; `export_in_use`: another export
+    writes there.
     """
-    import lance
+    import lance  # noqa: F401  # what is not installed is told before anything is done
 
     dataset = out.resolve()  # of a link, what it points at is replaced
+    with _alone(dataset):
+        _replace(dataset, store, out)
+    return [out]
+
+
+@contextmanager
+def _alone(dataset: Path) -> Iterator[None]:
+    """Hold the place of a dataset for this process alone; the lock ends with the process, its file with the block."""
+    dataset.parent.mkdir(parents=True, exist_ok=True)
+    path = dataset.with_name(f".{dataset.name}.lock")
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):  # the latter: one that had the file has just ended
+            way_out = "wait until it ends, or give another --out"
+            raise StoreError("export_in_use", f"another export writes to {dataset}: {way_out}") from None
+        try:
+            yield
+        finally:
+            path.unlink()
+
+
+def _replace(dataset: Path, store: Path, out: Path) -> None:
+    import lance
+
     scratch, old = (dataset.with_name(f".{dataset.name}.{word}") for word in ("new", "old"))
     if old.exists() and not dataset.exists():
         old.rename(dataset)
@@ -46,7 +77,6 @@ def export_lance(store: Path, out: Path) -> list[Path]:
     scratch.rename(dataset)
     flush_folder(dataset.parent)
     shutil.rmtree(old, ignore_errors=True)
-    return [out]
 
 
 def _batches(files: list[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -70,7 +70,7 @@ def _patients_of(vectors: StoreVectors, files: Sequence[Path]) -> frozenset[str]
 
 def _planned_patients(store: Path, files: Sequence[Path]) -> set[str]:
     """Return whose files those are by their places in the plan."""
-    plan = read_plan(store)
+    plan = read_plan(store, ["path", "patient_id"])
     if plan is None:
         return set()
     here = {name for path in files for name in _names_in_plan(path, plan_root(store))}

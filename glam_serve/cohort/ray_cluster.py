@@ -18,6 +18,8 @@ HERE = "local"
 """Ray's address of a cluster that it starts."""
 LEAST_SHARE = 1e-4
 """Of a core or a GPU: Ray counts in ten-thousandths."""
+NOT_STARTED = "Ray started no cluster here"
+"""How the message begins that says so."""
 OBJECT_STORE_BYTES = 100_000_000
 """Of a cluster of this machine alone: shards are small, and squares never leave their actor."""
 
@@ -115,7 +117,10 @@ def silent() -> Iterator[None]:
 
 @contextmanager
 def connected(options: RayOptions) -> Iterator[Any]:
-    """Give Ray, connected; one that was connected before stays so."""
+    """Give Ray, connected; one that was connected before stays so.
+
+    RuntimeError: a cluster does not start here. ConnectionError: there is none at the address.
+    """
     ray = import_ray()
     if ray.is_initialized():
         yield ray
@@ -125,7 +130,7 @@ def connected(options: RayOptions) -> Iterator[Any]:
         "object_store_memory": OBJECT_STORE_BYTES,
     }
     handler = signal.getsignal(signal.SIGTERM)  # Ray puts one of its own in its place
-    with silent() if options.is_here else nullcontext():
+    with silent() if options.is_here else nullcontext(), _told_of_no_cluster(options.address):
         ray.init(
             address=HERE if options.is_here else options.address,
             log_to_driver=False,  # what actors print stays with them
@@ -138,3 +143,23 @@ def connected(options: RayOptions) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _told_of_no_cluster(address: str | None) -> Iterator[None]:
+    """Raise a RuntimeError where Ray gives up waiting for its own processes, for which it has no class of exception.
+
+    ConnectionError: nothing answers at an address ray://HOST:PORT, or it wants a token that Ray only sends when told.
+    """
+    try:
+        yield
+    except ConnectionError as error:
+        if not (address or "").startswith("ray://"):
+            raise
+        way_out = "give the port of --ray-client-server-port, and set RAY_AUTH_MODE=token where the cluster has a token"
+        raise ConnectionError(f"no Ray answers at {address} ({error}): {way_out}") from None
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        way_out = "it waits 15 to 30 s for its own processes; the same command goes on when the machine is less busy"
+        raise RuntimeError(f"{NOT_STARTED}: {way_out} ({error})") from None

@@ -6,11 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from glam.bundle import Bundle, BundleError, read_bundle
+from glam.bundle import PORTABLE, Bundle, BundleError, read_bundle
 from glam.prediction import NOTICE
 from glam.runtime import CPU
 from glam.store.run_key import RunConfig, RunFacts, RunRecord
 from glam.store.schema import DType, Level
+from glam.triton.endpoint import parse_endpoint
 
 if TYPE_CHECKING:
     from glam.loading import RuntimeKind
@@ -31,9 +32,28 @@ class ModelOptions:
     runtime: "RuntimeKind" = "onnx"
     threads: int | None = None
     provider: str = CPU
+    """Of ONNX Runtime."""
+    variant: str | None = None
+    """Of the bundle's graphs, as it was asked for; the other runtimes have the portable ones alone."""
     checkpoint: Path | None = None
     """Of torch."""
     triton_url: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would be without effect: a store says by what its rows were made."""
+        if (self.runtime == "torch") != (self.checkpoint is not None):
+            raise ValueError("--runtime torch and --checkpoint DIR go together")
+        if (self.runtime == "triton") != (self.triton_url is not None):
+            raise ValueError("--runtime triton and --triton-url URL go together")
+        if self.triton_url is not None:
+            parse_endpoint(self.triton_url)
+        if self.runtime != "onnx" and (self.provider != CPU or self.variant not in (None, PORTABLE)):
+            raise ValueError(f"--provider and --variant are of --runtime onnx, not of {self.runtime}")
+
+    @property
+    def graphs(self) -> str | None:
+        """The variant to open; None: which is best."""
+        return self.variant if self.runtime == "onnx" else PORTABLE
 
     @property
     def provider_told(self) -> str:

@@ -182,28 +182,28 @@ class Run:
         return cohort_of_manifest(self.manifest, self.root)
 
     def _recipe(self, pacs: "PacsQuery | None") -> "Recipe":
-        from glam.bundle import DEMO_BUNDLE, PORTABLE, read_bundle
+        from glam.bundle import DEMO_BUNDLE, read_bundle
         from glam.loading import with_variant
         from glam_serve.cohort.decoder import DecoderOptions
         from glam_serve.cohort.recipe import GROUP_SIZE, ModelOptions, Recipe, run_record
 
         threads = self.threads or (1 if self.engine == "ray" else None)
-        model = ModelOptions(
-            runtime=self.runtime,
-            threads=threads,
-            provider=self.provider,
-            checkpoint=self.checkpoint and self.checkpoint.absolute(),
-            triton_url=self.triton_url,
-        )
         ahead = 2 * GROUP_SIZE + self.workers
         try:
+            model = ModelOptions(
+                runtime=self.runtime,
+                threads=threads,
+                provider=self.provider,
+                variant=self.variant,
+                checkpoint=self.checkpoint and self.checkpoint.absolute(),
+                triton_url=self.triton_url,
+            )
             timeout_s = self.timeout_s + (pacs.timeout_s if pacs else 0.0)
             decoders = DecoderOptions(workers=self.workers, timeout_s=timeout_s, ahead=ahead)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        chosen = PORTABLE if self.runtime != "onnx" and self.variant is None else self.variant
         folder = (self.bundle or DEMO_BUNDLE).absolute()
-        bundle = with_variant(read_bundle(folder), chosen, provider=self.provider)
+        bundle = with_variant(read_bundle(folder), model.graphs, provider=self.provider)
         record = run_record(
             bundle, level=self.level, dtype=self.dtype, aggregation=self.aggregation, provider=model.provider_told
         )

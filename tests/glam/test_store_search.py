@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from glam.store.opening import open_vectors
+from glam.store.planned import read_plan
 from glam.store.pseudonyms import patient_name
 from glam.store.read import read_table
-from glam.store.schema import RUN_FILE, SALT_FILE, StoreError
+from glam.store.schema import MANIFEST_FILE, RUN_FILE, SALT_FILE, StoreError
 from glam.store.search import AT_ONCE, BLOCKS, Hit, StoreVectors, _largest
+from glam.store.survey import survey
 from tests.samples.stores import DIM, RECORD, row_of, with_config, write_store
 
 EXAMS = [f"e{number:02d}" for number in range(9)]
@@ -101,6 +103,18 @@ def test_a_hit_is_told_with_its_key_its_numbers_and_where_its_images_are(store: 
         "images": ["e05-CC", "e05-MLO"],
     }
     assert store.paths(["e05-MLO", "nothing"]) == {"e05-MLO": str(tmp_path / "e05" / "MLO.dcm")}
+
+
+def test_where_images_are_is_told_without_reading_the_rest_of_the_plan(store: StoreVectors, tmp_path: Path):
+    """Two columns of a million images are a fraction of their plan."""
+    plan = store.store / MANIFEST_FILE
+    content = bytearray(plan.read_bytes())
+    content[content.index(b"p-e05")] ^= 1  # of a column that is not needed
+    plan.write_bytes(content)
+    with pytest.raises(StoreError, match="does not read"):
+        read_plan(store.store)
+    assert store.paths(["e05-MLO"]) == {"e05-MLO": str(tmp_path / "e05" / "MLO.dcm")}
+    assert survey(store.store).rows == len(store)
 
 
 def test_hits_are_told_in_their_order_however_they_lie_in_parts_and_each_part_is_read_once(

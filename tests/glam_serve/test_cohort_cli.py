@@ -25,6 +25,9 @@ from glam_serve.cohort.folder import DUPLICATE
 from glam_serve.cohort.items import FILE_SENTENCES
 from tests.samples.stores import write_store
 
+AT_TRITON = ("--runtime", "triton", "--triton-url", "grpc://127.0.0.1:8001")
+BY_TORCH = ("--runtime", "torch", "--checkpoint", "b")
+
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -55,6 +58,14 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         (["run", "--manifest", "a.csv", "--threads", "0"], "--threads 0 is not above 0"),
         (["run", "--manifest", "a.csv", "--timeout-s", "nan"], "timeout_s nan is not above 0 and at most 1000000"),
         (["run", "--manifest", "a.csv", "--timeout-s", "inf"], "timeout_s inf is not above 0 and at most 1000000"),
+        (["run", "--manifest", "a.csv", "--runtime", "torch"], "--runtime torch and --checkpoint DIR go together"),
+        (["run", "--manifest", "a.csv", "--checkpoint", "b"], "--runtime torch and --checkpoint DIR go together"),
+        (["run", "--manifest", "a.csv", "--runtime", "triton"], "--runtime triton and --triton-url URL go together"),
+        (["run", "--manifest", "a.csv", *AT_TRITON[2:]], "--runtime triton and --triton-url URL go together"),
+        (["run", "--manifest", "a.csv", *AT_TRITON[:3], "h:8001"], "write grpc://HOST:8001 or http://HOST:8000"),
+        (["run", "--manifest", "a.csv", *AT_TRITON, "--variant", "int8"], "are of --runtime onnx, not of triton"),
+        (["run", "--manifest", "a.csv", *BY_TORCH, "--variant", "fused"], "are of --runtime onnx, not of torch"),
+        (["run", "--manifest", "a.csv", *BY_TORCH, "--provider", "CUDA"], "are of --runtime onnx, not of torch"),
         (["run", "--manifest", "a.csv", "--level", "pair"], ""),
         ([], ""),
     ],

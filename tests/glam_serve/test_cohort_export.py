@@ -172,6 +172,26 @@ def test_lance_puts_a_dataset_back_that_an_export_was_killed_over(
     assert lance.dataset(out).count_rows() == 4
 
 
+def test_a_second_export_to_lance_beside_one_that_writes_there_is_refused(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Two upserts at once double rows in Lance; here the second one took the first one's files away."""
+    lance = pytest.importorskip("lance")
+    export, write_dataset = Export(store=store, to="lance", out=tmp_path / "e.lance"), lance.write_dataset
+
+    def write_beside(*arguments: Any, **options: Any) -> None:
+        with pytest.raises(StoreError, match="another export writes to") as refused:
+            export.run()
+        assert refused.value.code == "export_in_use"
+        write_dataset(*arguments, **options)
+
+    monkeypatch.setattr(lance, "write_dataset", write_beside)
+    for _ in range(2):
+        assert export.run() == 0
+    assert lance.dataset(tmp_path / "e.lance").to_table().to_pylist() == read_rows(store).to_pylist()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
 def test_lance_replaces_what_a_link_points_at(store: Path, tmp_path: Path):
     lance = pytest.importorskip("lance")
     (tmp_path / "disk").mkdir()
