@@ -8,12 +8,10 @@ from fastapi import FastAPI, HTTPException, Response
 from gradio.themes import Base
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from glam.client import Client
-
 from .admission import Admission, Door
 from .arrivals import MAX_FILE_BYTES
 from .examples import Example
-from .exams import Desk, ServedModel
+from .exams import Desk
 from .guard import Guard
 from .layout import DESCRIPTION, make_page
 from .privacy import PrivateHeaders
@@ -28,22 +26,19 @@ STILL = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-anc
 
 
 def make_app(
-    client: Client,
+    desk: Desk,
     examples: Mapping[str, Example],
     *,
     admission: Admission | None = None,
-    store: Store | None = None,
     hosts: Sequence[str] | None = None,
     description: Path | None = None,
 ) -> FastAPI:
-    """Return the app of a viewer that asks a server.
+    """Return the app of a viewer.
 
     `examples`: by name. `admission`: None lets everybody in. `hosts`: by which it may be called; None: by any.
     `description`: a page about a store, as `glam-embed describe` writes it.
     """
-    kept = store or Store()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    desk = Desk(client=client, model=ServedModel(raw=client.model()), store=kept)
     page = make_page(desk, examples, is_described=description is not None)
     app.add_middleware(Guard, questions=Questions.of(page))
     if admission is not None:
@@ -51,6 +46,27 @@ def make_app(
     if hosts is not None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(PrivateHeaders)
+    _add_routes(app, desk.store, description)
+    return gr.mount_gradio_app(
+        app,
+        page,
+        "/",
+        css=(HERE / "viewer.css").read_text(),
+        head='<link rel="stylesheet" href="glam-static/page.css">',
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=MAX_FILE_BYTES,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+    )
+
+
+def _add_routes(app: FastAPI, kept: Store, description: Path | None) -> None:
+    """Add what the page fetches besides what is Gradio's."""
 
     @app.get("/kept/{token}")
     def fetched(token: str) -> Response:
@@ -75,20 +91,3 @@ def make_app(
             raise HTTPException(404)
         headers = {"cache-control": "no-store", "content-security-policy": STILL}
         return Response(description.read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
-
-    return gr.mount_gradio_app(
-        app,
-        page,
-        "/",
-        css=(HERE / "viewer.css").read_text(),
-        head='<link rel="stylesheet" href="glam-static/page.css">',
-        footer_links=[],
-        run_history=False,
-        show_error=False,
-        max_file_size=MAX_FILE_BYTES,
-        ssr_mode=False,
-        enable_monitoring=False,
-        pwa=False,
-        mcp_server=False,
-        theme=Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # Gradio must not be imported before `keep_to_itself`
 
     from .admission import Admission
     from .examples import Example
+    from .exams import Desk
 
 GRACE_S = 3
 """For what is under way at the end: every open page holds a stream of events, which never ends by itself."""
@@ -56,8 +57,9 @@ class Viewer:
         admission, description = self._admission(), self._description()
         folder = keep_to_itself()
         with self._server() as client:
+            desk = self._desk(client)
             examples = self._examples(folder)
-            self._serve(client, examples, admission, description)
+            self._serve(desk, examples, admission, description)
 
     def _admission(self) -> "Admission | None":
         from .admission import ByPassword, ByProxy
@@ -102,6 +104,14 @@ class Viewer:
             with local_server(port, log=folder / "server.log", store=self.store):
                 yield Client(url=f"http://{HOST}:{port}")
 
+    def _desk(self, client: "Client") -> "Desk":
+        model = client.model()  # before the imports: a server that does not answer is told of at once
+
+        from .exams import Desk, ServedModel
+        from .store import Store
+
+        return Desk(client=client, model=ServedModel(raw=model), store=Store())
+
     def _examples(self, folder: Path) -> "dict[str, Example]":
         from .demo import demo_examples
         from .examples import examples_in
@@ -113,7 +123,7 @@ class Viewer:
 
     def _serve(
         self,
-        client: "Client",
+        desk: "Desk",
         examples: "dict[str, Example]",
         admission: "Admission | None",
         description: Path | None,
@@ -128,7 +138,7 @@ class Viewer:
 
         port = free_port(self.port) if self.demo else self.port
         hosts = LOOPBACK if admission is None else None  # a proxy may call it by any name
-        app = make_app(client, examples, admission=admission, hosts=hosts, description=description)
+        app = make_app(desk, examples, admission=admission, hosts=hosts, description=description)
         threading.Thread(target=warm_up, daemon=True).start()
         shown = f"#{urlencode({'example': next(iter(examples))})}" if self.demo and examples else ""
         address = f"http://{self.host}:{port}/{shown}"

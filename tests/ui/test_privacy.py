@@ -53,14 +53,14 @@ def page(client: LocalClient) -> TestClient:
     return TestClient(app_of(client))
 
 
-def app_of(client: LocalClient, **options: Any) -> FastAPI:
+def app_of(client: LocalClient, store: Store | None = None, **options: Any) -> FastAPI:
     """Return a viewer's app; made within a loop, for otherwise Gradio makes its own and leaves them open.
 
     In a thread of its own: an open browser runs a loop in this one.
     """
 
     async def in_loop() -> FastAPI:
-        return make_app(client, {}, **options)  # type: ignore[arg-type]
+        return make_app(desk(client, store or Store()), {}, **options)
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(in_loop())).result()
@@ -100,7 +100,7 @@ def test_pixels_have_names_that_cannot_be_guessed_and_are_stored_nowhere(
     client: LocalClient, mammograms: dict[str, Path]
 ):
     store = Store()
-    page = TestClient(app_of(client, store=store))
+    page = TestClient(app_of(client, store))
     preview, exam = desk(client, store).show(pair(mammograms))
     paths = [view["picture"] for view in preview.payload["views"]] + [view["pixels"] for view in exam.payload["views"]]
     downloads = exam.payload["downloads"].values()
