@@ -14,7 +14,7 @@ from tests.samples.kills import ROOT
 from tests.samples.own_memory import forget_peak, peak_bytes
 
 MOST_GROWTH_MB = 60.0
-"""From a thousand rows to ten thousand: of a list of items that nobody empties it would be as much and more."""
+"""From a thousand rows to ten thousand: 44 were measured, most of them the plan's; 4 kB a row that stay add 35."""
 
 
 def test_memory_stays_flat_from_a_thousand_rows_to_ten_thousand():
