@@ -54,8 +54,9 @@ def open_runtime(
 ) -> Runtime:
     """Open the engine of a kind, with the bundle's chosen variant.
 
-    torch runs the `checkpoint` that the bundle was exported from; triton is the Triton server at `url`, which holds
-    the portable graphs and is first asked when the runtime is used.
+    `threads`: of one call of the model, with torch for the whole process; None: all cores. torch runs the `checkpoint`
+    that the bundle was exported from; triton is the Triton server at `url`, which holds the portable graphs and is first
+    asked when the runtime is used.
     """
     if kind == "onnx":
         variant = None if bundle.variant == PORTABLE else bundle.variant
@@ -72,8 +73,10 @@ def open_runtime(
     if checkpoint is None:
         raise ValueError("the torch runtime needs the checkpoint that the bundle was exported from")
     _check_checkpoint(bundle, checkpoint)
-    from glam.model.torch_runtime import TorchRuntime
+    from glam.model.torch_runtime import TorchRuntime, use_threads
 
+    if threads is not None:
+        use_threads(threads)
     return TorchRuntime(checkpoint)
 
 

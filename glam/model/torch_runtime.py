@@ -42,5 +42,10 @@ class TorchRuntime:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.model.logit_scale.device)
 
 
+def use_threads(threads: int) -> None:
+    """Have torch use so many threads for one call of a model, in this process."""
+    torch.set_num_threads(threads)
+
+
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.float().cpu().numpy()

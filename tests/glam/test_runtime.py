@@ -158,6 +158,17 @@ def test_torch_runtime_asks_for_the_checkpoint():
         open_runtime(None, "torch")
 
 
+def test_torch_runtime_takes_the_threads_that_it_is_given(random_bundle, random_checkpoint):
+    import torch
+
+    there = torch.get_num_threads()
+    try:
+        open_runtime(random_bundle, "torch", threads=there + 1, checkpoint=random_checkpoint)
+        assert torch.get_num_threads() == there + 1
+    finally:
+        torch.set_num_threads(there)
+
+
 def test_torch_runtime_refuses_a_checkpoint_that_did_not_make_the_bundle(random_bundle, random_checkpoint, tmp_path):
     assert open_runtime(random_bundle, "torch", checkpoint=random_checkpoint)
     (tmp_path / "weights.safetensors").write_bytes(b"other")
