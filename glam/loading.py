@@ -55,8 +55,8 @@ def open_runtime(
     """Open the engine of a kind, with the bundle's chosen variant.
 
     `threads`: of one call of the model, with torch for the whole process; None: all cores. torch runs the `checkpoint`
-    that the bundle was exported from; triton is the Triton server at `url`, which holds the portable graphs and is first
-    asked when the runtime is used.
+    that the bundle was exported from; triton is the Triton server at `url`, which holds the portable graphs and is
+    first asked when the runtime is used.
     """
     if kind == "onnx":
         variant = None if bundle.variant == PORTABLE else bundle.variant
