@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from glam.bundle import Bundle
-from glam.local_server import free_port
 from glam.store.read import read_rows, read_success, vectors
 from glam.store.run_key import RunRecord, read_run
 from glam.store.schema import StoreError
@@ -29,7 +28,7 @@ from glam_serve.cohort.ray_engine import RayEngine
 from glam_serve.cohort.run_command import Run
 from glam_serve.cohort.runner import Committed
 from tests.samples.cohorts import FaultyEngine, Moment, RowsEngine, cohort_of, embed_rows
-from tests.samples.kills import ROOT, embed_command, run_to_end
+from tests.samples.kills import ROOT, embed_command
 from tests.samples.network import reached_out, traced
 from tests.samples.serving import wait_until
 from tests.samples.stores import RECORD, contents, write_store
@@ -40,13 +39,7 @@ EXAMS = [f"e{number:02d}" for number in range(12)]
 
 
 @pytest.fixture(scope="module")
-def client_port() -> int:
-    """Where the cluster takes clients, which are no nodes of it."""
-    return free_port(0)
-
-
-@pytest.fixture(scope="module")
-def cluster(client_port: int) -> Iterator[Any]:
+def cluster() -> Iterator[Any]:
     """A head node with two CPUs; a test adds another one."""
     pytest.importorskip("ray", reason=ray_is_missing)
     import_ray()
@@ -54,7 +47,7 @@ def cluster(client_port: int) -> Iterator[Any]:
 
     node = {"num_cpus": 2, "object_store_memory": 80_000_000, "include_dashboard": False}
     with silent():
-        cluster = Cluster(initialize_head=True, head_node_args=node | {"ray_client_server_port": client_port})
+        cluster = Cluster(initialize_head=True, head_node_args=node)
     yield cluster
     cluster.shutdown()
 
@@ -223,17 +216,6 @@ def test_a_client_that_nobody_answers_is_told_which_port_and_which_token(monkeyp
         connected(RayOptions(address="ray://h:1")),
     ):
         pass
-
-
-@pytest.mark.slow
-def test_a_client_of_a_cluster_that_it_is_no_part_of_makes_the_same_store(
-    cluster: Any, client_port: int, phantoms: Path, random_bundle: Bundle, whole: Path, tmp_path: Path
-):
-    options = ("--bundle", str(random_bundle.folder), "--shard-size", "2", "--engine", "ray", "--actors", "1")
-    address = ("--num-cpus", "1", "--address", f"ray://127.0.0.1:{client_port}")
-    run_to_end(embed_command(phantoms / "manifest.csv", tmp_path / "s", *options, *address))
-    np.testing.assert_allclose(vectors(read_rows(tmp_path / "s")), vectors(read_rows(whole)), atol=1e-5)
-    assert verify_store(tmp_path / "s").problems == ()
 
 
 ALONE = """
