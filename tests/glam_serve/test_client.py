@@ -20,12 +20,12 @@ MASS = "A mass is present"
 FILES = ("L_CC", "L_MLO", "R_CC", "R_MLO")
 
 
-@pytest.fixture
-def client(serve: Serve, tmp_path: Path) -> Client:
+@pytest.fixture(scope="module")
+def client(serve_a_file: Serve, tmp_path_factory: pytest.TempPathFactory) -> Client:
     """Of a server that asks for a key."""
-    keys = tmp_path / "keys"
+    keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(KEY)
-    return replace(serve("--api-keys", str(keys)).client, api_key=KEY)
+    return replace(serve_a_file("--api-keys", str(keys)).client, api_key=KEY)
 
 
 def close(found: Sequence[float] | None, expected: Sequence[float] | None) -> bool:
