@@ -14,7 +14,7 @@ import onnx
 from glam.bundle import MANIFEST, PORTABLE, Bundle, read_bundle, write_bundle
 from glam.files import JsonDict
 from glam.predict import Predictor
-from glam.runtime import OnnxRuntime
+from glam.runtime import OnnxRuntime, engine_version
 
 from .accuracy import Accuracy, measure_accuracy
 from .half import Half, in_half
@@ -180,5 +180,9 @@ def _entry(recipe: Recipe, parity: Parity, accuracy: Accuracy) -> JsonDict:
         "accuracy": asdict(accuracy),
         "tolerance": asdict(recipe.tolerance)
         | {"max_probability_error": recipe.max_probability_error, "max_loss": recipe.max_loss},
-        "versions": {name: importlib.metadata.version(name) for name in ("glam-mammo", "onnx", "onnxruntime")},
+        "versions": {
+            "glam-mammo": importlib.metadata.version("glam-mammo"),
+            "onnx": onnx.__version__,
+            "onnxruntime": engine_version(),
+        },
     }

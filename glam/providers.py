@@ -7,6 +7,9 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 Provider = str | tuple[str, dict[str, str]]
+CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+"""float32 products in float32, not in TF32's 10 bits of mantissa, as a bundle promises parity; and no trial of every
+convolution's algorithms at every new size of a batch. `bench.gpu_onnx` shows what each costs."""
 
 
 class Profile(NamedTuple):
@@ -46,6 +49,8 @@ def providers(provider: str, *, profile: Profile | None = None, cache: str | Non
     `profile`: the shapes of TensorRT's engine, which is built when the session opens. Without, it is built again for
     every shape beyond those seen. `cache`: folder in which engines are kept for the next start.
     """
+    if provider == CUDA:
+        return [(CUDA, dict(CUDA_OPTIONS))]
     if provider != TENSORRT:
         return [provider]
     options: dict[str, str] = {}
@@ -54,7 +59,7 @@ def providers(provider: str, *, profile: Profile | None = None, cache: str | Non
         options |= dict(zip(names, map(shapes_text, profile), strict=True))
     if cache is not None:
         options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": cache}
-    return [(TENSORRT, options), CUDA]
+    return [(TENSORRT, options), (CUDA, dict(CUDA_OPTIONS))]
 
 
 def way_to(provider: str) -> str:

@@ -1,6 +1,8 @@
 """Inference engines for an exported bundle, behind one Runtime protocol."""
 
+import contextlib
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -157,12 +159,31 @@ def onnx_session(
         # Weights beside the graph are mapped into memory and shared by all workers, unless packing copies them.
         options.add_session_config_entry("session.disable_prepacking", "1")
     asked = providers(provider, profile=profile, cache=os.environ.get("GLAM_ENGINE_CACHE"))
-    session = onnxruntime.InferenceSession(path, sess_options=options, providers=asked)
+    with contextlib.redirect_stdout(sys.stderr):  # where a GPU does not start it prints, and that place is for answers
+        if provider != CPU:
+            _load_gpu_libraries()
+        session = onnxruntime.InferenceSession(path, sess_options=options, providers=asked)
     if session.get_providers()[0] != provider:  # a provider that does not start is dropped without an error
         raise ValueError(
             f"{provider} did not start, and {session.get_providers()[0]} took its place: {way_to(provider)}"
         )
     return session
+
+
+def _load_gpu_libraries() -> None:
+    """Load CUDA's libraries from where pip put them, once; what is missing shows when the provider does not start."""
+    import onnxruntime
+
+    if preload := getattr(onnxruntime, "preload_dlls", None):  # since 1.21
+        preload()
+
+
+def engine_version() -> str:
+    """Return the version of ONNX Runtime, whichever of its packages is installed (onnxruntime, onnxruntime-gpu)."""
+    switch_telemetry_off()
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
 
 
 def switch_telemetry_off() -> None:

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from glam.loading import open_runtime
-from glam.runtime import AlignOut, OnnxRuntime, onnx_session
+from glam.runtime import AlignOut, OnnxRuntime, engine_version, onnx_session
 
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
 
@@ -136,6 +136,33 @@ def test_provider_that_does_not_start_is_no_silent_fall_back(folder, monkeypatch
     message = "NoSuchProvider did not start, and CPUExecutionProvider took its place"
     with pytest.warns(UserWarning, match="NoSuchProvider"), pytest.raises(ValueError, match=message):
         OnnxRuntime(folder, provider="NoSuchProvider")
+
+
+def test_libraries_of_a_gpu_are_loaded_from_where_pip_put_them_and_standard_output_stays_clean(
+    folder, monkeypatch, capsys
+):
+    asked = []
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: asked.append(sys.stdout.write("Failed to load libcudnn")))
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["NoSuchProvider", "CPUExecutionProvider"])
+    with pytest.warns(UserWarning, match="NoSuchProvider"), pytest.raises(ValueError, match="did not start"):
+        OnnxRuntime(folder, provider="NoSuchProvider")
+    out, err = capsys.readouterr()
+    assert (len(asked), out) == (1, "")
+    assert "Failed to load libcudnn" in err
+    OnnxRuntime(folder)
+    assert len(asked) == 1  # a CPU needs none
+
+
+def test_the_version_of_the_engine_is_told_whichever_package_holds_it(monkeypatch):
+    import importlib.metadata
+
+    import onnxruntime
+
+    def no_such_package(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", no_such_package)  # as where onnxruntime-gpu is in its place
+    assert engine_version() == onnxruntime.__version__
 
 
 @pytest.mark.parametrize("threads", [0, -3])

@@ -58,7 +58,7 @@ def test_tensorrt_rtx_parses_and_builds_all_three_graphs(exported, tmp_path, cap
 def test_onnx_runtime_s_tensorrt_gets_its_shapes_and_keeps_its_engines():
     profile = Profile({"image": (1, 1, 56, 56)}, {"image": (2, 1, 56, 56)}, {"image": (8, 1, 56, 56)})
     (name, options), fall_back = providers(TENSORRT, profile=profile, cache="engines")
-    assert (name, fall_back) == (TENSORRT, CUDA)
+    assert (name, fall_back[0]) == (TENSORRT, CUDA)
     assert options == {
         "trt_profile_min_shapes": "image:1x1x56x56",
         "trt_profile_opt_shapes": "image:2x1x56x56",
@@ -67,3 +67,8 @@ def test_onnx_runtime_s_tensorrt_gets_its_shapes_and_keeps_its_engines():
         "trt_engine_cache_path": "engines",
     }
     assert "libnvinfer" in way_to(TENSORRT)
+
+
+def test_float32_on_a_gpu_is_float32():
+    assert providers(CUDA) == [(CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})]
+    assert providers(TENSORRT)[1] == providers(CUDA)[0]
