@@ -95,7 +95,7 @@ def _fused_variant(folder: Path, model: Glam) -> JsonDict:
     place.mkdir(parents=True)
     write_graph(vision_graph(fused_model), place)
     parity = gate(folder, model, "fused")
-    made = "attention as com.microsoft MultiHeadAttention, LayerScale folded: for ONNX Runtime on a CPU"
+    made = "attention as com.microsoft MultiHeadAttention, LayerScale folded: for ONNX Runtime on a CPU or on CUDA"
     entry = {"graphs": ["vision.onnx"], "made": made, "parity": asdict(parity), "tolerance": asdict(EXACT)}
     return {"fused": entry}
 

@@ -7,9 +7,14 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 Provider = str | tuple[str, dict[str, str]]
-CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+CUDA_OPTIONS = {
+    "use_tf32": "0",
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
 """float32 products in float32, not in TF32's 10 bits of mantissa, as a bundle promises parity; and no trial of every
-convolution's algorithms at every new size of a batch. `bench.gpu_onnx` shows what each costs."""
+convolution's algorithms at every new size of a batch, and no doubling of the memory at every lack of it.
+`bench.gpu_onnx` shows what each costs."""
 
 
 class Profile(NamedTuple):
