@@ -11,6 +11,10 @@ INSTALL := pip install --quiet --disable-pip-version-check --constraint constrai
 CC_FILE := $(if $(filter default,$(origin CC)),,$(CC))
 CC_ORIGIN := $(if $(filter environment,$(origin CC)),--cc-of-environment)
 
+# Packages are compiled when they are first loaded (--no-compile), and kept so: where this is set in the environment, each
+# of the hundreds of processes of the tests compiles torch, Gradio and pandas anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The demo model: how many phantoms, and the export of its newest checkpoint with what it saw.
 DEMO_PAIRS := 4096
 EXPORT_DEMO = $(BIN)/glam-export onnx "$$(ls -d runs/demo/checkpoints/step-* | tail -n 1)" --out glam/demo --name glam-demo \

@@ -39,6 +39,7 @@ class Onnx:
 
     def run(self) -> None:
         """Build and verify the bundle."""
+        _look_for("torch", "timm", "safetensors", "onnx", "onnxscript")
         from glam.licence import read_provenance
 
         from .build import Imprint, build_bundle
@@ -184,6 +185,13 @@ Command = (
     | Annotated[Card, subcommand("card")]
     | Annotated[Triton, subcommand("triton")]
 )
+
+
+def _look_for(*modules: str) -> None:
+    """ModuleNotFoundError for one that is not installed, before those that are take seconds to load."""
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(name=name)
 
 
 def main(args: Sequence[str] | None = None) -> int:

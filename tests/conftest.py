@@ -9,6 +9,7 @@ import pytest
 
 from glam.bundle import Bundle
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
+from tests.samples.shared import made_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,10 @@ ANSWERING = ModelConfig(
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of seeded random weights, which carries no provenance."""
+    return made_once(tmp_path_factory, "random_checkpoint", _save_random_checkpoint)
+
+
+def _save_random_checkpoint(folder: Path) -> None:
     import torch
 
     from glam.model.checkpoint import save_checkpoint
@@ -40,23 +45,26 @@ def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
-    folder = tmp_path_factory.mktemp("random_checkpoint")
     texts = [text for task in ("birads", "density", "mass") for text in class_prompts(task)]
     train_wordpiece(texts, vocab_size=200).save(folder / "words.json")
     save_checkpoint(model, folder, folder / "words.json")
-    return folder
 
 
 @pytest.fixture(scope="session")
 def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The bundle of that checkpoint; it may be served anywhere."""
-    from glam.licence import write_provenance
-    from glam_export.build import Imprint, build_bundle
+    from glam.bundle import read_bundle
 
-    recorded = shutil.copytree(random_checkpoint, tmp_path_factory.mktemp("recorded") / "checkpoint")
-    write_provenance(recorded, {"data": "random weights", "licence": None, "start_from": None})
-    imprint = Imprint(name="random", version="0.0.1", provenance={"licence": "CC0 1.0", "permits": ["serve", "share"]})
-    return build_bundle(recorded, tmp_path_factory.mktemp("bundles") / "random", imprint)
+    def export(folder: Path) -> None:
+        from glam.licence import write_provenance
+        from glam_export.build import Imprint, build_bundle
+
+        recorded = shutil.copytree(random_checkpoint, folder / "checkpoint")
+        write_provenance(recorded, {"data": "random weights", "licence": None, "start_from": None})
+        provenance = {"licence": "CC0 1.0", "permits": ["serve", "share"]}
+        build_bundle(recorded, folder / "random", Imprint(name="random", version="0.0.1", provenance=provenance))
+
+    return read_bundle(made_once(tmp_path_factory, "random_bundle", export) / "random")
 
 
 @pytest.fixture(scope="session")
@@ -85,8 +93,7 @@ def mammograms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Phantom DICOM files of one exam: "L_CC", "L_MLO", "R_CC", "R_MLO"."""
     from glam.phantom.exam import write_exams
 
-    folder = tmp_path_factory.mktemp("mammograms")
-    write_exams(folder, num_exams=1, seed=11)
+    folder = made_once(tmp_path_factory, "mammograms", lambda folder: write_exams(folder, num_exams=1, seed=11))
     return {path.stem: path for path in folder.rglob("*.dcm")}
 
 

@@ -94,14 +94,25 @@ def build_shard(folder: Path, index: int, keys: Sequence[Any], build: Callable[[
 def fill_cache(
     folder: Path, keys: Sequence[Any], build: Callable[[Any], PreparedPair | None], *, workers: int
 ) -> Iterator[int]:
-    """Build all shards of `keys` in processes, and yield the keys done so far; `build` must be picklable."""
+    """Build all shards of `keys`, and yield the keys done so far.
+
+    In this process where it is one worker's work; in others, for which `build` must be picklable, where it is more.
+    """
     chunks = [keys[start : start + SHARD_PAIRS] for start in range(0, len(keys), SHARD_PAIRS)]
+    arguments = (repeat(folder), range(len(chunks)), chunks, repeat(build))
+    if min(workers, len(chunks)) < 2:  # another process would import everything once more
+        yield from _keys_done(chunks, map(build_shard, *arguments))
+        return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        done = 0
-        shards = pool.map(build_shard, repeat(folder), range(len(chunks)), chunks, repeat(build))
-        for chunk, _ in zip(chunks, shards, strict=True):
-            done += len(chunk)
-            yield done
+        yield from _keys_done(chunks, pool.map(build_shard, *arguments))
+
+
+def _keys_done(chunks: Sequence[Sequence[Any]], shards: Iterator[None]) -> Iterator[int]:
+    """Yield the number of keys done so far, whenever the shard of a chunk is written."""
+    done = 0
+    for chunk, _ in zip(chunks, shards, strict=True):
+        done += len(chunk)
+        yield done
 
 
 @dataclass(frozen=True)

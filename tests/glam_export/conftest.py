@@ -14,6 +14,7 @@ from glam.runtime import OnnxRuntime
 from glam.words.report import class_prompts
 from glam.words.tokens import train_wordpiece
 from glam_export.cli import main
+from tests.samples.shared import made_once
 
 CONFIG = ModelConfig(
     vision=VisionConfig(image_size=56, embed_dim=32, depth=2, num_heads=2, num_registers=1),
@@ -58,13 +59,15 @@ def checkpoint(model, tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory):
     """The bundle of the checkpoint with a record of its data, made by the command."""
-    out = tmp_path_factory.mktemp("out")
-    recorded = shutil.copytree(checkpoint, out / "checkpoint")
-    write_provenance(recorded, RECORD)
-    (out / "provenance.json").write_text(json.dumps(PROVENANCE))
-    arguments = [str(recorded), "--out", str(out / "bundle"), "--name", "tiny", "--version", "0.1.0"]
-    assert main(["onnx", *arguments, "--provenance", str(out / "provenance.json")]) == 0
-    return out / "bundle"
+
+    def export(out):
+        recorded = shutil.copytree(checkpoint, out / "checkpoint")
+        write_provenance(recorded, RECORD)
+        (out / "provenance.json").write_text(json.dumps(PROVENANCE))
+        arguments = [str(recorded), "--out", str(out / "bundle"), "--name", "tiny", "--version", "0.1.0"]
+        assert main(["onnx", *arguments, "--provenance", str(out / "provenance.json")]) == 0
+
+    return made_once(tmp_path_factory, "exported", export) / "bundle"
 
 
 @pytest.fixture(scope="session")

@@ -143,11 +143,13 @@ def test_failed_run_ends_with_1_and_one_sentence(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("module", ["safetensors", "onnx"])
-def test_export_without_its_extra_names_it(module, tmp_path):
+def test_export_without_its_extra_names_it_and_loads_nothing_for_it(module, tmp_path):
     script = f"import sys; sys.modules[{module!r}] = None; from glam_export.cli import main; "
-    script += f"sys.exit(main(['onnx', {str(tmp_path)!r}, '--out', 'bundle']))"
+    script += f"code = main(['onnx', {str(tmp_path)!r}, '--out', 'bundle']); print('torch' in sys.modules); "
+    script += "sys.exit(code)"
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert outcome.returncode == 1
+    assert outcome.stdout == "False\n"
     assert outcome.stderr == f'glam-export: {module} is not installed: pip install "glam-mammo[export]"\n'
 
 

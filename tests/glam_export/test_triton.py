@@ -1,6 +1,7 @@
 """The model repository of a bundle, as written and as a real Triton server loads it."""
 
 import json
+import re
 import shutil
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -243,27 +244,31 @@ def batch_counts(client) -> dict[int, int]:
     return {entry.batch_size: entry.compute_infer.count for entry in model.batch_stats}
 
 
+WRONG = {
+    "dims": (
+        "dims: [1, 126, 126]",
+        "dims: [1, 126, 128]",
+        r"image is .*128.* in config.pbtxt and .*126.* in the graph",
+    ),
+    "output": ('name: "patches"', 'name: "patch"', "the graph has no output patch"),
+    "type": ('"patches" data_type: TYPE_FP32', '"patches" data_type: TYPE_FP16', "TYPE_FP16"),
+    "backend": ('backend: "onnxruntime"', 'backend: "tensorrt"', "unable to find backend library"),
+    "glam_vision": ('name: "glam_vision"', 'name: "vision"', "vision"),
+}
+"""Name of a model -> what its configuration says, what it says in place of that, and what the server says of it."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("right", "wrong", "reason"),
-    [
-        (
-            "dims: [1, 126, 126]",
-            "dims: [1, 126, 128]",
-            r"input image is .*128.* in config.pbtxt and .*126.* in the graph",
-        ),
-        ('name: "patches"', 'name: "patch"', "the graph has no output patch"),
-        ('"patches" data_type: TYPE_FP32', '"patches" data_type: TYPE_FP16', "TYPE_FP16"),
-        ('backend: "onnxruntime"', 'backend: "tensorrt"', "unable to find backend library"),
-        ('name: "glam_vision"', 'name: "vision"', "glam_vision"),
-    ],
-)
-def test_a_wrong_configuration_is_refused_with_the_reason(
-    triton_there: None, triton_repository: Path, tmp_path: Path, right: str, wrong: str, reason: str
-):
+def test_a_wrong_configuration_is_refused_with_the_reason(triton_there: None, triton_repository: Path, tmp_path: Path):
     repository = shutil.copytree(triton_repository, tmp_path / "repository")
-    config = repository / "glam_vision" / "config.pbtxt"
-    assert right in config.read_text()
-    config.write_text(config.read_text().replace(right, wrong))
-    with pytest.raises(TritonError, match=reason), triton_server(repository, tmp_path / "server"):
+    for name, (right, wrong, _) in WRONG.items():
+        model = shutil.copytree(triton_repository / "glam_vision", repository / name, dirs_exist_ok=True)
+        written = (model / "config.pbtxt").read_text()
+        assert right in written
+        changed = written.replace(right, wrong).replace('name: "glam_vision"', f'name: "{name}"')
+        (model / "config.pbtxt").write_text(changed)
+    with pytest.raises(TritonError) as raised, triton_server(repository, tmp_path / "server"):
         pass
+    said = str(raised.value).splitlines()
+    for name, (_, _, reason) in WRONG.items():
+        assert [line for line in said if re.search(rf"'{name}'.*{reason}", line)], "\n".join([name, *said])

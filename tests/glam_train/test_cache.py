@@ -6,7 +6,15 @@ import pytest
 from glam.config import FrameConfig
 from glam.frame import make_frame
 from glam.prepare import ModelInput
-from glam_train.data.cache import SHARD_PAIRS, CacheError, PreparedPair, build_shard, open_cache_folder, read_cache
+from glam_train.data.cache import (
+    SHARD_PAIRS,
+    CacheError,
+    PreparedPair,
+    build_shard,
+    fill_cache,
+    open_cache_folder,
+    read_cache,
+)
 
 FRAME = FrameConfig(size=28)
 
@@ -52,6 +60,25 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     build(tmp_path, range(130), lambda key: made.append(key) or pair(key))
     assert made == list(range(64, 130))
     assert len(read_cache(tmp_path)) == 130
+
+
+@pytest.mark.parametrize(("num_pairs", "workers"), [(130, 1), (5, 4)])
+def test_work_for_one_is_done_in_this_process(tmp_path, num_pairs, workers):
+    made = []
+    open_cache_folder(tmp_path, FRAME, {"kind": "toy"}, num_pairs=num_pairs)
+    done = list(fill_cache(tmp_path, range(num_pairs), lambda key: made.append(key) or pair(key), workers=workers))
+    assert done == [*range(SHARD_PAIRS, num_pairs, SHARD_PAIRS), num_pairs]
+    assert made == list(range(num_pairs))
+
+
+def test_several_processes_write_what_one_does(tmp_path):
+    folders = {workers: tmp_path / str(workers) for workers in (1, 2)}
+    for workers, folder in folders.items():
+        open_cache_folder(folder, FRAME, {"kind": "toy"}, num_pairs=70)
+        assert list(fill_cache(folder, range(70), pair, workers=workers)) == [SHARD_PAIRS, 70]
+    one, two = (sorted(path for path in folder.iterdir()) for folder in folders.values())
+    assert [path.name for path in one] == [path.name for path in two]
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
 
 
 def test_a_pair_that_cannot_be_used_is_left_out(tmp_path):

@@ -1,15 +1,31 @@
 """The viewer's page in a browser, in the words of its reader."""
 
 import base64
+import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from playwright.sync_api import Browser, Download, Locator
 
 SLOW_MS = 30_000
 """The machine is shared."""
+VIEWPORT: Any = {"width": 1400, "height": 900}
+LINK_MS = 700
+"""The link is written twice a second at most."""
+BEGUN: dict[str, Any] = {
+    "layout": "exam",
+    "aligned": False,
+    "query": None,
+    "pins": [],
+    "opacity": 0.6,
+    "threshold": 0,
+    "attentionShown": True,
+    "truthShown": False,
+    "windows": {},
+}
+"""The state of the view when an exam of both breasts has just come."""
 OF_GRADIO = "Method not implemented."
 """A warning of Gradio's own client whenever it closes a stream of events: nothing is wrong with the page."""
 
@@ -19,7 +35,7 @@ class Page:
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
-        self.context = browser.new_context(viewport={"width": 1400, "height": 900}, **options)
+        self.context = browser.new_context(viewport=VIEWPORT, **options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(SLOW_MS)
         self.wrong: list[str] = []
@@ -60,6 +76,28 @@ class Page:
             self.wait_for_views()
             if not touring:
                 self.button("Dismiss").click()
+
+    def open_again(self, example: str) -> None:
+        """Leave the page, and go to it anew."""
+        self.page.goto("about:blank")
+        self.wrong.clear()
+        self.open(example)
+
+    def put_back(self) -> None:
+        """Put what is shown back as it was when it came: nothing pointed at or pinned, no ruler, the views fitted."""
+        self.page.set_viewport_size(VIEWPORT)
+        self.page.evaluate("scrollTo(0, 0)")
+        self.page.mouse.move(0, 0)
+        if self.button("Ruler").get_attribute("aria-pressed") == "true":
+            self.button("Ruler").click()
+        for key in ("Escape", "1", "0"):
+            self.page.keyboard.press(key)
+
+    def state(self) -> dict[str, Any] | None:
+        """Return the state of the view in the page's link, once it is written; None: the link says nothing of it."""
+        self.page.wait_for_timeout(LINK_MS)
+        sent = parse_qs(urlsplit(self.page.url).fragment).get("view")
+        return json.loads(sent[0]) if sent else None
 
     def wait_for_views(self) -> None:
         """Wait until pixels are drawn."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tests.samples.pages import Page
 
 
+EXAMPLE = "Synthetic breasts 1"
+
+
 def chromium() -> str:
     """Return the path of the browser; without one the test is skipped."""
     found = shutil.which("chromium")
@@ -49,3 +52,28 @@ def page(browser: "Browser", viewer: RunningViewer) -> "Iterator[Page]":
     with Page(browser, viewer.url) as opened:
         yield opened
         opened.check_clean()
+
+
+@pytest.fixture(scope="module")
+def opened(browser: "Browser", viewer: RunningViewer) -> "Iterator[Page]":
+    """The page of `shown`."""
+    from tests.samples.pages import Page
+
+    with Page(browser, viewer.url) as page:
+        page.open(EXAMPLE)
+        yield page
+
+
+@pytest.fixture
+def shown(opened: "Page") -> "Iterator[Page]":
+    """A page on the first example, opened once for the tests of a file that put back what they change.
+
+    It is opened anew where the test before failed, or left something behind.
+    """
+    from tests.samples.pages import BEGUN
+
+    if opened.wrong or opened.state() not in (None, BEGUN):
+        opened.open_again(EXAMPLE)
+    yield opened
+    opened.check_clean()
+    opened.put_back()

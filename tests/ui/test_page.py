@@ -1,11 +1,10 @@
 """The page under its reader's hands: hanging, pointing, keys, windows, links, words."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.samples.pages import Page
+from tests.samples.pages import BEGUN, Page
 
 pytestmark = pytest.mark.slow
 
@@ -31,63 +30,59 @@ def test_an_exam_hangs_as_readers_hang_it_and_attention_follows_the_pointer(page
     assert page.page.locator(".glam-bars i").count() == 9
 
 
-def test_chest_walls_stand_back_to_back(page: Page):
-    page.open(EXAMPLE)
+def test_chest_walls_stand_back_to_back(shown: Page):
     for caption, is_at_the_right in (("R CC", True), ("L CC", False), ("R MLO", True), ("L MLO", False)):
-        width = page.pane(caption).locator("canvas").first.evaluate("c => c.width")
-        greys = page.greys(caption)
+        width = shown.pane(caption).locator("canvas").first.evaluate("c => c.width")
+        greys = shown.greys(caption)
         rows = [greys[start : start + width] for start in range(0, len(greys), width)]
         middle = rows[len(rows) // 2]
         bright = [col for col, grey in enumerate(middle) if grey > 30]
         assert (max(bright) > width - 10) if is_at_the_right else (min(bright) < 10), caption
 
 
-def test_everything_goes_by_keys(page: Page):
-    page.open(EXAMPLE)
-    page.pane("L CC").focus()
-    page.page.keyboard.press("ArrowDown")
-    begun = page.said()
-    page.page.keyboard.press("ArrowDown")
-    assert page.said() != begun
-    page.page.keyboard.press("Enter")
-    assert len(state(page)["pins"]) == 1
-    asked = state(page)["query"]["key"]
-    page.page.keyboard.press("f")
-    assert state(page)["query"]["key"] != asked
-    page.page.keyboard.press("3")
-    assert page.views() == ["L CC", "L MLO"]
-    page.page.keyboard.press("a")
-    assert page.button("Slices upright").get_attribute("aria-pressed") == "true"
-    page.page.keyboard.press("?")
-    assert page.page.locator(".glam-help").is_visible()
-    page.page.keyboard.press("Escape")
-    assert not page.page.locator(".glam-help").is_visible()
-    page.page.keyboard.press("Escape")
-    assert page.said() == "Nothing is pointed at."
+def test_everything_goes_by_keys(shown: Page):
+    shown.pane("L CC").focus()
+    shown.page.keyboard.press("ArrowDown")
+    begun = shown.said()
+    shown.page.keyboard.press("ArrowDown")
+    assert shown.said() != begun
+    shown.page.keyboard.press("Enter")
+    assert len(shown.state()["pins"]) == 1
+    asked = shown.state()["query"]["key"]
+    shown.page.keyboard.press("f")
+    assert shown.state()["query"]["key"] != asked
+    shown.page.keyboard.press("3")
+    assert shown.views() == ["L CC", "L MLO"]
+    shown.page.keyboard.press("a")
+    assert shown.button("Slices upright").get_attribute("aria-pressed") == "true"
+    shown.page.keyboard.press("?")
+    assert shown.page.locator(".glam-help").is_visible()
+    shown.page.keyboard.press("Escape")
+    assert not shown.page.locator(".glam-help").is_visible()
+    shown.page.keyboard.press("Escape")
+    assert shown.said() == "Nothing is pointed at."
 
 
-def test_by_tab_a_view_is_reached_and_by_arrows_asked_about(page: Page):
-    page.open(EXAMPLE)
-    page.pane("L CC").focus()
-    page.page.keyboard.press("Tab")
+def test_by_tab_a_view_is_reached_and_by_arrows_asked_about(shown: Page):
+    shown.pane("L CC").focus()
+    shown.page.keyboard.press("Tab")
     for press in ("ArrowDown", "Enter"):
-        page.page.keyboard.press(press)
-    assert page.said().startswith("right MLO, row 5, slice 5.")
-    assert page.said().endswith("Pinned.")
-    page.page.keyboard.press("ArrowDown")
-    assert page.said().startswith("right MLO, row 6, slice 5.")
-    assert "Pinned" not in page.said()
-    page.page.keyboard.press("Tab")
-    page.page.keyboard.press("ArrowUp")
-    assert page.said().startswith("left MLO, row 5, slice 5.")
+        shown.page.keyboard.press(press)
+    assert shown.said().startswith("right MLO, row 5, slice 5.")
+    assert shown.said().endswith("Pinned.")
+    shown.page.keyboard.press("ArrowDown")
+    assert shown.said().startswith("right MLO, row 6, slice 5.")
+    assert "Pinned" not in shown.said()
+    shown.page.keyboard.press("Tab")
+    shown.page.keyboard.press("ArrowUp")
+    assert shown.said().startswith("left MLO, row 5, slice 5.")
 
 
-def test_escape_takes_the_ruler_away(page: Page):
-    page.open(EXAMPLE)
-    page.rule("L CC")
-    assert "Ruler: " in page.said()
-    page.page.keyboard.press("Escape")
-    assert page.said() == "Nothing is pointed at."
+def test_escape_takes_the_ruler_away(shown: Page):
+    shown.rule("L CC")
+    assert "Ruler: " in shown.said()
+    shown.page.keyboard.press("Escape")
+    assert shown.said() == "Nothing is pointed at."
 
 
 def test_letters_typed_into_a_form_are_no_keys_of_the_viewer(page: Page):
@@ -98,28 +93,9 @@ def test_letters_typed_into_a_form_are_no_keys_of_the_viewer(page: Page):
     assert len(page.views()) == 4
 
 
-def test_windows_change_grey_values_and_stored_pixels_stay(page: Page):
-    page.open(EXAMPLE)
-    before = page.greys("L CC")
-    page.button("Invert").click()
-    page.page.wait_for_timeout(200)
-    inverted = page.greys("L CC")
-    inside = [place for place, grey in enumerate(before) if grey > 60]
-    assert inside
-    assert all(abs(before[place] + inverted[place] - 255) <= 1 for place in inside)
-    page.button("Invert").click()
-    page.button("Window").click()
-    page.page.wait_for_timeout(200)
-    assert page.greys("L CC") != before
-    for _ in range(2):
-        page.button("Window").click()
-    page.page.wait_for_timeout(200)
-    assert page.greys("L CC") == before
-
-
 def test_a_drag_with_shift_changes_the_window_and_a_drag_moves_the_view(page: Page):
     page.open(EXAMPLE)
-    assert state(page, default={}).get("windows", {}) == {}
+    assert (page.state() or BEGUN)["windows"] == {}
     box = page.pane("L CC").bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -139,28 +115,44 @@ def test_a_drag_with_shift_changes_the_window_and_a_drag_moves_the_view(page: Pa
     page.page.mouse.move(x + 30, y, steps=4)
     page.page.mouse.up()
     page.page.keyboard.up("Shift")
-    assert list(state(page)["windows"]) == ["L-CC"]
+    assert list(page.state()["windows"]) == ["L-CC"]
 
 
-def test_the_ruler_measures_millimetres(page: Page):
-    page.open(EXAMPLE)
-    page.rule("L CC")
-    page.page.wait_for_timeout(200)
-    mm = float(re.search(r"Ruler: ([\d.]+) mm", page.said())[1])  # type: ignore[index]
-    px_per_cm = int(re.search(r"(\d+) px/cm", page.pane("L CC").inner_text())[1])  # type: ignore[index]
+def test_the_ruler_measures_millimetres(shown: Page):
+    shown.rule("L CC")
+    shown.page.wait_for_timeout(200)
+    mm = float(re.search(r"Ruler: ([\d.]+) mm", shown.said())[1])  # type: ignore[index]
+    px_per_cm = int(re.search(r"(\d+) px/cm", shown.pane("L CC").inner_text())[1])  # type: ignore[index]
     assert mm == pytest.approx(600 / px_per_cm, rel=0.04)  # the scale is shown in whole pixels
 
 
-def test_true_places_lie_in_the_other_view(page: Page):
-    page.open(EXAMPLE)
-    page.point("L CC", across=0.5, down=0.5)
-    page.button("True place").click()
-    assert page.button("True place").get_attribute("aria-pressed") == "true"
-    page.page.wait_for_timeout(200)
-    shown = page.num_white("L MLO")
-    page.button("True place").click()
-    page.page.wait_for_timeout(200)
-    assert shown > page.num_white("L MLO") + 20
+def test_true_places_lie_in_the_other_view(shown: Page):
+    shown.point("L CC", across=0.5, down=0.5)
+    shown.button("True place").click()
+    assert shown.button("True place").get_attribute("aria-pressed") == "true"
+    shown.page.wait_for_timeout(200)
+    white = shown.num_white("L MLO")
+    shown.button("True place").click()
+    shown.page.wait_for_timeout(200)
+    assert white > shown.num_white("L MLO") + 20
+
+
+def test_windows_change_grey_values_and_stored_pixels_stay(shown: Page):
+    before = shown.greys("L CC")
+    shown.button("Invert").click()
+    shown.page.wait_for_timeout(200)
+    inverted = shown.greys("L CC")
+    inside = [place for place, grey in enumerate(before) if grey > 60]
+    assert inside
+    assert all(abs(before[place] + inverted[place] - 255) <= 1 for place in inside)
+    shown.button("Invert").click()
+    shown.button("Window").click()
+    shown.page.wait_for_timeout(200)
+    assert shown.greys("L CC") != before
+    for _ in range(2):
+        shown.button("Window").click()
+    shown.page.wait_for_timeout(200)
+    assert shown.greys("L CC") == before
 
 
 def test_a_link_brings_example_and_state_back(page: Page):
@@ -199,12 +191,3 @@ def test_own_sentences_are_compared_and_unknown_words_named(page: Page):
     assert table.locator("thead th").all_inner_texts() == ["sentence", "right", "left"]
     assert "zyxgraph" in page.page.get_by_text("Words that the model does not know").inner_text()
     assert "<b>sits</b>" in table.inner_text()
-
-
-def state(page: Page, default: dict | None = None) -> dict:
-    """Return the view state in the page's link."""
-    import json
-
-    page.page.wait_for_timeout(700)  # the link is written twice a second at most
-    sent = parse_qs(urlsplit(page.page.url).fragment).get("view")
-    return json.loads(sent[0]) if sent else (default or {})
