@@ -6,6 +6,10 @@ TRITON := .venv-triton/bin
 WHEEL := build/wheel-env/bin
 COMMANDS := glam glam-train glam-export glam-serve glam-embed glam-ui
 VIEWER := .venv-ui/bin
+# Empty, which is off: without bytecode the hundreds of processes that tests start take twice as long to import.
+export PYTHONDONTWRITEBYTECODE :=
+# Only the files that have such tests: to collect all others takes longer than many a test.
+ALONE = $(shell grep -rl --include='*.py' 'mark\.alone' tests | sort)
 INSTALL := pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # `CC` is also make's name for the C compiler: what make itself put there is no mammogram.
 CC_FILE := $(if $(filter default,$(origin CC)),,$(CC))
@@ -45,7 +49,7 @@ fix: .venv/.installed ## Format, and mend what the linter can
 test: gates ## The gates and every test, slow ones too; with CI=true an unexpected skip fails
 	@$(MAKE) --no-print-directory triton-env || echo "no Triton server can be had here: its tests are skipped" >&2
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/plugins $(BIN)/pytest -q -p skips --numprocesses 2 --dist loadfile -m "not alone"
-	PYTHONPATH=tests/plugins $(BIN)/pytest -q -p skips -m alone
+	PYTHONPATH=tests/plugins $(BIN)/pytest -q -p skips -m alone $(ALONE)
 
 gates: .venv/.installed
 	$(BIN)/ruff format --check .

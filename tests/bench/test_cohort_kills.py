@@ -16,9 +16,9 @@ from tests.samples.stores import write_store
 STARTS_ONE = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); sys.stdin.read()"
 
 
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    return write_exams(tmp_path / "phantoms", num_exams=3, seed=2)
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_exams(tmp_path_factory.mktemp("phantoms"), num_exams=3, seed=2)
 
 
 @pytest.mark.slow

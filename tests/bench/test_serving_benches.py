@@ -55,8 +55,8 @@ def test_random_kills_under_load_leave_no_request_without_an_end(
 ):
     question = form({"cc": mammograms["L_CC"].read_bytes()}, {"include": "findings"})
     with running(random_bundle.folder, tmp_path / "log", *OPTIONS) as server:
-        kills, load = disturb(server, question, kills=4, clients=4, seed=3)
-    assert len(kills) == 4
+        kills, load = disturb(server, question, kills=2, clients=4, seed=3)
+    assert len(kills) == 2
     assert {outcome.status for outcome in load.outcomes} <= ALLOWED
     assert max(outcome.seconds for outcome in load.outcomes) < DEADLINE_S + MARGIN_S
     assert 200 in {outcome.status for outcome in load.outcomes}
@@ -65,7 +65,7 @@ def test_random_kills_under_load_leave_no_request_without_an_end(
 
 @pytest.mark.slow
 def test_a_mixed_load_ends_every_request_as_it_should(random_bundle: Bundle, tmp_path: Path):
-    load = soak(random_bundle.folder, tmp_path, minutes=0.4, clients=4, seed=0)
+    load = soak(random_bundle.folder, tmp_path, minutes=0.2, clients=4, seed=0)
     assert load.faults() == []
     assert load.ends.total() > 20
     log = (tmp_path / "log").read_text()

@@ -17,7 +17,7 @@ from glam_serve.server import make_server
 from tests.samples.cohorts import EXAMS
 from tests.samples.forms import Form, form
 from tests.samples.served import SECRET, Served, serve_in_process
-from tests.samples.serving import DEADLINE_S, RealServer, Serve, end, launch, start_server
+from tests.samples.serving import DEADLINE_S, Lasting, RealServer, Serve, end, launch
 
 LIMITS = ("--threads", "1", "--limits.deadline-s", str(DEADLINE_S), "--limits.grace-s", "10")
 
@@ -95,25 +95,13 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
 
 
 @pytest.fixture(scope="module")
-def lasting(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Servers by their options: one that still runs serves the next test too, and at the end none lives."""
-    started: dict[tuple[str, ...], RealServer] = {}
-    every: list[RealServer] = []
-
-    def of_options(*options: str, before: Callable[[], None] | None = None) -> RealServer:
-        server = started.get(options)
-        if server is None or server.process.poll() is not None:
-            log = tmp_path_factory.mktemp("server") / "log"
-            server = start_server(random_bundle.folder, log, *LIMITS, *options, before=before)
-            started[options] = server
-            every.append(server)
-        server.wait_until_ready()
-        return server
-
-    yield of_options
-    for server in every:
+def lasting(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lasting]:
+    """Servers that last for the tests of a file; at the end none lives."""
+    servers = Lasting(random_bundle.folder, LIMITS, lambda: tmp_path_factory.mktemp("server"))
+    yield servers
+    for server in servers.every:
         end(server)
-    for server in every:
+    for server in servers.every:
         assert "Traceback" not in server.log.read_text()
 
 

@@ -11,7 +11,7 @@ import pytest
 from glam_serve.cohort.decoder import DecoderOptions
 from glam_serve.cohort.decoders import InterruptedRun, prepared_items
 from glam_serve.cohort.items import Item, PreparedItem
-from tests.samples.cohorts import EndsAtStart, item_of, prepared_by_path
+from tests.samples.decoding import EndsAtStart, item_of, prepared_by_path
 
 NAMES = [f"{number:02d}" for number in range(12)]
 
@@ -68,7 +68,7 @@ def test_a_fault_of_ours_costs_one_item_and_is_told_without_its_message(caplog: 
     results = outcomes({"02": "raise"})
     assert fates(results) == [*NAMES[:2], "internal_error", *NAMES[3:]]
     assert "TypeError" in caplog.text
-    assert "cohorts.py" in caplog.text
+    assert "decoding.py" in caplog.text
     assert "SECRET" not in caplog.text + str(results)
 
 

@@ -18,7 +18,8 @@ from glam_serve.cohort import remote
 from glam_serve.cohort.items import FORBIDDEN, STORAGE_FAILED, read_item
 from glam_serve.cohort.remote import ObjectError, StorageError, check_urls, read_object
 from glam_serve.cohort.run_command import SOURCE_GONE, Run
-from tests.samples.cohorts import item_of, rows_of, write_manifest
+from tests.samples.cohorts import rows_of, write_manifest
+from tests.samples.decoding import item_of
 from tests.samples.object_store import BUCKET, KEYS, Troubled, put, s3_server, troubled, upload
 from tests.samples.stores import contents
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import random
-import shutil
 import signal
 import subprocess
 import threading
@@ -14,13 +12,14 @@ from typing import Any
 import pytest
 
 from glam.bundle import Bundle
+from glam.local_server import group_lives
 from glam.store import write
 from glam.store.read import read_success
 from glam.store.summary import summarise
 from glam.store.verify import verify_store
 from glam_serve.cohort.signals import stopped_by_signals
 from tests.samples.cohorts import EXAMS
-from tests.samples.kills import ROOT, embed_command, kill_until_done, run_to_end
+from tests.samples.kills import ROOT, embed_command, run_to_end
 from tests.samples.serving import wait_until
 from tests.samples.stores import contents
 
@@ -114,19 +113,33 @@ def test_what_the_caller_had_ignored_stops_no_run():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_run_that_is_killed_at_random_moments_ends_in_the_same_store(
+def test_a_run_that_is_killed_in_its_middle_ends_in_the_same_store(
     phantoms: Path, random_bundle: Bundle, whole: Path, tmp_path: Path, workers: int
 ):
+    """At fifty random moments: bench/cohort_kills.py."""
     store = tmp_path / "s"
     options = ["--bundle", str(random_bundle.folder), "--shard-size", "2", "--workers", str(workers)]
     command = embed_command(phantoms / "manifest.csv", store, *options)
-    took_s = run_to_end(command)
-    shutil.rmtree(store)
-    kill_until_done(command, store, random.Random(workers), most=5, longest_s=took_s)
+    kill_at_first_part(command, store)
+    assert read_success(store) is None
+    run_to_end(command)
     assert contents(store) == contents(whole)
-    success, expected = read_success(store), read_success(whole)
-    assert success == expected
+    assert read_success(store) == read_success(whole)
     assert verify_store(store).problems == ()
+
+
+def kill_at_first_part(command: list[str], store: Path) -> None:
+    """Start a run, and kill it with all its processes when its first shard is done."""
+    run = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_until(lambda: any(store.glob("part-*.parquet")) or run.poll() is not None, "a part", 120)
+        assert run.poll() is None
+    finally:
+        if group_lives(run.pid):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
 
 
 def test_the_processes_of_a_run_end_with_it_though_it_alone_is_killed(

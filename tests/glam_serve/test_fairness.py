@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.samples.forms import Form, form
-from tests.samples.serving import RealServer, Serve, wait_until
+from tests.samples.serving import Lasting, RealServer, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -23,13 +23,28 @@ GREEDY, MODEST = "key-of-the-greedy-caller", "key-of-the-modest-caller"
 GREEDY_HOST, MODEST_HOST = "127.0.0.1", "127.0.0.2"
 NUM_GREEDY = 20
 OF_CALLER = (429, "too_many_of_caller")
+TWO_APIS = ("--apis", "2", "--limits.max-waiting", "8")
+LITTLE_ROOM = ("--limits.max-upload-mb", "2", "--limits.max-spool-mb", "4", "--limits.body-idle-s", "60")
+FEW_JOBS = ("--limits.caller-share", "0.07")  # two of 32 jobs, four of 64 requests
+FEW_PLACES = ("--limits.max-waiting", "4")
+MANY_PLACES = ("--limits.max-waiting", "48")
 
 
-@pytest.fixture
-def keys(tmp_path: Path) -> tuple[str, str]:
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Options of a server with two keys."""
-    (tmp_path / "keys").write_text(f"{GREEDY}\n{MODEST}\n")
-    return "--api-keys", str(tmp_path / "keys")
+    file = tmp_path_factory.mktemp("keys") / "keys"
+    file.write_text(f"{GREEDY}\n{MODEST}\n")
+    return "--api-keys", str(file)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started_at_once(lasting: Lasting, keys: tuple[str, str]) -> None:
+    for options in (TWO_APIS, LITTLE_ROOM, FEW_JOBS):
+        lasting.launched(*keys, *options)
+    for options in (FEW_PLACES, MANY_PLACES):
+        lasting.launched(*options)
+    lasting.wait_until_ready()
 
 
 @pytest.fixture
@@ -68,9 +83,9 @@ def held(server: RealServer, count: int, *lines: str, host: str = GREEDY_HOST) -
 
 
 def test_a_key_has_its_share_of_the_places_whichever_api_process_has_them(
-    serve: Serve, keys: tuple[str, str], scan: Form
+    lasting: Lasting, keys: tuple[str, str], scan: Form
 ):
-    server = serve(*keys, "--apis", "2", "--limits.max-waiting", "8")
+    server = lasting(*keys, *TWO_APIS)
     with held(server, 4, f"X-API-Key: {GREEDY}"):
         assert {post(server, scan, X_API_Key=GREEDY) for _ in range(4)} == {OF_CALLER}
         assert post(server, scan, Authorization=f"Bearer {GREEDY}", host=MODEST_HOST) == OF_CALLER
@@ -79,8 +94,8 @@ def test_a_key_has_its_share_of_the_places_whichever_api_process_has_them(
     wait_until(lambda: post(server, scan, X_API_Key=GREEDY) == (200, "L"), "its places are free again", 20)
 
 
-def test_without_keys_an_address_is_a_caller_whatever_its_headers_say(serve: Serve, scan: Form):
-    server = serve("--limits.max-waiting", "4")
+def test_without_keys_an_address_is_a_caller_whatever_its_headers_say(lasting: Lasting, scan: Form):
+    server = lasting(*FEW_PLACES)
     with held(server, 2):
         for name in ("X_Forwarded_For", "Forwarded", "X_Real_IP", "X_API_Key", "Authorization", "Host"):
             assert post(server, scan, **{name: MODEST_HOST}) == OF_CALLER
@@ -89,8 +104,8 @@ def test_without_keys_an_address_is_a_caller_whatever_its_headers_say(serve: Ser
             assert post(server, scan, host=MODEST_HOST) == (429, "too_many_requests")
 
 
-def test_the_places_of_a_caller_go_with_the_api_process_that_had_them(serve: Serve, scan: Form):
-    server = serve("--limits.max-waiting", "4")
+def test_the_places_of_a_caller_go_with_the_api_process_that_had_them(lasting: Lasting, scan: Form):
+    server = lasting(*FEW_PLACES)
     with held(server, 2):
         assert post(server, scan) == OF_CALLER
         (lost,) = server.pids("api")
@@ -99,8 +114,8 @@ def test_the_places_of_a_caller_go_with_the_api_process_that_had_them(serve: Ser
         assert post(server, scan) == (200, "L")
 
 
-def test_a_caller_has_its_share_of_the_room_for_uploads_declared_or_not(serve: Serve, keys: tuple[str, str]):
-    server = serve(*keys, "--limits.max-upload-mb", "2", "--limits.max-spool-mb", "4", "--limits.body-idle-s", "60")
+def test_a_caller_has_its_share_of_the_room_for_uploads_declared_or_not(lasting: Lasting, keys: tuple[str, str]):
+    server = lasting(*keys, *LITTLE_ROOM)
     small = form({"cc": bytes(1 << 20)})
     lines = f"X-API-Key: {GREEDY}", "Transfer-Encoding: chunked", "", f"{3 << 19:x}", "0" * (3 << 19)
     with held(server, 1, *lines):
@@ -113,8 +128,8 @@ def test_a_caller_has_its_share_of_the_room_for_uploads_declared_or_not(serve: S
     wait_until(lambda: server.metrics(**{"X-API-Key": MODEST})["glam_spooled_bytes"] == 0, "nothing is held", 20)
 
 
-def test_jobs_are_shared_too(serve: Serve, keys: tuple[str, str], scan: Form):
-    server = serve(*keys, "--limits.caller-share", "0.07")  # two of 32 jobs, four of 64 requests
+def test_jobs_are_shared_too(lasting: Lasting, keys: tuple[str, str], scan: Form):
+    server = lasting(*keys, *FEW_JOBS)
     (worker,) = server.pids("worker")
     with ThreadPoolExecutor(6) as pool:
         os.kill(worker, signal.SIGSTOP)  # for less than it takes to be replaced
@@ -126,8 +141,8 @@ def test_jobs_are_shared_too(serve: Serve, keys: tuple[str, str], scan: Form):
     wait_until(lambda: post(server, scan, path="/v1/jobs", X_API_Key=GREEDY)[0] == 202, "its jobs are done", 20)
 
 
-def test_who_asks_once_is_answered_before_the_rest_of_whoever_asks_always(serve: Serve, scan: Form):
-    server = serve("--limits.max-waiting", "48")
+def test_who_asks_once_is_answered_before_the_rest_of_whoever_asks_always(lasting: Lasting, scan: Form):
+    server = lasting(*MANY_PLACES)
 
     def seconds(host: str) -> float:
         start = time.monotonic()

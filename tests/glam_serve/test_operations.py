@@ -10,6 +10,7 @@ import time
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from glam.bundle import Bundle
 from glam_serve.audit import verify
 from glam_serve.metrics import FOLDER_VARIABLE
-from tests.samples.serving import RealServer, Serve, of_proc
+from tests.samples.serving import Lasting, RealServer, Serve, of_proc
 
 pytestmark = pytest.mark.slow
 
@@ -43,22 +44,52 @@ def post(server: RealServer, body: bytes, **headers: str) -> tuple[int, dict, ht
         return answer.status, json.loads(answer.read()), answer.headers
 
 
-def test_metrics_and_times_tell_of_every_process_and_of_no_patient(
-    serve: Serve, mammograms: dict[str, Path], tmp_path: Path
-):
-    (tmp_path / "keys").write_text(f"{KEY}\nanother-key-of-some-length\n")
-    server = serve("--apis", "2", "--api-keys", str(tmp_path / "keys"), "--log-format", "json")
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """A server from its start to its end: what it answered, and what it left."""
+
+    answers: list[tuple[int, dict, http.client.HTTPMessage]]
+    """Of four predictions and one that is refused."""
+    samples: dict[str, float]
+    """What /metrics said then."""
+    log: str
+    had_folder: bool
+    """Of metrics, while it ran."""
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def life(lasting: Lasting, mammograms: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Life:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(f"{KEY}\nanother-key-of-some-length\n")
+    server = lasting("--apis", "2", "--api-keys", str(keys), "--log-format", "json")
     with pytest.raises(urllib.error.HTTPError, match="401"):
         server.metrics()
-    for _ in range(4):
-        status, answer, headers = post(server, form_of(mammograms["L_CC"], prompt=MARKER), X_API_Key=KEY)
+    forms = [*[form_of(mammograms["L_CC"], prompt=MARKER)] * 4, form_of(mammograms["R_MLO"])]
+    answers = [post(server, form, X_API_Key=KEY) for form in forms]
+    samples = server.metrics(**{"X-API-Key": KEY})
+    folder = folder_of_metrics(server)
+    had_folder = folder.is_dir()
+    server.process.terminate()
+    assert server.process.wait(30) == 0
+    return Life(answers=answers, samples=samples, log=server.log.read_text(), had_folder=had_folder, folder=folder)
+
+
+def folder_of_metrics(server: RealServer) -> Path:
+    (worker,) = server.pids("worker")
+    variables = dict(entry.split(b"=", 1) for entry in of_proc(worker, "environ").split(b"\0") if b"=" in entry)
+    return Path(variables[FOLDER_VARIABLE.encode()].decode())
+
+
+def test_metrics_and_times_tell_of_every_process_and_of_no_patient(life: Life):
+    for status, answer, headers in life.answers[:4]:
         assert status == 200
         assert list(answer["timings_ms"]) == ["upload", "read", "model", "wait", "answer"]
         assert all(value >= 0 for value in answer["timings_ms"].values())
         stages = [part.partition(";dur=")[0] for part in headers["Server-Timing"].split(", ")]
         assert stages == list(answer["timings_ms"])
-    assert post(server, form_of(mammograms["R_MLO"]), X_API_Key=KEY)[0] == 422
-    samples = server.metrics(**{"X-API-Key": KEY})
+    assert life.answers[4][0] == 422
+    samples = life.samples
     assert samples['glam_requests_total{route="/predict",status="200"}'] == 4
     assert samples['glam_requests_total{route="/predict",status="422"}'] == 1
     assert samples['glam_requests_total{route="/metrics",status="401"}'] == 1
@@ -69,32 +100,22 @@ def test_metrics_and_times_tell_of_every_process_and_of_no_patient(
     assert samples["glam_batch_size_count"] == samples["glam_batch_size_sum"] == 4
     assert (samples["glam_waiting"], samples["glam_spooled_bytes"]) == (0, 0)
     assert samples["glam_workers_ready"] == 1
-    assert MARKER not in "".join(samples) + server.log.read_text()
+    assert MARKER not in "".join(samples) + life.log
 
 
-def test_the_log_can_be_json_and_probes_leave_no_line_in_it(serve: Serve, mammograms: dict[str, Path]):
-    server = serve("--log-format", "json")
-    status, _, headers = post(server, form_of(mammograms["L_CC"]))
-    server.process.terminate()
-    assert server.process.wait(30) == 0
-    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+def test_the_log_can_be_json_and_probes_leave_no_line_in_it(life: Life):
+    lines = [json.loads(line) for line in life.log.splitlines()]
     requests = [line for line in lines if "route" in line and line["status"] == 200]
     assert [(line["route"], line["status"], line["request_id"]) for line in requests] == [
-        ("/predict", status, headers["X-Request-ID"])
+        ("/predict", status, headers["X-Request-ID"]) for status, _, headers in life.answers[:4]
     ]
     assert requests[0]["ms"] > 0
     assert all(line["time"] and line["level"] for line in lines)
 
 
-def test_no_folder_of_metrics_is_left(serve: Serve):
-    server = serve()
-    (worker,) = server.pids("worker")
-    variables = dict(entry.split(b"=", 1) for entry in of_proc(worker, "environ").split(b"\0") if b"=" in entry)
-    folder = Path(variables[FOLDER_VARIABLE.encode()].decode())
-    assert folder.is_dir()
-    server.process.terminate()
-    assert server.process.wait(30) == 0
-    assert not folder.exists()
+def test_no_folder_of_metrics_is_left(life: Life):
+    assert life.had_folder
+    assert not life.folder.exists()
 
 
 def test_every_answer_of_the_model_is_in_the_audit_log(
@@ -170,16 +191,16 @@ def test_requests_whose_clients_left_are_not_computed(serve: Serve, mammograms: 
     assert samples["glam_batch_size_count"] <= 3  # the one that is answered, and what was taken before they left
 
 
-def test_what_was_replaced_is_counted(serve: Serve):
-    server = serve()
+def test_what_was_replaced_is_counted(lasting: Lasting):
+    server = lasting()
     os.kill(server.pids("worker")[0], signal.SIGKILL)
     time.sleep(1)
     server.wait_until_ready()
     assert server.metrics()['glam_restarts_total{kind="worker"}'] == 1
 
 
-def test_an_upgrade_beside_the_old_server_loses_no_request(serve: Serve, mammograms: dict[str, Path]):
-    old, new = serve(), serve()  # docs/operate.md, "Upgrade without losing a request"
+def test_an_upgrade_beside_the_old_server_loses_no_request(lasting: Lasting, mammograms: dict[str, Path]):
+    old, new = lasting(), lasting(number=1)  # docs/operate.md, "Upgrade without losing a request"
     in_service = [old]
     is_over = threading.Event()
 

@@ -4,19 +4,41 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from glam.bundle import Bundle
 from tests.samples.forms import ask, form
-from tests.samples.serving import ONE_CALLER, Serve
+from tests.samples.serving import ONE_CALLER, Lasting
 from tests.samples.under_way import STALLING, form_head
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
+KEY = "key-of-sixteen-characters"
 
-def test_a_second_server_on_the_port_is_refused(lasting: Serve, random_bundle: Bundle):
+
+def no_file_above_1_mb() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+
+@pytest.fixture(scope="module")
+def capped(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Options of a server that asks for a key and takes little."""
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(f"# the first\n{KEY}\n")
+    caps = ("--limits.max-upload-mb", "8", "--limits.max-spool-mb", "8", "--limits.max-waiting", "2")
+    return (*caps, *ONE_CALLER, "--api-keys", str(keys))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started_at_once(lasting: Lasting, capped: tuple[str, ...]) -> None:
+    lasting.launched(*STALLING)
+    lasting.launched(before=no_file_above_1_mb)
+    lasting.launched(*capped)
+    lasting.wait_until_ready()
+
+
+def test_a_second_server_on_the_port_is_refused(lasting: Lasting, random_bundle: Bundle):
     server = lasting(*STALLING)
     command = [sys.executable, "-m", "glam_serve.cli", "run", "--bundle", str(random_bundle.folder)]
     second = subprocess.run([*command, "--port", str(server.port)], capture_output=True, text=True, timeout=60)
@@ -26,7 +48,7 @@ def test_a_second_server_on_the_port_is_refused(lasting: Serve, random_bundle: B
     )
 
 
-def test_uploads_and_connections_that_stall_are_ended(lasting: Serve):
+def test_uploads_and_connections_that_stall_are_ended(lasting: Lasting):
     server = lasting(*STALLING)
     heads = (form_head(length=60_000_000), b"", b"GET /livez HT")
     connections = [server.connect() for _ in heads]
@@ -37,7 +59,7 @@ def test_uploads_and_connections_that_stall_are_ended(lasting: Serve):
             assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def test_what_is_not_http_gets_an_error_of_the_one_shape(lasting: Serve):
+def test_what_is_not_http_gets_an_error_of_the_one_shape(lasting: Lasting):
     with lasting(*STALLING).connect() as connection:
         connection.sendall(b"garbage\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
@@ -46,10 +68,7 @@ def test_what_is_not_http_gets_an_error_of_the_one_shape(lasting: Serve):
     assert answer.endswith(b'{"code": "not_http", "message": "' + message + b'", "where": ""}')
 
 
-def test_a_full_disk_is_507_and_logged(lasting: Serve):
-    def no_file_above_1_mb() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-
+def test_a_full_disk_is_507_and_logged(lasting: Lasting):
     server = lasting(before=no_file_above_1_mb)
     outcome = ask(server.port, form({"cc": b"0" * (3 << 20)}))
     assert outcome.status == 507
@@ -57,12 +76,9 @@ def test_a_full_disk_is_507_and_logged(lasting: Serve):
     assert "no_space" in server.log.read_text()
 
 
-def test_uploads_beyond_the_limits_are_refused_before_they_are_read(lasting: Serve, tmp_path: Path):
-    keys = tmp_path / "keys"
-    keys.write_text("# the first\nkey-of-sixteen-characters\n")
-    caps = ("--limits.max-upload-mb", "8", "--limits.max-spool-mb", "8", "--limits.max-waiting", "2")
-    server = lasting(*caps, *ONE_CALLER, "--api-keys", str(keys))
-    key = b"X-API-Key: key-of-sixteen-characters\r\n"
+def test_uploads_beyond_the_limits_are_refused_before_they_are_read(lasting: Lasting, capped: tuple[str, ...]):
+    server = lasting(*capped)
+    key = f"X-API-Key: {KEY}\r\n".encode()
     held = form_head(length=6 << 20, headers=key) + b"0" * (5 << 20)
     with server.connect() as first:
         first.sendall(held)

@@ -1,4 +1,4 @@
-"""Small cohorts: manifests of phantoms, and items that crash, hang and raise, by what their paths say."""
+"""Small cohorts: manifests of phantoms, and engines whose rows hang on their keys alone."""
 
 import csv
 import hashlib
@@ -17,17 +17,15 @@ import pandas as pd
 from glam.store import write
 from glam.store.planned import IMAGE_COLUMNS
 from glam.store.run_key import RunRecord
-from glam.store.schema import LeftOut, Problem, Row, ShardMark, StoreError, probability_columns
+from glam.store.schema import Problem, Row, ShardMark, StoreError, probability_columns
 from glam.store.summary import Summary
 from glam.store.write import write_shard
 from glam_serve.cohort.decoders import InterruptedRun
 from glam_serve.cohort.embed import Cohort, embed
-from glam_serve.cohort.items import ImageRow, Item, PreparedItem, Shard, lost_item
+from glam_serve.cohort.items import Item, Shard
 from glam_serve.cohort.runner import Committed
 from tests.samples.stores import RECORD
 
-HELD: list[np.ndarray] = []
-"""What a process that leaks has not given back."""
 EXAMS = 3
 """Exams of the cohort of phantoms."""
 
@@ -43,45 +41,6 @@ def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
-
-
-def item_of(name: str, *, path: str = "") -> Item:
-    """An item of one image."""
-    image = ImageRow(f"i-{name}", path or name, "L", "CC", None, "")
-    return Item((name, "L"), f"p-{name}", (image,))
-
-
-def prepared_by_path(item: Item) -> PreparedItem:
-    """Do what the path of the item's first image says, and return the item's name as left out."""
-    do(item.images[0].path)
-    return PreparedItem(exam=None, used={}, left_out=(LeftOut(item.key[0], str(os.getpid())),), problems=())
-
-
-def do(path: str) -> None:
-    what, _, where = path.partition(":")
-    if what == "segfault":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif what == "segfault-once" and not Path(where).exists():
-        Path(where).touch()
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif what == "hang":
-        time.sleep(600)
-    elif what == "slow":
-        time.sleep(float(where))
-    elif what == "grow":
-        HELD.append(np.ones(int(where) << 17))  # 8 bytes a number: so many MiB
-    elif what == "raise":
-        raise TypeError("".join(reversed("TERCES")))
-
-
-class EndsAtStart:
-    """A function that ends the process which unpickles it."""
-
-    def __reduce__(self) -> tuple:
-        return os._exit, (3,)
-
-    def __call__(self, item: Item) -> PreparedItem:
-        return lost_item([])
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,53 @@ def end(server: RealServer) -> None:
     server.process.wait()
 
 
+class Lasting:
+    """Servers by their options, for many tests: one that still runs serves the next test too."""
+
+    def __init__(self, bundle: Path, common: tuple[str, ...], new_folder: Callable[[], Path]) -> None:
+        self.bundle = bundle
+        self.common = common
+        """Options of every server."""
+        self.new_folder = new_folder
+        """Makes a folder for a log."""
+        self.every: list[RealServer] = []
+        self._started: dict[tuple, RealServer] = {}
+
+    def __call__(
+        self,
+        *options: str,
+        number: int = 0,
+        program: Sequence[str] = COMMAND,
+        before: Callable[[], None] | None = None,
+    ) -> RealServer:
+        """Return a server that is ready; `number`: another one of the same options."""
+        server = self.launched(*options, number=number, program=program, before=before)
+        server.wait_until_ready()
+        return server
+
+    def launched(
+        self,
+        *options: str,
+        number: int = 0,
+        program: Sequence[str] = COMMAND,
+        before: Callable[[], None] | None = None,
+    ) -> RealServer:
+        """Return a server that is perhaps not ready yet: to start several at once takes less time."""
+        key = (options, number, program, before)
+        server = self._started.get(key)
+        if server is None or server.process.poll() is not None:
+            log = self.new_folder() / "log"
+            server = launch(self.bundle, log, *self.common, *options, program=program, before=before)
+            self._started[key] = server
+            self.every.append(server)
+        return server
+
+    def wait_until_ready(self) -> None:
+        """Wait for every server that was launched."""
+        for server in self.every:
+            server.wait_until_ready()
+
+
 @contextmanager
 def running(bundle: Path, log: Path, *options: str) -> Iterator[RealServer]:
     """A server for as long as a block lasts."""
