@@ -6,8 +6,6 @@ TRITON := .venv-triton/bin
 WHEEL := build/wheel-env/bin
 COMMANDS := glam glam-train glam-export glam-serve glam-embed glam-ui
 VIEWER := .venv-ui/bin
-# Empty, which is off: without bytecode the hundreds of processes that tests start take twice as long to import.
-export PYTHONDONTWRITEBYTECODE :=
 # Only the files that have such tests: to collect all others takes longer than many a test.
 ALONE = $(shell grep -rl --include='*.py' 'mark\.alone' tests | sort)
 INSTALL := pip install --quiet --disable-pip-version-check --constraint constraints.txt

@@ -91,7 +91,8 @@ def test_answer_says_which_variant_it_is_of_and_is_close(with_all, mammograms, n
 def test_fused_graphs_answer_on_a_cpu_unless_others_are_asked_for(with_all):
     bundle = read_bundle(with_all, verify=False)
     assert with_variant(bundle, None).variant == "fused"
-    assert with_variant(bundle, None, provider="CUDAExecutionProvider").variant == "portable"
+    assert with_variant(bundle, None, provider="CUDAExecutionProvider").variant == "fused"
+    assert with_variant(bundle, None, provider="TensorrtExecutionProvider").variant == "portable"
     assert with_variant(replace(bundle, variants={}), None).variant == "portable"
 
 
