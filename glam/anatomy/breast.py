@@ -1,10 +1,10 @@
-"""Breast mask, chest-wall side, chest wall and skin: numpy in, numpy out, each with a confidence.
+"""Breast mask, chest wall and skin: numpy in, numpy out, each with a confidence.
 
 Everything works on a small picture (long side about 512) of any grey scale with bright tissue; points are (x, y) with
 the centre of pixel i at i + 0.5. Lines and skin take the chest wall to be at x = 0.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -30,14 +30,6 @@ LABEL_GAP = 3
 """Pixels around the breast in which nothing is a label."""
 LARGEST_BREAST = 0.98
 """Share of the picture above which there is no air beside a body, and it is no breast."""
-TILTS = np.arange(-5, 6) * 0.0175
-"""Inclinations of a straight end of the breast, in columns a row: up to 5 degrees."""
-HOLLOWS = (0.0, 0.03, 0.06, 0.1, 0.15)
-"""How deep a cut end is hollow, as shares of the breast's height: 0 is straight."""
-END_WIDTH = 0.04
-"""Columns within which rows end alike, as a share of the breast's; at least three."""
-CLEARLY_STRAIGHTER = 1.2
-"""Ratio of the rows that end alike from which one end of the breast is straighter than the other."""
 SMALLEST_SIDE = 32
 """Rows and columns, of the image or its small picture, below which nothing can be told."""
 SMALLEST_BREAST = 0.02
@@ -178,34 +170,6 @@ def _labels(picture: Picture, found: BreastMask) -> Mask:
 def _black_and_white(pixels: Picture) -> tuple[float, float]:
     low, high = np.percentile(pixels, (1, 99))
     return float(low), float(high)
-
-
-def chest_wall_side(mask: Mask) -> tuple[Literal["left", "right"], float]:
-    """Return the border, left or right, that the breast lies against, and how sure the pixels are (0..1)."""
-    cols = np.flatnonzero(mask.any(axis=0))
-    depth = max(1, round(0.03 * mask.shape[1]))
-    left = float(mask[:, cols[0] : cols[0] + depth].mean())
-    right = float(mask[:, cols[-1] + 1 - depth : cols[-1] + 1].mean())
-    return "left" if left >= right else "right", abs(left - right) / max(left, right)
-
-
-def straight_side(mask: Mask) -> Literal["left", "right"] | None:
-    """Return the end of the breast, left or right, where clearly more of its rows end along one line; None: neither.
-
-    That line may be inclined, hollow, and lie away from the border: the breast ends so at the chest wall, also where a
-    band, a wedge or a paddle's edge before it is black, and not at its skin, which is never hollow.
-    """
-    rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    width, height = max(3, round(END_WIDTH * len(cols))), int(np.ptp(rows)) + 1
-    hollow = height - 4 * (rows - rows[0] - (height - 1) / 2) ** 2 / height  # a parabola, 0 at both ends
-    lines = np.outer(HOLLOWS, hollow)[:, None] + np.outer(TILTS, rows)  # (hollow, tilt, row)
-    most = []
-    for ends in (np.argmax(mask[rows], axis=1), np.argmax(mask[rows, ::-1], axis=1)):
-        places = np.rint(ends - lines.reshape(-1, len(rows))).astype(np.intp)
-        most.append(max(np.convolve(np.bincount(place - place.min()), np.ones(width)).max() for place in places))
-    if max(most) < CLEARLY_STRAIGHTER * min(most):
-        return None
-    return "left" if most[0] > most[1] else "right"
 
 
 def chest_wall(mask: Mask) -> Line:

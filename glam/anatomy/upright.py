@@ -10,6 +10,7 @@ import numpy as np
 
 from glam.anatomy import breast
 from glam.anatomy.breast import Mask, Picture
+from glam.anatomy.chest_side import chest_wall_side, straight_side
 from glam.anatomy.field import small_field
 from glam.findings import Finding, InputError, finding, input_error
 from glam.frame import Matrix, compose, crop, flip_columns, flip_rows, scale
@@ -151,12 +152,10 @@ def _chest_side(view: View, mask: Mask) -> tuple[ImageSide, tuple[Finding, ...]]
     named: ImageSide = "left" if view.laterality == "L" else "right"
     if view.orientation:
         named = "left" if view.orientation[0].startswith("A") else "right"
-    seen, confidence = breast.chest_wall_side(mask)
-    if confidence >= SURE_SIDE and seen == named:
-        return seen, ()
-    if confidence >= SURE_SIDE and seen == breast.straight_side(mask):
-        return seen, (finding("side_conflict"),)
-    return named, (finding("side_unclear"),)
+    seen, confidence = chest_wall_side(mask)
+    if confidence < SURE_SIDE or seen != straight_side(mask):
+        return named, (finding("side_unclear"),)
+    return seen, () if seen == named else (finding("side_conflict"),)
 
 
 def _is_upside_down(view: View) -> bool:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from glam.anatomy import breast
+from glam.anatomy.chest_side import chest_wall_side
 from glam.anatomy.nipple import chest_nipple_axis, find_nipple
 from glam.config import FrameConfig
 from glam.phantom.in_memory import view_of
@@ -85,8 +86,8 @@ def test_the_grey_scale_does_not_matter() -> None:
 
 def test_the_chest_wall_is_seen_on_either_side() -> None:
     mask = half_ellipse() > 0
-    assert breast.chest_wall_side(mask)[0] == "left"
-    side, confidence = breast.chest_wall_side(mask[:, ::-1])
+    assert chest_wall_side(mask)[0] == "left"
+    side, confidence = chest_wall_side(mask[:, ::-1])
     assert side == "right"
     assert confidence > 0.5
 

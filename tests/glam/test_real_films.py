@@ -9,6 +9,7 @@ import pytest
 
 from glam.anatomy import breast
 from glam.anatomy.breast import BreastMask
+from glam.anatomy.chest_side import chest_wall_side
 from glam.config import FrameConfig
 from glam.prepare import ModelInput, prepare
 from glam.reading.read import read_view
@@ -77,7 +78,7 @@ def test_the_mask_covers_the_breast_without_strips_and_labels(name: str) -> None
     film = seen(name)
     mask, side = film.found.mask, film.facts.laterality
     assert film.facts.breast_share == pytest.approx(FILMS[name].breast_share, abs=0.01)
-    assert breast.chest_wall_side(mask)[0] == {"L": "left", "R": "right"}[side]
+    assert chest_wall_side(mask)[0] == {"L": "left", "R": "right"}[side]
     half = mask.shape[1] // 2
     far = mask[:, half:] if side == "L" else mask[:, :half]
     assert far.mean() < 0.06  # LCC, RMLO and the like are burned in there

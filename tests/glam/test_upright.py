@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glam.anatomy import breast
+from glam.anatomy.chest_side import straight_side
 from glam.anatomy.upright import make_upright
 from glam.config import FrameConfig
 from glam.phantom.in_memory import view_of
@@ -82,8 +82,8 @@ def test_the_chest_wall_is_the_straight_end_of_a_breast(seed: int, name: str) ->
     mask = make_upright(phantom_view(name, seed=seed)).mask  # type: ignore[arg-type]
     y, x = np.mgrid[: len(mask), : mask.shape[1]]
     for inclined in (mask, mask & (x + 0.07 * (y - len(mask) / 2) > 20), mask & ((x > 25) | (y < 0.2 * len(mask)))):
-        assert breast.straight_side(inclined) == "left"
-        assert breast.straight_side(inclined[:, ::-1]) == "right"
+        assert straight_side(inclined) == "left"
+        assert straight_side(inclined[:, ::-1]) == "right"
 
 
 def hollowed(pixels: np.ndarray, share: float) -> np.ndarray:
@@ -109,6 +109,40 @@ def test_a_curved_cut_overrules_no_header_where_the_breast_is_cut_in_front(
     assert "side_unclear" in {each.code for each in upright.findings}
 
 
+def cut_in_front(view: View, share: float, degrees: float) -> View:
+    """The view without orientation, this share of its breast's depth left, behind a wedge at the chest wall."""
+    mask = make_upright(view).mask
+    front = round(share * np.flatnonzero(mask.any(axis=0))[-1] / mask.shape[1] * view.pixels.shape[1])
+    return with_pixels(view, lambda pixels: wedged(pixels, degrees)[:, : 40 + front], orientation=None)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("CC", 3), ("CC", 9), ("MLO", 6), ("MLO", 9)])
+@pytest.mark.parametrize("degrees", [-12, -9, 9, 12])
+def test_a_steep_wedge_overrules_no_header_where_the_breast_is_cut_in_front(
+    name: ViewName, seed: int, degrees: float
+) -> None:
+    upright = make_upright(cut_in_front(phantom_view(name, seed=seed), 0.9, degrees))
+    assert upright.chest_wall == "left"
+    assert "side_conflict" not in {each.code for each in upright.findings}
+
+
+@pytest.mark.parametrize(("name", "seed"), [("CC", 3), ("CC", 9), ("MLO", 6), ("MLO", 9)])
+@pytest.mark.parametrize("degrees", [-8, 4, 8])
+def test_a_header_that_pixels_do_not_clearly_bear_out_is_not_followed_in_silence(
+    name: ViewName, seed: int, degrees: float
+) -> None:
+    wrong = replace(cut_in_front(phantom_view(name, seed=seed), 0.9, degrees), laterality="R")
+    assert {each.code for each in make_upright(wrong).findings} & {"side_conflict", "side_unclear"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_unclear_about_a_whole_breast(seed: int) -> None:
+    for name in ("CC", "MLO"):
+        upright = make_upright(phantom_view(name, seed=seed))
+        assert upright.chest_wall == "left"
+        assert not {each.code for each in upright.findings} & {"side_conflict", "side_unclear"}
+
+
 @pytest.mark.parametrize("seed", [3, 6, 9])
 def test_a_wrong_header_is_told_beside_a_curved_cut(seed: int) -> None:
     view = replace(phantom_view("CC", seed=seed), orientation=None, laterality="R")
@@ -120,15 +154,16 @@ def test_a_wrong_header_is_told_beside_a_curved_cut(seed: int) -> None:
 def test_no_end_is_straighter_where_both_are_straight() -> None:
     y, x = np.mgrid[:400, :300]
     both_straight = (np.abs(y - 200) < 150) & (x < 200)
-    for mask in (both_straight, both_straight[:, ::-1], both_straight & (x > 40 + 0.05 * y)):
-        assert breast.straight_side(mask) is None
+    wedges = [both_straight & (x > 75 + slope * (y - 200)) for slope in (-0.2, -0.1, 0.05, 0.15, 0.25)]
+    for mask in (both_straight, both_straight[:, ::-1], *wedges):
+        assert straight_side(mask) is None
 
 
 @pytest.mark.parametrize(("depth", "straight"), [(40, "left"), (-40, None)])
 def test_a_hollow_end_is_a_cut_and_a_bulging_one_may_be_skin(depth: int, straight: str | None) -> None:
     y, x = np.mgrid[:400, :300]
     curve = 1 - (y / 200 - 1) ** 2
-    assert breast.straight_side((x > 60 + depth * curve) & (x < 240 + 40 * curve)) == straight
+    assert straight_side((x > 60 + depth * curve) & (x < 240 + 40 * curve)) == straight
 
 
 def test_an_image_stored_upside_down_is_turned() -> None:
