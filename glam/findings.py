@@ -82,6 +82,9 @@ CODES: Mapping[str, Code] = {
     ),
     "quality_control": _warning("the header calls this a quality control image: the answer does not describe a breast"),
     "other_organ": _warning("the header says that another organ than the breast was exposed"),
+    "modality_differs": _warning(
+        "the header's Modality is not MG, though the file is of the class of mammograms, which was followed"
+    ),
     "specimen": _warning("the header says that this is a specimen: the model was trained on whole breasts"),
     "biopsy": _warning("the header says biopsy, stereotaxy, wire or clip: the model was trained on standard views"),
     "subtraction": _warning("this is a recombined or subtracted image: the model was trained on plain mammograms"),

@@ -213,6 +213,11 @@ def _is_of_other_organ(dataset: "Dataset") -> bool:
     return bool(organ) and organ != "BREAST"
 
 
+def _contradicts_its_class(dataset: "Dataset") -> bool:
+    """Return whether Modality names another one than MG, which a mammogram's class requires. PS3.3 C.8.11.6."""
+    return _is_digital(dataset) and bool(text(dataset, "Modality").strip()) and not _says("Modality", "MG")(dataset)
+
+
 REFUSALS: Mapping[str, Predicate] = {
     "encapsulated_document": _is_document,
     "no_pixel_data": _is_no_image,
@@ -237,6 +242,7 @@ REMARKS: Mapping[str, Predicate] = {
     "lossy": _says("LossyImageCompression", "01"),
     "implant": _has_bare_implant,
     "other_organ": _is_of_other_organ,
+    "modality_differs": _contradicts_its_class,
     "magnification_differs": _has_contradicting_magnification,
     "male_breast": _says("PatientSex", "M"),
 }

@@ -66,6 +66,7 @@ DISTANCES_120 = {"DistanceSourceToDetector": "660", "DistanceSourceToPatient": "
         ("specimen", {"ViewCodeSequence": [code_item("127457009")]}),
         ("specimen", {"SeriesDescription": "L specimen"}),
         ("other_organ", {"OrganExposed": "CHEST"}),
+        ("modality_differs", {"Modality": "CT"}),
         ("biopsy", {"ImageType": ["ORIGINAL", "PRIMARY", "POSTMARKER"]}),
         ("biopsy", {"ImageType": ["ORIGINAL", "PRIMARY", "STEREO_PLUS"]}),
         ("subtraction", {"ImageType": ["DERIVED", "PRIMARY", "RECOMBINED"]}),
@@ -105,6 +106,7 @@ def test_a_header_trips_its_code_and_no_other(file_of: FileOf, expected: str, ch
         {"EstimatedRadiographicMagnificationFactor": "1.06", "Laterality": "L", "PatientSex": "O"},
         {"EstimatedRadiographicMagnificationFactor": "1.0", **DISTANCES_EQUAL, "OrganExposed": "BREAST"},
         {"DistanceSourceToDetector": "660", "DistanceSourceToPatient": "635", "BreastImplantPresent": "NO"},
+        {"Modality": ""},
         {"SeriesDescription": "LCC no implant, Patient ID 17", "ProtocolName": "MLO/CC IMAGE, ACCESSION 5 ml"},
     ],
 )
