@@ -75,6 +75,6 @@ def way_to(provider: str) -> str:
             " CUDAExecutionProvider does without TensorRT, CPUExecutionProvider without a GPU"
         )
     return (
-        "pip uninstall onnxruntime, then pip install onnxruntime-gpu, with the libraries of its CUDA version,"
+        'pip uninstall onnxruntime, then pip install "onnxruntime-gpu[cuda,cudnn]", which brings the CUDA libraries,'
         " or use CPUExecutionProvider"
     )

@@ -42,9 +42,9 @@ class Run:
     triton_url: str | None = None
     """Address of that Triton, which serves what `glam-export triton` wrote: grpc://HOST:8001 or http://HOST:8000."""
     variant: str | None = None
-    """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused where there, else portable."""
+    """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused (CPU, CUDA), else portable."""
     workers: int = 1
-    """Processes that run the model, a copy of it each (weights are shared), or that ask Triton."""
+    """Processes that run the model, a copy of it each (weights of over 64 MiB are shared), or that ask Triton."""
     apis: int = 1
     """Processes that read and prepare files and answer."""
     api_keys: Path | None = None

@@ -52,7 +52,7 @@ class Run:
     bundle: Path | None = None
     """Folder that glam-export made. None: the demo bundle that comes with the package."""
     variant: str | None = None
-    """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused where there, else portable."""
+    """Graphs of the bundle to answer by: portable, fused, int8, fp16, bf16. None: fused (CPU, CUDA), else portable."""
     provider: str = "CPUExecutionProvider"
     """ONNX Runtime's execution provider."""
     runtime: Literal["onnx", "torch", "triton"] = "onnx"

@@ -32,7 +32,7 @@ def test_without_a_gpu_nothing_is_measured_and_it_says_why():
 
     if CUDA in onnxruntime.get_available_providers():
         pytest.skip("a GPU is here")
-    assert "pip install onnxruntime-gpu" in (missing(CUDA) or "")
+    assert 'pip install "onnxruntime-gpu[cuda,cudnn]"' in (missing(CUDA) or "")
     assert missing(CPU) is None
 
 

@@ -126,7 +126,8 @@ def test_weights_beside_the_graph_are_mapped_and_not_packed(folder):
 
 def test_provider_that_is_not_there_is_refused_with_the_way_out(folder):
     with pytest.raises(
-        ValueError, match=r"CUDAExecutionProvider is not in this onnxruntime .*pip install onnxruntime-gpu"
+        ValueError,
+        match=r'CUDAExecutionProvider is not in this onnxruntime .*pip install "onnxruntime-gpu\[cuda,cudnn\]"',
     ):
         OnnxRuntime(folder, provider="CUDAExecutionProvider")
 
