@@ -1,16 +1,18 @@
 # The server with the demo bundle; no torch inside.
 #   docker build --tag glam-serve .                                   (CPU)
 #   docker build --tag glam-serve:gpu --build-arg ACCELERATOR=gpu .    (NVIDIA; run it with --gpus all)
+#   docker build --tag glam-serve --build-arg EXTRAS=triton,codecs .   (asks a Triton: deploy/compose-triton.yaml)
 #   docker run --read-only --tmpfs /tmp --publish 127.0.0.1:8000:8000 glam-serve
 ARG ACCELERATOR=cpu
 
 FROM python:3.11-slim-bookworm AS build
 ARG ACCELERATOR
+ARG EXTRAS=serve,codecs
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY . .
 RUN python -m venv /opt/glam \
- && /opt/glam/bin/pip install --constraint constraints.txt ".[serve,codecs]"
+ && /opt/glam/bin/pip install --constraint constraints.txt ".[${EXTRAS}]"
 # One of the two runtimes may be installed: they share the module's name.
 RUN if [ "$ACCELERATOR" = gpu ]; then \
       version=$(/opt/glam/bin/python -c "from importlib.metadata import version; print(version('onnxruntime'))") \

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from glam.bundle import Bundle
 from glam.client import Client
 from glam.local_server import free_port, group_lives, wait_until_ready
 from glam_serve.cli import Run
-from glam_serve.limits import Limits
+from glam_serve.limits import Limits, Workers
 from glam_serve.metrics import make_metrics
 
 pytestmark = pytest.mark.alone
@@ -111,6 +112,23 @@ def test_the_compose_file_starts_the_server_with_flags_that_there_are_and_less_t
     for service in compose["services"].values():
         assert set(service.get("secrets", ())) <= set(compose["secrets"])
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_the_compose_file_of_triton_asks_the_triton_that_it_starts_and_keeps_every_other_option():
+    services = yaml.safe_load((DEPLOY / "compose-triton.yaml").read_text())["services"]
+    server, triton = services["glam"], services["triton"]
+    base = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["glam"]["command"]
+    options = given_options(server["command"])
+    assert options == given_options(base) | {"--runtime": "triton", "--triton-url": "grpc://triton:8001"}
+    assert used_flags(server["command"]) <= flags()
+    Workers(runtime="triton", triton_url=options["--triton-url"])
+    assert "ports" not in triton
+    (volume,) = triton["volumes"]
+    assert volume.split(":")[1:] == [given_options(triton["command"])["--model-repository"], "ro"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    chosen = server["build"]["args"]["EXTRAS"].split(",")
+    assert {"triton", "codecs"} == set(chosen) <= set(extras)
+    assert "ARG EXTRAS=" in (ROOT / "Dockerfile").read_text()
 
 
 def test_the_server_may_write_to_every_volume_of_the_compose_file():
