@@ -29,7 +29,7 @@ def phantom_files(folder: Path) -> dict[str, Path]:
 
 
 def good_samples(files: dict[str, Path]) -> list[Sample]:
-    """Requests that are answered: one view, pairs, prompts, small files in several transfer syntaxes."""
+    """Requests that are answered: one view, a pair, prompts; uncompressed files."""
     data = {name: path.read_bytes() for name, path in files.items()}
     forms = {
         "cc": form({"cc": data["L_CC"]}),
