@@ -50,7 +50,7 @@ class Run:
     api_keys: Path | None = None
     """File of keys, one a line, of which every request must bear one, but for probes and the schema. None: no keys."""
     max_batch: int = 1
-    """Requests whose views run through the model together: more than one is meant for a GPU."""
+    """Requests that a worker takes together, whose views run up to 8 at a time: more than one is meant for a GPU."""
     batch_wait_s: float = 0.005
     """Longest time in seconds that a request waits for others to join its batch."""
     cache_mb: int = 0

@@ -95,7 +95,7 @@ class Workers:
     triton_url: str | None = None
     """Where that Triton listens: grpc://HOST:8001 or http://HOST:8000."""
     max_batch: int = 1
-    """Requests whose views run through the model together: more than one is meant for a GPU."""
+    """Requests that a worker takes together, whose views run up to 8 at a time: more than one is meant for a GPU."""
     batch_wait_s: float = 0.005
     """Longest time that a request waits for others to join its batch."""
 

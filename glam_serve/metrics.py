@@ -51,7 +51,7 @@ class Metrics(NamedTuple):
     stage_seconds: "Histogram"
     """Parts of that time, by stage."""
     batch_size: "Histogram"
-    """Views that ran through the model together."""
+    """Views of the requests that a worker took together."""
     restarts: "Counter"
     """Processes that were replaced, by kind."""
     findings: "Counter"
@@ -78,7 +78,7 @@ def make_metrics() -> Metrics:
         request_seconds=seconds("glam_request_seconds", "Head of a request to the end of its answer.", "route"),
         stage_seconds=seconds("glam_stage_seconds", "Parts of a request's time.", "stage"),
         batch_size=Histogram(
-            "glam_batch_size", "Views that ran through the model together.", buckets=BATCH, registry=registry
+            "glam_batch_size", "Views of the requests that a worker took together.", buckets=BATCH, registry=registry
         ),
         restarts=counter("glam_restarts", "Processes that were replaced.", "kind"),
         findings=counter("glam_findings", "Findings and errors told.", "code"),
