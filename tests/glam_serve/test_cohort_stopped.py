@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -19,7 +21,7 @@ from glam.store.summary import summarise
 from glam.store.verify import verify_store
 from glam_serve.cohort.signals import stopped_by_signals
 from tests.samples.cohorts import EXAMS
-from tests.samples.kills import ROOT, embed_command, run_to_end
+from tests.samples.kills import ROOT, embed_command, kill_until_done, run_to_end
 from tests.samples.serving import wait_until
 from tests.samples.stores import contents
 
@@ -112,17 +114,37 @@ def test_what_the_caller_had_ignored_stops_no_run():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 3])
 def test_a_run_that_is_killed_in_its_middle_ends_in_the_same_store(
-    phantoms: Path, random_bundle: Bundle, whole: Path, tmp_path: Path, workers: int
+    phantoms: Path, random_bundle: Bundle, whole: Path, tmp_path: Path
 ):
-    """At fifty random moments: bench/cohort_kills.py."""
     store = tmp_path / "s"
-    options = ["--bundle", str(random_bundle.folder), "--shard-size", "2", "--workers", str(workers)]
-    command = embed_command(phantoms / "manifest.csv", store, *options)
+    command = embed_command(phantoms / "manifest.csv", store, *options_of(random_bundle, workers=1))
     kill_at_first_part(command, store)
     assert read_success(store) is None
     run_to_end(command)
+    assert_same(store, whole)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_five_random_moments_ends_in_the_same_store(
+    phantoms: Path, random_bundle: Bundle, whole: Path, tmp_path: Path
+):
+    """At fifty, with one and with three workers: bench/cohort_kills.py."""
+    store = tmp_path / "s"
+    command = embed_command(phantoms / "manifest.csv", store, *options_of(random_bundle, workers=3))
+    took_s = run_to_end(command)
+    shutil.rmtree(store)
+    kill_until_done(command, store, random.Random(3), most=5, longest_s=took_s)
+    assert_same(store, whole)
+
+
+def options_of(bundle: Bundle, *, workers: int) -> list[str]:
+    """The options of a run whose shards are small."""
+    return ["--bundle", str(bundle.folder), "--shard-size", "2", "--workers", str(workers)]
+
+
+def assert_same(store: Path, whole: Path) -> None:
+    """A store holds what that of a run that was left alone does, and is sound."""
     assert contents(store) == contents(whole)
     assert read_success(store) == read_success(whole)
     assert verify_store(store).problems == ()
