@@ -135,5 +135,7 @@ def _queries_of(kept: KeptVectors, level: "Level") -> list[Query]:
 
 def _published(hit: Json) -> Json:
     """Return a hit as it is published: every field there; the ids of images may be paths, and stay here."""
-    published = {name: hit.get(name) for name in ("exam_id", "laterality", "image_id", "patient_id", "likeness")}
+    published = {
+        name: hit.get(name) for name in ("exam_id", "laterality", "image_id", "view", "patient_id", "likeness")
+    }
     return published | {"birads": hit["birads"], "density": hit["density"], "codes": hit["codes"]}

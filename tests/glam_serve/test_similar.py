@@ -102,6 +102,7 @@ def test_each_image_of_an_answer_has_its_own_cases_and_says_which_view_it_is(
         entries = [(entry["laterality"], entry["view"]) for entry in answer["answers"]]
         assert sorted(entries) == sorted((row["laterality"], row["view"]) for row in asked)
         assert [views[entry["hits"][0]["image_id"]] for entry in answer["answers"]] == entries
+        assert [entry["hits"][0]["view"] for entry in answer["answers"]] == [view for _, view in entries]
         assert [(typed.laterality, typed.view) for typed in similar_answer(answer).answers] == entries
     (of_vector,) = ask(served, embeddings=vectors(read_rows(store, ["embedding"]))[:1].tolist())["answers"]
     assert of_vector["view"] is None
@@ -116,6 +117,7 @@ def test_vectors_that_are_sent_have_their_like_and_no_patient(served: Served, wh
     ]
     assert answer["patient_known"] is False
     typed = similar_answer(answer)
+    assert typed.answers[1].cases[0].view is None
     assert typed.answers[1].cases[0].exam_id == table.column("exam_id")[1].as_py()
     assert (typed.level, typed.rows) == ("breast", table.num_rows)
 
