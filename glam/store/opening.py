@@ -31,6 +31,7 @@ def open_vectors(store: Path) -> StoreVectors:
         check_lengths(path, matrix[start : start + size], run)
         tables.append(table.select(names).replace_schema_metadata(None))
     of_rows = pa.concat_tables(tables)
+    images = read_plan(store, ["image_id", "view", "path"]) if run.config.level == "image" else None
     return StoreVectors(
         store=store,
         run=run,
@@ -39,7 +40,8 @@ def open_vectors(store: Path) -> StoreVectors:
         parts=tuple(files),
         starts=tuple(starts),
         salt=_salt(store),
-        views=_views(store, of_rows) if run.config.level == "image" else None,
+        views=None if images is None else _views(images, of_rows),
+        ids_are_paths=images is not None and _are_paths(images),
     )
 
 
@@ -76,14 +78,17 @@ def _damaged(path: Path, problem: str) -> StoreError:
     return StoreError("store_damaged", f"{path} {problem}: delete it and run the same command again")
 
 
-def _views(store: Path, names: pa.Table) -> pa.Array | None:
-    """Return the view of each image by the plan of its store, null where the plan lacks it; None: the plan is gone."""
-    plan = read_plan(store, ["image_id", "view"])
-    if plan is None:
-        return None
-    planned = pc.SetLookupOptions(plan.column("image_id").combine_chunks())
+def _views(images: pa.Table, names: pa.Table) -> pa.Array:
+    """Return the view of each row by the planned images, null where they lack it."""
+    planned = pc.SetLookupOptions(images.column("image_id").combine_chunks())
     places = pc.call_function("index_in", [names.column("image_id").combine_chunks()], planned)
-    return plan.column("view").combine_chunks().dictionary_encode().take(places)
+    return images.column("view").combine_chunks().dictionary_encode().take(places)
+
+
+def _are_paths(images: pa.Table) -> bool:
+    """Whether an id of the planned images is the path of its file."""
+    equal = pc.call_function("equal", [images.column("image_id"), images.column("path")])
+    return bool(pc.call_function("any", [equal]).as_py())
 
 
 def _salt(store: Path) -> bytes | None:

@@ -49,6 +49,8 @@ class StoreVectors:
     """What the patients of a folder are hashed with; None: the store has them as a manifest names them."""
     views: pa.Array | None = field(default=None, repr=False)
     """The view of each row of a store of images, as planned; None where a row is more than an image."""
+    ids_are_paths: bool = False
+    """Whether a row that is an image is named by where its file is, as in a store of a folder."""
 
     def __len__(self) -> int:
         return len(self.matrix)
