@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from glam.store.planned import read_plan
+from glam.store.planned import ids_are_paths, read_plan
 from glam.store.read import file_head, part_files, read_table, vectors
 from glam.store.run_key import RunRecord, read_run
 from glam.store.schema import KEYS, SALT_FILE, StoreError, part_name, part_schema, probability_columns
@@ -41,7 +41,7 @@ def open_vectors(store: Path) -> StoreVectors:
         starts=tuple(starts),
         salt=_salt(store),
         views=None if images is None else _views(images, of_rows),
-        ids_are_paths=images is not None and _are_paths(images),
+        ids_are_paths=images is not None and ids_are_paths(images),
     )
 
 
@@ -83,12 +83,6 @@ def _views(images: pa.Table, names: pa.Table) -> pa.Array:
     planned = pc.SetLookupOptions(images.column("image_id").combine_chunks())
     places = pc.call_function("index_in", [names.column("image_id").combine_chunks()], planned)
     return images.column("view").combine_chunks().dictionary_encode().take(places)
-
-
-def _are_paths(images: pa.Table) -> bool:
-    """Whether an id of the planned images is the path of its file."""
-    equal = pc.call_function("equal", [images.column("image_id"), images.column("path")])
-    return bool(pc.call_function("any", [equal]).as_py())
 
 
 def _salt(store: Path) -> bytes | None:
