@@ -88,10 +88,10 @@ demo-bundle: .venv/.installed ## Train the demo model on phantoms and export it 
 
 .venv-ui/.installed: pyproject.toml constraints.txt
 	test -x $(VIEWER)/python || $(PYTHON) -m venv .venv-ui
-	$(VIEWER)/$(INSTALL) --editable '.[demo,ui,phantom]'
+	$(VIEWER)/$(INSTALL) --editable '.[demo,ui,phantom,codecs]'
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml constraints.txt
 	test -x $(DEMO)/python || $(PYTHON) -m venv .venv-demo
-	$(DEMO)/$(INSTALL) --editable '.[demo]'
+	$(DEMO)/$(INSTALL) --editable '.[demo,codecs]'
 	@touch $@

@@ -69,6 +69,8 @@ class SimilarCase:
     birads: dict[str, float]
     density: dict[str, float]
     codes: tuple[str, ...]
+    view: str | None = None
+    """Of a row that is an image."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,7 +95,7 @@ class SimilarCases:
         from glam.store.schema import StoreError  # its packages are those of a server with a store
 
         def describe() -> list[Json]:
-            return [_published(hit) for hit in store.described(hits)]
+            return [_published(hit, store) for hit in store.described(hits)]
 
         try:
             return await anyio.to_thread.run_sync(describe, limiter=self._searches)
@@ -133,7 +133,10 @@ def _queries_of(kept: KeptVectors, level: "Level") -> list[Query]:
     ]
 
 
-def _published(hit: Json) -> Json:
-    """Return a hit as it is published: every field there; the ids of images may be paths, and stay here."""
-    published = {name: hit.get(name) for name in ("exam_id", "laterality", "image_id", "patient_id", "likeness")}
+def _published(hit: Json, store: "StoreVectors") -> Json:
+    """Return a hit as it is published, every field there. An image's id that is a path stays here."""
+    names = ("exam_id", "laterality", "image_id", "view", "patient_id", "likeness")
+    published = {name: hit.get(name) for name in names}
+    if store.ids_are_paths:
+        published["image_id"] = None
     return published | {"birads": hit["birads"], "density": hit["density"], "codes": hit["codes"]}

@@ -108,7 +108,8 @@ class HitBody(Body):
 
     exam_id: str
     laterality: Side | None = Field(description="null: the row is a whole exam.")
-    image_id: str | None = Field(description="null: the row is more than one image.")
+    image_id: str | None = Field(description="null: the row is more than one image, or its id is a path.")
+    view: ViewName | None = Field(description="Of the image; null where the row is more, or its store's plan lacks it.")
     patient_id: str = Field(description="As the store names the patient.")
     likeness: float = Field(description="Cosine of the embeddings, -1 to 1.")
     birads: Probabilities

@@ -15,6 +15,7 @@ from glam.client_answers import BreastAnswer, Probabilities
 from glam.config import FrameConfig
 from glam.files import JsonDict
 from glam.findings import InputError
+from glam.licence import LicenceError, generations
 from glam.reading.read import read_view
 from glam.view import VIEW_KEYS, View
 
@@ -25,6 +26,7 @@ from .previews import SmallPicture, small_picture
 from .store import Store
 
 NAMES = {"L": "left", "R": "right"}
+UNKNOWN_DATA = "data that are not all known: see its model card"
 PATIENCE_S, DRAWING_S = 0.5, 0.15
 """So long the server is not asked while small pictures have not been fetched, and then have not been drawn."""
 KEPT = "kept/"
@@ -46,6 +48,18 @@ class ServedModel:
     def side(self) -> int:
         """Regions along a side of the square."""
         return int(self.raw["side"])
+
+    @property
+    def trained_on(self) -> str:
+        """What its weights, and those that they started from, were trained on."""
+        try:
+            records = generations(self.raw["provenance"])
+        except LicenceError:
+            return UNKNOWN_DATA
+        if all(record.get("synthetic") is True for record in records):
+            return "synthetic breasts alone"
+        is_known = all(record.get("data") for record in records)
+        return "data other than synthetic breasts: see its model card" if is_known else UNKNOWN_DATA
 
 
 @dataclass(frozen=True, kw_only=True)

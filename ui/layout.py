@@ -132,10 +132,9 @@ def _similar(handlers: Handlers, turns: gr.State, result_ids: gr.State, *, has_s
 
 def _head(model: ServedModel, *, is_described: bool) -> str:
     raw = model.raw
-    trained = "synthetic breasts alone" if raw["provenance"].get("synthetic") else "see its model card"
     link = f"<a href='{DESCRIPTION}' target='_blank' rel='noopener'>What the store holds</a>" if is_described else ""
     return (
         f"<header class='glam-head'><h1>GLAM viewer</h1><span class='glam-research'>{escape(NOTICE)}</span>"
         f"<span>{escape(str(raw['name']))} {escape(str(raw['version']))}, bundle {escape(str(raw['bundle'])[:12])}, "
-        f"trained on {trained}, may_serve {str(raw['may_serve']).lower()}</span>{link}</header>"
+        f"trained on {escape(model.trained_on)}, may_serve {str(raw['may_serve']).lower()}</span>{link}</header>"
     )

@@ -57,7 +57,7 @@ def _table(entry: SimilarCases) -> str:
 
 
 def _row(case: SimilarCase) -> str:
-    key = escape(case.exam_id) + (f" {case.laterality}" if case.laterality else "")
+    key = escape(" ".join(filter(None, (case.exam_id, case.laterality, case.view))))
     codes = f"<small>{escape(', '.join(case.codes).replace('_', ' '))}</small>" if case.codes else ""
     return (
         f"<tr><th scope='row'><bdi>{key}</bdi>{codes}</th><td>{case.likeness:.3f}</td>"

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from glam.store.planned import ids_are_paths, read_plan
 from glam.store.read import file_head, part_files, read_table, vectors
 from glam.store.run_key import RunRecord, read_run
 from glam.store.schema import KEYS, SALT_FILE, StoreError, part_name, part_schema, probability_columns
@@ -28,14 +30,18 @@ def open_vectors(store: Path) -> StoreVectors:
         matrix[start : start + size] = vectors(table)
         check_lengths(path, matrix[start : start + size], run)
         tables.append(table.select(names).replace_schema_metadata(None))
+    of_rows = pa.concat_tables(tables)
+    images = read_plan(store, ["image_id", "view", "path"]) if run.config.level == "image" else None
     return StoreVectors(
         store=store,
         run=run,
         matrix=matrix,
-        names=_encoded(pa.concat_tables(tables)),
+        names=_encoded(of_rows),
         parts=tuple(files),
         starts=tuple(starts),
         salt=_salt(store),
+        views=None if images is None else _views(images, of_rows),
+        ids_are_paths=images is not None and ids_are_paths(images),
     )
 
 
@@ -70,6 +76,13 @@ def check_lengths(path: Path, rows: NDArray[np.float32], run: RunRecord) -> None
 
 def _damaged(path: Path, problem: str) -> StoreError:
     return StoreError("store_damaged", f"{path} {problem}: delete it and run the same command again")
+
+
+def _views(images: pa.Table, names: pa.Table) -> pa.Array:
+    """Return the view of each row by the planned images, null where they lack it."""
+    planned = pc.SetLookupOptions(images.column("image_id").combine_chunks())
+    places = pc.call_function("index_in", [names.column("image_id").combine_chunks()], planned)
+    return images.column("view").combine_chunks().dictionary_encode().take(places)
 
 
 def _salt(store: Path) -> bytes | None:

@@ -42,6 +42,12 @@ def write_plan(store: Path, plan: pa.Table, *, root: Path, run_key: str) -> None
     write_table(store / MANIFEST_FILE, plan.cast(PLAN_SCHEMA), content)
 
 
+def ids_are_paths(images: pa.Table) -> bool:
+    """Whether some of the planned images, a table with `image_id` and `path`, are named by where their files are."""
+    equal = pc.call_function("equal", [images.column("image_id"), images.column("path")])
+    return bool(pc.call_function("any", [equal]).as_py())
+
+
 def num_items(plan: pa.Table, level: Level) -> int:
     """Return how many items there are; the rows of an item follow each other."""
     if plan.num_rows == 0:

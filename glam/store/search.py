@@ -47,6 +47,10 @@ class StoreVectors:
     """The first row of each part."""
     salt: bytes | None = field(repr=False)
     """What the patients of a folder are hashed with; None: the store has them as a manifest names them."""
+    views: pa.Array | None = field(default=None, repr=False)
+    """The view of each row of a store of images, as planned; None where a row is more than an image."""
+    ids_are_paths: bool = False
+    """Whether a row that is an image is named by where its file is, as in a store of a folder."""
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -124,7 +128,7 @@ class StoreVectors:
             raise StoreError("store_damaged", f"{message}: run glam-embed anew into another folder")
 
     def described(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-        """Return JSON types of hits: key, patient, likeness, probabilities, codes of intake, and ids of the images.
+        """Return JSON types of hits: key (and view, of an image), patient, likeness, probabilities, codes, image ids.
 
         Each part is read once, whatever the number of its hits. StoreError: a part is gone or damaged, or it was
         changed since the vectors were read.
@@ -134,12 +138,14 @@ class StoreVectors:
         cells: dict[int, dict[str, Any]] = {}
         for part in np.unique(of_part):
             cells |= self._cells(int(part), rows[of_part == part])
-        return [self._description(cells[hit.row], hit.likeness) for hit in hits]
+        return [self._description(cells[hit.row], hit) for hit in hits]
 
-    def _description(self, cells: dict[str, Any], likeness: float) -> dict[str, Any]:
-        key = {name: cells[name] for name in (*self.key_names, "patient_id")}
-        told = {"likeness": round(likeness, 6), **_probabilities(cells, self.run)}
-        return key | told | {"codes": cells["codes"], "images": cells["images"]}
+    def _description(self, cells: dict[str, Any], hit: Hit) -> dict[str, Any]:
+        key = {name: cells[name] for name in self.key_names}
+        if self.views is not None:
+            key["view"] = self.views[hit.row].as_py()
+        told = {"patient_id": cells["patient_id"], "likeness": round(hit.likeness, 6)}
+        return key | told | _probabilities(cells, self.run) | {"codes": cells["codes"], "images": cells["images"]}
 
     def _cells(self, part: int, rows: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
         """Return what is told of rows of a part, by row."""

@@ -40,6 +40,7 @@ class Describe:
         """Print the description, and write it."""
         if self.odd < 0:
             raise UsageError(f"--odd {self.odd} is below 0")
+        from glam.store.planned import ids_are_paths, read_plan
         from glam.store.survey import survey
 
         name = f"{self.by} of the manifest" if self.by in COUNTED else self.by
@@ -47,7 +48,8 @@ class Describe:
         found = survey(self.store, labels, most_odd=self.odd)
         told = told_of(found, list(labels))
         if self.out is not None:
-            write_description(found, told, self.out)
+            plan = read_plan(self.store, ["image_id", "path"])
+            write_description(found, told, self.out, names_images=plan is None or not ids_are_paths(plan))
             sys.stderr.write(f"glam-embed: {self.out / 'describe.html'} shows it\n")
         print_json(told)
         return 0
@@ -110,15 +112,21 @@ def told_of(found: "Survey", columns: list[str]) -> dict[str, Any]:
     }
 
 
-def write_description(found: "Survey", told: dict[str, Any], out: Path) -> None:
-    """Write describe.json, describe.png and describe.html into a folder, each whole or not at all."""
+def write_description(found: "Survey", told: dict[str, Any], out: Path, *, names_images: bool) -> None:
+    """Write describe.json, describe.png and describe.html into a folder, each whole or not at all.
+
+    `names_images`: whether the page, which others may be shown, has the ids of rows that are images.
+    """
     from glam.files import replacing
     from glam_serve.cohort.describe_page import page_of
 
     out.mkdir(parents=True, exist_ok=True)
     png = io.BytesIO()
     picture_of(found, told).save(png, "PNG")
-    files = {"describe.png": png.getvalue(), "describe.html": page_of(told, png.getvalue()).encode()}
+    files = {
+        "describe.png": png.getvalue(),
+        "describe.html": page_of(told, png.getvalue(), names_images=names_images).encode(),
+    }
     for name, content in (files | {"describe.json": _json(told)}).items():
         with replacing(out / name) as scratch:
             scratch.write_bytes(content)

@@ -31,8 +31,11 @@ TITLES = {
 }
 
 
-def page_of(told: Mapping[str, Any], png: bytes) -> str:
-    """Return the page of what describe.json tells, and of the picture's PNG. HTML."""
+def page_of(told: Mapping[str, Any], png: bytes, *, names_images: bool) -> str:
+    """Return the page of what describe.json tells, and of the picture's PNG. HTML.
+
+    `names_images`: whether rows that are images are named by their ids, which may be paths.
+    """
     source = "data:image/png;base64," + base64.b64encode(png).decode()
     drawn = PICTURE_TEXT + ", ".join(told["picture"]["coloured_by"])
     head = (
@@ -50,7 +53,7 @@ def page_of(told: Mapping[str, Any], png: bytes) -> str:
             *(f"<p>{escape(line)}</p>" for line in told["in_words"]),
             f"<h2>The rows on two axes</h2><img alt='{escape(drawn, quote=True)}' src='{source}'>",
             f"<h2>Counts of rows</h2><div class='counts'>{''.join(tables)}</div>",
-            f"<h2>Odd ones out</h2>{_odd(told['odd'])}",
+            f"<h2>Odd ones out</h2>{_odd(told['odd'], names_images=names_images)}",
             "</main></body></html>\n",
         ]
     )
@@ -66,12 +69,13 @@ def _counts(title: str, counts: Mapping[str, int], rows: int) -> str:
     return f"<table><caption>{escape(title)}</caption><tbody>{body}</tbody></table>"
 
 
-def _odd(odd: Mapping[str, Any]) -> str:
+def _odd(odd: Mapping[str, Any], *, names_images: bool) -> str:
     explained = f"<p>{escape(odd['explained'])}</p>"
     rows: Sequence[Mapping[str, Any]] = odd["rows"]
     if not rows:
         return explained + "<p>None.</p>"
-    names = [name for name in rows[0] if name != "images"]  # their ids may be paths
+    hidden = {"images"} if names_images else {"images", "image_id"}
+    names = [name for name in rows[0] if name not in hidden]
     head = "".join(f"<th scope='col'>{escape(name.replace('_', ' '))}</th>" for name in names)
     lines = ("<tr>" + "".join(_cell(row[name]) for name in names) + "</tr>" for row in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

@@ -12,11 +12,12 @@ import pytest
 from glam.store.opening import open_vectors
 from glam.store.planned import read_plan
 from glam.store.pseudonyms import patient_name
-from glam.store.read import read_table
-from glam.store.schema import MANIFEST_FILE, RUN_FILE, SALT_FILE, StoreError
+from glam.store.read import footer, read_table
+from glam.store.schema import MANIFEST_FILE, RUN_FILE, SALT_FILE, StoreError, part_name
 from glam.store.search import AT_ONCE, BLOCKS, Hit, StoreVectors, _largest
 from glam.store.survey import survey
-from tests.samples.stores import DIM, RECORD, row_of, with_config, write_store
+from glam.store.write import write_table
+from tests.samples.stores import DIM, RECORD, clustered, row_of, with_config, write_store, write_vectors
 
 EXAMS = [f"e{number:02d}" for number in range(9)]
 
@@ -209,6 +210,19 @@ def test_what_is_told_of_a_row_is_that_of_the_same_row(store: StoreVectors):
     store.parts[0].unlink()
     with pytest.raises(StoreError, match="does not read as a file of a store"):
         store.described(hits)
+
+
+def test_a_row_that_is_an_image_is_told_with_its_view_and_another_without(store: StoreVectors, tmp_path: Path):
+    assert "view" not in store.described([Hit(0, 0.5)])[0]
+    images = tmp_path / "images"
+    write_vectors(images, clustered(6, DIM), shard_size=2)
+    plan = read_plan(images)
+    assert plan is not None
+    plan = plan.set_column(plan.column_names.index("view"), "view", pa.array(["CC", "MLO", "MLO", "CC", "CC", "MLO"]))
+    write_table(images / MANIFEST_FILE, plan.take([5, 3, 1, 0, 2]), footer(images / MANIFEST_FILE))
+    (images / part_name(0)).rename(images / "elsewhere")  # rows begin with the third image
+    hits = [Hit(row, 0.5) for row in (3, 0, 1, 2)]
+    assert [row["view"] for row in open_vectors(images).described(hits)] == ["MLO", "MLO", "CC", None]
 
 
 def test_a_row_is_found_by_its_key(store: StoreVectors):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from PIL import Image
 
 from glam.predict_command import UsageError
+from glam.store.planned import read_plan
+from glam.store.read import footer
+from glam.store.schema import MANIFEST_FILE
+from glam.store.write import write_table
 from glam_serve.cohort.describe_command import Describe
 from tests.samples.stores import clustered, write_vectors
 
@@ -48,6 +53,20 @@ def test_a_store_is_described_in_json_picture_and_a_page_that_stands_alone(
     assert "not calibrated" in page
     assert re.findall(r"(?:src|href)=['\"](.{5})", page) == ["data:"]
     assert "//" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+
+
+def test_the_page_has_no_id_of_an_image_that_is_a_path(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    of_folder = tmp_path / "store"
+    shutil.copytree(store, of_folder)
+    plan = read_plan(of_folder)
+    assert plan is not None
+    plan = plan.set_column(plan.column_names.index("path"), "path", plan.column("image_id"))
+    write_table(of_folder / MANIFEST_FILE, plan, footer(of_folder / MANIFEST_FILE))
+    assert Describe(store=of_folder, out=tmp_path / "out").run() == 0
+    assert json.loads(capsys.readouterr().out)["odd"]["rows"][0]["image_id"] == "i00000007"
+    page = (tmp_path / "out" / "describe.html").read_text()
+    assert "p00000003" in page
+    assert "i00000007" not in page
 
 
 def test_rows_are_counted_and_coloured_by_a_column_of_the_manifest(

@@ -15,6 +15,7 @@ from glam.store.index import write_index
 from glam.store.opening import open_vectors
 from glam.store.read import read_rows, vectors
 from glam.store.schema import StoreError
+from glam_serve.cohort.run_command import Run
 from glam_serve.limits import ServerOptions
 from glam_serve.vector_schema import SimilarBody
 from tests.samples.cohorts import rows_of
@@ -102,6 +103,7 @@ def test_each_image_of_an_answer_has_its_own_cases_and_says_which_view_it_is(
         entries = [(entry["laterality"], entry["view"]) for entry in answer["answers"]]
         assert sorted(entries) == sorted((row["laterality"], row["view"]) for row in asked)
         assert [views[entry["hits"][0]["image_id"]] for entry in answer["answers"]] == entries
+        assert [entry["hits"][0]["view"] for entry in answer["answers"]] == [view for _, view in entries]
         assert [(typed.laterality, typed.view) for typed in similar_answer(answer).answers] == entries
     (of_vector,) = ask(served, embeddings=vectors(read_rows(store, ["embedding"]))[:1].tolist())["answers"]
     assert of_vector["view"] is None
@@ -116,6 +118,7 @@ def test_vectors_that_are_sent_have_their_like_and_no_patient(served: Served, wh
     ]
     assert answer["patient_known"] is False
     typed = similar_answer(answer)
+    assert typed.answers[1].cases[0].view is None
     assert typed.answers[1].cases[0].exam_id == table.column("exam_id")[1].as_py()
     assert (typed.level, typed.rows) == ("breast", table.num_rows)
 
@@ -196,6 +199,21 @@ def test_a_store_is_told_of_and_nothing_of_where_its_images_are(served: Served, 
     answer = served.post("/v1/similar", json={"result_id": result_of(served, pair_of(phantoms, 0)), "k": 100})
     assert ".dcm" not in answer.text
     assert str(phantoms) not in answer.text
+
+
+def test_of_a_folders_images_the_view_is_told_and_no_path(
+    random_bundle: Bundle, predictor: Predictor, phantoms: Path, tmp_path: Path
+):
+    (tmp_path / "DOE JANE").mkdir()
+    for row in pair_of(phantoms, 0):
+        (tmp_path / "DOE JANE" / f"{row['view']}.dcm").symlink_to(row["path"])
+    store = tmp_path / "store"
+    command = Run(folder=tmp_path, out=store, bundle=random_bundle.folder, level="image", threads=1)
+    assert command.run() == 0
+    served = serve_in_process(random_bundle, predictor, options=ServerOptions(store=store))
+    answer = served.post("/v1/similar", json={"embeddings": vectors(read_rows(store, ["embedding"])).tolist()})
+    assert {hit["view"] for entry in answer.json()["answers"] for hit in entry["hits"]} == {"CC", "MLO"}
+    assert "DOE" not in answer.text
 
 
 def test_chosen_vectors_do_not_read_out_what_must_stay(

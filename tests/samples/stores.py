@@ -133,7 +133,7 @@ def write_vectors(store: Path, matrix: np.ndarray, *, shard_size: int = 4096) ->
         "exam_id": ids["patient_id"],
         "laterality": pa.array(np.array(["L", "R"])[place % 2]),
         "view": pa.array(np.full(rows, "CC")),
-        "path": ids["image_id"],
+        "path": pc.binary_join_element_wise(ids["image_id"], ".dcm", ""),
         "spacing_mm": pa.nulls(rows, pa.float64()),
         "image_type": pa.array(np.array(["2D", "synthetic"])[place // 2 % 2]),
         "shard": pa.array(place // shard_size, pa.int32()),

@@ -38,6 +38,25 @@ def desk() -> Desk:
     return Desk(client=SilentClient(threading.Event()), model=model, store=Store())  # type: ignore[arg-type]
 
 
+PHANTOMS = {"data": {"kind": "phantoms"}, "synthetic": True}
+PATIENTS = {"data": "EMBED", "licence": "EMBED data use agreement", "permits": []}
+
+
+@pytest.mark.parametrize(
+    ("provenance", "said"),
+    [
+        (PHANTOMS | {"start_from": None}, "synthetic breasts alone"),
+        (PHANTOMS | {"start_from": PATIENTS}, "data other than synthetic breasts"),
+        (PATIENTS | {"start_from": None}, "data other than synthetic breasts"),
+        (PHANTOMS | {"start_from": {"data": None, "licence": None}}, "data that are not all known"),
+        ({}, "data that are not all known"),
+        ({"synthetic": "yes"}, "data that are not all known"),
+    ],
+)
+def test_what_a_model_was_trained_on_is_told_of_what_it_started_from_too(provenance: dict[str, Any], said: str):
+    assert ServedModel(raw={"provenance": provenance}).trained_on.startswith(said)
+
+
 def preview_of(desk: Desk, *contents: bytes) -> Preview:
     shown = next(desk.show([Upload(content=content) for content in contents]))
     assert isinstance(shown, Preview)

@@ -7,11 +7,12 @@ from glam.client_vectors import SimilarAnswer, SimilarCase, SimilarCases
 from glam_ui.similar import similar_tables
 
 
-def case(exam: str, *, likeness: float = 0.5, image_id: str | None = None) -> SimilarCase:
+def case(exam: str, *, likeness: float = 0.5, image_id: str | None = None, view: str | None = None) -> SimilarCase:
     return SimilarCase(
         exam_id=exam,
         laterality="L",
         image_id=image_id,
+        view=view,
         patient_id="p",
         likeness=likeness,
         birads={"0": 0.25, "1": 0.75},
@@ -49,6 +50,12 @@ def test_the_right_breast_comes_first_and_an_unknown_patient_is_told():
 def test_an_images_id_is_not_shown_for_it_may_be_a_path():
     table = similar_tables([answer(SimilarCases(laterality="R", cases=(case("e", image_id="DOE/1.dcm"),)))])
     assert "DOE" not in table
+
+
+def test_a_case_that_is_an_image_says_its_view():
+    cases = (case("e", image_id="e-1", view="MLO"), case("e", image_id="e-2", view="CC"))
+    table = similar_tables([answer(SimilarCases(laterality="L", view="MLO", cases=cases))])
+    assert re.findall("<bdi>(.*?)</bdi>", table) == ["e L MLO", "e L CC"]
 
 
 def test_tables_of_the_images_of_a_breast_say_which_view_each_is_of():
