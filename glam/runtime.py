@@ -161,21 +161,15 @@ def onnx_session(
     asked = providers(provider, profile=profile, cache=os.environ.get("GLAM_ENGINE_CACHE"))
     with contextlib.redirect_stdout(sys.stderr):  # where a GPU does not start it prints, and that place is for answers
         if provider != CPU:
-            _load_gpu_libraries()
+            preload = getattr(onnxruntime, "preload_dlls", None)  # since 1.21
+            if preload is not None:  # CUDA's libraries lie where pip put them
+                preload()
         session = onnxruntime.InferenceSession(path, sess_options=options, providers=asked)
     if session.get_providers()[0] != provider:  # a provider that does not start is dropped without an error
         raise ValueError(
             f"{provider} did not start, and {session.get_providers()[0]} took its place: {way_to(provider)}"
         )
     return session
-
-
-def _load_gpu_libraries() -> None:
-    """Load CUDA's libraries from where pip put them, once; what is missing shows when the provider does not start."""
-    import onnxruntime
-
-    if preload := getattr(onnxruntime, "preload_dlls", None):  # since 1.21
-        preload()
 
 
 def engine_version() -> str:
