@@ -13,6 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .parts import FormError, Parts
+
 MAX_FILE_BYTES = 300 << 20
 MAX_WAITING_BYTES = 8 * MAX_FILE_BYTES
 """Of uploads that come or that nobody has read yet, together: one exam of the largest files. They may lie in memory."""
@@ -60,11 +62,6 @@ class Arrivals:
     async def _take(self, arrival: _Arrival, scope: Scope, receive: Receive, send: Send) -> None:
         is_answered = is_failing = False
 
-        async def counted() -> Message:
-            message = await receive()
-            arrival.missing_bytes -= len(message.get("body", b""))
-            return message
-
         async def noted(message: Message) -> None:
             nonlocal is_answered, is_failing
             is_failing = is_failing or message.get("status") == 500  # what Gradio answers before it raises
@@ -75,11 +72,13 @@ class Arrivals:
         refusal: PlainTextResponse | None = None
         try:
             async with asyncio.timeout(WAITING_S):
-                await self.app(scope, counted, noted)
+                await self.app(scope, _watched(arrival, scope, receive), noted)
         except ClientDisconnect:
             return  # nobody hears an answer
         except TimeoutError:
             refusal = PlainTextResponse("the upload took too long", 408)
+        except FormError as error:
+            refusal = PlainTextResponse(str(error), 400)
         except (TypeError, ValueError):  # Gradio: a text where a file should be, a boundary that is too long
             refusal = PlainTextResponse("not a form of files", 400)
         except OSError as error:
@@ -104,6 +103,20 @@ class Arrivals:
             self._on_way.remove(arrival)
             first = min((other.since for other in self._on_way), default=float("inf"))
             _remove_older(first - CLOCK_S, is_unfinished=True)
+
+
+def _watched(arrival: _Arrival, scope: Scope, receive: Receive) -> Receive:
+    """Return what receives an upload, and counts and looks at what comes; ValueError for no form of files."""
+    parts = Parts(dict(scope["headers"]).get(b"content-type", b""))
+
+    async def watched() -> Message:
+        message = await receive()
+        chunk = message.get("body", b"")
+        arrival.missing_bytes -= len(chunk)
+        parts.look(chunk)
+        return message
+
+    return watched
 
 
 def waiting_bytes() -> int:

@@ -1,6 +1,7 @@
 """What the page's server refuses: other sites' pages, what of Gradio it does not use, questions it does not ask."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -38,14 +39,13 @@ class Guard:
 
     def __init__(self, app: ASGIApp, questions: Questions) -> None:
         self.app = app
-        self._questions = questions
         self._parts: dict[str, ASGIApp] = {
             f"{GRADIO}upload": Arrivals(app),
             f"{GRADIO}upload_progress": self._progress,
             f"{GRADIO}queue/data": self._events,
-            f"{GRADIO}queue/join": self._question,
-            f"{GRADIO}cancel": self._short,
-            f"{GRADIO}reset": self._short,
+            f"{GRADIO}queue/join": self._made_anew(questions.asked),
+            f"{GRADIO}cancel": self._made_anew(questions.ended),
+            f"{GRADIO}reset": self._made_anew(questions.ended),
             "/": self._page,
         }
 
@@ -55,41 +55,41 @@ class Guard:
             await self.app(scope, receive, send)
             return
         answer = _refusal(scope) or self._parts.get(scope["path"], self.app)
-        await answer(scope, receive, send)
+        await answer(_without_origin(scope), receive, send)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the page. A query is of its scripts alone: Gradio would look for a saved state by it."""
         await self.app({**scope, "query_string": b""}, receive, send)
 
-    async def _question(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a question to a handler.
+    def _made_anew(self, understood: Callable[[bytes], bytes]) -> ASGIApp:
+        """Return what answers a body of JSON as it was understood; ValueError of that is a refusal in words.
 
         Behind `mount_gradio_app` Gradio reads whatever path a question names, and fetches whatever address.
         """
-        body = await _body(receive)
-        if body is None:
-            await PlainTextResponse("too large", 413)(scope, receive, send)
-            return
-        try:
-            question = self._questions.asked(body)
-        except ValueError as error:
-            await JSONResponse({"detail": str(error)}, 403)(scope, receive, send)
-            return
-        await self.app(scope, _again(question, receive), send)
 
-    async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what has a short body."""
-        body = await _body(receive)
-        if body is None:
-            await PlainTextResponse("too large", 413)(scope, receive, send)
-        else:
-            await self.app(scope, _again(body, receive), send)
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await _body(receive)
+            if body is None:
+                await PlainTextResponse("too large", 413)(scope, receive, send)
+                return
+            try:
+                question = understood(body)
+            except ValueError as error:
+                await JSONResponse({"detail": str(error)}, 403)(scope, receive, send)
+                return
+            await self.app(scope, _again(question, receive), send)
+
+        return answer
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what happens in a session. Of one that Gradio does not know it says so, and then fails at its end."""
+        """Answer what happens in a session.
+
+        Of one that Gradio does not know it says so, and then fails at its end; of one that is read twice, as when a
+        page asks again over a new connection, it forgets the messages with one reader, and fails at the other.
+        """
         try:
             await self.app(scope, receive, send)
-        except RuntimeError:  # Starlette: a refusal after the answer has begun
+        except (RuntimeError, KeyError):
             await send({"type": "http.response.body", "body": b""})
 
     async def _progress(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,10 +121,25 @@ def _refusal(scope: Scope) -> Response | None:
 
 
 def _is_of_another_site(method: str, headers: dict[bytes, bytes]) -> bool:
-    """Whether a browser says that another site's page asks (Fetch Metadata); a link to this page may be followed."""
-    is_foreign = headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
+    """Whether a browser says that another site's page asks (Fetch Metadata); a link to this page may be followed.
+
+    Where the page comes over plain HTTP from another machine, browsers say no more than the origin of what is sent.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is None:
+        names = {_without_port(headers[name]) for name in (b"host", b"x-forwarded-host") if name in headers}
+        return b"origin" in headers and _without_port(headers[b"origin"].partition(b"://")[2]) not in names
     is_followed = method == "GET" and headers.get(b"sec-fetch-mode") == b"navigate"
-    return is_foreign and not is_followed
+    return site in (b"cross-site", b"same-site") and not is_followed
+
+
+def _without_port(host: bytes) -> bytes:
+    return re.sub(rb":\d+$", b"", host)
+
+
+def _without_origin(scope: Scope) -> Scope:
+    """Return a request that says nothing of its page: Gradio lets other sites read what it answers (CORS)."""
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"origin"]}
 
 
 async def _body(receive: Receive) -> bytes | None:

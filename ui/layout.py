@@ -32,6 +32,8 @@ FROM_LINK = (
 SENTENCES = "A mass is present\nNo mass is present"
 DESCRIPTION = "description"
 """Path of the page about a store."""
+MAX_SESSIONS = 1000
+"""Remembered, those that ask again last; each takes a tenth of a megabyte, and Gradio forgets none that was closed."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 SHOWS_EXAM: dict[str, Any] = PRIVATE | {"trigger_mode": "multiple"}
 """Of what shows an exam: it may be asked for while another is on its way; `Turns` lets the last one win."""
@@ -87,6 +89,7 @@ def make_page(desk: Desk, examples: Mapping[str, Example], *, is_described: bool
         by_link = {"js": FROM_LINK, "show_progress": "hidden"}  # else the list is covered meanwhile
         page.load(handlers.show_link, [turns, side.link], [side.example, *outputs], **by_link, **SHOWS_EXAM)
     page.queue(default_concurrency_limit=8)
+    page.state_session_capacity = MAX_SESSIONS
     return page
 
 

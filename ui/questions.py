@@ -51,6 +51,20 @@ class Questions:
         }
         return json.dumps(kept).encode()
 
+    def ended(self, body: bytes) -> bytes:
+        """Return what names a question that is to end, and no more; ValueError where it is no name of one.
+
+        Gradio answers what it does not understand with what was sent, and fails where that cannot be sent back.
+        """
+        question = _parsed(body)
+        number, event = question.get("fn_index"), question.get("event_id")
+        session = question.get("session_hash")
+        if not is_token(event) or not (session is None or is_token(session)):
+            raise ValueError("questions and sessions have short names")
+        if number is not None and (type(number) is not int or number not in self._takers):
+            raise ValueError("not a question of this page")
+        return json.dumps({"event_id": event, "session_hash": session, "fn_index": number}).encode()
+
 
 def is_token(name: object) -> bool:
     """Return whether something is a name as Gradio's page makes them, of a session or an upload."""

@@ -9,6 +9,9 @@ from .answers import Upload
 from .arrivals import MAX_WAITING_BYTES, remove_if_empty
 from .store import Store
 
+MAX_PATH_CHARS = 4096
+"""No file has a longer path (Linux: PATH_MAX); to follow one of half a million folders takes minutes."""
+
 
 class GoneError(Exception):
     """A file was removed before it was read; no name is in the message, which a log may hold."""
@@ -58,7 +61,7 @@ def is_upload(path: object) -> bool:
     It need not be there any more.
     """
     folder = os.environ.get("GRADIO_TEMP_DIR")
-    if not folder or not isinstance(path, str):
+    if not folder or not isinstance(path, str) or len(path) > MAX_PATH_CHARS:
         return False
     try:
         place = Path(path).resolve()

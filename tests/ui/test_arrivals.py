@@ -181,3 +181,17 @@ def test_an_upload_that_fails_after_its_answer_is_answered_once(folder: Path, ca
     answer = TestClient(Arrivals(failing)).post("/", content=b"x")
     assert (answer.status_code, answer.text) == (200, "taken")
     assert "DOE" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=X", b"--X\r\nContent-Disposition: form-data; name=a\r\n\r\n"),
+        ("multipart/form-data; boundary=X", b"garbage"),
+        (f"multipart/form-data; boundary={'X' * 300}", b"garbage"),
+    ],
+)
+def test_a_form_that_the_page_does_not_send_is_refused_before_gradio_has_it(folder: Path, kind: str, body: bytes):
+    answer = TestClient(Arrivals(kept)).post("/a", content=body, headers={"content-type": kind})
+    assert (answer.status_code, answer.text) == (400, "not a form of files")
+    assert list(folder.iterdir()) == [], "nothing of it was kept"

@@ -40,6 +40,38 @@ def test_a_link_to_the_page_may_be_followed_from_anywhere(page: TestClient, site
     assert page.get("/", headers={"sec-fetch-site": site, "sec-fetch-mode": "navigate"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("origin", "others", "status"),
+    [
+        ("http://testserver", {}, 200),
+        ("http://testserver:8080", {}, 200),  # a proxy that says the name alone
+        ("https://glam.example", {"x-forwarded-host": "glam.example"}, 200),
+        ("http://a.example", {"sec-fetch-site": "same-origin"}, 200),  # a proxy that says no name; the browser knows
+        ("http://a.example", {}, 403),
+        ("http://testserver.a.example", {}, 403),
+        ("http://[::1]:7860", {}, 403),
+        ("null", {}, 403),
+        ("", {}, 403),
+    ],
+)
+def test_a_browser_that_does_not_say_which_site_asks_says_by_the_origin(
+    page: TestClient, origin: str, others: dict[str, str], status: int
+):
+    """Over plain HTTP from another machine browsers send no Fetch Metadata, and passwords all the same."""
+    answer = page.post(f"{GRADIO}upload", content=b"x", headers={"origin": origin} | others)
+    assert answer.status_code == status
+
+
+def test_gradio_is_not_told_of_an_origin():
+    """By it Gradio permits pages of other sites to read its answer, with the passwords that a browser sends along."""
+
+    async def told(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(str(request.headers.get("origin")))
+
+    page = TestClient(Guard(Starlette(routes=[Route("/theme.css", told)]), Questions({})))
+    assert page.get("/theme.css", headers={"origin": "http://testserver"}).text == "None"
+
+
 NOT_USED = [
     *(
         GRADIO + name
@@ -71,7 +103,7 @@ def test_what_the_page_reads_of_gradio_is_there(page: TestClient, path: str):
 
 @pytest.mark.parametrize("path", ["upload?upload_id=x", "upload", "cancel", "reset"])
 def test_what_the_page_sends_to_gradio_is_taken(page: TestClient, path: str):
-    assert page.post(GRADIO + path, content=b"x").status_code == 200
+    assert page.post(GRADIO + path, content=b'{"event_id": "a1"}').status_code == 200
     assert page.get(GRADIO + path).status_code == 404
 
 
@@ -129,9 +161,13 @@ def test_a_question_that_is_too_long_is_refused(page: TestClient, path: str):
     assert page.post(GRADIO + path, content=question).status_code == 413
 
 
-def test_what_is_short_reaches_gradio_as_it_was_sent():
-    page = TestClient(Guard(Starlette(routes=[Route(f"{GRADIO}cancel", said, methods=["POST"])]), Questions({})))
-    assert page.post(f"{GRADIO}cancel", content=iter([b"a", b"b"])).content == b"ab"
+@pytest.mark.parametrize("path", ["cancel", "reset"])
+def test_the_end_of_a_question_reaches_gradio_as_it_was_understood(path: str):
+    page = TestClient(Guard(Starlette(routes=[Route(GRADIO + path, said, methods=["POST"])]), Questions({3: []})))
+    ended = {"event_id": "a1", "session_hash": "b2", "fn_index": 3}
+    assert page.post(GRADIO + path, json=ended | {"x": 1}).json() == ended
+    refused = page.post(GRADIO + path, content=b'{"event_id": NaN}')
+    assert (refused.status_code, refused.json()) == (403, {"detail": "questions and sessions have short names"})
 
 
 @pytest.mark.parametrize("name", ["", "a%20b", "../x", "%ff", "x" * 65, "x&session_hash=a.b&upload_id=a.b"])
@@ -141,13 +177,16 @@ def test_sessions_and_uploads_have_names_as_the_page_makes_them(page: TestClient
     assert page.post(f"{GRADIO}upload?upload_id={name}", content=b"x").status_code == 403
 
 
-def test_the_events_of_a_session_that_is_not_there_end(caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("Caught handled exception, but response already started."), KeyError("a1b2")]
+)
+def test_the_events_of_a_session_that_is_not_there_end(fault: Exception):
     """Gradio says so, and then raises: an answer that is cut, and a traceback in the log for each page left open."""
 
     async def not_there(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"data: not found", "more_body": True})
-        raise RuntimeError("Caught handled exception, but response already started.")
+        raise fault
 
     page = TestClient(Guard(not_there, Questions({})))
     assert page.get(f"{GRADIO}queue/data?session_hash=x").text == "data: not found"

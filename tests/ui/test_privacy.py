@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from glam.bundle import Bundle
@@ -19,7 +20,7 @@ from glam.client_answers import ExamAnswer, exam_answer
 from glam.predict import Predictor
 from glam.prediction import INCLUDES
 from glam_serve.server import model_body
-from glam_ui import privacy
+from glam_ui import layout, privacy
 from glam_ui.admission import ByPassword, ByProxy
 from glam_ui.answers import Upload
 from glam_ui.app import make_app
@@ -80,6 +81,29 @@ def test_every_answer_forbids_what_is_not_of_this_server(page: TestClient):
         assert "default-src 'self'" in policy
         assert "http" not in policy
         assert "frame-ancestors 'none'" in policy
+
+
+def test_no_page_of_another_site_may_read_an_answer(page: TestClient):
+    """Gradio permits it to any, with passwords, where the page has another name than localhost."""
+    for path in ("/", "/theme.css", "/gradio_api/app_id", "/glam-static/viewer.mjs"):
+        answer = page.get(path, headers={"origin": "http://a.example", "sec-fetch-site": "none"})
+        assert answer.status_code == 200
+        assert [name for name in answer.headers if name.startswith("access-control")] == []
+
+
+def test_sessions_are_forgotten_when_there_are_too_many(client: LocalClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(layout, "MAX_SESSIONS", 3)
+    (gradio,) = [route.app for route in app_of(client).routes if isinstance(route, Mount)]
+    for name in ("a", "b", "c", "a", "d"):
+        gradio.state_holder[name]
+    assert list(gradio.state_holder.session_data) == ["c", "a", "d"]
+
+
+def test_a_text_where_a_file_should_be_is_refused(page: TestClient):
+    """Gradio keeps it in memory, and fails where it tells how far an upload is."""
+    for path in ("/gradio_api/upload", "/gradio_api/upload?upload_id=x1"):
+        answer = page.post(path, data={"files": "text"}, files={"others": b"content"})
+        assert (answer.status_code, answer.text) == (400, "not a form of files")
 
 
 def test_the_page_about_a_store_runs_and_fetches_nothing(client: LocalClient, page: TestClient, tmp_path: Path):
