@@ -24,7 +24,7 @@ import numpy as np
 from bench.report import goal, print_summary
 from glam.config import ModelConfig, glam_paper, tiny
 from glam.providers import CPU, CUDA, CUDA_OPTIONS
-from glam.runtime import OnnxRuntime, Runtime, onnx_session
+from glam.runtime import OnnxRuntime, Runtime, onnx_session, switch_telemetry_off
 
 BATCHES = (1, 8, 32)
 VARIANTS = ("portable", "fused", "fp16", "bf16")
@@ -112,6 +112,7 @@ def option_figures(
     folder: Path, provider: str, images: np.ndarray, expected: np.ndarray, *, rounds: int
 ) -> dict[str, Any]:
     """Return what each of the provider's options costs and brings, on the portable vision graph."""
+    switch_telemetry_off()
     import onnxruntime
 
     from glam_export.parity import min_cosine
@@ -200,6 +201,7 @@ def goals_of(engines: dict[str, Any]) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return what was measured, and on which GPU."""
+    switch_telemetry_off()
     import onnxruntime
     import torch
 

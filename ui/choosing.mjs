@@ -28,17 +28,28 @@ export class Choices {
 }
 
 let choices = null;
+let hasViewer = false;
 
-/** Listen to the page's list, before Gradio does. */
-export function listenToChoices() {
+/** The page's choices; it begins with the example of its link. */
+function ofPage() {
   choices ??= new Choices(new URLSearchParams(location.hash.slice(1)).get("example"));
-  document.addEventListener("mousedown", (event) => choices.pressed(event), true);
-  document.addEventListener("keydown", (event) => choices.typed(event), true);
+  return choices;
 }
 
-/** As `Choices.taken`, of this page, whose link is told of a choice by the event "glam-chosen". */
+/** Listen to the page's list, before Gradio does, and leave the link to the viewer, which is there now. */
+export function listenToChoices() {
+  hasViewer = true;
+  document.addEventListener("mousedown", (event) => ofPage().pressed(event), true);
+  document.addEventListener("keydown", (event) => ofPage().typed(event), true);
+}
+
+/**
+ * As `Choices.taken`, of this page, whose link names what was chosen at once: the viewer's, which the event
+ * "glam-chosen" tells, or before the viewer has come the address itself.
+ */
 export function chosen(name) {
-  const taken = choices ? choices.taken(name) : name;
-  if (taken) document.dispatchEvent(new CustomEvent("glam-chosen", { detail: taken }));
+  const taken = ofPage().taken(name);
+  if (taken && hasViewer) document.dispatchEvent(new CustomEvent("glam-chosen", { detail: taken }));
+  else if (taken) history.replaceState(null, "", `#${new URLSearchParams({ example: taken })}`);
   return taken;
 }

@@ -128,6 +128,19 @@ def test_a_link_that_is_put_in_before_the_viewer_has_come_is_followed(page: Page
     assert list_of(page).input_value() == SECOND
 
 
+def test_a_choice_before_the_viewer_has_come_is_asked_for_once_and_in_the_link(page: Page, asked: list[str]):
+    held = []
+    page.page.route("**/glam-static/viewer.mjs", lambda route: held.append(route))
+    page.page.goto(page.url)
+    page.choose(SECOND)
+    assert settled(page, asked, 1) == [SECOND]
+    assert page.page.evaluate("new URLSearchParams(location.hash.slice(1)).get('example')") == SECOND
+    held[0].continue_()
+    page.wait_for_views()
+    assert asked == [SECOND]
+    assert list_of(page).input_value() == SECOND
+
+
 def test_a_page_that_is_loaded_again_while_an_exam_is_read_shows_it(page: Page, asked: list[str]):
     page.open()
     page.choose(SECOND)
