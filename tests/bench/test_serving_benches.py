@@ -1,5 +1,6 @@
 """Short versions of the long runs: kills under load, mixed load with bad files, and large files."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from bench.memory import memory_figures
 from bench.serve_cpu import mean, ratio
 from bench.soak import Soak, is_right, soak
 from glam.bundle import Bundle
-from tests.samples.forms import form
+from glam.findings import CODES
+from tests.samples.forms import ask, form
 from tests.samples.serving import running
 from tests.samples.traffic import bad_samples, good_samples, mixture
 
@@ -25,6 +27,20 @@ def test_one_request_in_ten_of_the_mixture_is_bad_and_the_same_seed_sends_the_sa
     bad = sum(counts[sample.name] for sample in bad_samples(mammograms))
     assert 150 < bad < 250
     assert set(counts) >= {sample.name for sample in good_samples(mammograms)}
+
+
+@pytest.mark.slow
+def test_the_mixture_has_every_refusal_of_an_image_and_nothing_that_ends_otherwise(
+    random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path
+):
+    codes = set()
+    with running(random_bundle.folder, tmp_path / "log") as server:
+        for sample in good_samples(mammograms) + bad_samples(mammograms):
+            outcome = ask(server.port, sample.form)
+            assert is_right(outcome.status, is_good=sample.is_good), (sample.name, outcome)
+            codes |= set() if sample.is_good else {json.loads(outcome.body)["code"]}
+    refusals = {code for code, entry in CODES.items() if entry.status >= 400}
+    assert refusals - codes == {"unknown_view"}  # in /predict a field names the view, or no image is of use
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,12 @@ class Form(NamedTuple):
     body: bytes
 
 
-def form(files: Mapping[str, bytes], texts: Mapping[str, str] | None = None) -> Form:
-    """Encode files and texts as multipart/form-data."""
+def form(files: Mapping[str, bytes | list[bytes]], texts: Mapping[str, str] | None = None) -> Form:
+    """Encode files and texts as multipart/form-data; a list is of files that bear the same name."""
     edge = secrets.token_hex(16)
     parts = []
-    for name, content in files.items():
+    every = [(name, given if isinstance(given, list) else [given]) for name, given in files.items()]
+    for name, content in ((name, content) for name, contents in every for content in contents):
         head = f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}.dcm"\r\n\r\n'
         parts += [head.encode(), content, b"\r\n"]
     for name, text in (texts or {}).items():

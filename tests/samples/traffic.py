@@ -1,13 +1,16 @@
 """What clients send: good mammograms of several kinds, and files and forms that are wrong in known ways."""
 
+import io
 import random
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from PIL import Image
 from pydicom import uid
 
 from tests.samples.forms import Form, form
-from tests.samples.mammograms import file_of, picture_files
+from tests.samples.mammograms import file_of, noisy_values, picture_files
 
 BAD_SHARE = 0.1
 
@@ -29,14 +32,17 @@ def phantom_files(folder: Path) -> dict[str, Path]:
 
 
 def good_samples(files: dict[str, Path]) -> list[Sample]:
-    """Requests that are answered: one view, a pair, prompts; uncompressed files."""
+    """Requests that are answered: one view, a pair, prompts, a whole exam; uncompressed files and compressed ones."""
     data = {name: path.read_bytes() for name, path in files.items()}
     forms = {
         "cc": form({"cc": data["L_CC"]}),
         "mlo": form({"mlo": data["R_MLO"]}),
         "pair": form({"cc": data["L_CC"], "mlo": data["L_MLO"]}),
         "prompts": form({"cc": data["R_CC"]}, {"prompts": "A mass is present", "include": "findings"}),
+        "exam": form({"images": list(data.values())}),
     }
+    syntaxes = {"rle": uid.RLELossless, "jpeg 2000": uid.JPEG2000Lossless, "jpeg": uid.JPEGBaseline8Bit}
+    forms |= {name: form({"cc": file_of(noisy_values(syntax), syntax)}) for name, syntax in syntaxes.items()}
     return [Sample(name, sent, True) for name, sent in forms.items()]
 
 
@@ -59,6 +65,14 @@ def bad_samples(files: dict[str, Path]) -> list[Sample]:
         "no pixels": file_of(PixelData=None),
         "broken jpeg 2000": file_of(syntax=uid.JPEG2000Lossless).replace(b"\xff\x4f\xff\x51", b"\xff\x4f\xff\x00"),
         "picture": picture_files()[0],
+        "report": file_of(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"),
+        "tomosynthesis": file_of(SOPClassUID="1.2.840.10008.5.1.4.1.1.13.1.3"),
+        "colour": file_of(PhotometricInterpretation="RGB"),
+        "no bits": file_of(BitsStored=0),
+        "no side": file_of(ImageLaterality=""),
+        "no breast": file_of(np.zeros((64, 48), np.uint16)),
+        "too large": file_of(Rows=60000, Columns=60000),
+        "unknown syntax": small.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"),
     }
     broken = bytearray(small)
     broken[200:260] = random.Random(0).randbytes(60)
@@ -72,9 +86,27 @@ def bad_samples(files: dict[str, Path]) -> list[Sample]:
         "prompt": {"prompts": "a mass " * 200},
     }
     samples += [Sample(name, form({"cc": small}, fields), False) for name, fields in texts.items()]
+    pairs = {
+        "other side": file_of(ViewPosition="MLO", ImageLaterality="R"),
+        "other patient": file_of(ViewPosition="MLO", PatientID="another"),
+        "other study": file_of(ViewPosition="MLO", StudyInstanceUID="1.2.3"),
+    }
+    samples += [Sample(name, form({"cc": small, "mlo": other}), False) for name, other in pairs.items()]
+    exams = {"nothing of use": [small[:300]], "another view": [file_of(ViewPosition="ML")], "nine files": [small] * 9}
+    samples += [Sample(name, form({"images": images}), False) for name, images in exams.items()]
+    samples.append(Sample("twice", form({"cc": [small, small]}), False))
+    samples.append(Sample("words alone", form({}, {"prompts": "A mass is present"}), False))
+    samples.append(Sample("colour picture", form({"cc": coloured_picture()}, {"laterality": "L"}), False))
     samples.append(Sample("not a form", Form("application/json", b"{}"), False))
     samples.append(Sample("cut form", Form("multipart/form-data; boundary=b", b"--b\r\nContent-Disp"), False))
     return samples
+
+
+def coloured_picture() -> bytes:
+    """A JPEG of four inks."""
+    buffer = io.BytesIO()
+    Image.new("CMYK", (64, 48), (200, 30, 30, 0)).save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 def mixture(files: dict[str, Path], *, seed: int) -> "Mixture":
