@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from glam.client import Client, ServerError
 from glam.local_server import free_port, group_lives
@@ -175,15 +175,9 @@ class Lasting:
         self.every: list[RealServer] = []
         self._started: dict[tuple, RealServer] = {}
 
-    def __call__(
-        self,
-        *options: str,
-        number: int = 0,
-        program: Sequence[str] = COMMAND,
-        before: Callable[[], None] | None = None,
-    ) -> RealServer:
-        """Return a server that is ready; `number`: another one of the same options."""
-        server = self.launched(*options, number=number, program=program, before=before)
+    def __call__(self, *options: str, **how: Any) -> RealServer:
+        """Return a server that is ready, as `launched` makes it."""
+        server = self.launched(*options, **how)
         server.wait_until_ready()
         return server
 
@@ -194,7 +188,10 @@ class Lasting:
         program: Sequence[str] = COMMAND,
         before: Callable[[], None] | None = None,
     ) -> RealServer:
-        """Return a server that is perhaps not ready yet: to start several at once takes less time."""
+        """Return a server that is perhaps not ready yet: to start several at once takes less time.
+
+        `number`: another one of the same options.
+        """
         key = (options, number, program, before)
         server = self._started.get(key)
         if server is None or server.process.poll() is not None:
