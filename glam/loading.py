@@ -30,7 +30,7 @@ def with_variant(bundle: Bundle, variant: str | None, *, provider: str = CPU) ->
     """Return a bundle that answers by other graphs of its model: "int8", "fp16", ..., or "portable", its own.
 
     None: on a CPU and on CUDA the fused ones where the bundle holds them, which give the same numbers sooner and, on
-    CUDA, in a quarter of the memory; else its own.
+    CUDA, in less memory (`bench.gpu_onnx`); else its own.
     BundleError `bundle_variant` for one that the bundle does not hold, or that the provider cannot run.
     """
     if variant is None:
