@@ -1,13 +1,15 @@
-"""A mixed load, 10 % of it bad files, for a long time: nothing lost, no fault of the server, and memory that stays.
+"""A mixed load, 10 % of it wrong, for a long time: nothing lost, no fault of the server, and memory that stays.
 
 python -m bench.soak [--minutes 60] [--quick] [--seed 0]
 
 No 5xx but the 503, 504 and 507 that the server promises; every good request is answered or refused with one of these
-or 429, and every bad one refused with a 4xx. Memory: of each process, the growth from the end of the first quarter,
+or 429, and every bad one refused with a 4xx. Predictions, jobs, vectors, words against them, and rows of a store that
+are like them. Memory: of each process, the growth from the end of the first quarter,
 when caches and arenas are filled, to the end.
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import threading
@@ -19,7 +21,6 @@ from pathlib import Path
 
 from bench.report import goal, print_summary
 from glam.bundle import DEMO_BUNDLE
-from tests.samples.forms import ask
 from tests.samples.serving import RealServer, running
 from tests.samples.traffic import Mixture, mixture, phantom_files
 
@@ -48,7 +49,7 @@ class Soak:
         while time.monotonic() < self.until:
             with self.lock:
                 sample = self.mixture.next()
-            outcome = ask(self.server.port, sample.form, timeout_s=2 * DEADLINE_S)
+            outcome = sample.send(self.server.port, timeout_s=2 * DEADLINE_S)
             with self.lock:
                 self.ends[sample.name, sample.is_good, outcome.status] += 1
                 self.slowest_s = max(self.slowest_s, outcome.seconds)
@@ -67,6 +68,12 @@ class Soak:
         for (_, _, status), count in self.ends.items():
             counts[status] += count
         return {str(status): counts[status] for status in sorted(counts)}
+
+    def answered(self) -> dict[str, int]:
+        """Good requests that were answered, by name."""
+        return {
+            name: count for (name, is_good, status), count in sorted(self.ends.items()) if is_good and status == 200
+        }
 
     def faults(self) -> list[str]:
         """Requests that ended as none may, with how often."""
@@ -97,10 +104,18 @@ def median(samples: list[dict[int, int]], pid: int) -> float:
     return float(sizes[len(sizes) // 2]) if sizes else 0.0
 
 
+def embed(bundle: Path, images: Path, store: Path) -> Path:
+    """Embed the breasts of a folder into a store."""
+    command = [sys.executable, "-m", "glam_serve.cohort.cli", "run", "--folder", str(images), "--out", str(store)]
+    subprocess.run([*command, "--bundle", str(bundle)], check=True, capture_output=True)
+    return store
+
+
 def soak(bundle: Path, folder: Path, *, minutes: float, clients: int, seed: int) -> Soak:
     """Ask a server for so long and return what came of it."""
-    options = ("--threads", "1", "--limits.deadline-s", str(DEADLINE_S))
-    traffic = mixture(phantom_files(folder), seed=seed)
+    traffic = mixture(phantom_files(folder / "exam"), seed=seed)
+    store = embed(bundle, folder / "exam", folder / "store")
+    options = ("--threads", "1", "--limits.deadline-s", str(DEADLINE_S), "--store", str(store))
     with running(bundle, folder / "log", *options) as server:
         load = Soak(server, traffic, time.monotonic() + 60 * minutes)
         with ThreadPoolExecutor(clients + 1) as pool:
@@ -130,6 +145,7 @@ def main() -> None:
         "minutes": minutes,
         "requests": load.ends.total(),
         "by_status": load.by_status(),
+        "answered": load.answered(),
         "slowest_s": round(load.slowest_s, 2),
         "largest_rss_mb": {str(pid): size >> 20 for pid, size in load.sizes[-1].items()},
     }

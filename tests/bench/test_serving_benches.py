@@ -9,12 +9,12 @@ import pytest
 from bench.chaos import ALLOWED, DEADLINE_S, MARGIN_S, OPTIONS, disturb
 from bench.memory import memory_figures
 from bench.serve_cpu import mean, ratio
-from bench.soak import Soak, is_right, soak
+from bench.soak import Soak, embed, is_right, soak
 from glam.bundle import Bundle
 from glam.findings import CODES
-from tests.samples.forms import ask, form
+from tests.samples.forms import form
 from tests.samples.serving import running
-from tests.samples.traffic import bad_samples, good_samples, mixture
+from tests.samples.traffic import bad_samples, good_samples, mixture, phantom_files
 
 pytestmark = pytest.mark.alone
 
@@ -31,12 +31,14 @@ def test_one_request_in_ten_of_the_mixture_is_bad_and_the_same_seed_sends_the_sa
 
 @pytest.mark.slow
 def test_the_mixture_has_every_refusal_of_an_image_and_nothing_that_ends_otherwise(
-    random_bundle: Bundle, mammograms: dict[str, Path], tmp_path: Path
+    random_bundle: Bundle, tmp_path: Path
 ):
     codes = set()
-    with running(random_bundle.folder, tmp_path / "log") as server:
+    mammograms = phantom_files(tmp_path / "exam")
+    store = embed(random_bundle.folder, tmp_path / "exam", tmp_path / "store")
+    with running(random_bundle.folder, tmp_path / "log", "--store", str(store)) as server:
         for sample in good_samples(mammograms) + bad_samples(mammograms):
-            outcome = ask(server.port, sample.form)
+            outcome = sample.send(server.port, timeout_s=60)
             assert is_right(outcome.status, is_good=sample.is_good), (sample.name, outcome)
             codes |= set() if sample.is_good else {json.loads(outcome.body)["code"]}
     refusals = {code for code, entry in CODES.items() if entry.status >= 400}

@@ -38,10 +38,20 @@ def form(files: Mapping[str, bytes | list[bytes]], texts: Mapping[str, str] | No
 
 def ask(port: int, sent: Form, *, timeout_s: float = 60.0, path: str = "/predict") -> Outcome:
     """Send a form on a connection of its own."""
+    return _exchange(port, "POST", path, sent, timeout_s)
+
+
+def ask_for(port: int, path: str, *, timeout_s: float = 60.0, method: str = "GET") -> Outcome:
+    """Ask without a body, on a connection of its own."""
+    return _exchange(port, method, path, None, timeout_s)
+
+
+def _exchange(port: int, method: str, path: str, sent: Form | None, timeout_s: float) -> Outcome:
     start = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    headers = {"Content-Type": sent.content_type} if sent else {}
     try:
-        connection.request("POST", path, sent.body, {"Content-Type": sent.content_type})
+        connection.request(method, path, sent.body if sent else None, headers)
         answer = connection.getresponse()
         outcome = Outcome(answer.status, 0, answer.read())
     except TimeoutError:

@@ -1,26 +1,44 @@
 """What clients send: good mammograms of several kinds, and files and forms that are wrong in known ways."""
 
 import io
+import json
 import random
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 from pydicom import uid
 
-from tests.samples.forms import Form, form
+from glam.findings import CODES
+from glam_serve.errors import FAULTS
+from tests.samples.forms import Form, Outcome, ask, ask_for, form
 from tests.samples.mammograms import file_of, noisy_values, picture_files
 
 BAD_SHARE = 0.1
+SENTENCES = ["A mass is present", "No finding"]
+Step = Callable[[int, Any, float], Outcome]
+"""What is asked next, of a port, with the body of the answer before, and how long is waited for it in seconds."""
 
 
 class Sample(NamedTuple):
-    """A request, and the statuses that are right for it."""
+    """A request, what its sender asks next where it is answered, and whether the answers are to be good ones."""
 
     name: str
     form: Form
     is_good: bool
+    path: str = "/predict"
+    then: Step | None = None
+
+    def send(self, port: int, *, timeout_s: float) -> Outcome:
+        """Ask, and ask on; how the last request ended, after the time of the slowest."""
+        first = ask(port, self.form, timeout_s=timeout_s, path=self.path)
+        if self.then is None or first.status not in (200, 202):
+            return first
+        last = self.then(port, json.loads(first.body), timeout_s)
+        return last._replace(seconds=max(first.seconds, last.seconds))
 
 
 def phantom_files(folder: Path) -> dict[str, Path]:
@@ -43,7 +61,63 @@ def good_samples(files: dict[str, Path]) -> list[Sample]:
     }
     syntaxes = {"rle": uid.RLELossless, "jpeg 2000": uid.JPEG2000Lossless, "jpeg": uid.JPEGBaseline8Bit}
     forms |= {name: form({"cc": file_of(noisy_values(syntax), syntax)}) for name, syntax in syntaxes.items()}
-    return [Sample(name, sent, True) for name, sent in forms.items()]
+    samples = [Sample(name, sent, True) for name, sent in forms.items()]
+    pair = forms["pair"]
+    return [
+        *samples,
+        Sample("embed image", form({"images": [data["L_CC"], data["R_CC"]]}), True, "/v1/embed/image", hold_words),
+        Sample("embed text", json_form({"texts": SENTENCES}), True, "/v1/embed/text", hold_vectors),
+        Sample("words afterwards", pair, True, "/v1/predict", hold_words),
+        Sample("similar", pair, True, "/v1/predict", look_for_similar),
+        Sample("job", pair, True, "/v1/jobs", fetch_job),
+    ]
+
+
+def json_form(sent: object) -> Form:
+    """A body of JSON."""
+    return Form("application/json", json.dumps(sent).encode())
+
+
+def hold_words(port: int, answer: Any, timeout_s: float) -> Outcome:
+    """Words against an answer given."""
+    asked = {"result_id": answer["result_id"], "prompts": SENTENCES}
+    return ask(port, json_form(asked), timeout_s=timeout_s, path="/v1/zero-shot")
+
+
+def hold_vectors(port: int, answer: Any, timeout_s: float) -> Outcome:
+    """Words against vectors given."""
+    asked = {
+        "embeddings": [text["embedding"] for text in answer["texts"]],
+        "prompts": {"classes": {"mass": SENTENCES[:1], "none": SENTENCES[1:]}},
+    }
+    return ask(port, json_form(asked), timeout_s=timeout_s, path="/v1/zero-shot")
+
+
+def look_for_similar(port: int, answer: Any, timeout_s: float) -> Outcome:
+    """Rows of the server's store that are like an answer given."""
+    return ask(port, json_form({"result_id": answer["result_id"], "k": 2}), timeout_s=timeout_s, path="/v1/similar")
+
+
+def fetch_job(port: int, answer: Any, timeout_s: float) -> Outcome:
+    """A job's answer, or its error as another path would give it, asked for until it is there; -1: not in time.
+
+    A job that is done is forgotten then.
+    """
+    path, until = f"/v1/jobs/{answer['job_id']}", time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        outcome = ask_for(port, path, timeout_s=timeout_s)
+        if outcome.status != 200:
+            return outcome
+        match json.loads(outcome.body)["state"]:
+            case "done":
+                forgotten = ask_for(port, path, timeout_s=timeout_s, method="DELETE")
+                return outcome if forgotten.status == 204 else forgotten
+            case "failed":
+                error = json.loads(outcome.body)["error"]
+                status = (CODES.get(error["code"]) or FAULTS[error["code"]]).status
+                return outcome._replace(status=status, body=json.dumps(error).encode())
+        time.sleep(0.1)
+    return Outcome(-1, timeout_s)
 
 
 def bad_samples(files: dict[str, Path]) -> list[Sample]:
@@ -94,6 +168,16 @@ def bad_samples(files: dict[str, Path]) -> list[Sample]:
     samples += [Sample(name, form({"cc": small, "mlo": other}), False) for name, other in pairs.items()]
     exams = {"nothing of use": [small[:300]], "another view": [file_of(ViewPosition="ML")], "nine files": [small] * 9}
     samples += [Sample(name, form({"images": images}), False) for name, images in exams.items()]
+    no_result = json_form({"result_id": "none", "prompts": SENTENCES})
+    short = json_form({"embeddings": [[1.0, 0.0]], "prompts": SENTENCES})
+    samples += [
+        Sample("no such result", no_result, False, "/v1/zero-shot"),
+        Sample("no such result, similar", json_form({"result_id": "none"}), False, "/v1/similar"),
+        Sample("short vectors", short, False, "/v1/zero-shot"),
+        Sample("not JSON", Form("application/json", b"{"), False, "/v1/embed/text"),
+        Sample("job of a text", form({"cc": contents["text"]}), False, "/v1/jobs", fetch_job),
+        Sample("vector of a document", form({"images": contents["document"]}), False, "/v1/embed/image"),
+    ]
     samples.append(Sample("twice", form({"cc": [small, small]}), False))
     samples.append(Sample("words alone", form({}, {"prompts": "A mass is present"}), False))
     samples.append(Sample("colour picture", form({"cc": coloured_picture()}, {"laterality": "L"}), False))
