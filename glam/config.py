@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 FrameKind = Literal["stretch", "isotropic", "nipple_mm", "nipple_stretch"]
 VoiPolicy = Literal["header", "window", "breast", "voi_lut", "minmax"]
-RegionPooling = Literal["anchored", "free"]
+RegionPooling = Literal["anchored", "free", "average"]
 PositionIds = Literal["proper", "official_zero"]
 
 
@@ -113,6 +113,8 @@ class AlignmentConfig:
     side: int = 9
     """Regions along a side; a column of them is one AP slice."""
     pooling: RegionPooling = "anchored"
+    """anchored: a learned query for each place, which sees the patches around it; free: learned queries over all
+    patches, as released; average: the mean of the patches of each place, those beyond a whole number left out."""
     pooling_heads: int = 8
     slice_heads: int = 4
     window: float = 1.5
@@ -124,6 +126,22 @@ class AlignmentConfig:
     """plain: a region is the weighted mean of its patches, and finds the weighted mean of the other view's regions;
     projected: both through learned projections, as printed and released, and what is attended to may stand for
     anything (docs/adr/0004-plain-values.md)."""
+    keys: Literal["slice", "band", "all"] = "slice"
+    """What a region is compared with in the other view. slice: the regions of its own slice; band: all regions, those
+    of near slices most, after CA3D-Diff (arXiv 2510.04947); all: all regions alike."""
+    band: float = 1.0
+    """Standard deviation of the band, in slices."""
+
+    def __post_init__(self) -> None:
+        if self.side < 1:
+            raise ValueError(f"side is {self.side}: give 1 region or more along a side")
+        if not self.band > 0:
+            raise ValueError(f"band is {self.band}: give a number of slices above 0")
+
+    @property
+    def is_tied_to_places(self) -> bool:
+        """Whether region (row, col) pools from the patches around its own place."""
+        return self.pooling != "free"
 
     @property
     def num_regions(self) -> int:
@@ -133,21 +151,22 @@ class AlignmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """GLAM: two towers, their projections, the alignment module, and the frame its images come in.
+    """Two towers, their projections, the alignment module, and the frame its images come in.
 
     The defaults are ours: Eq. 2 to 4 of the paper with anchored regions, proper positions and clamped temperatures.
     """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
-    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    alignment: AlignmentConfig | None = field(default_factory=AlignmentConfig)
+    """None: a model that does not compare its views, whose answers have no attention."""
     frame: FrameConfig = field(default_factory=FrameConfig)
     joint_dim: int = 512
     """Width of the space that images and texts share."""
     max_scale: float | None = 100.0
     """Upper bound of every learnable inverse temperature. None: unbounded, as in the released code."""
-    view_projection: bool = False
-    """The released code's SimCLR head between CC and MLO; without it their joint embeddings are contrasted."""
+    image_pool: Literal["first", "mean"] = "first"
+    """What a view is embedded by. first: the CLS token; mean: the mean of its patch tokens, as in MaMA."""
 
     def __post_init__(self) -> None:
         if self.vision.image_size != self.frame.size:
@@ -159,14 +178,18 @@ class ModelConfig:
 
 
 def model_config_from_json(data: dict[str, Any]) -> ModelConfig:
-    """Return the configuration that `ModelConfig.as_json` wrote; an unknown key is a TypeError."""
+    """Return the configuration that `ModelConfig.as_json` wrote; an unknown key is a TypeError.
+
+    Bundles of before 2026-11-28 say whether their training had a head between the views, which no answer depends on.
+    """
+    alignment = data["alignment"]
     parts: dict[str, Any] = {
         "vision": VisionConfig(**data["vision"]),
         "text": TextConfig(**data["text"]),
-        "alignment": AlignmentConfig(**data["alignment"]),
+        "alignment": None if alignment is None else AlignmentConfig(**alignment),
         "frame": FrameConfig(**data["frame"]),
     }
-    return ModelConfig(**(data | parts))
+    return ModelConfig(**({name: value for name, value in data.items() if name != "view_projection"} | parts))
 
 
 def glam_paper() -> ModelConfig:
@@ -175,13 +198,12 @@ def glam_paper() -> ModelConfig:
 
 
 def glam_official() -> ModelConfig:
-    """The released code (XYPB/GLAM b863b78): six text layers at position 0, SimCLR head, unbounded temperatures."""
+    """The released code (XYPB/GLAM b863b78): six text layers at position 0, unbounded temperatures."""
     return ModelConfig(
         text=TextConfig(vocab_size=28999, depth=6, position_ids="official_zero", wrap_tokens=True, dropout=0.1),
         alignment=AlignmentConfig(pooling="free", values="projected"),
         frame=FrameConfig(kind="stretch", mask_muscle=False),
         max_scale=None,
-        view_projection=True,
     )
 
 

@@ -36,7 +36,7 @@ class Interpreter:
         self._calibrated = bool(reported) and reported <= self._calibrations.keys()
         self._prepare_sha = prepare_sha(bundle.model.frame)
         alignment = bundle.model.alignment
-        self._cell_side = alignment.side if alignment.pooling == "anchored" else None
+        self._cell_side = alignment.side if alignment is not None and alignment.is_tied_to_places else None
         self._tokenizer: Tokenizer | None = None  # read when the first prompt comes, or by `warm_up`
 
     def warm_up(self) -> None:

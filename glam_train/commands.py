@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from glam.config import VoiPolicy
-from glam_train.methods import PRESETS
+from glam_train.presets import PRESETS
 
 if TYPE_CHECKING:
     PresetName = str
 else:
-    PresetName = Literal[PRESETS]
-"""The presets in the table of methods, as the choices of an option."""
+    PresetName = Literal[tuple(PRESETS)]
+"""The presets in the table, as the choices of an option."""
 OVERRIDES = ("steps", "batch_size", "learning_rate", "seed", "correspondence_weight", "tissue_weight", "flip_rows")
 """Settings of a preset that `pretrain` takes as options."""
 
@@ -40,7 +40,7 @@ class Prepare:
         """Fill the cache."""
         from glam_train.data.cache import read_cache
         from glam_train.data.pairs import cache_manifest, manifest_source, paired_rows
-        from glam_train.methods import preset
+        from glam_train.presets import preset
         from glam_train.pretraining.start import with_voi
 
         _check_counts(workers=self.workers)
@@ -74,7 +74,7 @@ class PreparePhantoms:
         """Fill the cache."""
         from glam_train.data.cache import read_cache
         from glam_train.data.phantom_pairs import TRAINING_SEED, cache_phantoms
-        from glam_train.methods import preset
+        from glam_train.presets import preset
         from glam_train.pretraining.start import with_voi
 
         _check_counts(workers=self.workers, pairs=self.pairs)
@@ -99,6 +99,8 @@ class Pretrain:
     """Continue the run in `out`, if there is one, from its newest checkpoint and with its own settings."""
     start_from: Path | None = None
     """Checkpoint whose weights and tokenizer to start from. None: random weights, a vocabulary from the reports."""
+    model_only: bool = False
+    """Take the model of `start_from` alone, not the heads of its method, which may be another than the preset's."""
     tokenizer: Path | None = None
     """A tokenizer.json, or the vocab.txt of a BERT. None: trained on the reports, or that of `start_from`."""
     steps: int | None = None
@@ -127,16 +129,16 @@ class Pretrain:
         from glam_train.data.cache import read_cache
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
-        from glam_train.pretraining.start import check_resumed, new_run
+        from glam_train.pretraining.start import StartFiles, check_resumed, new_run
 
         loop_options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
         cache = read_cache(self.cache)
         options = {name: getattr(self, name) for name in OVERRIDES}
-        files = {"start_from": self.start_from, "tokenizer": self.tokenizer}
+        files = StartFiles(start_from=self.start_from, model_only=self.model_only, tokenizer=self.tokenizer)
         if self.resume and has_run(self.out):
-            check_resumed(self.out, preset_name=self.preset, options=options, **files)
+            check_resumed(self.out, preset_name=self.preset, options=options, files=files)
         else:
-            new_run(self.out, cache, preset_name=self.preset or "glam", options=options, **files)
+            new_run(self.out, cache, preset_name=self.preset or "glam", options=options, files=files)
         sys.stdout.write(f"{pretrain(self.out, cache, loop_options)}\n")
 
 

@@ -1,15 +1,16 @@
 """The settings of a pretraining run: frozen dataclasses of JSON types."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from glam.config import ModelConfig, model_config_from_json
-from glam_train.methods import OBJECTIVES, check_name
+from glam_train.methods import METHODS, check_name
+from glam_train.methods.settings import GlamSettings, MethodSettings
 
 MAX_SEED = 2**32 - 1
 """Largest seed: the seeds of updates are computed from it, in 64 bits."""
-Precision = Literal["fp32", "bf16-mixed", "bf16-true"]
+Precision = Literal["fp32", "bf16-mixed", "bf16-true", "fp16-mixed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +40,32 @@ class ImageAugmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Views:
+    """Which two views of a breast or a study a method sees at a time."""
+
+    strategy: Literal["breast", "image", "side", "study"] = "breast"
+    """breast: CC and MLO. Else each image in turn, and as its other view, with the chance below, one drawn from the
+    images of its breast (side) or of its exam (study), itself among them; or always itself (image)."""
+    probability: float = 1.0
+    """Chance that the other view is drawn so. Else it is the same image, changed anew. Without meaning for breast."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"probability is {self.probability}: give a chance from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     """Every setting of a pretraining run; its data is named apart, in the run folder."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    objective: str = "glam"
-    """The loss, by its name in the table of methods (`glam_train.methods`)."""
+    method: MethodSettings = field(default_factory=GlamSettings)
+    """The method (`glam_train.methods`), by the settings of its own."""
+    views: Views = field(default_factory=Views)
     local_weight: float = 1.0
-    """Weight of the geometry-guided local loss (Eq. 4)."""
+    """Weight of the method's local loss: GLAM's Eq. 4, MaMA's sentences and patches."""
+    local_start_step: int = 0
+    """First update in which the local loss has its weight; before, it has none."""
     correspondence_weight: float = 0.0
     """Weight of the known places: minus the log of the weight that the map puts on the true row of findings seen in
     both views. 0: no places are used."""
@@ -59,7 +78,7 @@ class PretrainConfig:
     batch_size: int = 36
     """Pairs a forward pass."""
     accumulate: int = 4
-    """Forward passes an update."""
+    """Forward passes an update, which the processes of a run share out evenly."""
     negatives: Literal["update", "micro_batch"] = "update"
     """update: the loss contrasts all pairs of an update, whatever `accumulate`; micro_batch: those of one pass."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -72,20 +91,22 @@ class PretrainConfig:
     clip_norm: float | None = 1.0
     """Largest norm of the gradient. None: not clipped."""
     precision: Precision = "bf16-mixed"
+    """mixed: weights and losses in fp32, towers in the named format (fp16 with a scale of the loss); bf16-true: weights
+    in bf16 too, as released, which loses small updates."""
+    ema: float | None = None
+    """Decay of a running mean of the weights, which is then what a checkpoint holds. None: the weights themselves."""
     seed: int = 42
     text: TextAugmentation = field(default_factory=TextAugmentation)
     image: ImageAugmentation = field(default_factory=ImageAugmentation)
 
     def __post_init__(self) -> None:
-        check_name("objective", self.objective, OBJECTIVES)
+        self._check_chances()
         for name in ("steps", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 1 or more")
         for name in ("correspondence_weight", "tissue_weight", "local_weight", "learning_rate", "min_learning_rate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a number from 0 up")
-        if not 0 <= self.flip_rows <= 1:
-            raise ValueError(f"flip_rows is {self.flip_rows}: give a chance from 0 to 1")
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"seed is {self.seed}: give a whole number from 0 to {MAX_SEED}")
         if self.pairs_per_update < 2:
@@ -93,16 +114,37 @@ class PretrainConfig:
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} is not below steps {self.steps}")
 
+    def _check_chances(self) -> None:
+        if self.local_start_step < 0:
+            raise ValueError(f"local_start_step is {self.local_start_step}: give 0 or more")
+        if not 0 <= self.flip_rows <= 1:
+            raise ValueError(f"flip_rows is {self.flip_rows}: give a chance from 0 to 1")
+        if self.flip_rows and self.views.strategy != "breast":
+            raise ValueError(
+                "rows are turned over in pairs of CC and MLO: set flip_rows to 0 or views.strategy to breast"
+            )
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise ValueError(f"ema is {self.ema}: give a decay from 0 to below 1")
+
     @property
     def pairs_per_update(self) -> int:
         """Pairs that one optimizer update sees."""
         return self.batch_size * self.accumulate
 
+    def as_json(self) -> dict[str, Any]:
+        """Return nested dicts of JSON types; the method's have its name."""
+        return asdict(self) | {"method": {"name": self.method.name} | asdict(self.method)}
+
 
 def pretrain_config_from_json(data: dict[str, Any]) -> PretrainConfig:
-    """Return the configuration that `dataclasses.asdict` wrote. TypeError, KeyError: keys of another version."""
+    """Return the configuration that `as_json` wrote. TypeError, KeyError, ValueError: keys of another version."""
+    method = dict(data["method"])
+    name = method.pop("name")
+    check_name("method", name, tuple(METHODS))
     parts = {
         "model": model_config_from_json(data["model"]),
+        "method": METHODS[name].settings(**method),
+        "views": Views(**data["views"]),
         "text": TextAugmentation(**data["text"]),
         "image": ImageAugmentation(**data["image"]),
     }

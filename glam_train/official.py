@@ -12,14 +12,16 @@ from torch.nn.functional import interpolate
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
 from glam.files import file_sha256
 from glam.licence import write_provenance
-from glam.model.checkpoint import save_checkpoint
+from glam.model.checkpoint import HEADS, save_checkpoint
 from glam.model.glam import Glam
 from glam.words.tokens import Tokenizer, from_vocab
+from glam_train.methods.heads import ViewProjection
 
 Weights = dict[str, Tensor]
 
 VISION = "img_encoder_q.model."
 TEXT = "text_encoder_q.model."
+HEAD = f"{HEADS}view_head."
 NAMES = {
     "img_encoder_q.model.register_tokens": "vision.vit.reg_token",
     "img_encoder_q.model.": "vision.vit.",
@@ -33,10 +35,10 @@ NAMES = {
     "patch_ln.": "alignment.norm.",
     "view_attn1.": "alignment.cc_to_mlo.attention.attn.",
     "view_attn2.": "alignment.mlo_to_cc.attention.attn.",
-    "simclr_proj.layers.0.": "view_projection.hidden.",
-    "simclr_proj.layers.1.": "view_projection.hidden_norm.",
-    "simclr_proj.layers.3.": "view_projection.out.",
-    "simclr_proj.layers.4.": "view_projection.out_norm.",
+    "simclr_proj.layers.0.": HEAD + "hidden.",
+    "simclr_proj.layers.1.": HEAD + "hidden_norm.",
+    "simclr_proj.layers.3.": HEAD + "out.",
+    "simclr_proj.layers.4.": HEAD + "out_norm.",
     "logit_scale": "logit_scale",
     "patch_scale": "local_scale",
 }
@@ -58,14 +60,16 @@ class Imported(NamedTuple):
     """The content of a checkpoint folder."""
 
     model: Glam
+    heads: Weights
+    """Of the method glam_official."""
     tokenizer: Tokenizer
 
 
 def write_imported(imported: Imported, folder: Path, *, checkpoint: Path) -> None:
     """Write the checkpoint folder of an imported model, with the provenance of a file of unknown licence."""
-    save_checkpoint(imported.model, folder, imported.tokenizer.backend.to_str())
+    save_checkpoint(imported.model, folder, imported.tokenizer.backend.to_str(), heads=imported.heads)
     data = {"kind": "imported", "sha256": file_sha256(checkpoint), "what": UNKNOWN_DATA}
-    write_provenance(folder, {"data": data, "synthetic": False, "licence": None})
+    write_provenance(folder, {"data": data, "synthetic": False, "licence": None, "method": {"name": "glam_official"}})
 
 
 def import_official(
@@ -85,7 +89,6 @@ def import_official(
         frame=FrameConfig(size=size, kind="stretch", align_mlo=settings.get("aligned_mlo", True), mask_muscle=False),
         joint_dim=_shape(weights, "img_encoder_q.global_embed.weight")[0],
         max_scale=None,
-        view_projection=True,
     )
     vocabulary = from_vocab(tokenizer, lower_case=config.text.lower_case)
     if vocabulary.vocab_size != config.text.vocab_size:
@@ -94,8 +97,8 @@ def import_official(
             f"{config.text.vocab_size}: it is not the vocabulary of its training"
         )
     model = Glam(config)
-    _load(model, _translate(weights, grid=config.vision.grid))
-    return Imported(model.eval(), vocabulary)
+    heads = _load(model, _translate(weights, grid=config.vision.grid))
+    return Imported(model.eval(), heads, vocabulary)
 
 
 def _read(checkpoint: Path) -> tuple[Weights, dict[str, Any]]:
@@ -191,8 +194,10 @@ def _our_name(name: str) -> str:
     raise ValueError(f"the checkpoint has {name}, which the released GLAM does not: another model or another version")
 
 
-def _load(model: Glam, weights: Weights) -> None:
-    expected = model.state_dict()
+def _load(model: Glam, weights: Weights) -> Weights:
+    """Load the model, and return the heads."""
+    head = ViewProjection(model.vision.dim, model.config.joint_dim).state_dict()
+    expected = model.state_dict() | {HEAD + name: tensor for name, tensor in head.items()}
     if missing := sorted(expected.keys() - weights.keys()):
         raise ValueError(f"the checkpoint has nothing for {', '.join(missing)}")
     if unknown := sorted(weights.keys() - expected.keys()):
@@ -200,7 +205,8 @@ def _load(model: Glam, weights: Weights) -> None:
     for name, tensor in weights.items():
         if tensor.shape != expected[name].shape:
             raise ValueError(f"{name} is {tuple(tensor.shape)} in the checkpoint, not {tuple(expected[name].shape)}")
-    model.load_state_dict(weights)
+    model.load_state_dict({name: tensor for name, tensor in weights.items() if not name.startswith(HEADS)})
+    return {name.removeprefix(HEADS): tensor for name, tensor in weights.items() if name.startswith(HEADS)}
 
 
 def _shape(weights: Weights, name: str, *, axes: int | None = None) -> tuple[int, ...]:

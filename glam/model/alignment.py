@@ -17,11 +17,11 @@ class Regions(NamedTuple):
     weights: Tensor  # (batch, region, patch), mean of the heads; rows sum to 1
 
 
-class SliceMatch(NamedTuple):
-    """What the slices of the other view hold for each region of this one."""
+class Match(NamedTuple):
+    """What the other view holds for each region of this one."""
 
-    aligned: Tensor  # (batch * col, row, dim)
-    weights: Tensor  # (batch * col, row_query, row_key), mean of the heads; rows sum to 1
+    aligned: Tensor  # (batch, region, dim)
+    weights: Tensor  # (batch, col, row_query, row_key), mean of the heads; rows sum to 1
 
 
 class Alignment(NamedTuple):
@@ -125,17 +125,58 @@ class AnchoredPooling(RegionPooling):
         return self.query + self.position
 
 
+class AveragePooling(nn.Module):
+    """The mean of the patches of each place; patches beyond a whole number of them a region are left out.
+
+    That is the remainder rule of the released code (at 37 x 37 patches and 9 x 9 regions, the last row and column).
+    """
+
+    weights: Tensor  # (region, patch)
+
+    def __init__(self, config: AlignmentConfig, *, grid: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", average_weights(config.side, grid), persistent=False)
+
+    def forward(self, patches: Tensor) -> Regions:
+        """(batch, patch, dim) -> the regions of each view."""
+        weights = self.weights.to(patches.dtype)
+        return Regions(vectors=weights @ patches, weights=weights.expand(patches.shape[0], -1, -1))
+
+
 class SliceAttention(nn.Module):
     """Eq. 3: every region of a slice attends to the same slice of the other view."""
 
     def __init__(self, config: AlignmentConfig, *, dim: int) -> None:
         super().__init__()
+        self.side = config.side
         self.attention = ATTENTIONS[config.values](dim, config.slice_heads)
 
-    def forward(self, query_columns: Tensor, key_columns: Tensor) -> SliceMatch:
-        """Two times (batch * col, row, dim): row i of a column is matched with the rows of the other view's column."""
-        aligned, weights = self.attention(query_columns, key_columns)
-        return SliceMatch(aligned=aligned, weights=weights)
+    def forward(self, queries: Tensor, keys: Tensor) -> Match:
+        """Two times (batch, row * col, dim): row i of a column is matched with the rows of the other view's column."""
+        aligned, weights = self.attention(columns(queries, self.side), columns(keys, self.side))
+        return Match(aligned=regions(aligned, self.side), weights=weights.unflatten(0, (-1, self.side)))
+
+
+class WideAttention(nn.Module):
+    """Every region attends to all regions of the other view, those of near slices most, or to all alike.
+
+    The weights that come out are those of the rows, whatever slice they lie in.
+    """
+
+    preference: Tensor  # (region_query, region_key), added to the attention logits
+
+    def __init__(self, config: AlignmentConfig, *, dim: int) -> None:
+        super().__init__()
+        self.side = config.side
+        self.attention = ATTENTIONS[config.values](dim, config.slice_heads)
+        self.register_buffer("preference", slice_preference(config), persistent=False)
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Match:
+        """Two times (batch, row * col, dim)."""
+        aligned, weights = self.attention(queries, keys, self.preference)
+        grid = (self.side, self.side)
+        of_rows = weights.unflatten(2, grid).sum(dim=3)  # (batch, region_query, row_key)
+        return Match(aligned=aligned, weights=of_rows.unflatten(1, grid).transpose(1, 2))
 
 
 class AlignmentModule(nn.Module):
@@ -143,40 +184,60 @@ class AlignmentModule(nn.Module):
 
     def __init__(self, config: AlignmentConfig, *, dim: int, grid: int) -> None:
         super().__init__()
-        self.side = config.side
         self.pool_cc = _pooling(config, dim, grid)
         self.pool_mlo = _pooling(config, dim, grid)
         self.norm = nn.LayerNorm(dim)
-        self.cc_to_mlo = SliceAttention(config, dim=dim)
-        self.mlo_to_cc = SliceAttention(config, dim=dim)
+        attention = SliceAttention if config.keys == "slice" else WideAttention
+        self.cc_to_mlo = attention(config, dim=dim)
+        self.mlo_to_cc = attention(config, dim=dim)
 
     def forward(self, patches_cc: Tensor, patches_mlo: Tensor) -> Alignment:
         """Two times (batch, patch, dim), LayerNormed, row-major."""
         pooled_cc, pooled_mlo = self.pool_cc(patches_cc), self.pool_mlo(patches_mlo)
         regions_cc, regions_mlo = self.norm(pooled_cc.vectors), self.norm(pooled_mlo.vectors)
-        columns_cc, columns_mlo = self.columns(regions_cc), self.columns(regions_mlo)
-        match_cc = self.cc_to_mlo(columns_cc, columns_mlo)
-        match_mlo = self.mlo_to_cc(columns_mlo, columns_cc)
+        match_cc = self.cc_to_mlo(regions_cc, regions_mlo)
+        match_mlo = self.mlo_to_cc(regions_mlo, regions_cc)
         return Alignment(
             regions_cc=unit_vectors(regions_cc),
             regions_mlo=unit_vectors(regions_mlo),
-            aligned_cc=unit_vectors(self.regions(match_cc.aligned)),
-            aligned_mlo=unit_vectors(self.regions(match_mlo.aligned)),
+            aligned_cc=unit_vectors(match_cc.aligned),
+            aligned_mlo=unit_vectors(match_mlo.aligned),
             pooling_cc=pooled_cc.weights,
             pooling_mlo=pooled_mlo.weights,
-            cc_to_mlo=match_cc.weights.unflatten(0, (-1, self.side)),
-            mlo_to_cc=match_mlo.weights.unflatten(0, (-1, self.side)),
+            cc_to_mlo=match_cc.weights,
+            mlo_to_cc=match_mlo.weights,
         )
 
-    def columns(self, regions: Tensor) -> Tensor:
-        """One sequence an AP slice: (batch, row * col, dim) -> (batch * col, row, dim)."""
-        grid = regions.unflatten(1, (self.side, self.side))  # (batch, row, col, dim)
-        return grid.transpose(1, 2).flatten(0, 1)  # (batch * col, row, dim)
 
-    def regions(self, columns: Tensor) -> Tensor:
-        """Back from `columns`: (batch * col, row, dim) -> (batch, row * col, dim)."""
-        grid = columns.unflatten(0, (-1, self.side))  # (batch, col, row, dim)
-        return grid.transpose(1, 2).flatten(1, 2)  # (batch, row * col, dim)
+def columns(of_view: Tensor, side: int) -> Tensor:
+    """One sequence an AP slice: (batch, row * col, dim) -> (batch * col, row, dim)."""
+    grid = of_view.unflatten(1, (side, side))  # (batch, row, col, dim)
+    return grid.transpose(1, 2).flatten(0, 1)  # (batch * col, row, dim)
+
+
+def regions(of_slices: Tensor, side: int) -> Tensor:
+    """Back from `columns`: (batch * col, row, dim) -> (batch, row * col, dim)."""
+    grid = of_slices.unflatten(0, (-1, side))  # (batch, col, row, dim)
+    return grid.transpose(1, 2).flatten(1, 2)  # (batch, row * col, dim)
+
+
+def average_weights(side: int, grid: int) -> Tensor:
+    """Shares of the patches in each region: (side * side, grid * grid); ValueError for more regions than patches."""
+    step = grid // side
+    if step < 1:
+        raise ValueError(f"{side} regions along a side cannot average {grid} patches: lower alignment.side")
+    along = torch.zeros(side, grid)
+    for region in range(side):
+        along[region, region * step : (region + 1) * step] = 1 / step
+    return torch.einsum("rp,cq->rcpq", along, along).flatten(2).flatten(0, 1)
+
+
+def slice_preference(config: AlignmentConfig) -> Tensor:
+    """What the distance of two slices adds to the logits of their regions: (region_query, region_key)."""
+    col = torch.arange(config.side**2) % config.side
+    if config.keys == "all":
+        return torch.zeros(len(col), len(col))
+    return -(col.unsqueeze(1) - col).square() / (2 * config.band**2)
 
 
 def position_code(side: int, dim: int) -> Tensor:
@@ -219,7 +280,9 @@ def window_mask(side: int, grid: int, window: float) -> Tensor:
     return seen.flatten(2).flatten(0, 1)
 
 
-def _pooling(config: AlignmentConfig, dim: int, grid: int) -> RegionPooling:
+def _pooling(config: AlignmentConfig, dim: int, grid: int) -> RegionPooling | AveragePooling:
+    if config.pooling == "average":
+        return AveragePooling(config, grid=grid)
     if config.pooling == "anchored":
         return AnchoredPooling(config, dim=dim, grid=grid)
     return RegionPooling(config, dim=dim)

@@ -22,35 +22,17 @@ class Scales(NamedTuple):
 
 
 class PairOutput(NamedTuple):
-    """A batch of CC and MLO pairs with a report each; every vector but those of the view head has unit length."""
+    """A batch of CC and MLO pairs with a report each; every vector has unit length."""
 
     image_cc: Tensor  # (batch, joint)
     image_mlo: Tensor  # (batch, joint)
     text: Tensor  # (batch, joint)
-    alignment: Alignment
+    alignment: Alignment | None  # None: the model does not compare its views
     scales: Scales
-    view_cc: Tensor  # (batch, joint): what CC and MLO are contrasted by
-    view_mlo: Tensor  # (batch, joint)
-
-
-class ViewProjection(nn.Module):
-    """The released code's SimCLR head; its norm takes the statistics of one view's batch."""
-
-    def __init__(self, dim: int, joint_dim: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(dim, dim, bias=False)
-        self.hidden_norm = nn.BatchNorm1d(dim)
-        self.out = nn.Linear(dim, joint_dim, bias=False)
-        self.out_norm = nn.BatchNorm1d(joint_dim)
-
-    def forward(self, cls: Tensor) -> Tensor:
-        """(batch, dim) -> (batch, joint), of any length."""
-        hidden = self.hidden_norm(self.hidden(cls)).relu()
-        return self.out_norm(self.out(hidden))
 
 
 class Glam(nn.Module):
-    """The model of Du et al., MICCAI 2025."""
+    """The model of Du et al., MICCAI 2025, and of methods that do without its alignment module."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -60,8 +42,9 @@ class Glam(nn.Module):
         self.pool_text = POOLINGS[config.text.pool]
         self.image_projection = nn.Linear(self.vision.dim, config.joint_dim)
         self.text_projection = nn.Linear(self.text.dim, config.joint_dim)
-        self.alignment = AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid)
-        self.view_projection = ViewProjection(self.vision.dim, config.joint_dim) if config.view_projection else None
+        self.alignment = (
+            AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid) if config.alignment else None
+        )
         self.logit_scale = _log_scale()
         self.local_scale = _log_scale()
         self.view_scale = _log_scale()
@@ -69,19 +52,12 @@ class Glam(nn.Module):
     def forward(self, cc: Tensor, mlo: Tensor, token_ids: Tensor, mask: Tensor) -> PairOutput:
         """Embed and align a batch: views (batch, 1, S, S) in [0, 1], all facing right; reports (batch, token)."""
         features_cc, features_mlo = self.view_features(cc, mlo)
-        image_cc, image_mlo = self.embed_view(features_cc), self.embed_view(features_mlo)
-        view_cc, view_mlo = image_cc, image_mlo
-        if self.view_projection is not None:
-            view_mlo = self.view_projection(features_mlo.cls)  # MLO first: the order of the running statistics
-            view_cc = self.view_projection(features_cc.cls)
         return PairOutput(
-            image_cc=image_cc,
-            image_mlo=image_mlo,
+            image_cc=self.embed_view(features_cc),
+            image_mlo=self.embed_view(features_mlo),
             text=self.embed_text(token_ids, mask),
-            alignment=self.align(features_cc.patches, features_mlo.patches),
+            alignment=self.align(features_cc.patches, features_mlo.patches) if self.alignment else None,
             scales=self.scales(),
-            view_cc=view_cc,
-            view_mlo=view_mlo,
         )
 
     def view_features(self, cc: Tensor, mlo: Tensor) -> tuple[ViewFeatures, ViewFeatures]:
@@ -91,15 +67,21 @@ class Glam(nn.Module):
         return ViewFeatures(cls_cc, patches_cc), ViewFeatures(cls_mlo, patches_mlo)
 
     def embed_view(self, features: ViewFeatures) -> Tensor:
-        """Project CLS into the joint space: (batch, joint) unit vectors."""
-        return unit_vectors(self.image_projection(features.cls))
+        """Project a view into the joint space: (batch, joint) unit vectors."""
+        return unit_vectors(self.image_projection(self.pool_view(features)))
+
+    def pool_view(self, features: ViewFeatures) -> Tensor:
+        """What a view is embedded by: (batch, dim)."""
+        return features.patches.mean(dim=1) if self.config.image_pool == "mean" else features.cls
 
     def embed_text(self, token_ids: Tensor, mask: Tensor) -> Tensor:
         """Project pooled token states into the joint space: (batch, joint) unit vectors."""
         return unit_vectors(self.text_projection(self.pool_text(self.text(token_ids, mask))))
 
     def align(self, patches_cc: Tensor, patches_mlo: Tensor) -> Alignment:
-        """Where each region of a view finds itself in the other one."""
+        """Where each region of a view finds itself in the other one; ValueError for a model that does not compare."""
+        if self.alignment is None:
+            raise ValueError("this model does not compare its views: it was trained without an alignment module")
         return self.alignment(patches_cc, patches_mlo)
 
     def scales(self) -> Scales:

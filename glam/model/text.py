@@ -26,6 +26,10 @@ class TextTower(nn.Module):
         self.dim = config.hidden_dim
         self.positions_of = POSITIONS[config.position_ids]
 
+    def checkpoint_gradients(self) -> None:
+        """Have the layers computed again for the gradient, in place of keeping what they computed."""
+        self.bert.gradient_checkpointing_enable({"use_reentrant": False})
+
     def forward(self, token_ids: Tensor, mask: Tensor) -> TextFeatures:
         """(batch, token) of ids and of 1 (text) or 0 (padding)."""
         states = self.bert(

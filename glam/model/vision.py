@@ -54,6 +54,10 @@ class VisionTower(nn.Module):
         self.dim: int = self.vit.num_features
         self.grid = config.grid
 
+    def checkpoint_gradients(self) -> None:
+        """Have the blocks computed again for the gradient, in place of keeping what they computed."""
+        self.vit.set_grad_checkpointing(True)
+
     def forward(self, pixels: Tensor) -> ViewFeatures:
         """(batch, 1, S, S) in [0, 1] -> CLS and patch tokens."""
         normalised = (pixels - self.mean) / self.std

@@ -1,5 +1,10 @@
-"""Random changes of a batch of prepared views, in torch: pure functions of the images and a generator."""
+"""Random changes of a batch of prepared views, in torch: pure functions of the images and a generator an image.
 
+An image's changes do not depend on the batch it is in, so that passes, processes and resumed runs may cut an update as
+they like.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,20 +21,22 @@ class Moved(NamedTuple):
     matrix: Tensor  # (batch, 2, 3): from the new image to the old, both axes -1..1 across the square
 
 
-def augment(images: Tensor, config: ImageAugmentation, generator: Generator, *, turned: Tensor | None = None) -> Moved:
+def augment(
+    images: Tensor, config: ImageAugmentation, generators: Sequence[Generator], *, turned: Tensor | None = None
+) -> Moved:
     """Return (batch, 1, side, side) images in [0, 1], each moved, re-toned and made noisy on its own.
 
     `turned`: (batch,) bool, the images whose rows are turned over beforehand. None: no image. The matrix of the result
     includes the turn.
     """
-    moved = random_affine(images if turned is None else turn_over(images, turned), config, generator)
-    toned = random_gamma(moved.images, config.gamma, generator)
+    moved = random_affine(images if turned is None else turn_over(images, turned), config, generators)
+    toned = random_gamma(moved.images, config.gamma, generators)
     matrix = moved.matrix
     if turned is not None:
         signs = matrix.new_ones(len(matrix), 2)  # (batch, axis): -1 for the rows of a turned image
         signs[:, 1] = 1 - 2 * turned.to(matrix.dtype)
         matrix = matrix * signs[..., None]
-    return Moved(add_noise(toned, config.noise, generator), matrix)
+    return Moved(add_noise(toned, config.noise, generators), matrix)
 
 
 def turn_over(images: Tensor, turned: Tensor) -> Tensor:
@@ -47,16 +54,18 @@ def move_points(points: Tensor, matrix: Tensor) -> Tensor:
     return (torch.einsum("bij,bpj->bpi", inverse, centred) + 1) / 2
 
 
-def _uniform(count: int, half_width: float, generator: Generator) -> Tensor:
-    return (torch.rand(count, generator=generator) * 2 - 1) * half_width
+def _uniform(count: int, generators: Sequence[Generator]) -> Tensor:
+    """Numbers in -1 .. 1: (count, batch)."""
+    drawn = [torch.rand(count, generator=generator) for generator in generators]
+    return torch.stack(drawn, dim=1) * 2 - 1
 
 
-def random_affine(images: Tensor, config: ImageAugmentation, generator: Generator) -> Moved:
+def random_affine(images: Tensor, config: ImageAugmentation, generators: Sequence[Generator]) -> Moved:
     """Rotate, shift and scale each image about its centre, bilinear, with black beyond the edge."""
-    count = len(images)
-    angle = torch.deg2rad(_uniform(count, config.rotate_deg, generator))
-    zoom = 1 / (1 + _uniform(count, config.scale, generator))
-    shift = torch.stack([_uniform(count, 2 * config.shift, generator) for _ in "xy"], dim=1)  # (batch, 2), side is 2
+    turn, growth, *aside = _uniform(4, generators)
+    angle = torch.deg2rad(turn * config.rotate_deg)
+    zoom = 1 / (1 + growth * config.scale)
+    shift = torch.stack(aside, dim=1) * 2 * config.shift  # (batch, 2), the side is 2
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     linear = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)  # (batch, 2, 2)
     theta = torch.cat([linear, shift[..., None]], dim=2)  # (batch, 2, 3): from the new image to the old
@@ -64,13 +73,16 @@ def random_affine(images: Tensor, config: ImageAugmentation, generator: Generato
     return Moved(F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False), theta)
 
 
-def random_gamma(images: Tensor, half_width: float, generator: Generator) -> Tensor:
+def random_gamma(images: Tensor, half_width: float, generators: Sequence[Generator]) -> Tensor:
     """Raise each image to an exponent that is log-uniform in [e^-half_width, e^half_width]; 0 and 1 stay."""
-    exponent = _uniform(len(images), half_width, generator).exp()
+    exponent = (_uniform(1, generators)[0] * half_width).exp()
     return images.clamp_min(0) ** exponent[:, None, None, None]
 
 
-def add_noise(images: Tensor, std: float, generator: Generator) -> Tensor:
+def add_noise(images: Tensor, std: float, generators: Sequence[Generator]) -> Tensor:
     """Add Gaussian noise where there is tissue (background stays 0), and clip to [0, 1]."""
-    noise = torch.randn(images.shape, generator=generator) * std
+    if not std:
+        return images
+    drawn = [torch.randn(image.shape, generator=own) for image, own in zip(images, generators, strict=True)]
+    noise = torch.stack(drawn) * std
     return (images + noise * (images > 0)).clamp(0, 1)

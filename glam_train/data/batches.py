@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,16 +18,23 @@ from glam_train.data.augment import augment, move_points
 from glam_train.data.cache import PairCache
 from glam_train.data.places import known_places
 
+SEPARATOR = "[SEP]"
+"""The token that closes a sentence."""
+VIEWS = ("CC", "MLO")
+DRAWS = ("turn", "places", "text", "other")
+"""What is drawn for a place of an update beside the changes to its images; the order is part of every seed."""
+
 
 class Batch(NamedTuple):
-    """Input of the model for some pairs, with the known places of each."""
+    """Input of the model for the pairs of a pass, with the known places of each."""
 
-    cc: Tensor  # (batch, 1, side, side) in [0, 1]
-    mlo: Tensor  # (batch, 1, side, side) in [0, 1]
+    view: Tensor  # (batch, 1, side, side) in [0, 1]: CC; under another strategy than breast, the image of the report
+    other_view: Tensor  # (batch, 1, side, side) in [0, 1]: MLO; under another strategy, what was drawn beside it
     token_ids: Tensor  # (batch, token)
     mask: Tensor  # (batch, token), 1 for a token and 0 for padding
     points: Tensor  # (batch, place, view, 2): x and y of known places in the images above, 0..1 across them
     place_kinds: Tensor  # (batch, place): 0 for padding, else a number of PLACE_KINDS
+    sentence_ends: Tensor  # (batch, token) bool: the separators that close a sentence
 
 
 def facts_of(record: dict[str, Any]) -> ReportFacts:
@@ -54,60 +62,143 @@ def pair_indices(step: int, *, num_pairs: int, count: int, seed: int) -> np.ndar
     return order[within * count : (within + 1) * count]
 
 
+class Shown(NamedTuple):
+    """What one place of an update shows: two images of the cache, by pair and view (0 is CC, 1 is MLO)."""
+
+    pair: int
+    view: int
+    other_pair: int
+    other_view: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairBatches:
-    """The training stream of a cache."""
+    """The training stream of a cache: what an update shows depends on the seed and its step alone.
+
+    Every place of an update draws from generators of its own, so that an update may be cut into passes, and passes
+    given to processes, in any way.
+    """
 
     cache: PairCache
     tokenizer: Tokenizer
     config: PretrainConfig
     place_kinds: Sequence[str] = ()
     """Kinds of known places in a batch (`glam_train.data.places.PLACE_KINDS`)."""
+    passes: Sequence[int] | None = None
+    """The passes of an update that this process makes. None: all."""
 
-    def updates(self, start: int) -> Iterator[tuple[int, Batch]]:
-        """Yield (step, batch) of every update from `start` on; a thread makes the next batch meanwhile."""
-        steps, count = self.config.steps, self.config.pairs_per_update
+    @cached_property
+    def relatives(self) -> list[list[int]]:
+        """For each pair, the pairs from which its other view may be drawn: those of its exam, or itself."""
+        if self.config.views.strategy != "study":
+            return [[index] for index in range(len(self.cache))]
+        exams: dict[str, list[int]] = {}
+        names = [f"{record['patient_id']} {record.get('exam_id', record['pair_id'])}" for record in self.cache.records]
+        for index, name in enumerate(names):
+            exams.setdefault(name, []).append(index)
+        return [exams[name] for name in names]
+
+    def updates(self, start: int) -> Iterator[tuple[int, list[Batch]]]:
+        """Yield (step, passes) of every update from `start` on; a thread makes the next ones meanwhile."""
+        steps = self.config.steps
         with ThreadPoolExecutor(max_workers=1) as pool:
-            coming = pool.submit(self.batch, start, count)
+            coming = pool.submit(self.update, start)
             for step in range(start, steps):
-                batch = coming.result()
+                passes = coming.result()
                 if step + 1 < steps:
-                    coming = pool.submit(self.batch, step + 1, count)
-                yield step, batch
+                    coming = pool.submit(self.update, step + 1)
+                yield step, passes
 
-    def batch(self, step: int, count: int) -> Batch:
-        """Return the `count` pairs of update `step`, augmented; they depend on the seed and the step alone."""
+    def update(self, step: int) -> list[Batch]:
+        """Return this process's passes of an update."""
+        size = self.config.batch_size
+        passes = range(self.config.accumulate) if self.passes is None else self.passes
+        return [self.batch(step, range(index * size, (index + 1) * size)) for index in passes]
+
+    def batch(self, step: int, places: range) -> Batch:
+        """Return what some places of update `step` show, augmented."""
         config = self.config
-        indices = pair_indices(step, num_pairs=len(self.cache), count=count, seed=config.seed)
-        squares = np.stack([self.cache.squares(int(index)) for index in indices])  # (batch, view, side, side)
-        images = torch.from_numpy(squares.astype(np.float32) / 65535)
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        turned = np.random.default_rng([config.seed, step, 2]).random((count, 2)) < config.flip_rows  # (batch, view)
-        cc, mlo = (
-            augment(images[:, view : view + 1], config.image, generator, turned=torch.from_numpy(turned[:, view]))
-            for view in (0, 1)
-        )
-        records = [self.cache.records[int(index)] for index in indices]
-        places = known_places(records, self.place_kinds, np.random.default_rng([config.seed, step, 3]))
-        points = torch.from_numpy(places.points)  # (batch, place, view, 2)
-        moved = [move_points(points[:, :, view], motion.matrix) for view, motion in enumerate((cc, mlo))]
-        texts = self._texts(records, turned, np.random.default_rng([config.seed, step, 1]))
+        shown = self.shown(step)[places.start : places.stop]
+        turned = np.stack([self._rng(step, place, "turn").random(2) for place in places]) < config.flip_rows
+        views = [
+            augment(
+                self._images([(item.pair, item.view) for item in shown]),
+                config.image,
+                self._generators(step, places, 0),
+                turned=torch.from_numpy(turned[:, 0]),
+            ),
+            augment(
+                self._images([(item.other_pair, item.other_view) for item in shown]),
+                config.image,
+                self._generators(step, places, 1),
+                turned=torch.from_numpy(turned[:, 1]),
+            ),
+        ]
+        records = [self.cache.records[item.pair] for item in shown]
+        known = known_places(records, self.place_kinds, [self._rng(step, place, "places") for place in places])
+        points = torch.from_numpy(known.points)  # (batch, place, view, 2)
+        moved = [move_points(points[:, :, view], motion.matrix) for view, motion in enumerate(views)]
+        texts = [
+            self._text(record, item, turn, self._rng(step, place, "text"))
+            for record, item, turn, place in zip(records, shown, turned, places, strict=True)
+        ]
         text = config.model.text
         tokens = self.tokenizer.encode(texts, max_tokens=text.max_tokens, wrap=text.wrap_tokens)
         return Batch(
-            cc=cc.images,
-            mlo=mlo.images,
+            view=views[0].images,
+            other_view=views[1].images,
             token_ids=torch.from_numpy(tokens.ids),
             mask=torch.from_numpy(tokens.mask),
             points=torch.stack(moved, dim=2),
-            place_kinds=torch.from_numpy(places.kinds),
+            place_kinds=torch.from_numpy(known.kinds),
+            sentence_ends=torch.from_numpy(sentence_ends(tokens.ids, self.tokenizer.token_id(SEPARATOR))),
         )
 
-    def _texts(self, records: Sequence[dict[str, Any]], turned: np.ndarray, rng: np.random.Generator) -> list[str]:
-        """Word the reports, each with the turn of its views and with fields masked at random."""
-        text = self.config.text
-        facts = [
-            turned_facts(facts_of(record), cc=bool(cc), mlo=bool(mlo))
-            for record, (cc, mlo) in zip(records, turned, strict=True)
+    def shown(self, step: int) -> list[Shown]:
+        """Return what each place of an update shows."""
+        config, count = self.config, self.config.pairs_per_update
+        if config.views.strategy == "breast":
+            pairs = pair_indices(step, num_pairs=len(self.cache), count=count, seed=config.seed)
+            return [Shown(int(pair), 0, int(pair), 1) for pair in pairs]
+        images = pair_indices(step, num_pairs=2 * len(self.cache), count=count, seed=config.seed)
+        return [self._with_other(step, place, *divmod(int(image), 2)) for place, image in enumerate(images)]
+
+    def _with_other(self, step: int, place: int, pair: int, view: int) -> Shown:
+        """Draw the other view of an image."""
+        rng = self._rng(step, place, "other")
+        if self.config.views.strategy == "image" or rng.random() >= self.config.views.probability:
+            return Shown(pair, view, pair, view)
+        relatives = self.relatives[pair]
+        other, other_view = divmod(int(rng.integers(2 * len(relatives))), 2)
+        return Shown(pair, view, relatives[other], other_view)
+
+    def _images(self, images: Sequence[tuple[int, int]]) -> Tensor:
+        """(batch, 1, side, side) in [0, 1]."""
+        squares = np.stack([self.cache.squares(pair)[view] for pair, view in images])
+        return torch.from_numpy(squares.astype(np.float32) / 65535).unsqueeze(1)
+
+    def _text(self, record: dict[str, Any], shown: Shown, turned: np.ndarray, rng: np.random.Generator) -> str:
+        """Word the report of an image, with the turn of its views and with fields masked at random."""
+        text, facts = self.config.text, facts_of(record)
+        if self.config.views.strategy != "breast":
+            facts = replace(facts, view=VIEWS[shown.view])
+        facts = turned_facts(facts, cc=bool(turned[0]), mlo=bool(turned[1]))
+        return report_text(mask_meta(facts, ratio=text.mask_meta, rng=rng), style=text.style)
+
+    def _rng(self, step: int, place: int, what: str) -> np.random.Generator:
+        return np.random.default_rng([self.config.seed, step, place, DRAWS.index(what)])
+
+    def _generators(self, step: int, places: range, view: int) -> list[torch.Generator]:
+        """One generator of torch for each place, of the changes to one of its views."""
+        words = [
+            np.random.SeedSequence([self.config.seed, step, place, len(DRAWS) + view]).generate_state(1, np.uint64)
+            for place in places
         ]
-        return [report_text(mask_meta(each, ratio=text.mask_meta, rng=rng), style=text.style) for each in facts]
+        return [torch.Generator().manual_seed(int(word[0] >> np.uint64(1))) for word in words]
+
+
+def sentence_ends(token_ids: np.ndarray, separator: int) -> np.ndarray:
+    """Say which tokens (text, token) close a sentence: separators that do not directly follow another one."""
+    ends = token_ids == separator
+    ends[:, 1:] &= ~(token_ids[:, :-1] == separator)
+    return ends

@@ -109,6 +109,7 @@ def manifest_record(row: Row) -> Row:
     return {
         "pair_id": row["image_id"],
         "patient_id": row["patient_id"],
+        "exam_id": row["exam_id"],
         "facts": asdict(facts) | {"lesions": [lesion.as_json() for lesion in facts.lesions]},
     }
 

@@ -21,9 +21,16 @@ class Places(NamedTuple):
     kinds: np.ndarray  # (pair, place) int64: a number of PLACE_KINDS, 0 where a pair has fewer places than others
 
 
-def known_places(records: Sequence[dict[str, Any]], kinds: Sequence[str], rng: np.random.Generator) -> Places:
-    """Return all findings and some tissue points of the pairs; a record without points has none."""
-    groups_of_pairs = [[(kind, *_points(record, kind, rng)) for kind in kinds] for record in records]
+def known_places(
+    records: Sequence[dict[str, Any]], kinds: Sequence[str], rngs: Sequence[np.random.Generator]
+) -> Places:
+    """Return all findings and some tissue points of the pairs, each drawn by its own generator.
+
+    A record without points has none.
+    """
+    groups_of_pairs = [
+        [(kind, *_points(record, kind, rng)) for kind in kinds] for record, rng in zip(records, rngs, strict=True)
+    ]
     count = max((sum(len(cc) for _, cc, _ in groups) for groups in groups_of_pairs), default=0)
     places = Places(np.zeros((len(records), count, 2, 2), np.float32), np.zeros((len(records), count), np.int64))
     for pair, groups in enumerate(groups_of_pairs):

@@ -4,16 +4,14 @@ It is not in the papers.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from glam_train.config import PretrainConfig
-from glam_train.data.batches import Batch
 from glam_train.data.places import FINDING, TISSUE
 from glam_train.methods.losses import correspondence_loss
-from glam_train.methods.place_maps import place_rows, seen_in_both
-from glam_train.methods.vectors import Terms, Vectors
+from glam_train.methods.method import Terms
 
 
 def place_kinds(config: PretrainConfig) -> tuple[str, ...]:
@@ -23,23 +21,30 @@ def place_kinds(config: PretrainConfig) -> tuple[str, ...]:
     return ("lesion", "tissue") if config.tissue_weight else ("lesion",)
 
 
-def with_known_places(terms: Terms, vectors: Vectors, batch: Batch, config: PretrainConfig) -> Terms:
+class PlaceMaps(NamedTuple):
+    """Maps of known places, the rows where both views show them, and of which kind they are."""
+
+    cc: Tensor  # (batch, place, row): what the places of CC light in MLO
+    mlo: Tensor  # (batch, place, row)
+    rows_cc: Tensor  # (batch, place)
+    rows_mlo: Tensor  # (batch, place)
+    kinds: Tensor  # (batch, place): a number of PLACE_KINDS; 0 for a place that is not seen in both views
+
+
+def with_known_places(terms: Terms, maps: PlaceMaps, config: PretrainConfig) -> Terms:
     """Add the correspondence of known places to the terms of any objective, where it has a weight.
 
     Findings and tissue are averaged apart, so that a weight means the same however many points of a kind there are.
     """
     if not config.correspondence_weight:
         return terms
-    alignment = config.model.alignment
-    seen = seen_in_both(batch.points, alignment)
-    rows_cc, rows_mlo = place_rows(batch.points, alignment.side)
 
     def correspondence(kind: int) -> Tensor:
-        weights = (seen & (batch.place_kinds == kind)).to(vectors.maps_cc.dtype)
-        return correspondence_loss(vectors.maps_cc, vectors.maps_mlo, rows_cc, rows_mlo, weights)
+        weights = (maps.kinds == kind).to(maps.cc.dtype)
+        return correspondence_loss(maps.cc, maps.mlo, maps.rows_cc, maps.rows_mlo, weights)
 
     findings = correspondence(FINDING)
-    added = {"correspondence": findings, "known_findings": (seen & (batch.place_kinds == FINDING)).sum().float()}
+    added = {"correspondence": findings, "known_findings": (maps.kinds == FINDING).sum().float()}
     total = findings
     if config.tissue_weight:
         added["correspondence_tissue"] = correspondence(TISSUE)

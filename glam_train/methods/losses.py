@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Denominator = Callable[[Tensor, Tensor], Tensor]
+Denominator = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Logarithm of Eq. 4's denominator from the logits of the positive (batch, region), of the other regions of its image
+(batch, region, region), and of its position in the other images (batch, region, batch)."""
 MAP_FLOOR = 1e-6
 """Share of an even map that is mixed into a map before its logarithm: a row without weight costs at most 14."""
 
@@ -37,6 +39,12 @@ def image_text_loss(image_cc: Tensor, image_mlo: Tensor, text: Tensor, scale: Te
     return symmetric_nce(scale * image_cc @ text.mT) + symmetric_nce(scale * image_mlo @ text.mT)
 
 
+def cc_text_loss(image_cc: Tensor, image_mlo: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
+    """Return the half of `image_text_loss` that is of CC; MLO is never held against a text."""
+    del image_mlo
+    return symmetric_nce(scale * image_cc @ text.mT)
+
+
 def global_loss(
     image_cc: Tensor, image_mlo: Tensor, text: Tensor, *, view_scale: Tensor | float, text_scale: Tensor | float
 ) -> Tensor:
@@ -44,15 +52,24 @@ def global_loss(
     return view_loss(image_cc, image_mlo, view_scale) + image_text_loss(image_cc, image_mlo, text, text_scale)
 
 
-def with_positive(positive: Tensor, others: Tensor) -> Tensor:
-    """Return the logarithm of a denominator that holds the positive (Eq. 1): (...,) and (..., other) logits."""
-    return torch.logaddexp(positive, others.logsumexp(dim=-1))
+def with_positive(positive: Tensor, within: Tensor, across: Tensor) -> Tensor:
+    """Return the logarithm of a denominator that holds the positive (Eq. 1)."""
+    return torch.logaddexp(positive, torch.cat([within, across], dim=-1).logsumexp(dim=-1))
 
 
-def without_positive(positive: Tensor, others: Tensor) -> Tensor:
-    """Return the logarithm of a denominator of negatives alone (Eq. 4 as printed): (...,) and (..., other) logits."""
+def without_positive(positive: Tensor, within: Tensor, across: Tensor) -> Tensor:
+    """Return the logarithm of a denominator of negatives alone (Eq. 4 as printed)."""
     del positive
-    return others.logsumexp(dim=-1)
+    return torch.cat([within, across], dim=-1).logsumexp(dim=-1)
+
+
+def within_image_only(denominator: Denominator) -> Denominator:
+    """Return a denominator without the same position of other images."""
+
+    def narrowed(positive: Tensor, within: Tensor, across: Tensor) -> Tensor:
+        return denominator(positive, within, across[..., :0])
+
+    return narrowed
 
 
 def local_view_loss(
@@ -65,8 +82,7 @@ def local_view_loss(
     positive = scale * torch.einsum("brd,brd->br", regions, aligned)
     within = _off_diagonal(scale * torch.einsum("bqd,bkd->bqk", regions, aligned))
     across = _off_diagonal(scale * torch.einsum("brd,crd->rbc", regions, aligned)).transpose(0, 1)
-    others = torch.cat([within, across], dim=-1)  # (batch, region, region + batch)
-    return (denominator(positive, others) - positive).mean()
+    return (denominator(positive, within, across) - positive).mean()
 
 
 def local_loss(
@@ -119,10 +135,21 @@ def same_position_loss(regions: Tensor, aligned: Tensor, scale: Tensor | float) 
 
 
 def official_local_loss(
-    regions_cc: Tensor, regions_mlo: Tensor, aligned_cc: Tensor, aligned_mlo: Tensor, scale: Tensor | float
+    regions_cc: Tensor,
+    regions_mlo: Tensor,
+    aligned_cc: Tensor,
+    aligned_mlo: Tensor,
+    scale: Tensor | float,
+    *,
+    same_position: bool = True,
 ) -> Tensor:
-    """Return the released code's local loss: the mean over both views of each of its two terms, summed."""
+    """Return the released code's local loss: the mean over both views of each of its two terms, summed.
+
+    `same_position`: whether its second term is in it.
+    """
     within = within_image_loss(regions_cc, aligned_cc, scale) + within_image_loss(regions_mlo, aligned_mlo, scale)
+    if not same_position:
+        return within / 2
     across = same_position_loss(regions_cc, aligned_cc, scale) + same_position_loss(regions_mlo, aligned_mlo, scale)
     return (within + across) / 2
 

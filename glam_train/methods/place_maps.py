@@ -52,7 +52,8 @@ def seen_in_both(points: Tensor, config: AlignmentConfig) -> Tensor:
     """
     inside = ((points >= 0) & (points < 1)).flatten(2).all(dim=2)
     apart = (points[:, :, 0, 0] - points[:, :, 1, 0]).abs() * config.side
-    return inside & (apart <= config.window) if config.pooling == "anchored" else inside
+    reach = {"anchored": config.window, "average": 0.5, "free": math.inf}[config.pooling]
+    return inside & (apart <= reach)
 
 
 def query_regions(pooling: Tensor, points: Tensor) -> Tensor:

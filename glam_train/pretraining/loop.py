@@ -1,45 +1,37 @@
-"""The pretraining loop: batch, rate, forward, loss, gradient, clipping, optimizer, log, checkpoint, in that order."""
+"""The pretraining loop: passes, rate, gradient, clipping, optimizer, log, checkpoint, in that order."""
 
 import math
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
-from glam.model.glam import Glam, Scales
+from glam.model.glam import Scales
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig
 from glam_train.data.batches import Batch, PairBatches
 from glam_train.data.cache import PairCache
 from glam_train.data.places import count_places
-from glam_train.methods import objective
-from glam_train.methods.known_places import place_kinds, with_known_places
-from glam_train.methods.vectors import Terms, Vectors, scales_of, vectors_of
+from glam_train.methods.known_places import place_kinds
+from glam_train.methods.method import Learner, Terms, precise, precise_scales
+from glam_train.pretraining.distributed import ALONE, Ranks, ranks_of_environment
+from glam_train.pretraining.gradients import Forward, Loss, across_update, within_passes
 from glam_train.pretraining.metrics_log import MetricsLog
-from glam_train.pretraining.run_folder import (
-    Run,
-    RunError,
-    check_cache,
-    checkpoints,
-    load_state,
-    locked,
-    read_run,
-    save_state,
-)
+from glam_train.pretraining.run_folder import Run, RunError, check_cache, checkpoints, locked, read_run
 from glam_train.pretraining.schedules import warmup_cosine
-from glam_train.pretraining.setup import make_optimizer, starting_model, usable_device
+from glam_train.pretraining.setup import usable_device
+from glam_train.pretraining.training_state import TrainingState, load_state, save_state, starting_state
 from glam_train.progress import progress_bar
 
-Forward = Callable[[Batch, int], tuple[Vectors, Scales]]
-"""The model's answer for micro-batch `index` of an update; the same index gives the same dropout."""
-Loss = Callable[[Vectors, Scales, Batch], Terms]
-"""The loss terms of vectors and of the pairs they were computed from."""
+SAVE_EVERY_S = 900.0
+"""Seconds between checkpoints where no number of updates is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +41,17 @@ class LoopOptions:
     device: str | None = None
     """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
     save_every: int | None = None
-    """Updates between checkpoints. None: only at the end."""
+    """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
     log_every: int = 10
     """Updates between lines of metrics."""
     stop_after_s: float | None = None
     """Save and stop when this many seconds have passed, to be resumed later. None: run to the end."""
+    checkpointing: bool = False
+    """Compute what is inside the towers a second time for the gradient, in place of keeping it: half the memory."""
+    compile: bool = False
+    """Compile the towers with torch.compile before the first update."""
+    deterministic: bool = False
+    """Take only algorithms of torch that give the same bits again on a GPU, as those on the CPU do."""
 
     def __post_init__(self) -> None:
         if self.log_every < 1 or (self.save_every is not None and self.save_every < 1):
@@ -66,42 +64,53 @@ def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
     """Train the run in the folder `out`, on from its newest checkpoint if it has one; return the last checkpoint.
 
     On the CPU a run that was stopped and resumed gives, bit for bit, the weights of one that was not: data,
-    augmentation and dropout depend on the seed and the step alone. RunError when the cache is not the run's.
+    augmentation and dropout depend on the seed and the step alone. Under torchrun its processes share the passes of
+    each update. RunError when the cache is not the run's, and when a signal or an update that cannot be made ends the
+    run, after what there is was saved.
     """
     run = read_run(out)
     check_cache(run, cache)
-    with locked(out):
-        return _train(run, cache, out, options)
+    device = usable_device(options.device)
+    with ranks_of_environment(device) as ranks, ExitStack() as held:
+        if ranks.is_first:
+            held.enter_context(locked(out))
+        ranks.wait()
+        if options.deterministic:
+            torch.use_deterministic_algorithms(True)
+        return _train(run, cache, out, options, device=device, ranks=ranks)
 
 
-def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions) -> Path:
-    config, device, saved = run.config, usable_device(options.device), checkpoints(out)
-    model = starting_model(config, saved[-1] if saved else run.start_from).to(device)
-    optimizer = make_optimizer(model, config)
-    start = load_state(saved[-1], optimizer) if saved else 0
-    tokenizer = Tokenizer.from_file(run.tokenizer)
-    stream = PairBatches(cache=cache, tokenizer=tokenizer, config=config, place_kinds=place_kinds(config))
-    if config.correspondence_weight and "lesion" not in count_places(cache.records):
-        sys.stderr.write("no finding of the cache is known in both views: the model will be told no place of one\n")
-    stop_at = time.monotonic() + (math.inf if options.stop_after_s is None else options.stop_after_s)
-    with (
-        closing(MetricsLog(out, start_step=start)) as log,
-        progress_bar("pretrain", total=config.steps, done=start) as show_done,
-    ):
-        for step, batch in stream.updates(start):
-            terms = update(model, optimizer, Batch(*(tensor.to(device) for tensor in batch)), config, step)
-            last, late = step + 1 == config.steps, time.monotonic() > stop_at
-            if last or step % options.log_every == 0:
+def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions, *, device: str, ranks: Ranks) -> Path:
+    config, saved = run.config, checkpoints(out)
+    state = starting_state(run, saved[-1] if saved else None, device=device)
+    start = load_state(saved[-1], state) if saved else 0
+    _prepare_towers(state.learner, options)
+    stream = _stream(run, cache, ranks)
+    keeper = _Keeper(out, run, state, options, ranks)
+    with ExitStack() as held:
+        log = held.enter_context(closing(MetricsLog(out, start_step=start))) if ranks.is_first else None
+        show_done = held.enter_context(
+            progress_bar("pretrain", total=config.steps, done=start) if ranks.is_first else nullcontext(_say_nothing)
+        )
+        signals = held.enter_context(caught_signals())
+        for step, passes in stream.updates(start):
+            on_device = [Batch(*(tensor.to(device) for tensor in part)) for part in passes]
+            try:
+                terms = update(state, on_device, config, step, ranks)
+            except RunError as error:
+                raise RunError(f"{error}. {keeper.save(step)}") from None
+            if log and (step % options.log_every == 0 or step + 1 == config.steps):
                 log.write(step, {name: float(value) for name, value in terms.items()})
-            if last or late or (options.save_every and (step + 1) % options.save_every == 0):
-                save_state(out, model, optimizer, step=step + 1, tokenizer=run.tokenizer)
-            show_done(step + 1)
-            if late:
+            show_done(step + 1, f"loss {float(terms['total']):.3f}")
+            if keeper.after(step, signals):
                 break
+    ranks.wait()
     return checkpoints(out)[-1]
 
 
-def update(model: Glam, optimizer: Optimizer, batch: Batch, config: PretrainConfig, step: int) -> dict[str, Tensor]:
+def update(
+    state: TrainingState, passes: Sequence[Batch], config: PretrainConfig, step: int, ranks: Ranks = ALONE
+) -> Terms:
     """Make one optimizer update in place and return the loss terms, the temperatures, the rate and the norm."""
     rate = warmup_cosine(
         step,
@@ -110,85 +119,130 @@ def update(model: Glam, optimizer: Optimizer, batch: Batch, config: PretrainConf
         peak=config.learning_rate,
         floor=config.min_learning_rate,
     )
-    for group in optimizer.param_groups:
+    for group in state.optimizer.param_groups:
         group["lr"] = rate
-    gradients = across_update if config.negatives == "update" else within_micro_batches
+    learner, scaler = state.learner, state.scaler
+    gradients = across_update if config.negatives == "update" else within_passes
+    forward = forward_of(learner, config, step, ranks)
     try:
-        terms = gradients(forward_of(model, config, step), loss_of(config), batch, config.accumulate)
+        terms = gradients(forward, loss_of(learner, step), passes, ranks=ranks, factor=scaler.get_scale())
     except torch.OutOfMemoryError:
-        raise RunError(f"the device has no memory for batch_size {config.batch_size}: start with a lower one") from None
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm or math.inf)
-    if not math.isfinite(norm):
+        way_out = "start with a lower one, or go on with --checkpointing"
+        raise RunError(f"the device has no memory for batch_size {config.batch_size}: {way_out}") from None
+    ranks.sum_gradients(learner.parameters())
+    scaler.unscale_(state.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), config.clip_norm or math.inf)
+    if not math.isfinite(norm) and not scaler.is_enabled():
+        state.optimizer.zero_grad(set_to_none=True)
         raise RunError(
-            f"the gradient of update {step} is not finite: start another run with a lower learning rate or in fp32"
+            f"the gradient of update {step} is not finite: go on with --resume and a lower --learning-rate, or in fp32"
         )
-    optimizer.step()
-    model.bound_scales()
-    optimizer.zero_grad(set_to_none=True)
-    return terms | {"learning_rate": torch.tensor(rate), "gradient_norm": norm}
+    scaler.step(state.optimizer)  # leaves out an update whose gradient is too large for fp16
+    scaler.update()
+    state.after_update(step)
+    told = {"learning_rate": torch.tensor(rate), "gradient_norm": norm}
+    return terms | (told if math.isfinite(norm) else {"learning_rate": told["learning_rate"]})
 
 
-def forward_of(model: Glam, config: PretrainConfig, step: int) -> Forward:
-    """Return the forward pass of an update: seeded by step and micro-batch, in the configured precision."""
+def forward_of(learner: Learner, config: PretrainConfig, step: int, ranks: Ranks = ALONE) -> Forward:
+    """Return the forward pass of an update: seeded by step and place, in the configured precision."""
+    first = ranks.passes(config.accumulate).start
+    mixed = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}.get(config.precision)
 
-    def forward(part: Batch, index: int) -> tuple[Vectors, Scales]:
-        torch.manual_seed((config.seed * 1_000_003 + step) * 1_009 + index)
-        mixed, low = config.precision == "bf16-mixed", config.precision == "bf16-true"
-        cc, mlo = (view.to(torch.bfloat16) if low else view for view in (part.cc, part.mlo))
-        with torch.autocast(cc.device.type, dtype=torch.bfloat16) if mixed else nullcontext():
-            output = model(cc, mlo, part.token_ids, part.mask)
-        return vectors_of(output, part.points), scales_of(output)
+    def forward(part: Batch, index: int) -> tuple[Any, Scales]:
+        torch.manual_seed((config.seed * 1_000_003 + step) * 1_009 + first + index)
+        if config.precision == "bf16-true":
+            part = part._replace(view=part.view.bfloat16(), other_view=part.other_view.bfloat16())
+        with torch.autocast(part.view.device.type, dtype=mixed) if mixed else nullcontext():
+            features = learner.method.features(learner.model, part)
+        return precise(features), precise_scales(learner.model.scales())
 
     return forward
 
 
-def loss_of(config: PretrainConfig) -> Loss:
-    """Return the configured loss: the objective, the known places, and beside them the temperatures for the log."""
-    objective_of_vectors = objective(config.objective)
+def loss_of(learner: Learner, step: int) -> Loss:
+    """Return the method's loss, with the temperatures beside it for the log."""
 
-    def loss(vectors: Vectors, scales: Scales, batch: Batch) -> Terms:
+    def loss(features: Any, scales: Scales) -> Terms:
         logged = {f"scale/{name}": value.detach() for name, value in scales._asdict().items()}
-        terms = objective_of_vectors(vectors, scales, config.local_weight)
-        return with_known_places(terms, vectors, batch, config) | logged
+        return learner.method.terms(features, scales, step) | logged
 
     return loss
 
 
-def within_micro_batches(forward: Forward, loss: Loss, batch: Batch, accumulate: int) -> Terms:
-    """Leave in the parameters the mean gradient of the passes, each of which contrasts its own pairs."""
-    sums: Terms = {}
-    for index, part in enumerate(micro_batches(batch, accumulate)):
-        terms = loss(*forward(part, index), part)
-        (terms["total"] / accumulate).backward()
-        sums = {name: sums.get(name, 0) + value.detach() / accumulate for name, value in terms.items()}
-    return sums
+class _Keeper:
+    """Saves: at intervals, at the end, when time is over, and when a signal came."""
+
+    def __init__(self, out: Path, run: Run, state: TrainingState, options: LoopOptions, ranks: Ranks) -> None:
+        self._out, self._run, self._state, self._options, self._ranks = out, run, state, options, ranks
+        self._saved_at = time.monotonic()
+        self._stop_at = time.monotonic() + (math.inf if options.stop_after_s is None else options.stop_after_s)
+
+    def after(self, step: int, signals: Sequence[int]) -> bool:
+        """Save where it is time to; whether the run stops here. RunError when a signal stops it."""
+        last = step + 1 == self._run.config.steps
+        every, now = self._options.save_every, time.monotonic()
+        due = now - self._saved_at > SAVE_EVERY_S if every is None else (step + 1) % every == 0
+        stopped, late, due = self._ranks.agree([bool(signals), now > self._stop_at, due])
+        if not (last or stopped or late or due):
+            return False
+        told = self.save(step + 1)
+        if stopped and not last:
+            raise RunError(f"stopped by a signal after {step + 1} updates. {told}")
+        return late
+
+    def save(self, step: int) -> str:
+        """Write a checkpoint of the state before update `step`, and say where it is."""
+        if self._ranks.is_first:
+            save_state(self._out, self._state, step=step, tokenizer=self._run.tokenizer)
+        self._saved_at = time.monotonic()
+        return f"Saved as {self._out / 'checkpoints' / f'step-{step:07d}'}: go on with --resume"
 
 
-def across_update(forward: Forward, loss: Loss, batch: Batch, accumulate: int) -> Terms:
-    """Leave in the parameters the gradient of a loss over all pairs of the update, in the memory of one pass.
+@contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT while the block runs, the first of each; a second one is as ever."""
+    caught: list[int] = []
+    previous = {}
 
-    GradCache (Gao et al. 2021, arXiv:2101.06983): the vectors of all passes are first computed without a graph and the
-    loss is differentiated with respect to them; then each pass runs again and takes its share of that gradient. With
-    one pass it is the plain gradient.
-    """
-    if accumulate == 1:
-        return within_micro_batches(forward, loss, batch, 1)
-    parts = list(micro_batches(batch, accumulate))
-    with torch.no_grad():
-        pieces = [forward(part, index)[0] for index, part in enumerate(parts)]
-    whole = Vectors(*(torch.cat(piece).requires_grad_() for piece in zip(*pieces, strict=True)))
-    first, scales = forward(parts[0], 0)
-    terms = loss(whole, scales, batch)
-    terms["total"].backward()
-    gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in whole]
-    for index, shares in enumerate(zip(*(gradient.chunk(accumulate) for gradient in gradients), strict=True)):
-        vectors = first if index == 0 else forward(parts[index], index)[0]
-        trained = [(vector, share) for vector, share in zip(vectors, shares, strict=True) if vector.requires_grad]
-        torch.autograd.backward([vector for vector, _ in trained], [share for _, share in trained])
-    return {name: value.detach() for name, value in terms.items()}
+    def note(number: int, _: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(number, previous[number])
+
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous[number] = signal.signal(number, note)
+    except ValueError:  # not the main thread, which alone may ask for signals
+        pass
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
-    """Cut a batch into `count` equal parts, in order."""
-    for parts in zip(*(tensor.chunk(count) for tensor in batch), strict=True):
-        yield Batch(*parts)
+def _stream(run: Run, cache: PairCache, ranks: Ranks) -> PairBatches:
+    config = run.config
+    if ranks.is_first and config.correspondence_weight and "lesion" not in count_places(cache.records):
+        sys.stderr.write("no finding of the cache is known in both views: the model will be told no place of one\n")
+    return PairBatches(
+        cache=cache,
+        tokenizer=Tokenizer.from_file(run.tokenizer),
+        config=config,
+        place_kinds=place_kinds(config),
+        passes=ranks.passes(config.accumulate),
+    )
+
+
+def _prepare_towers(learner: Learner, options: LoopOptions) -> None:
+    model = learner.model
+    if options.checkpointing:
+        model.vision.checkpoint_gradients()
+        model.text.checkpoint_gradients()
+    if options.compile:
+        model.vision.compile()
+        model.text.compile()
+
+
+def _say_nothing(done: int, note: str = "") -> None:
+    del done, note

@@ -1,23 +1,16 @@
 """The folder of a run: its config.json, its lock, and checkpoints that are whole or absent."""
 
 import fcntl
-import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch.optim import Optimizer
+from typing import Any, NamedTuple
 
 from glam.files import file_sha256, json_object, write_json
-from glam.licence import NO_LICENCE_NEEDED, PHANTOMS, checkpoint_provenance, provenance_of_start, write_provenance
-from glam.model.checkpoint import save_checkpoint
-from glam.model.glam import Glam
+from glam.licence import NO_LICENCE_NEEDED, PHANTOMS, checkpoint_provenance, provenance_of_start
 from glam.origin import commit
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig, pretrain_config_from_json
@@ -25,6 +18,14 @@ from glam_train.data.cache import PairCache, describe_cache
 from glam_train.methods.known_places import told_places
 
 _STEP = re.compile(r"step-(\d{7})")
+
+
+class Start(NamedTuple):
+    """The checkpoint of a run's first weights."""
+
+    checkpoint: Path
+    has_heads: bool
+    """Whether its method is the run's, so that its heads are taken too; else they are drawn from the seed."""
 
 
 class RunError(ValueError):
@@ -40,7 +41,8 @@ class Run:
     """The preset that the settings came from. None: no preset was named."""
     data: dict[str, Any]
     tokenizer: Path
-    start_from: Path | None
+    start: Start | None
+    """The first weights. None: drawn from the seed."""
     start_provenance: dict[str, Any] | None
     """What the weights of `start_from` were trained on (`glam.licence`)."""
     commit: str
@@ -52,24 +54,25 @@ def start_run(
     *,
     data: dict[str, Any],
     tokenizer: Tokenizer,
-    start_from: Path | None = None,
+    start: Start | None = None,
     preset: str | None = None,
 ) -> None:
     """Write tokenizer.json and config.json into a new run folder. RunError if a run is already there.
 
-    `data`: of `describe_cache`; a resumed run must find the same. `start_from`: the checkpoint of the first weights,
-    whose provenance, or that it has none, is written down here and in every checkpoint of the run.
+    `data`: of `describe_cache`; a resumed run must find the same. `start`: the checkpoint of the first weights, whose
+    provenance, or that it has none, is written down here and in every checkpoint of the run.
     """
     if has_run(folder):
         raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder / "tokenizer.json")
     content = {
-        "config": asdict(config),
+        "config": config.as_json(),
         "preset": preset,
         "data": data,
-        "start_from": None if start_from is None else str(start_from.resolve()),
-        "start_provenance": None if start_from is None else provenance_of_start(start_from),
+        "start_from": None if start is None else str(start.checkpoint.resolve()),
+        "start_has_heads": None if start is None else start.has_heads,
+        "start_provenance": None if start is None else provenance_of_start(start.checkpoint),
         "commit": commit(),
     }
     write_json(folder / "config.json", content)
@@ -96,6 +99,11 @@ def provenance(folder: Path, *, licence: str | None) -> dict[str, Any]:
     return content | {"licence": licence or content["licence"], "weights_sha256": weights_sha256}
 
 
+def run_provenance(folder: Path, *, updates: int) -> dict[str, Any]:
+    """Return the provenance that a checkpoint of the run bears after so many updates."""
+    return _provenance(_read_config(folder), updates=updates)
+
+
 def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
     """Return the provenance of a run's weights: data, settings, their start, and the commit that started the run."""
     source = run.data["source"]
@@ -105,7 +113,7 @@ def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
         "synthetic": synthetic,
         "licence": NO_LICENCE_NEEDED if synthetic else None,
         "start_from": run.start_provenance,
-        "objective": run.config.objective,
+        "method": run.config.as_json()["method"],
         "correspondence": told_places(run.config, run.data.get("places", {})),
         "updates": updates,
         "pairs_per_update": run.config.pairs_per_update,
@@ -125,8 +133,8 @@ def read_run(folder: Path) -> Run:
     run, saved = _read_config(folder), checkpoints(folder)
     if saved:
         _check_checkpoint(run, saved[-1])
-    elif run.start_from is not None and provenance_of_start(run.start_from) != run.start_provenance:
-        raise RunError(f"{run.start_from} has changed since the run at {folder} was started: start another run")
+    elif run.start is not None and provenance_of_start(run.start.checkpoint) != run.start_provenance:
+        raise RunError(f"{run.start.checkpoint} has changed since the run at {folder} was started: start another run")
     return run
 
 
@@ -150,7 +158,7 @@ def _read_config(folder: Path) -> Run:
         preset=content.get("preset"),
         data=content["data"],
         tokenizer=folder / "tokenizer.json",
-        start_from=None if start_from is None else Path(start_from),
+        start=None if start_from is None else Start(Path(start_from), bool(content.get("start_has_heads"))),
         start_provenance=content["start_provenance"],
         commit=content["commit"],
     )
@@ -205,38 +213,6 @@ def locked(folder: Path) -> Iterator[None]:
 def checkpoints(folder: Path) -> list[Path]:
     """Return the finished checkpoints of a run, oldest first."""
     return sorted(path for path in folder.glob("checkpoints/step-*") if _STEP.fullmatch(path.name))
-
-
-def save_state(folder: Path, model: Glam, optimizer: Optimizer, *, step: int, tokenizer: Path, keep: int = 2) -> Path:
-    """Write checkpoint `step-…` (weights, tokenizer, provenance, optimizer) and delete all but the newest `keep`.
-
-    It is built under another name and renamed, so that a kill leaves the last whole one.
-    """
-    final = folder / "checkpoints" / f"step-{step:07d}"
-    building = final.with_name(f".{final.name}.{os.getpid()}")
-    shutil.rmtree(building, ignore_errors=True)
-    save_checkpoint(model, building, tokenizer)
-    write_provenance(building, _provenance(_read_config(folder), updates=step))
-    state = building / "state"
-    state.mkdir()
-    torch.save(optimizer.state_dict(), state / "optimizer.pt")
-    (state / "meta.json").write_text(json.dumps({"step": step}) + "\n")
-    shutil.rmtree(final, ignore_errors=True)
-    building.replace(final)
-    for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
-    return final
-
-
-def load_state(checkpoint: Path, optimizer: Optimizer) -> int:
-    """Load the optimizer's state from the checkpoint, and return the number of updates done."""
-    path = checkpoint / "state" / "optimizer.pt"
-    try:
-        state = torch.load(path, weights_only=True)
-    except Exception as error:  # torch raises nothing narrower for bytes that it did not write
-        raise RunError(f"{path} is damaged: delete {checkpoint} and resume from the checkpoint before it") from error
-    optimizer.load_state_dict(state)
-    return updates_of(checkpoint)
 
 
 def updates_of(checkpoint: Path) -> int:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 from glam.model.checkpoint import load_checkpoint
@@ -26,14 +27,12 @@ def starting_model(config: PretrainConfig, checkpoint: Path | None) -> Glam:
     """Return the model of the checkpoint, or without one a model drawn from the seed, in training mode."""
     torch.manual_seed(config.seed)
     model = Glam(config.model) if checkpoint is None else load_checkpoint(checkpoint)
-    if config.precision == "bf16-true":
-        model = model.to(torch.bfloat16)
     return model.train()
 
 
-def make_optimizer(model: Glam, config: PretrainConfig) -> Optimizer:
+def make_optimizer(learner: nn.Module, config: PretrainConfig) -> Optimizer:
     """AdamW or SGD with momentum 0.9; vectors and scalars are not decayed unless `decay_all`."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in trained if config.decay_all or parameter.ndim >= 2]
     kept = [parameter for parameter in trained if not config.decay_all and parameter.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}]

@@ -2,40 +2,63 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glam.config import ModelConfig, VoiPolicy, model_config_from_json
+from glam.licence import checkpoint_provenance
 from glam.words.tokens import Tokenizer, from_vocab
 from glam_train.config import PretrainConfig
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.data.vocabulary import report_vocabulary
-from glam_train.methods import preset
-from glam_train.pretraining.run_folder import RunError, check_fit, read_run, start_run
+from glam_train.presets import preset
+from glam_train.pretraining.run_folder import RunError, Start, check_fit, read_run, start_run
 
 Options = Mapping[str, float | None]
 """Fields of `PretrainConfig` that replace the preset's; None: the preset's."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartFiles:
+    """The files that a new run starts from."""
+
+    start_from: Path | None = None
+    """A checkpoint."""
+    model_only: bool = False
+    """Whether to take only its model, which another method than the run's may have trained."""
+    tokenizer: Path | None = None
+
+
 def new_run(
-    out: Path,
-    cache: PairCache,
-    *,
-    preset_name: str,
-    options: Options,
-    start_from: Path | None = None,
-    tokenizer: Path | None = None,
+    out: Path, cache: PairCache, *, preset_name: str, options: Options, files: StartFiles = StartFiles()
 ) -> None:
     """Start a run in the folder `out`. RunError where the cache does not fit the settings or a run is there."""
+    start_from = files.start_from
     config = run_settings(preset_name, options=options, start_from=start_from)
     if start_from is None:  # the model of a checkpoint keeps the grey values that it was trained on
         config = replace(config, model=with_voi(config.model, cache.frame.voi))
     check_fit(config, cache)
-    words = run_tokenizer(config, cache, start_from=start_from, tokenizer=tokenizer)
+    words = run_tokenizer(config, cache, files)
     text = replace(config.model.text, vocab_size=words.vocab_size)
     config = replace(config, model=replace(config.model, text=text))
     data = describe_cache(cache)
-    start_run(out, config, data=data, tokenizer=words, start_from=start_from, preset=preset_name)
+    start = None if start_from is None else first_weights(start_from, config, model_only=files.model_only)
+    start_run(out, config, data=data, tokenizer=words, start=start, preset=preset_name)
+
+
+def first_weights(checkpoint: Path, config: PretrainConfig, *, model_only: bool) -> Start:
+    """Return the start from a checkpoint. RunError where it is another method's and `model_only` is not said.
+
+    A method's loss is computed from its heads: those of another would be read as what they are not.
+    """
+    about = checkpoint_provenance(checkpoint) or {}
+    theirs, ours = about.get("method", {}).get("name"), config.method.name
+    if not model_only and theirs not in (None, ours):
+        raise RunError(
+            f"{checkpoint} was trained by {theirs}, not by {ours}: give the preset of its method, or --model-only to"
+            " take its model alone and train it another way"
+        )
+    return Start(checkpoint, has_heads=not model_only and theirs == ours)
 
 
 def run_settings(preset_name: str, *, options: Options, start_from: Path | None) -> PretrainConfig:
@@ -50,17 +73,15 @@ def run_settings(preset_name: str, *, options: Options, start_from: Path | None)
     return replace(config, **{name: value for name, value in options.items() if value is not None})
 
 
-def run_tokenizer(
-    config: PretrainConfig, cache: PairCache, *, start_from: Path | None, tokenizer: Path | None
-) -> Tokenizer:
+def run_tokenizer(config: PretrainConfig, cache: PairCache, files: StartFiles) -> Tokenizer:
     """Return the tokenizer of the checkpoint to start from, of the file, or trained on the reports of the cache."""
-    if start_from is not None:
-        if tokenizer is not None:
+    if files.start_from is not None:
+        if files.tokenizer is not None:
             raise ValueError("a run that starts from a checkpoint keeps its tokenizer: leave out --tokenizer")
-        return Tokenizer.from_file(start_from / "tokenizer.json")
-    if tokenizer is None:
+        return Tokenizer.from_file(files.start_from / "tokenizer.json")
+    if files.tokenizer is None:
         return report_vocabulary(cache.records, style=config.text.style, places=config.flip_rows > 0)
-    return read_tokenizer(tokenizer, lower_case=config.model.text.lower_case)
+    return read_tokenizer(files.tokenizer, lower_case=config.model.text.lower_case)
 
 
 def read_tokenizer(path: Path, *, lower_case: bool) -> Tokenizer:
@@ -68,13 +89,12 @@ def read_tokenizer(path: Path, *, lower_case: bool) -> Tokenizer:
     return from_vocab(path, lower_case=lower_case) if path.suffix == ".txt" else Tokenizer.from_file(path)
 
 
-def check_resumed(
-    out: Path, *, preset_name: str | None, options: Options, start_from: Path | None, tokenizer: Path | None
-) -> None:
+def check_resumed(out: Path, *, preset_name: str | None, options: Options, files: StartFiles = StartFiles()) -> None:
     """Refuse an option that the run in `out` was not started with; None: the option was not given."""
     run = read_run(out)
-    wanted = {"preset": preset_name, "start_from": start_from and start_from.resolve(), **options}
-    kept = {"preset": run.preset or preset_name, "start_from": run.start_from}  # older runs do not name their preset
+    begun_from, tokenizer = run.start and run.start.checkpoint, files.tokenizer
+    wanted = {"preset": preset_name, "start_from": files.start_from and files.start_from.resolve(), **options}
+    kept = {"preset": run.preset or preset_name, "start_from": begun_from}  # older runs do not name their preset
     kept |= {name: getattr(run.config, name) for name in options}
     if tokenizer is not None:
         wanted["tokenizer"] = read_tokenizer(tokenizer, lower_case=run.config.model.text.lower_case).backend.to_str()

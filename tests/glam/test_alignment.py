@@ -9,9 +9,11 @@ from glam.model.alignment import (
     PlainAttention,
     RegionPooling,
     SliceAttention,
-    SliceMatch,
+    average_weights,
     centre_preference,
+    columns,
     position_code,
+    regions,
     unit_vectors,
     window_mask,
 )
@@ -19,10 +21,10 @@ from glam.model.alignment import (
 SIDE, GRID, DIM = 3, 9, 8
 
 
-def small_module(pooling: str = "anchored", window: float = 0.5) -> AlignmentModule:
+def small_module(pooling: str = "anchored", window: float = 0.5, **changes) -> AlignmentModule:
     """Three slices of three regions over 9 x 9 patches; windows of half a region tile the square."""
     torch.manual_seed(0)
-    config = AlignmentConfig(side=SIDE, pooling=pooling, pooling_heads=2, slice_heads=2, window=window)
+    config = AlignmentConfig(side=SIDE, pooling=pooling, pooling_heads=2, slice_heads=2, window=window, **changes)
     module = AlignmentModule(config, dim=DIM, grid=GRID).eval()
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -39,16 +41,16 @@ def aligned(module: AlignmentModule, cc: torch.Tensor, mlo: torch.Tensor):
 
 
 def test_columns_are_ap_slices_and_regions_is_their_inverse():
-    module = small_module()
-    regions = torch.arange(2.0 * SIDE**2).reshape(2, SIDE**2, 1)
-    columns = module.columns(regions)
-    assert columns[..., 0].tolist() == [[0, 3, 6], [1, 4, 7], [2, 5, 8], [9, 12, 15], [10, 13, 16], [11, 14, 17]]
-    assert torch.equal(module.regions(columns), regions)
+    numbered = torch.arange(2.0 * SIDE**2).reshape(2, SIDE**2, 1)
+    slices = columns(numbered, SIDE)
+    assert slices[..., 0].tolist() == [[0, 3, 6], [1, 4, 7], [2, 5, 8], [9, 12, 15], [10, 13, 16], [11, 14, 17]]
+    assert torch.equal(regions(slices, SIDE), numbered)
 
 
-@pytest.mark.parametrize("pooling", ["free", "anchored"])
-def test_maps_are_distributions_and_vectors_have_unit_length(pooling):
-    alignment = aligned(small_module(pooling), patches(1), patches(2))
+@pytest.mark.parametrize("pooling", ["free", "anchored", "average"])
+@pytest.mark.parametrize("keys", ["slice", "band", "all"])
+def test_maps_are_distributions_and_vectors_have_unit_length(pooling, keys):
+    alignment = aligned(small_module(pooling, keys=keys), patches(1), patches(2))
     for maps in (alignment.pooling_cc, alignment.pooling_mlo, alignment.cc_to_mlo, alignment.mlo_to_cc):
         assert torch.allclose(maps.sum(dim=-1), torch.ones(()), atol=1e-5)
     assert alignment.pooling_cc.shape == (2, SIDE**2, GRID**2)
@@ -79,10 +81,10 @@ def test_slice_attention_equals_a_loop_over_columns_and_heads():
     slices = SliceAttention(AlignmentConfig(slice_heads=2, values="projected"), dim=DIM).attention.eval()
     query, key = torch.randn(5, SIDE, DIM), torch.randn(5, SIDE, DIM)
     with torch.no_grad():
-        match = SliceMatch(*slices(query, key))
+        aligned_rows, weights = slices(query, key)
         queries, keys, values = (
-            nn.functional.linear(columns, weight, bias)
-            for columns, weight, bias in zip(
+            nn.functional.linear(rows, weight, bias)
+            for rows, weight, bias in zip(
                 (query, key, key), slices.attn.in_proj_weight.chunk(3), slices.attn.in_proj_bias.chunk(3), strict=True
             )
         )
@@ -92,8 +94,8 @@ def test_slice_attention_equals_a_loop_over_columns_and_heads():
                 logits = queries[column][:, head] @ keys[column][:, head].T / 4**0.5
                 maps.append(logits.softmax(dim=1))
                 heads.append(maps[-1] @ values[column][:, head])
-            assert torch.allclose(match.weights[column], (maps[0] + maps[1]) / 2, atol=1e-6)
-            assert torch.allclose(match.aligned[column], slices.attn.out_proj(torch.cat(heads, dim=1)), atol=1e-6)
+            assert torch.allclose(weights[column], (maps[0] + maps[1]) / 2, atol=1e-6)
+            assert torch.allclose(aligned_rows[column], slices.attn.out_proj(torch.cat(heads, dim=1)), atol=1e-6)
 
 
 @pytest.mark.parametrize("grid", [18, 37])
@@ -193,3 +195,40 @@ def test_an_anchored_query_prefers_its_centre():
     assert liking[0, 4] == pytest.approx(-((4 / 3) ** 2) * 2)
     flat = centre_preference(AlignmentConfig(side=SIDE, window=1.5, spread=None), GRID)
     assert set(flat.unique().tolist()) == {0.0, float("-inf")}
+
+
+@pytest.mark.parametrize(("grid", "step"), [(18, 2), (37, 4)])
+def test_averages_are_of_whole_squares_of_patches_and_leave_out_what_is_beyond(grid, step):
+    weights = average_weights(9, grid).unflatten(1, (grid, grid)).unflatten(0, (9, 9))
+    for row, col in ((0, 0), (4, 7), (8, 8)):
+        square = weights[row, col, row * step : (row + 1) * step, col * step : (col + 1) * step]
+        assert square.flatten().tolist() == pytest.approx([1 / step**2] * step**2)
+        assert weights[row, col].sum() == pytest.approx(1)
+    assert weights[..., 9 * step :].sum() == 0
+    with pytest.raises(ValueError, match="9 regions along a side cannot average 4 patches"):
+        average_weights(9, 4)
+
+
+def test_attention_to_all_regions_equals_one_softmax_over_the_other_view_and_tells_its_rows():
+    module = small_module(keys="all", values="plain")
+    alignment = aligned(module, patches(1), patches(2))
+    attention = module.cc_to_mlo.attention
+    cc, mlo = (module.norm(pool(patches(seed)).vectors) for pool, seed in ((module.pool_cc, 1), (module.pool_mlo, 2)))
+    with torch.no_grad():
+        aligned_cc, weights = attention(cc, mlo)
+    assert torch.allclose(alignment.aligned_cc, unit_vectors(aligned_cc), atol=1e-6)
+    for region in range(SIDE**2):
+        row, col = divmod(region, SIDE)
+        of_rows = weights[:, region].unflatten(1, (SIDE, SIDE)).sum(dim=2)
+        assert torch.allclose(alignment.cc_to_mlo[:, col, row], of_rows, atol=1e-6)
+
+
+def test_a_narrow_band_is_the_slice_and_a_wide_one_is_all_regions():
+    sliced, narrow, wide, every = (
+        aligned(small_module(**changes), patches(1), patches(2))
+        for changes in ({}, {"keys": "band", "band": 0.05}, {"keys": "band", "band": 1e4}, {"keys": "all"})
+    )
+    for name in ("aligned_cc", "cc_to_mlo", "mlo_to_cc"):
+        assert torch.allclose(getattr(narrow, name), getattr(sliced, name), atol=1e-5)
+        assert torch.allclose(getattr(wide, name), getattr(every, name), atol=1e-5)
+        assert not torch.allclose(getattr(every, name), getattr(sliced, name), atol=1e-2)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
-from glam.model.checkpoint import load_checkpoint, save_checkpoint
+from glam.model.checkpoint import load_checkpoint, load_heads, save_checkpoint
 from glam.model.glam import Glam
 from glam.model.torch_runtime import TorchRuntime
 
@@ -16,15 +16,15 @@ BATCH = 3
 
 
 def small_config(**changes) -> ModelConfig:
+    parts = {"alignment": AlignmentConfig(side=3, pooling_heads=2, slice_heads=2)} | changes
     return ModelConfig(
         vision=VisionConfig(image_size=84, embed_dim=16, depth=1, num_heads=2, num_registers=1, stem="conv"),
         text=TextConfig(
             vocab_size=30, hidden_dim=12, depth=1, num_heads=2, ffn_dim=16, max_positions=10, max_tokens=10
         ),
-        alignment=AlignmentConfig(side=3, pooling_heads=2, slice_heads=2),
         frame=FrameConfig(size=84),
         joint_dim=8,
-        **changes,
+        **parts,
     )
 
 
@@ -59,8 +59,6 @@ def test_a_pair_is_two_views_embedded_alone_and_then_aligned():
         expected = model.align(alone_cc.patches, alone_mlo.patches)
     for ours, theirs in zip(output.alignment, expected, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-6)
-    assert output.view_cc is output.image_cc
-    assert output.view_mlo is output.image_mlo
 
 
 def test_a_batch_equals_its_pairs_one_by_one():
@@ -82,12 +80,11 @@ def test_embeddings_have_unit_length_in_fp32_under_autocast():
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(()), atol=1e-5)
 
 
-@pytest.mark.parametrize("view_projection", [False, True])
-def test_every_parameter_gets_a_gradient(view_projection):
-    model = small_model(view_projection=view_projection).train()
+def test_every_parameter_gets_a_gradient():
+    model = small_model().train()
     output = model(*pairs())
     weights = torch.Generator().manual_seed(2)
-    vectors = (output.image_cc, output.image_mlo, output.text, output.view_cc, output.view_mlo, *output.alignment[:4])
+    vectors = (output.image_cc, output.image_mlo, output.text, *output.alignment[:4])
     loss = sum((vector * torch.randn(vector.shape, generator=weights)).sum() for vector in vectors)
     (loss * output.scales.image_text * output.scales.local * output.scales.view).backward()
     for name, parameter in model.named_parameters():
@@ -96,17 +93,27 @@ def test_every_parameter_gets_a_gradient(view_projection):
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_view_projection_takes_the_statistics_of_one_view_at_a_time():
-    model = small_model(view_projection=True).train()
+def test_a_model_without_an_alignment_module_embeds_and_refuses_to_align():
+    model = small_model(alignment=None)
     with torch.no_grad():
         output = model(*pairs())
-        features = model.vision(pairs()[0])
-        model.view_projection.eval()
-        in_eval = model.view_projection(features.cls)
-    for vectors in (output.view_cc, output.view_mlo):
-        scaled = vectors.mean(dim=0) - model.view_projection.out_norm.bias
-        assert scaled.abs().max() < 1e-5
-    assert not torch.allclose(in_eval, output.view_cc, atol=1e-2)
+    assert output.alignment is None
+    assert torch.allclose(output.image_cc.norm(dim=-1), torch.ones(()), atol=1e-5)
+    with pytest.raises(ValueError, match="trained without an alignment module"):
+        model.align(torch.zeros(1, 36, 16), torch.zeros(1, 36, 16))
+
+
+def test_a_view_can_be_embedded_by_the_mean_of_its_patches():
+    model = small_model(image_pool="mean")
+    features = model.vision(pairs()[0])
+    expected = torch.nn.functional.normalize(model.image_projection(features.patches.mean(dim=1)), dim=-1)
+    assert torch.allclose(model.embed_view(features), expected, atol=1e-6)
+
+
+def test_what_only_training_uses_is_saved_beside_the_model_and_left_out_when_it_is_loaded(tmp_path):
+    save_checkpoint(small_model(), tmp_path, "{}", heads={"head.weight": torch.arange(3.0)})
+    assert load_heads(tmp_path)["head.weight"].tolist() == [0, 1, 2]
+    assert not [name for name in load_checkpoint(tmp_path).state_dict() if "head" in name]
 
 
 def test_scales_start_at_the_published_temperature():

@@ -10,14 +10,14 @@ from glam.frame import make_frame
 from glam.prepare import ModelInput
 from glam_train.config import PretrainConfig
 from glam_train.data.cache import PairCache, PreparedPair, build_shard, open_cache_folder, read_cache
-from glam_train.methods.glam import tiny_preset
-from glam_train.methods.vectors import Vectors
+from glam_train.methods.glam import PairFeatures
+from glam_train.presets.glam import tiny_preset
 
 FRAME = FrameConfig(size=28)
 
 
 @pytest.fixture
-def vectors() -> Vectors:
+def vectors() -> PairFeatures:
     """Seeded unit vectors of four pairs: joint space of 8, 9 regions, maps of 2 by 3."""
     generator = torch.Generator().manual_seed(2)
 
@@ -27,7 +27,8 @@ def vectors() -> Vectors:
 
     image_cc, image_mlo, text = (unit(4, 8) for _ in range(3))
     local, maps = [unit(4, 9, 8) for _ in range(4)], [unit(4, 2, 3).square() for _ in range(2)]
-    return Vectors(image_cc, image_mlo, text, image_cc, image_mlo, *local, *maps)
+    rows, kinds = [torch.zeros(4, 2, dtype=torch.int64) for _ in range(2)], torch.zeros(4, 2, dtype=torch.int64)
+    return PairFeatures(image_cc, image_mlo, text, image_cc, image_mlo, *local, *maps, *rows, kinds)
 
 
 @pytest.fixture(scope="session")

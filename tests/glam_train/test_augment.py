@@ -7,22 +7,22 @@ from glam_train.data.augment import add_noise, augment, move_points, random_affi
 STILL = ImageAugmentation(rotate_deg=0, shift=0, scale=0, gamma=0, noise=0)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def seeded(count: int, seed: int = 0) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(1000 * seed + index) for index in range(count)]
 
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return torch.rand(3, 1, 28, 28, generator=seeded(9))
+    return torch.rand(3, 1, 28, 28, generator=seeded(1, 9)[0])
 
 
 def test_no_change_asked_for_gives_the_images_back(images):
-    torch.testing.assert_close(augment(images, STILL, seeded()).images, images)
+    torch.testing.assert_close(augment(images, STILL, seeded(3)).images, images)
 
 
 def test_the_same_seed_gives_the_same_images(images):
     config = ImageAugmentation()
-    first, again, other = (augment(images, config, seeded(seed)) for seed in (4, 4, 5))
+    first, again, other = (augment(images, config, seeded(3, seed)) for seed in (4, 4, 5))
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.matrix, again.matrix)
     assert not torch.equal(first.images, other.images)
@@ -31,14 +31,14 @@ def test_the_same_seed_gives_the_same_images(images):
 def test_each_image_is_moved_on_its_own():
     blob = torch.zeros(2, 1, 28, 28)
     blob[:, :, 12:16, 12:16] = 1
-    moved = random_affine(blob, ImageAugmentation(rotate_deg=0, shift=0.2, scale=0), seeded()).images
+    moved = random_affine(blob, ImageAugmentation(rotate_deg=0, shift=0.2, scale=0), seeded(2)).images
     assert not torch.equal(moved[0], moved[1])
 
 
 def test_a_shift_stays_within_its_bound():
     dot = torch.zeros(64, 1, 41, 41)
     dot[:, :, 20, 20] = 1
-    moved = random_affine(dot, ImageAugmentation(rotate_deg=0, shift=0.1, scale=0), seeded()).images
+    moved = random_affine(dot, ImageAugmentation(rotate_deg=0, shift=0.1, scale=0), seeded(64)).images
     rows = (moved.sum(3)[:, 0] * torch.arange(41)).sum(1) / moved.sum((1, 2, 3))
     assert (rows - 20).abs().max() <= 0.1 * 41 + 0.5
     assert (rows - 20).abs().max() > 2
@@ -46,12 +46,12 @@ def test_a_shift_stays_within_its_bound():
 
 def test_gamma_leaves_black_and_white_alone():
     ends = torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 2)
-    torch.testing.assert_close(random_gamma(ends, 0.5, seeded()), ends)
+    torch.testing.assert_close(random_gamma(ends, 0.5, seeded(1)), ends)
 
 
 def test_noise_leaves_the_background_black(images):
     images[:, :, :, :10] = 0
-    noisy = add_noise(images, 0.1, seeded())
+    noisy = add_noise(images, 0.1, seeded(3))
     assert noisy[:, :, :, :10].abs().max() == 0
     assert not torch.equal(noisy, images)
     assert noisy.min() >= 0
@@ -77,9 +77,9 @@ def centre_of(images: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_bright_dot_and_its_point_move_together(turned):
-    points = 0.3 + 0.4 * torch.rand(32, 2, generator=seeded(1))
+    points = 0.3 + 0.4 * torch.rand(32, 2, generator=seeded(1, 1)[0])
     config = ImageAugmentation(rotate_deg=20, shift=0.1, scale=0.2, gamma=0, noise=0)
-    moved = augment(dots(32, 96, points), config, seeded(2), turned=torch.full((32,), turned))
+    moved = augment(dots(32, 96, points), config, seeded(32, 2), turned=torch.full((32,), turned))
     expected = move_points(points[:, None], moved.matrix)[:, 0]
     torch.testing.assert_close(centre_of(moved.images), expected, rtol=0, atol=0.002)  # a fifth of a pixel
     assert (expected - points).abs().max() > 0.1
@@ -93,7 +93,7 @@ def test_only_the_named_images_are_turned_over():
 
 
 def test_a_point_that_is_turned_over_lies_as_far_from_the_other_edge():
-    moved = augment(torch.zeros(2, 1, 28, 28), STILL, seeded(), turned=torch.tensor([True, False]))
+    moved = augment(torch.zeros(2, 1, 28, 28), STILL, seeded(2), turned=torch.tensor([True, False]))
     found = move_points(torch.tensor([0.25, 0.1]).expand(2, 1, 2), moved.matrix)
     torch.testing.assert_close(found[:, 0], torch.tensor([[0.25, 0.9], [0.25, 0.1]]))
 
@@ -102,3 +102,10 @@ def test_a_point_that_leaves_the_square_is_beyond_0_to_1():
     shifted = torch.tensor([[[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]]])  # the new image shows what lay 0.2 further right
     found = move_points(torch.tensor([[[0.1, 0.5], [0.5, 0.5]]]), shifted)
     torch.testing.assert_close(found, torch.tensor([[[-0.1, 0.5], [0.3, 0.5]]]))
+
+
+def test_what_happens_to_an_image_does_not_depend_on_the_batch_it_is_in(images):
+    whole = augment(images, ImageAugmentation(), seeded(3, 4))
+    for index in range(3):
+        alone = augment(images[[index]], ImageAugmentation(), [seeded(3, 4)[index]])
+        torch.testing.assert_close(alone.images[0], whole.images[index], rtol=0, atol=1e-6)

@@ -40,19 +40,19 @@ def test_the_pairs_of_a_step_do_not_depend_on_the_steps_before():
 
 
 def test_a_batch_depends_on_the_seed_and_the_step_alone(toy_cache, toy_config):
-    first, again = (batches(toy_cache, toy_config).batch(5, 4) for _ in range(2))
+    first, again = (batches(toy_cache, toy_config).batch(5, range(4)) for _ in range(2))
     assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
-    other = batches(toy_cache, toy_config).batch(6, 4)
-    assert not torch.equal(first.cc, other.cc)
+    other = batches(toy_cache, toy_config).batch(6, range(4))
+    assert not torch.equal(first.view, other.view)
 
 
 def test_a_batch_has_the_shapes_the_model_takes(toy_cache, toy_config):
-    batch = batches(toy_cache, toy_config).batch(0, 4)
-    assert batch.cc.shape == batch.mlo.shape == (4, 1, 28, 28)
+    batch = batches(toy_cache, toy_config).batch(0, range(4))
+    assert batch.view.shape == batch.other_view.shape == (4, 1, 28, 28)
     assert batch.token_ids.shape == batch.mask.shape
     assert batch.mask.sum(1).max() <= toy_config.model.text.max_tokens
-    assert batch.cc.min() >= 0
-    assert batch.cc.max() <= 1
+    assert batch.view.min() >= 0
+    assert batch.view.max() <= 1
 
 
 def test_the_vocabulary_knows_every_word_of_the_class_prompts(toy_cache):
@@ -95,10 +95,10 @@ def dot_cache(side: int = 56) -> PairCache:
 def test_the_place_of_a_finding_goes_where_its_image_goes(flip_rows, toy_config):
     still = ImageAugmentation(rotate_deg=15, shift=0.1, scale=0.1, gamma=0, noise=0)
     stream = batches(dot_cache(), replace(toy_config, image=still), flip_rows=flip_rows, place_kinds=("lesion",))
-    batch = stream.batch(3, 8)
+    batch = stream.batch(3, range(8))
     assert batch.place_kinds.tolist() == [[1]] * 8
     centres = (torch.arange(56) + 0.5) / 56
-    for view, images in enumerate((batch.cc, batch.mlo)):
+    for view, images in enumerate((batch.view, batch.other_view)):
         weights = images[:, 0] / images.sum((1, 2, 3))[:, None, None]
         found = torch.stack([(weights.sum(1) * centres).sum(1), (weights.sum(2) * centres).sum(1)], dim=1)
         torch.testing.assert_close(batch.points[:, 0, view], found, rtol=0, atol=0.003)  # a sixth of a pixel
@@ -112,10 +112,10 @@ def test_views_are_turned_over_as_often_as_asked_each_on_its_own_and_the_words_w
              (True, True): "lower inner"}  # fmt: skip
     seen = []
     for step in range(40):
-        batch, order = stream.batch(step, 8), pair_indices(step, num_pairs=8, count=8, seed=7)
+        batch, order = stream.batch(step, range(8)), pair_indices(step, num_pairs=8, count=8, seed=7)
         for place, pair in enumerate(order):
             upright = torch.from_numpy(cache.squares(int(pair)).astype(np.float32) / 65535)
-            views = (batch.cc[place, 0], batch.mlo[place, 0])
+            views = (batch.view[place, 0], batch.other_view[place, 0])
             turned = tuple(not torch.allclose(view, upright[index], atol=1e-3) for index, view in enumerate(views))
             text = stream.tokenizer.backend.decode(batch.token_ids[place].tolist())
             assert f"in the {words[turned]} quadrant" in text
@@ -126,11 +126,11 @@ def test_views_are_turned_over_as_often_as_asked_each_on_its_own_and_the_words_w
 
 
 def test_turning_rows_leaves_the_other_draws_alone(toy_cache, toy_config):
-    plain, turned = (batches(toy_cache, toy_config, flip_rows=p).batch(2, 4) for p in (0.0, 1.0))
+    plain, turned = (batches(toy_cache, toy_config, flip_rows=p).batch(2, range(4)) for p in (0.0, 1.0))
     assert torch.equal(plain.token_ids, turned.token_ids)  # these reports name no place
     flipped_back = move_points(torch.tensor([[[0.5, 0.25]]]), torch.tensor([[[1.0, 0, 0], [0, -1.0, 0]]]))
     assert flipped_back.tolist() == [[[0.5, 0.75]]]
-    assert not torch.equal(plain.cc, turned.cc)
+    assert not torch.equal(plain.view, turned.view)
 
 
 def test_words_of_place_turn_and_the_rest_of_a_report_stays():
@@ -144,9 +144,9 @@ def test_words_of_place_turn_and_the_rest_of_a_report_stays():
 
 def test_tissue_points_are_drawn_anew_each_update_and_padding_is_no_place(toy_places, toy_config):
     stream = batches(toy_places, toy_config, place_kinds=("lesion", "tissue"))
-    first, second = stream.batch(0, 12), stream.batch(1, 12)
+    first, second = stream.batch(0, range(12)), stream.batch(1, range(12))
     assert first.points.shape == (12, 13, 2, 2)
     assert [(first.place_kinds == kind).sum().item() for kind in (0, 1, 2)] == [8, 4, 144]
     assert sorted(first.place_kinds[:, 0].tolist()) == [1] * 4 + [2] * 8
     assert not torch.equal(first.points, second.points)
-    assert batches(toy_places, toy_config).batch(0, 12).points.shape == (12, 0, 2, 2)
+    assert batches(toy_places, toy_config).batch(0, range(12)).points.shape == (12, 0, 2, 2)

@@ -5,44 +5,36 @@ from dataclasses import replace
 import pytest
 import torch
 
-from glam.model.glam import Scales
-from glam_train.data.batches import Batch
-from glam_train.methods.glam import glam_objective, tiny_preset
-from glam_train.methods.known_places import place_kinds, told_places, with_known_places
+from glam_train.methods.known_places import PlaceMaps, place_kinds, told_places, with_known_places
 from glam_train.methods.losses import correspondence_loss
+from glam_train.presets.glam import tiny_preset
 
-SCALES = Scales(*(torch.tensor(value, dtype=torch.float64) for value in (10.0, 12.0, 14.0)))
+BEFORE = {"local": torch.tensor(1.5, dtype=torch.float64), "total": torch.tensor(4.0, dtype=torch.float64)}
 
 
 @pytest.fixture
-def known() -> Batch:
+def known(vectors) -> PlaceMaps:
     """Four pairs of two places: a finding and a tissue point, the last pair without any."""
-    points = torch.rand(4, 2, 2, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([0.1, 1.0]) + 0.0
+    rows = torch.randint(0, 3, (2, 4, 2), generator=torch.Generator().manual_seed(1))
     kinds = torch.tensor([[1, 2], [1, 2], [1, 2], [0, 0]])
-    return Batch(*(torch.empty(0) for _ in range(4)), points, kinds)
+    return PlaceMaps(vectors.maps_cc, vectors.maps_mlo, *rows, kinds)
 
 
-def test_findings_and_tissue_are_averaged_apart_and_added_to_any_objective(vectors, known):
+def test_findings_and_tissue_are_averaged_apart_and_added_to_any_objective(known):
     config = replace(tiny_preset(), correspondence_weight=2.0, tissue_weight=0.25)
-    config = replace(config, model=replace(config.model, alignment=replace(config.model.alignment, side=3)))
-    before = glam_objective(vectors, SCALES, 1.0)
-    found = with_known_places(before, vectors, known, config)
-    rows = (known.points[..., 1] * 3).long()  # (batch, place, view)
+    found = with_known_places(BEFORE, known, config)
     expected = [
-        correspondence_loss(
-            vectors.maps_cc, vectors.maps_mlo, rows[..., 0], rows[..., 1], (known.place_kinds == kind).double()
-        )
+        correspondence_loss(known.cc, known.mlo, known.rows_cc, known.rows_mlo, (known.kinds == kind).double())
         for kind in (1, 2)
     ]
     torch.testing.assert_close(found["correspondence"], expected[0])
     torch.testing.assert_close(found["correspondence_tissue"], expected[1])
-    torch.testing.assert_close(found["total"], before["total"] + 2 * (expected[0] + 0.25 * expected[1]))
+    torch.testing.assert_close(found["total"], BEFORE["total"] + 2 * (expected[0] + 0.25 * expected[1]))
     assert float(found["known_findings"]) == 3
 
 
-def test_without_a_weight_the_terms_are_left_as_they_are(vectors, known):
-    before = glam_objective(vectors, SCALES, 1.0)
-    assert with_known_places(before, vectors, known, replace(tiny_preset(), correspondence_weight=0.0)) is before
+def test_without_a_weight_the_terms_are_left_as_they_are(known):
+    assert with_known_places(BEFORE, known, replace(tiny_preset(), correspondence_weight=0.0)) is BEFORE
 
 
 @pytest.mark.parametrize(

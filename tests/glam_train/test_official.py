@@ -1,16 +1,23 @@
 """The released checkpoint, imported, must give what the released code gave (tests/golden; XYPB/GLAM b863b78)."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
-from glam.model.checkpoint import load_checkpoint
-from glam.model.glam import Glam, PairOutput
+from glam.model.alignment import Alignment, columns
+from glam.model.checkpoint import HEADS, load_checkpoint, load_heads
+from glam.model.glam import Glam, Scales
 from glam_train.commands import ImportOfficial
+from glam_train.data.batches import Batch
+from glam_train.methods import build_method
+from glam_train.methods.glam import PairFeatures
+from glam_train.methods.heads import ViewProjection
 from glam_train.methods.losses import (
     nt_xent,
     official_image_text_loss,
@@ -18,7 +25,9 @@ from glam_train.methods.losses import (
     same_position_loss,
     within_image_loss,
 )
+from glam_train.methods.method import Learner
 from glam_train.official import NAMES, _our_name, import_official
+from glam_train.presets import preset
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HOOKED = (
@@ -41,21 +50,22 @@ def golden():
 
 
 @pytest.fixture
-def model():
-    return import_golden().model
+def learner():
+    return official_learner()
 
 
 @pytest.fixture(scope="module")
 def seen(golden):
     """What every named module gave in eval mode, and the output of the model."""
-    model, outputs = import_golden().model, {}
+    learner, outputs = official_learner(), {}
+    model = learner.model
     for name in HOOKED:
         module = model.get_submodule(name)
         module.register_forward_hook(lambda _, inputs, out, name=name: outputs.setdefault(name, []).append(out))
     norm = model.get_submodule("vision.vit.norm")
     norm.register_forward_hook(lambda _, inputs, out: outputs.setdefault("prenorm", []).append(inputs[0]))
     with torch.no_grad():
-        output = pair_output(model, golden)
+        output = pair_output(learner, golden)
     return outputs | {"output": output, "model": model}
 
 
@@ -63,9 +73,32 @@ def import_golden():
     return import_official(GOLDEN / "official.ckpt", tokenizer=GOLDEN / "vocab.txt", vision_heads=6, text_heads=4)
 
 
-def pair_output(model: Glam, golden: dict) -> PairOutput:
+def official_learner() -> Learner:
+    """The imported model with its heads, as training would start from it, in eval mode."""
+    imported = import_golden()
+    config = replace(preset("glam-official"), model=imported.model.config)
+    learner = Learner(imported.model, build_method(config, imported.model))
+    learner.load_heads(imported.heads)
+    return learner.eval()
+
+
+class Output(NamedTuple):
+    """What the losses use of the golden batch, and the maps."""
+
+    features: PairFeatures
+    alignment: Alignment
+    scales: Scales
+
+
+def pair_output(learner: Learner, golden: dict) -> Output:
     cc, mlo = ((golden[name].float() / 255).unsqueeze(1) for name in ("imgs_u8", "ext_imgs_u8"))
-    return model(cc, mlo, golden["caption_ids"], golden["attention_mask"])
+    places = torch.zeros(len(cc), 0, 2, 2), torch.zeros(len(cc), 0, dtype=torch.int64)
+    batch = Batch(cc, mlo, golden["caption_ids"], golden["attention_mask"], *places, torch.zeros(len(cc), 0))
+    kept: list[Alignment] = []
+    hook = learner.model.alignment.register_forward_hook(lambda _, inputs, out: kept.append(out))
+    features = learner.method.features(learner.model, batch)
+    hook.remove()
+    return Output(features, kept[0], learner.model.scales())
 
 
 def assert_close(actual: torch.Tensor, expected: torch.Tensor, *, relative: float = 1e-5) -> None:
@@ -99,7 +132,7 @@ def test_text_states_agree(seen, golden):
 
 
 def test_embeddings_agree(seen, golden):
-    output = seen["output"]
+    output = seen["output"].features
     assert_close(seen["image_projection"][0], golden["eval.img_proj.0.0"])
     assert_close(seen["text_projection"][0], golden["eval.txt_proj.0.0"])
     assert_close(output.image_cc, golden["img_emb_cc"])
@@ -110,27 +143,27 @@ def test_embeddings_agree(seen, golden):
 
 
 def test_regions_and_where_they_were_pooled_from_agree(seen, golden):
-    alignment, columns = seen["output"].alignment, seen["model"].alignment.columns
+    alignment = seen["output"].alignment
     assert_close(seen["alignment.pool_cc"][0].vectors, golden["eval.merge_patch1.0.0"])
     assert_close(seen["alignment.pool_mlo"][0].vectors, golden["eval.merge_patch2.0.0"])
     assert_close(alignment.pooling_cc, golden["pooler_attn1"])
     assert_close(alignment.pooling_mlo, golden["pooler_attn2"])
     for view, regions in enumerate(seen["alignment.norm"]):
-        assert_close(columns(regions), golden[f"eval.patch_ln.{view}.0"])
+        assert_close(columns(regions, 4), golden[f"eval.patch_ln.{view}.0"])
 
 
 def test_slice_attention_agrees(seen, golden):
     alignment = seen["output"].alignment
-    assert_close(seen["alignment.cc_to_mlo"][0].aligned, golden["eval.view_attn1.0.0"])
-    assert_close(seen["alignment.mlo_to_cc"][0].aligned, golden["eval.view_attn2.0.0"])
+    assert_close(columns(seen["alignment.cc_to_mlo"][0].aligned, 4), golden["eval.view_attn1.0.0"])
+    assert_close(columns(seen["alignment.mlo_to_cc"][0].aligned, 4), golden["eval.view_attn2.0.0"])
     assert_close(alignment.cc_to_mlo.flatten(0, 1), golden["eval.view_attn1.0.1"])
     assert_close(alignment.mlo_to_cc.flatten(0, 1), golden["eval.view_attn2.0.1"])
 
 
 def test_image_text_and_view_logits_agree(seen, golden):
-    output = seen["output"]
+    output, scales = seen["output"].features, seen["output"].scales
     with torch.no_grad():
-        image_text = output.scales.image_text * output.image_cc @ output.text.mT
+        image_text = scales.image_text * output.image_cc @ output.text.mT
     assert_close(image_text, golden["eval.logits.i2t"])
     assert_close(image_text.mT, golden["eval.logits.t2i"])
     mlo, cc = (torch.nn.functional.normalize(view, dim=-1) for view in (output.view_mlo, output.view_cc))
@@ -153,17 +186,16 @@ def test_local_logits_agree(seen, golden, view, name):
     assert_close(across.mT.flatten(0, 1), golden[f"eval.logits.pos_v{view}_p2q"])
 
 
-def official_terms(output: PairOutput) -> dict[str, torch.Tensor]:
-    alignment = output.alignment
-    local = (alignment.regions_cc, alignment.regions_mlo, alignment.aligned_cc, alignment.aligned_mlo)
+def official_terms(output: Output) -> dict[str, torch.Tensor]:
+    features = output.features
     return {
-        "image_text": official_image_text_loss(output.image_cc, output.text, output.scales.image_text),
-        "view": nt_xent(output.view_cc, output.view_mlo),
-        "local": official_local_loss(*local, output.scales.local),
+        "image_text": official_image_text_loss(features.image_cc, features.text, output.scales.image_text),
+        "view": nt_xent(features.view_cc, features.view_mlo),
+        "local": official_local_loss(*features.local, output.scales.local),
     }
 
 
-def assert_official_losses(output: PairOutput, golden: dict, mode: str) -> None:
+def assert_official_losses(output: Output, golden: dict, mode: str) -> None:
     def expected(*names: str) -> torch.Tensor:
         return sum(golden[f"{mode}.loss.{name}"] for name in names)
 
@@ -184,15 +216,18 @@ def test_losses_agree_in_eval_mode(seen, golden):
     assert_official_losses(seen["output"], golden, "eval")
 
 
-def test_losses_and_gradients_agree_in_train_mode(model, golden):
-    model.view_projection.train()  # the golden set has no dropout: only BatchNorm differs
-    output = pair_output(model, golden)
+def test_losses_and_gradients_agree_in_train_mode(learner, golden):
+    learner.method.train()  # the golden set has no dropout: only BatchNorm differs
+    output = pair_output(learner, golden)
     # The norm of six vectors magnifies rounding.
-    assert_close(output.view_mlo, golden["train.simclr_proj.0.0"], relative=5e-5)
-    assert_close(output.view_cc, golden["train.simclr_proj.1.0"], relative=5e-5)
+    assert_close(output.features.view_mlo, golden["train.simclr_proj.0.0"], relative=5e-5)
+    assert_close(output.features.view_cc, golden["train.simclr_proj.1.0"], relative=5e-5)
     assert_official_losses(output, golden, "train")
-    sum(official_terms(output).values()).backward()
-    parameters = dict(model.named_parameters())
+    terms = learner.method.terms(output.features, output.scales, 0)
+    assert_loss(terms["total"], sum(official_terms(output).values()))
+    terms["total"].backward()
+    parameters = dict(learner.model.named_parameters())
+    parameters |= {HEADS + name: parameter for name, parameter in learner.method.named_parameters()}
     names = [name.removeprefix("grad.") for name in golden if name.startswith("grad.")]
     assert len(names) > 70
     for name in names:
@@ -205,7 +240,7 @@ def test_zero_shot_probabilities_agree(seen, golden):
     with torch.no_grad():
         ids, mask = golden["zs.caption_ids"].flatten(0, 1), golden["zs.attention_mask"].flatten(0, 1)
         prompts = model.embed_text(ids, mask).unflatten(0, (6, 3))  # (image, class, joint)
-        cosine = torch.einsum("bd,bkd->bk", seen["output"].image_cc, prompts)
+        cosine = torch.einsum("bd,bkd->bk", seen["output"].features.image_cc, prompts)
         assert_close((model.scales().image_text * cosine).softmax(dim=1), golden["zs.probs"])
 
 
@@ -216,7 +251,7 @@ def test_proper_positions_give_what_the_released_code_meant(seen, golden):
     assert_close(states.last_hidden_state[:, 0], golden["text_cls_with_true_positions"])
 
 
-def test_command_writes_a_folder_that_loads_to_the_same_model(tmp_path, model):
+def test_command_writes_a_folder_that_loads_to_the_same_model_and_heads(tmp_path, learner):
     ImportOfficial(
         checkpoint=GOLDEN / "official.ckpt",
         tokenizer=GOLDEN / "vocab.txt",
@@ -225,19 +260,23 @@ def test_command_writes_a_folder_that_loads_to_the_same_model(tmp_path, model):
         out=tmp_path / "glam",
     ).run()
     loaded = load_checkpoint(tmp_path / "glam")
-    assert loaded.config == model.config
+    assert loaded.config == learner.model.config
     assert loaded.config.frame == FrameConfig(size=252, kind="stretch", mask_muscle=False)
     assert loaded.config.text.position_ids == "official_zero"
-    for name, tensor in model.state_dict().items():
+    for name, tensor in learner.model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
+    heads = load_heads(tmp_path / "glam")
+    assert heads.keys() == learner.method.state_dict().keys()
+    assert all(torch.equal(tensor, heads[name]) for name, tensor in learner.method.state_dict().items())
     assert (tmp_path / "glam" / "tokenizer.json").stat().st_size > 1000
 
 
 def released_weights(model: Glam, *, num_positions: int) -> dict[str, torch.Tensor]:
-    """The weights of a model under the released names, with what else such a file holds."""
+    """The weights of a model and its head under the released names, with what else such a file holds."""
     theirs = {ours: name for name, ours in reversed(NAMES.items())}
+    head = ViewProjection(model.vision.dim, model.config.joint_dim).state_dict()
     weights = {}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in (model.state_dict() | {f"{HEADS}view_head.{name}": head[name] for name in head}).items():
         beginning = next((ours for ours in sorted(theirs, key=len, reverse=True) if name.startswith(ours)), None)
         if beginning is not None and "token_type" not in name:
             weights[theirs[beginning] + name.removeprefix(beginning)] = tensor.clone()
@@ -267,7 +306,6 @@ def small_official(**vision) -> ModelConfig:
         frame=FrameConfig(size=sizes["image_size"], kind="stretch", mask_muscle=False),
         joint_dim=16,
         max_scale=None,
-        view_projection=True,
     )  # fmt: skip
 
 

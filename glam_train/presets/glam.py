@@ -1,0 +1,57 @@
+"""GLAM's settings: ours, those of the printed paper and of the released script, and `tiny` for two processor cores."""
+
+from glam.config import glam_official as official_model
+from glam.config import glam_paper as paper_model
+from glam.config import tiny as tiny_model
+from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation
+from glam_train.methods.settings import GlamOfficialSettings, GlamPaperSettings
+
+
+def glam_preset() -> PretrainConfig:
+    """Ours: Eq. 2 and 4 with every pair of an update as a negative, known places where there are any, AdamW."""
+    return PretrainConfig(correspondence_weight=1.0)
+
+
+def glam_paper_preset() -> PretrainConfig:
+    """The printed paper: batch 144, learning rate 4e-5, weight decay 0.2, SGD, 40,000 steps, cosine."""
+    return PretrainConfig(
+        model=paper_model(),
+        method=GlamPaperSettings(),
+        optimizer="sgd",
+        clip_norm=None,
+        text=TextAugmentation(style="papers"),
+        image=ImageAugmentation(gamma=0.0, noise=0.0),
+    )
+
+
+def glam_official_preset() -> PretrainConfig:
+    """The released scripts/pretrain.sh on one device: 48 pairs a pass, two passes an update, bf16-true, AdamW."""
+    return PretrainConfig(
+        model=official_model(),
+        method=GlamOfficialSettings(),
+        batch_size=48,
+        accumulate=2,
+        negatives="micro_batch",
+        decay_all=True,
+        clip_norm=None,
+        precision="bf16-true",
+        text=TextAugmentation(style="papers"),
+    )
+
+
+def tiny_preset() -> PretrainConfig:
+    """Two CPU cores and phantoms: the objective of `glam` on a model of a few million parameters."""
+    return PretrainConfig(
+        model=tiny_model(),
+        correspondence_weight=1.0,
+        steps=1300,
+        batch_size=32,
+        accumulate=1,
+        learning_rate=7e-4,
+        min_learning_rate=1e-6,
+        warmup_steps=60,
+        weight_decay=0.05,
+        precision="fp32",
+        text=TextAugmentation(mask_meta=1.0),
+        image=ImageAugmentation(rotate_deg=5.0, shift=0.04),
+    )
