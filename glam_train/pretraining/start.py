@@ -52,7 +52,8 @@ def first_weights(checkpoint: Path, config: PretrainConfig, *, model_only: bool)
     A method's loss is computed from its heads: those of another would be read as what they are not.
     """
     about = checkpoint_provenance(checkpoint) or {}
-    theirs, ours = about.get("method", {}).get("name"), config.method.name
+    method = about.get("method")
+    theirs, ours = method.get("name") if isinstance(method, dict) else None, config.method.name
     if not model_only and theirs not in (None, ours):
         raise RunError(
             f"{checkpoint} was trained by {theirs}, not by {ours}: give the preset of its method, or --model-only to"

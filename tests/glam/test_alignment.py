@@ -231,4 +231,4 @@ def test_a_narrow_band_is_the_slice_and_a_wide_one_is_all_regions():
     for name in ("aligned_cc", "cc_to_mlo", "mlo_to_cc"):
         assert torch.allclose(getattr(narrow, name), getattr(sliced, name), atol=1e-5)
         assert torch.allclose(getattr(wide, name), getattr(every, name), atol=1e-5)
-        assert not torch.allclose(getattr(every, name), getattr(sliced, name), atol=1e-2)
+        assert not torch.allclose(getattr(every, name), getattr(sliced, name), atol=1e-3)

@@ -13,9 +13,11 @@ from glam_train.data.cache import PairCache
 from glam_train.data.vocabulary import report_vocabulary
 
 
-def batches(cache, config, *, flip_rows: float | None = None, place_kinds: tuple[str, ...] = ()) -> PairBatches:
+def batches(
+    cache, config, *, flip_rows: float | None = None, place_kinds: tuple[str, ...] = (), count: int = 4
+) -> PairBatches:
     tokenizer = report_vocabulary(cache.records, style="glam", places=flip_rows is not None)
-    config = replace(config, seed=7, flip_rows=flip_rows or 0.0)
+    config = replace(config, seed=7, flip_rows=flip_rows or 0.0, batch_size=count, accumulate=1)
     return PairBatches(cache=cache, tokenizer=tokenizer, config=config, place_kinds=place_kinds)
 
 
@@ -94,7 +96,9 @@ def dot_cache(side: int = 56) -> PairCache:
 @pytest.mark.parametrize("flip_rows", [0.0, 0.5, 1.0])
 def test_the_place_of_a_finding_goes_where_its_image_goes(flip_rows, toy_config):
     still = ImageAugmentation(rotate_deg=15, shift=0.1, scale=0.1, gamma=0, noise=0)
-    stream = batches(dot_cache(), replace(toy_config, image=still), flip_rows=flip_rows, place_kinds=("lesion",))
+    stream = batches(
+        dot_cache(), replace(toy_config, image=still), flip_rows=flip_rows, place_kinds=("lesion",), count=8
+    )
     batch = stream.batch(3, range(8))
     assert batch.place_kinds.tolist() == [[1]] * 8
     centres = (torch.arange(56) + 0.5) / 56
@@ -107,7 +111,7 @@ def test_the_place_of_a_finding_goes_where_its_image_goes(flip_rows, toy_config)
 def test_views_are_turned_over_as_often_as_asked_each_on_its_own_and_the_words_with_them(toy_config):
     no_motion = ImageAugmentation(rotate_deg=0, shift=0, scale=0, gamma=0, noise=0)
     cache = dot_cache()
-    stream = batches(cache, replace(toy_config, image=no_motion), flip_rows=0.5, place_kinds=("lesion",))
+    stream = batches(cache, replace(toy_config, image=no_motion), flip_rows=0.5, place_kinds=("lesion",), count=8)
     words = {(False, False): "upper outer", (True, False): "upper inner", (False, True): "lower outer",
              (True, True): "lower inner"}  # fmt: skip
     seen = []
@@ -143,10 +147,10 @@ def test_words_of_place_turn_and_the_rest_of_a_report_stays():
 
 
 def test_tissue_points_are_drawn_anew_each_update_and_padding_is_no_place(toy_places, toy_config):
-    stream = batches(toy_places, toy_config, place_kinds=("lesion", "tissue"))
+    stream = batches(toy_places, toy_config, place_kinds=("lesion", "tissue"), count=12)
     first, second = stream.batch(0, range(12)), stream.batch(1, range(12))
     assert first.points.shape == (12, 13, 2, 2)
     assert [(first.place_kinds == kind).sum().item() for kind in (0, 1, 2)] == [8, 4, 144]
     assert sorted(first.place_kinds[:, 0].tolist()) == [1] * 4 + [2] * 8
     assert not torch.equal(first.points, second.points)
-    assert batches(toy_places, toy_config).batch(0, range(12)).points.shape == (12, 0, 2, 2)
+    assert batches(toy_places, toy_config, count=12).batch(0, range(12)).points.shape == (12, 0, 2, 2)

@@ -36,9 +36,9 @@ def test_a_wrong_command_line_ends_with_2():
 
 def test_a_run_is_started_resumed_and_told_by_commands(tmp_path, toy_cache, toy_config, monkeypatch, capsys):
     import glam_train.data.cache
-    import glam_train.methods.glam
+    import glam_train.presets
 
-    monkeypatch.setattr(glam_train.methods.glam, "tiny_preset", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     command = Pretrain(cache=tmp_path, out=tmp_path / "run", preset="tiny", steps=3, stop_after_s=0.0, device="cpu")
     command.run()
@@ -59,9 +59,9 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
     from safetensors.torch import load_file
 
     import glam_train.data.cache
-    import glam_train.methods.glam
+    import glam_train.presets
 
-    monkeypatch.setattr(glam_train.methods.glam, "tiny_preset", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     first = Pretrain(cache=tmp_path, out=tmp_path / "first", preset="tiny", steps=2, device="cpu")
     first.run()
@@ -77,12 +77,12 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
 
 def test_a_model_takes_the_grey_policy_of_its_cache_and_keeps_it(tmp_path, toy_cache, toy_config, monkeypatch):
     import glam_train.data.cache
-    import glam_train.methods.glam
+    import glam_train.presets
     from glam.model.checkpoint import load_checkpoint
 
     by_range = replace(toy_cache, frame=replace(toy_cache.frame, voi="minmax"))
     caches = {"plain": toy_cache, "range": by_range}
-    monkeypatch.setattr(glam_train.methods.glam, "tiny_preset", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: caches[folder.name])
     command = Pretrain(cache=Path("range"), out=tmp_path / "run", preset="tiny", steps=1, device="cpu")
     command.run()

@@ -3,46 +3,45 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from importlib import import_module
 from typing import get_args
 
 import pytest
 
 from glam_train.commands import Pretrain
-from glam_train.config import PretrainConfig, pretrain_config_from_json
-from glam_train.methods import METHODS, OBJECTIVES, PRESETS, objective, preset
+from glam_train.config import pretrain_config_from_json
+from glam_train.methods import METHODS
+from glam_train.methods.method import Method
+from glam_train.presets import PRESETS, preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_names_an_objective_of_its_own_module_and_is_json(name):
+def test_every_preset_is_json_and_back_with_the_name_of_its_method(name):
     config = preset(name)
-    (method,) = [method for method in METHODS if name in method.presets]
-    assert config.objective in method.objectives
-    assert pretrain_config_from_json(json.loads(json.dumps(asdict(config)))) == config
+    data = json.loads(json.dumps(config.as_json()))
+    assert data["method"]["name"] == config.method.name
+    assert pretrain_config_from_json(data) == config
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_every_objective_of_the_table_is_a_function_of_its_module(name):
-    assert objective(name).__name__ == f"{name}_objective"
-
-
-def test_no_name_is_in_the_table_twice():
-    assert len(set(OBJECTIVES)) == len(OBJECTIVES)
-    assert len(set(PRESETS)) == len(PRESETS)
+def test_every_method_of_the_table_is_a_class_of_its_module_and_has_a_preset():
+    for name, entry in METHODS.items():
+        assert entry.settings.name == name
+        method = getattr(import_module(f"glam_train.methods.{entry.module}"), entry.class_name)
+        assert issubclass(method, Method)
+    assert {preset(name).method.name for name in PRESETS} == set(METHODS)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match="unknown preset 'glam_paper': expected one of tiny, glam, glam-paper"):
         preset("glam_paper")
-    with pytest.raises(ValueError, match="unknown objective 'glam-paper': expected one of glam, glam_paper"):
-        objective("glam-paper")
-    with pytest.raises(ValueError, match="unknown objective 'clip'"):
-        replace(PretrainConfig(), objective="clip")
+    data = preset("tiny").as_json()
+    with pytest.raises(ValueError, match="unknown method 'clap': expected one of glam, glam_paper"):
+        pretrain_config_from_json(data | {"method": {"name": "clap"}})
 
 
 def test_the_choices_of_the_command_line_are_the_presets_of_the_table():
     choices, none = get_args(Pretrain.__annotations__["preset"])
-    assert get_args(choices) == PRESETS
+    assert get_args(choices) == tuple(PRESETS)
     assert none is type(None)
 
 

@@ -14,7 +14,7 @@ from glam_train.commands import Prepare, PreparePhantoms
 from glam_train.data.cache import CacheError, read_cache
 from glam_train.data.pairs import paired_findings, paired_rows, prepared_files
 from glam_train.data.phantom_pairs import CONSPICUOUS, NATURAL, TRAINING_SEED, options_of, prepared_phantom
-from glam_train.methods.glam import tiny_preset
+from glam_train.presets.glam import tiny_preset
 
 FRAME = FrameConfig(size=56, kind="stretch")
 

@@ -13,7 +13,15 @@ from glam_train.commands import Pretrain
 from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.pretraining.loop import LoopOptions, pretrain
-from glam_train.pretraining.run_folder import RunError, check_fit, checkpoints, provenance, read_run, start_run
+from glam_train.pretraining.run_folder import (
+    RunError,
+    Start,
+    check_fit,
+    checkpoints,
+    provenance,
+    read_run,
+    start_run,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CPU = LoopOptions(device="cpu")
@@ -23,7 +31,8 @@ STOPPED = replace(CPU, stop_after_s=0.0)
 def train(folder, cache, config, start_from=None, options=STOPPED):
     """The checkpoint of a run of one update, which can be resumed."""
     tokenizer = report_vocabulary(cache.records, style="glam")
-    start_run(folder, config, data=describe_cache(cache), tokenizer=tokenizer, start_from=start_from)
+    start = start_from and Start(start_from, has_heads=False)
+    start_run(folder, config, data=describe_cache(cache), tokenizer=tokenizer, start=start)
     return pretrain(folder, cache, options)
 
 
@@ -185,7 +194,13 @@ def test_other_weights_in_a_checkpoint_are_not_gone_on_from(run, of_real):
 def test_a_start_that_changed_before_the_first_update_is_refused(of_real, tmp_path, toy_cache, toy_config):
     start = shutil.copytree(of_real, tmp_path / "start")
     tokenizer = report_vocabulary(toy_cache.records, style="glam")
-    start_run(tmp_path / "run", toy_config, data=describe_cache(toy_cache), tokenizer=tokenizer, start_from=start)
+    start_run(
+        tmp_path / "run",
+        toy_config,
+        data=describe_cache(toy_cache),
+        tokenizer=tokenizer,
+        start=Start(start, has_heads=False),
+    )
     assert read_run(tmp_path / "run").start_provenance == checkpoint_provenance(of_real)
     (start / "provenance.json").unlink()
     with pytest.raises(RunError, match="has changed since the run"):
@@ -234,8 +249,8 @@ def test_a_damaged_state_says_which_checkpoint_to_delete(run, toy_cache, name):
 
 
 def test_settings_of_another_version_are_refused(run):
-    edit(run / "config.json", lambda content: content["config"].update(objective="clip"))
-    with pytest.raises(RunError, match="unknown objective 'clip'"):
+    edit(run / "config.json", lambda content: content["config"]["method"].update(name="clap"))
+    with pytest.raises(RunError, match="unknown method 'clap'"):
         read_run(run)
     edit(run / "config.json", lambda content: content.pop("data"))
     with pytest.raises(RunError, match="has no data: restore it"):
