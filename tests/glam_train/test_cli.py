@@ -6,6 +6,7 @@ import pytest
 
 from glam_train.cli import main
 from glam_train.commands import Pretrain
+from glam_train.presets import PRESETS
 from glam_train.pretraining.run_folder import checkpoints, read_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -36,9 +37,8 @@ def test_a_wrong_command_line_ends_with_2():
 
 def test_a_run_is_started_resumed_and_told_by_commands(tmp_path, toy_cache, toy_config, monkeypatch, capsys):
     import glam_train.data.cache
-    import glam_train.presets
 
-    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setitem(PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     command = Pretrain(cache=tmp_path, out=tmp_path / "run", preset="tiny", steps=3, stop_after_s=0.0, device="cpu")
     command.run()
@@ -59,9 +59,8 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
     from safetensors.torch import load_file
 
     import glam_train.data.cache
-    import glam_train.presets
 
-    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setitem(PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
     first = Pretrain(cache=tmp_path, out=tmp_path / "first", preset="tiny", steps=2, device="cpu")
     first.run()
@@ -77,12 +76,11 @@ def test_a_run_can_start_from_the_weights_and_words_of_a_checkpoint(tmp_path, to
 
 def test_a_model_takes_the_grey_policy_of_its_cache_and_keeps_it(tmp_path, toy_cache, toy_config, monkeypatch):
     import glam_train.data.cache
-    import glam_train.presets
     from glam.model.checkpoint import load_checkpoint
 
     by_range = replace(toy_cache, frame=replace(toy_cache.frame, voi="minmax"))
     caches = {"plain": toy_cache, "range": by_range}
-    monkeypatch.setitem(glam_train.presets.PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setitem(PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: caches[folder.name])
     command = Pretrain(cache=Path("range"), out=tmp_path / "run", preset="tiny", steps=1, device="cpu")
     command.run()
@@ -165,7 +163,7 @@ def test_a_path_that_cannot_be_written_is_named_with_the_reason(tmp_path, capsys
 @pytest.fixture
 def toy_preset(toy_cache, toy_config, monkeypatch):
     """The toy settings as `tiny`, and the toy cache wherever one is read."""
-    monkeypatch.setattr("glam_train.methods.glam.tiny_preset", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setitem(PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr("glam_train.data.cache.read_cache", lambda folder: toy_cache)
 
 
