@@ -64,8 +64,14 @@ def toy_places(toy_cache: PairCache) -> PairCache:
 
 
 @pytest.fixture(scope="session")
-def toy_cache(tmp_path_factory: pytest.TempPathFactory) -> PairCache:
+def toy_cache(toy_folder: Path) -> PairCache:
     """Twelve pairs of random squares, all four densities, every third with a mass."""
+    return read_cache(toy_folder)
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `toy_cache`."""
     folder: Path = tmp_path_factory.mktemp("toy-cache")
     rng = np.random.default_rng(1)
     frame = make_frame(np.eye(3), size=28, rows=28, cols=28)
@@ -81,4 +87,4 @@ def toy_cache(tmp_path_factory: pytest.TempPathFactory) -> PairCache:
 
     open_cache_folder(folder, FRAME, {"kind": "phantoms", "seed": 1}, num_pairs=12)
     build_shard(folder, 0, range(12), pair)
-    return read_cache(folder)
+    return folder
