@@ -37,6 +37,10 @@ class ImageAugmentation:
     """The exponent of the grey values is log-uniform within plus or minus this."""
     noise: float = 0.01
     """Standard deviation of added Gaussian noise, in units of the full grey range."""
+    reverse: float = 0.0
+    """Chance of each axis to be reversed. Only for methods that compare no places: the chest wall moves."""
+    blur: float = 0.0
+    """Chance to be blurred, by a Gaussian of 0.1 to 2 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,10 @@ class PretrainConfig:
             raise ValueError(f"local_start_step is {self.local_start_step}: give 0 or more")
         if not 0 <= self.flip_rows <= 1:
             raise ValueError(f"flip_rows is {self.flip_rows}: give a chance from 0 to 1")
+        if self.image.reverse and self.model.alignment is not None:
+            raise ValueError(
+                "image.reverse moves the chest wall, which the alignment module has at the left: set it to 0"
+            )
         if self.flip_rows and self.views.strategy != "breast":
             raise ValueError(
                 "rows are turned over in pairs of CC and MLO: set flip_rows to 0 or views.strategy to breast"

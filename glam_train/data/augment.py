@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from glam_train.config import ImageAugmentation
 
+BLUR_REACH = 6
+"""Pixels on either side that a blur sees: three of its largest standard deviations."""
+
 
 class Moved(NamedTuple):
     """Images after a random motion, with the motion."""
@@ -29,8 +32,9 @@ def augment(
     `turned`: (batch,) bool, the images whose rows are turned over beforehand. None: no image. The matrix of the result
     includes the turn.
     """
+    images = random_reverse(images, config.reverse, generators)
     moved = random_affine(images if turned is None else turn_over(images, turned), config, generators)
-    toned = random_gamma(moved.images, config.gamma, generators)
+    toned = random_gamma(random_blur(moved.images, config.blur, generators), config.gamma, generators)
     matrix = moved.matrix
     if turned is not None:
         signs = matrix.new_ones(len(matrix), 2)  # (batch, axis): -1 for the rows of a turned image
@@ -71,6 +75,33 @@ def random_affine(images: Tensor, config: ImageAugmentation, generators: Sequenc
     theta = torch.cat([linear, shift[..., None]], dim=2)  # (batch, 2, 3): from the new image to the old
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return Moved(F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False), theta)
+
+
+def random_reverse(images: Tensor, chance: float, generators: Sequence[Generator]) -> Tensor:
+    """Reverse each axis of each image with a chance; no point follows it."""
+    if not chance:
+        return images
+    below = _uniform(2, generators) < 2 * chance - 1  # (axis, batch)
+    for axis, reversed_ones in enumerate(below, start=2):
+        images = torch.where(reversed_ones[:, None, None, None], images.flip(axis), images)
+    return images
+
+
+def random_blur(images: Tensor, chance: float, generators: Sequence[Generator]) -> Tensor:
+    """Blur each image with a chance, by a Gaussian whose standard deviation is uniform in 0.1 .. 2 pixels."""
+    if not chance:
+        return images
+    drawn, width = (_uniform(2, generators) + 1) / 2
+    sigma = torch.where(drawn < chance, 0.1 + 1.9 * width, 1e-3)  # (batch,)
+    steps = torch.arange(-BLUR_REACH, BLUR_REACH + 1)
+    kernel = torch.exp(-steps.square() / (2 * sigma[:, None].square()))
+    kernel = kernel / kernel.sum(dim=1, keepdim=True)  # (batch, step)
+    spread = images.transpose(0, 1)  # (1, batch, side, side): an image a channel
+    for shape in ((1, 1, -1, 1), (1, 1, 1, -1)):
+        weights = kernel.reshape(len(kernel), *shape[1:])
+        margin = (0, 0, BLUR_REACH, BLUR_REACH) if shape[2] == -1 else (BLUR_REACH, BLUR_REACH, 0, 0)
+        spread = F.conv2d(F.pad(spread, margin, mode="replicate"), weights, groups=len(kernel))
+    return spread.transpose(0, 1)
 
 
 def random_gamma(images: Tensor, half_width: float, generators: Sequence[Generator]) -> Tensor:

@@ -7,7 +7,13 @@ of a method is imported when it is built.
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from glam_train.methods.settings import GlamOfficialSettings, GlamPaperSettings, GlamSettings, MethodSettings
+from glam_train.methods.settings import (
+    GlamOfficialSettings,
+    GlamPaperSettings,
+    GlamSettings,
+    MamaSettings,
+    MethodSettings,
+)
 
 if TYPE_CHECKING:
     from glam.model.glam import Glam
@@ -30,6 +36,7 @@ METHODS = {
         Entry(GlamSettings, "glam", "GlamMethod"),
         Entry(GlamPaperSettings, "glam", "GlamPaperMethod"),
         Entry(GlamOfficialSettings, "glam", "GlamOfficialMethod"),
+        Entry(MamaSettings, "mama", "MamaMethod"),
     )
 }
 """By name; a line a method."""

@@ -2,7 +2,16 @@ import pytest
 import torch
 
 from glam_train.config import ImageAugmentation
-from glam_train.data.augment import add_noise, augment, move_points, random_affine, random_gamma, turn_over
+from glam_train.data.augment import (
+    add_noise,
+    augment,
+    move_points,
+    random_affine,
+    random_blur,
+    random_gamma,
+    random_reverse,
+    turn_over,
+)
 
 STILL = ImageAugmentation(rotate_deg=0, shift=0, scale=0, gamma=0, noise=0)
 
@@ -109,3 +118,28 @@ def test_what_happens_to_an_image_does_not_depend_on_the_batch_it_is_in(images):
     for index in range(3):
         alone = augment(images[[index]], ImageAugmentation(), [seeded(3, 4)[index]])
         torch.testing.assert_close(alone.images[0], whole.images[index], rtol=0, atol=1e-6)
+
+
+def test_an_image_is_reversed_along_each_axis_on_its_own_as_often_as_asked():
+    image = torch.tensor([[0.0, 1.0], [2.0, 3.0]]).expand(400, 1, 2, 2)
+    found = random_reverse(image, 0.5, seeded(400))
+    kinds = [tuple(each.flatten().tolist()) for each in found]
+    expected = {(0, 1, 2, 3), (1, 0, 3, 2), (2, 3, 0, 1), (3, 2, 1, 0)}
+    assert set(kinds) == expected
+    assert min(kinds.count(kind) for kind in expected) > 60
+    assert random_reverse(image, 0.0, seeded(400)) is image
+
+
+def test_a_blur_is_the_gaussian_of_its_width_keeps_the_grey_and_leaves_others_alone(images):
+    flat = torch.full((3, 1, 28, 28), 0.4)
+    torch.testing.assert_close(random_blur(flat, 1.0, seeded(3)), flat)
+    blurred = random_blur(images, 1.0, seeded(3))
+    width = (torch.rand(2, generator=seeded(3)[0])[1] * 1.9 + 0.1).item()
+    steps = torch.arange(-6, 7)
+    kernel = torch.exp(-steps.square() / (2 * width**2))
+    row, col = 14, 9
+    patch = images[0, 0, row - 6 : row + 7, col - 6 : col + 7]
+    weights = torch.outer(kernel, kernel)
+    assert blurred[0, 0, row, col].item() == pytest.approx(((patch * weights).sum() / weights.sum()).item(), rel=1e-4)
+    some = random_blur(images.expand(3, 1, 28, 28), 1e-9, seeded(3))
+    torch.testing.assert_close(some, images)
