@@ -203,3 +203,10 @@ def test_the_longest_bar_stands_beside_its_number_too(shown: Page):
     assert number is not None
     assert bar["width"] > 20
     assert bar["x"] + bar["width"] <= number["x"]
+
+
+def test_a_printed_page_keeps_its_notice_and_bars_in_their_colours(shown: Page):
+    """A browser leaves backgrounds out of what it prints, and turns white letters grey, unless it is told not to."""
+    for name in (".glam-research", ".glam-butterfly td i", ".glam-readout"):
+        adjusted = shown.page.locator(name).first.evaluate("(element) => getComputedStyle(element).printColorAdjust")
+        assert adjusted == "exact", name
