@@ -67,11 +67,30 @@ def phone(page: Page) -> None:
     pane.click(position={"x": 60, "y": 220})
 
 
+def tour(page: Page) -> None:
+    """Show an exam as a newcomer finds it."""
+    page.open(EXAMPLE, touring=True)
+    page.button("Next").click()
+    page.point("L CC", across=0.45, down=0.45)
+
+
+def refused(page: Page) -> None:
+    """Drop a file that is no mammogram."""
+    page.open()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "letter.txt"
+        path.write_text("no image")
+        page.upload(path)
+        page.page.get_by_role("alert").wait_for()
+
+
 STATES = {
     "viewer": State((1400, 900), "dark", exam),
     "viewer-upright": State((1400, 900), "dark", slices_upright),
     "viewer-film": State((1400, 900), "dark", film),
     "viewer-words": State((1400, 900), "light", words),
+    "viewer-tour": State((1400, 900), "dark", tour),
+    "viewer-refused": State((1400, 620), "light", refused),
     "viewer-phone": State((390, 844), "dark", phone),
 }
 

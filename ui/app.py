@@ -14,6 +14,7 @@ from .examples import Example
 from .exams import Desk
 from .guard import Guard
 from .layout import DESCRIPTION, make_page
+from .leftovers import Leftovers
 from .privacy import PrivateHeaders
 from .questions import Questions
 from .store import Store
@@ -40,6 +41,7 @@ def make_app(
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     page = make_page(desk, examples, is_described=description is not None)
+    app.add_middleware(Leftovers, page=page)
     app.add_middleware(Guard, questions=Questions.of(page))
     if admission is not None:
         app.add_middleware(Door, admission=admission)

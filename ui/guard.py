@@ -12,6 +12,8 @@ from .questions import Questions, is_token
 
 MAX_QUESTION_BYTES = 1 << 20
 """Of what the page asks in JSON: names of files and a reader's sentences."""
+TOO_LONG = "What you ask is over a megabyte long: write fewer or shorter sentences."
+"""In JSON, for the page cannot tell anything else."""
 GRADIO = "/gradio_api/"
 USED = {
     "HEAD": re.compile("/"),
@@ -70,7 +72,7 @@ class Guard:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             body = await _body(receive)
             if body is None:
-                await PlainTextResponse("too large", 413)(scope, receive, send)
+                await JSONResponse({"detail": TOO_LONG}, 413)(scope, receive, send)
                 return
             try:
                 question = understood(body)

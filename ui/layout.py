@@ -34,9 +34,17 @@ DESCRIPTION = "description"
 """Path of the page about a store."""
 MAX_SESSIONS = 1000
 """Remembered, those that ask again last; each takes a tenth of a megabyte, and Gradio forgets none that was closed."""
+MAX_JOBS = 128
+"""Questions that Gradio has begun to answer: those of `Shares`, under way and waiting, and uploads that are taken."""
+MAX_QUEUED = 512
+"""Questions that Gradio has not begun to answer; it refuses more in words of its own."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-SHOWS_EXAM: dict[str, Any] = PRIVATE | {"trigger_mode": "multiple"}
-"""Of what shows an exam: it may be asked for while another is on its way; `Turns` lets the last one win."""
+MANY: dict[str, Any] = PRIVATE | {"trigger_mode": "multiple"}
+"""Of what may be asked for again while it is on its way."""
+IN_TURN: dict[str, Any] = {"concurrency_limit": None}
+"""Of what waits for its turn in `Shares`, and not in Gradio's queue, where a session may fill the line."""
+SHOWS_EXAM: dict[str, Any] = MANY | IN_TURN
+"""Of what shows an exam: `Shares` lets the last one of a session win."""
 
 
 class _Side(NamedTuple):
@@ -80,7 +88,7 @@ def make_page(desk: Desk, examples: Mapping[str, Example], *, is_described: bool
         rows = [side.uploaded, side.files, side.form, *side.shows]
         pictures = [turns, side.uploaded, side.spacing, *side.shows]
         as_named = {"preprocess": False}  # else Gradio leaves an empty file beside each
-        side.files.upload(handlers.come, side.files, rows, **as_named, **SHOWS_EXAM).then(
+        side.files.upload(handlers.come, [side.uploaded, side.files], rows, **as_named, **MANY).then(
             handlers.show_uploaded, [turns, side.uploaded], outputs, **SHOWS_EXAM
         )
         side.button.click(handlers.show_pictures, pictures, outputs, **SHOWS_EXAM)
@@ -88,7 +96,8 @@ def make_page(desk: Desk, examples: Mapping[str, Example], *, is_described: bool
         side.example.input(handlers.show_example, [turns, side.example], outputs, js=IF_CHOSEN, **SHOWS_EXAM)
         by_link = {"js": FROM_LINK, "show_progress": "hidden"}  # else the list is covered meanwhile
         page.load(handlers.show_link, [turns, side.link], [side.example, *outputs], **by_link, **SHOWS_EXAM)
-    page.queue(default_concurrency_limit=8)
+    page.max_threads = MAX_JOBS
+    page.queue(default_concurrency_limit=8, max_size=MAX_QUEUED)
     page.state_session_capacity = MAX_SESSIONS
     return page
 
@@ -120,7 +129,7 @@ def _words(handlers: Handlers, turns: gr.State, result_ids: gr.State) -> gr.HTML
         compare = gr.Button("Compare", size="sm")
         words = gr.HTML()
     for event in (compare.click, sentences.submit):
-        event(handlers.in_words, [turns, sentences, result_ids], words, **PRIVATE)
+        event(handlers.in_words, [turns, sentences, result_ids], words, **PRIVATE, **IN_TURN)
     return words
 
 
@@ -129,7 +138,7 @@ def _similar(handlers: Handlers, turns: gr.State, result_ids: gr.State, *, has_s
     with gr.Accordion("Similar cases", open=False, elem_id="glam-like", visible=has_store):
         look = gr.Button("Find similar cases", size="sm")
         cases = gr.HTML()
-    look.click(handlers.similar, [turns, result_ids], cases, **PRIVATE)
+    look.click(handlers.similar, [turns, result_ids], cases, **PRIVATE, **IN_TURN)
     return cases
 
 

@@ -16,10 +16,13 @@ SWITCHES = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_RUN_HISTORY": "False",
     "GRADIO_SSR_MODE": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-"""Gradio asks two hosts at start, and writes what is shown into the browser's storage, unless it is told not to."""
+"""Unless it is told not to, Gradio asks two hosts at start, writes what is shown into the browser's storage, and keeps
+ten thousand questions with their sessions, of which it makes a table after each."""
 FOLDER_PREFIX = "glam-ui-"
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "

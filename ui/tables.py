@@ -62,5 +62,5 @@ def _cell(of_side: tuple[str, Probabilities | None], name: str) -> str:
     side, probabilities = of_side
     if probabilities is None:
         return f"<td class='glam-{side}'>no image</td>"
-    percent = 100 * probabilities[name]
-    return f"<td class='glam-{side}'><i style='width:{percent:.1f}%'></i><b>{percent:.0f} %</b></td>"
+    share = probabilities[name]
+    return f"<td class='glam-{side}'><i style='--glam-share:{share:.3f}'></i><b>{100 * share:.0f} %</b></td>"

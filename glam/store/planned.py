@@ -24,6 +24,9 @@ PLAN_SCHEMA = pa.schema(
 )
 """A row an image, sorted by shard, key and image_id; `path` is below the root that the footer names."""
 
+SHARDS_AT_ONCE = 1_000
+"""Whose texts are in memory together."""
+
 
 def is_planned(store: Path) -> bool:
     """Whether a store has a plan."""
@@ -48,16 +51,19 @@ def ids_are_paths(images: pa.Table) -> bool:
     return bool(pc.call_function("any", [equal]).as_py())
 
 
-def num_items(plan: pa.Table, level: Level) -> int:
-    """Return how many items there are; the rows of an item follow each other."""
-    if plan.num_rows == 0:
-        return 0
-    is_other = np.zeros(plan.num_rows - 1, bool)  # than the row before
+def item_starts(plan: pa.Table, level: Level) -> np.ndarray:
+    """Return the place of the first row of every item; the rows of an item follow each other."""
+    is_first = np.zeros(plan.num_rows, bool)
+    is_first[:1] = True
     for name in KEYS[level]:
         cells = plan.column(name)
-        equal = pc.equal(cells.slice(1), cells.slice(0, plan.num_rows - 1))  # pyright: ignore[reportAttributeAccessIssue]
-        is_other |= ~equal.to_numpy()
-    return 1 + int(np.count_nonzero(is_other))
+        is_first[1:] |= pc.call_function("not_equal", [cells.slice(1), cells.slice(0, plan.num_rows - 1)]).to_numpy()
+    return np.flatnonzero(is_first)
+
+
+def num_items(plan: pa.Table, level: Level) -> int:
+    """Return how many items there are."""
+    return len(item_starts(plan, level))
 
 
 def plan_root(store: Path) -> Path:
@@ -76,18 +82,35 @@ def shard_spans(plan: pa.Table) -> list[tuple[int, int]]:
 
 def shard_marks(plan: pa.Table, run_key: str) -> list[ShardMark]:
     """Return what the footer of each shard's part has to say."""
-    columns = [_texts(plan.column(name)) for name in IMAGE_COLUMNS]
-    rows = pc.binary_join_element_wise(*columns, "\0").to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
-    return [
-        ShardMark(run_key, shard, hashlib.sha256("\0".join(rows[start:stop]).encode()).hexdigest())
-        for shard, (start, stop) in enumerate(shard_spans(plan))
-    ]
+    marks = list[ShardMark]()
+    spans = shard_spans(plan)
+    for first in range(0, len(spans), SHARDS_AT_ONCE):
+        some = spans[first : first + SHARDS_AT_ONCE]
+        begin, end = some[0][0], some[-1][1]
+        rows = joined_cells(plan.slice(begin, end - begin), (*IMAGE_COLUMNS, None)).combine_chunks()
+        _, offsets, cells = rows.buffers()
+        places = np.frombuffer(offsets, np.int64)[rows.offset :]
+        content = memoryview(cells)
+        for shard, (start, stop) in enumerate(some, first):
+            texts = content[places[start - begin] : places[stop - begin] - 1]  # without the NUL after the last
+            marks.append(ShardMark(run_key, shard, hashlib.sha256(texts).hexdigest()))
+    return marks
+
+
+def joined_cells(images: pa.Table, names: Sequence[str | None]) -> pa.ChunkedArray:
+    """Return some cells of each row as one text, with NUL characters between them; None: an empty text.
+
+    No cell has a NUL character in it: rows are alike where their texts are, and have the order of their texts.
+    """
+    empty = pa.scalar("", pa.large_string())
+    columns = [empty if name is None else _texts(images.column(name)) for name in names]
+    return pc.call_function("binary_join_element_wise", [*columns, pa.scalar("\0", pa.large_string())])
 
 
 def _texts(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return cells as text, none of which has a NUL character in it; a number as Python writes it, "" where unknown."""
-    if pa.types.is_string(cells.type):
-        return cells
+    """Return cells as text; a number as Python writes it, "" where unknown."""
+    if not pa.types.is_floating(cells.type):
+        return cells.cast(pa.large_string())
     encoded = cells.combine_chunks().dictionary_encode()
-    texts = pa.array([repr(number) for number in encoded.dictionary.to_pylist()], pa.string())
+    texts = pa.array([repr(number) for number in encoded.dictionary.to_pylist()], pa.large_string())
     return pa.chunked_array([texts.take(encoded.indices).fill_null("")])

@@ -40,13 +40,13 @@ def file_head(path: Path) -> FileHead:
     No cell is looked at.
     """
     with _opened(path) as file:
-        there = json_object((file.schema_arrow.metadata or {})[FOOTER_KEY])
-        return FileHead(there, file.schema_arrow.remove_metadata(), file.metadata.num_rows)
+        return FileHead(_footer(file), file.schema_arrow.remove_metadata(), file.metadata.num_rows)
 
 
 def footer(path: Path) -> dict[str, Any]:
     """Return the JSON in the footer of a Parquet file of a store; StoreError as `file_head`."""
-    return file_head(path).footer
+    with _opened(path) as file:
+        return _footer(file)
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -154,6 +154,10 @@ def _tables(files: Sequence[Path], columns: Sequence[str] | None) -> pa.Table:
     if not files:
         raise StoreError("store_empty", "the store has no rows yet: finish a run first")
     return pa.concat_tables([read_table(path, columns).replace_schema_metadata(None) for path in files])
+
+
+def _footer(file: pq.ParquetFile) -> dict[str, Any]:
+    return json_object((file.metadata.metadata or {})[FOOTER_KEY])  # the metadata of its Arrow schema takes long
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from glam.files import below
 from glam.store.planned import plan_root, read_plan
 from glam.store.pseudonyms import patient_name
-from glam.store.read import read_table
+from glam.store.read import read_table, vectors
 from glam.store.run_key import RunRecord
 from glam.store.schema import KEYS, Key, StoreError, probability_columns
 
@@ -150,11 +150,14 @@ class StoreVectors:
     def _cells(self, part: int, rows: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
         """Return what is told of rows of a part, by row."""
         path, names = self.parts[part], [*self.key_names, "patient_id"]
-        table = read_table(path, [*names, "images", "codes", *probability_columns(self.run.facts.classes)])
-        in_memory, in_part = self.names.take(rows).to_pylist(), rows - self.starts[part]
-        on_disk = table.take(in_part).to_pylist() if in_part.max() < table.num_rows else []
-        if [{name: cells[name] for name in names} for cells in on_disk] != in_memory:
-            raise StoreError("store_changed", f"{path} holds other rows than when it was opened: open the store again")
+        columns = [*names, "images", "codes", *probability_columns(self.run.facts.classes)]
+        table, in_part = read_table(path, [*columns, "embedding"]), rows - self.starts[part]
+        on_disk = table.select(columns).take(in_part).to_pylist() if in_part.max() < table.num_rows else []
+        is_same = [{name: cells[name] for name in names} for cells in on_disk] == self.names.take(rows).to_pylist()
+        # a later run may have put another vector under the same key: the likeness is of the one in memory
+        if not is_same or not np.array_equal(vectors(table)[in_part].astype(np.float32), self.matrix[rows]):
+            way_out = "open the store again (a server with --store: start it again)"
+            raise StoreError("store_changed", f"{path} holds other rows than when it was opened: {way_out}")
         return dict(zip(rows.tolist(), on_disk, strict=True))
 
     def paths(self, image_ids: Sequence[str]) -> dict[str, str]:

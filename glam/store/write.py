@@ -46,6 +46,8 @@ def locked(store: Path) -> Iterator[None]:
     The lock ends with the process, however it ends. Temporary files of writers that were killed are deleted. StoreError
     `not_a_store`: the folder has other files in it and no store.
     """
+    if not store.is_dir() and (store.exists() or store.is_symlink()):
+        raise StoreError("not_a_store", f"{store} is no folder: give a new or an empty one")
     store.mkdir(parents=True, exist_ok=True)
     with (store / LOCK_FILE).open("w") as lock:
         try:

@@ -27,7 +27,7 @@ def refuse_sharing(store: Path, *, keep_local: bool) -> None:
 
 def export_csv(store: Path, out: Path) -> list[Path]:
     """Write keys and embeddings as CSV, a row an item; return the file."""
-    run = read_run(store)
+    run, target = read_run(store), _target(store, out)
     names = [*KEYS[run.config.level], "patient_id"]
 
     def rows() -> Iterator[Sequence[Any]]:
@@ -36,7 +36,7 @@ def export_csv(store: Path, out: Path) -> list[Path]:
             for key, vector in zip(keys, vectors(part), strict=True):
                 yield [*key, *(repr(float(number)) for number in vector.astype(np.float32))]
 
-    _write_csv(out, [*names, *(f"embedding_{number}" for number in range(run.facts.dim))], rows())
+    _write_csv(target, [*names, *(f"embedding_{number}" for number in range(run.facts.dim))], rows())
     return [out]
 
 
@@ -45,7 +45,9 @@ def export_npy(store: Path, out: Path) -> list[Path]:
     run = read_run(store)
     names = [*KEYS[run.config.level], "patient_id"]
     num_rows = sum(rows_of_part(path, run) for path in part_files(store))
-    with replacing(out) as scratch:
+    keys = out.with_name(f"{out.stem}_keys.csv")
+    of_array, of_keys = _target(store, out), _target(store, keys)
+    with replacing(of_array) as scratch:
         array = np.lib.format.open_memmap(
             scratch, "w+", dtype=np.dtype(run.config.dtype), shape=(num_rows, run.facts.dim)
         )
@@ -54,15 +56,14 @@ def export_npy(store: Path, out: Path) -> list[Path]:
             array[start : start + part.num_rows] = vectors(part)
             start += part.num_rows
         array.flush()
-    keys = out.with_name(f"{out.stem}_keys.csv")
     columns = (zip(*(part.column(name).to_pylist() for name in names), strict=True) for part in _parts(store, names))
-    _write_csv(keys, names, (row for part in columns for row in part))
+    _write_csv(of_keys, names, (row for part in columns for row in part))
     return [out, keys]
 
 
 def export_scores(store: Path, out: Path) -> Path:
     """Write the probabilities of every item with its codes of intake; nothing of an embedding is in it."""
-    run = read_run(store)
+    run, target = read_run(store), _target(store, out)
     classes = probability_columns(run.facts.classes)
     names = [*KEYS[run.config.level], "patient_id", *classes, "calibrated", "missing", "codes"]
 
@@ -74,7 +75,7 @@ def export_scores(store: Path, out: Path) -> Path:
                 cells = row | numbers | lists | {"calibrated": str(row["calibrated"]).lower()}
                 yield [*(cells[name] for name in names), run.facts.notice]
 
-    _write_csv(out, [*names, "notice"], rows())
+    _write_csv(target, [*names, "notice"], rows())
     return out
 
 
@@ -92,6 +93,18 @@ def parts_of_run(store: Path) -> list[Path]:
     for path in files:
         rows_of_part(path, run)
     return files
+
+
+def _target(store: Path, out: Path) -> Path:
+    """Return the file that a table takes the place of, where a link points; ValueError where it may take none."""
+    if out.exists() and not out.is_file():  # a rename would replace a pipe, or /dev/stdout, for everybody
+        raise ValueError(f"--out {out} is a folder, a pipe or a device: give the name of a file")
+    target = out.resolve()
+    if not target.parent.is_dir():
+        raise ValueError(f"--out {out} is in no folder that there is: make {target.parent} first")
+    if target.is_relative_to(store.resolve()):
+        raise ValueError(f"--out {out} is in the store, whose files a table must not replace: give a place beside it")
+    return target
 
 
 def _write_csv(out: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -4,7 +4,7 @@ A store keeps its plan. Later runs append what is new as new shards, and refuse 
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from glam.files import below
-from glam.store.planned import IMAGE_COLUMNS, PLAN_SCHEMA, shard_marks, shard_spans
+from glam.store.planned import (
+    IMAGE_COLUMNS,
+    PLAN_SCHEMA,
+    item_starts,
+    joined_cells,
+    num_items,
+    shard_marks,
+    shard_spans,
+)
 from glam.store.schema import KEYS, Key, Level, ShardMark, StoreError
 from glam_serve.cohort.items import ImageRow, Item, Shard
 
@@ -98,73 +106,69 @@ def make_plan(
     StoreError `item_changed`: an item of the store has other images or other cells in the manifest.
     """
     images = _images(manifest, root)
-    old = (PLAN_SCHEMA.empty_table() if there is None else there).to_pandas()
+    old = PLAN_SCHEMA.empty_table() if there is None else there.cast(PLAN_SCHEMA).combine_chunks()
     new, num_gone = _new_rows(images, old, level)
     new = _sorted(new, level)
-    starts = _starts(new, level)
-    size = shard_size or SHARD_SIZES[len(starts) + len(_starts(old, level)) >= FEW_ITEMS]
-    number = np.searchsorted(starts, np.arange(len(new)), side="right") - 1  # of the item of each row
-    first = 0 if old.empty else int(np.max(old["shard"].to_numpy())) + 1
-    new["shard"] = (first + number // size).astype(np.int32)
-    table = pa.concat_tables([_table(old), _table(new)])
+    starts = item_starts(new, level)
+    size = shard_size or SHARD_SIZES[len(starts) + num_items(old, level) >= FEW_ITEMS]
+    number = np.repeat(np.arange(len(starts)), np.diff(starts, append=new.num_rows))  # of the item of each row
+    first = 1 + int(np.max(old.column("shard").to_numpy(), initial=-1))
+    shards = pa.array((first + number // size).astype(np.int32))
+    table = pa.concat_tables([old, new.append_column(PLAN_SCHEMA.field("shard"), shards).cast(PLAN_SCHEMA)])
     return Plan(table=table, root=root, level=level, num_new=len(starts), num_gone=num_gone)
 
 
-def _new_rows(images: Any, old: Any, level: Level) -> tuple[pd.DataFrame, int]:
+def _images(manifest: Any, root: Path) -> pa.Table:
+    """Return the columns that decide how an image is read, its path below `root` where it is there."""
+    schema = PLAN_SCHEMA.remove(PLAN_SCHEMA.get_field_index("shard"))
+    images = pa.Table.from_pandas(manifest, schema=schema, preserve_index=False).combine_chunks()
+    place, start = schema.get_field_index("path"), f"{root}{os.sep}"
+    paths = images.column(place)
+    begins = pc.starts_with(paths, start)  # pyright: ignore[reportAttributeAccessIssue]
+    rest = pc.utf8_slice_codeunits(paths, len(start))  # pyright: ignore[reportAttributeAccessIssue]
+    below_root = pc.call_function("if_else", [begins, rest, paths])
+    return images.set_column(place, schema.field(place), below_root)
+
+
+def _new_rows(images: pa.Table, old: pa.Table, level: Level) -> tuple[pa.Table, int]:
     """Return the rows of new items and the number of items that are gone; StoreError for one that is not as it was."""
-    keys = list(KEYS[level])
-    place = pd.Index(old["image_id"]).get_indexer(pd.Index(images["image_id"]))  # in `old`, of each image; -1: nowhere
-    is_known = place >= 0
-    is_known[is_known] = _equal(images[is_known], old.iloc[place[is_known]])
-    added, gone = images[~is_known], old[~np.isin(np.arange(len(old)), place[is_known])]
-    if len(old) == 0 or len(added) + len(gone) == 0:
-        return added, 0
-    added_keys, gone_keys = _index(added, keys), _index(gone, keys)
-    grown = added_keys.isin(_index(old, keys)) | np.isin(added["image_id"], old["image_id"])
-    shrunk = gone_keys.isin(_index(images, keys))
-    if changed := sorted({*added_keys[grown], *gone_keys[shrunk]}):
-        some = ", ".join("/".join(key) for key in changed[:NAMED])
-        others = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-        way_out = "keep the manifest where it was, give new exams ids of their own, or give another --out"
-        message = f"{len(changed)} items of the store have other images, paths or cells in the manifest: {some}{others}"
-        raise StoreError("item_changed", f"{message}: {way_out}")
+    if old.num_rows == 0:
+        return images, 0
+    there = pc.SetLookupOptions(joined_cells(old, IMAGE_COLUMNS).combine_chunks())
+    place = pc.call_function("index_in", [joined_cells(images, IMAGE_COLUMNS)], there)  # of each image, null: nowhere
+    is_gone = np.ones(old.num_rows, bool)
+    is_gone[place.drop_null().to_numpy()] = False
+    added, gone = images.filter(place.is_null()), old.filter(pa.array(is_gone))
+    added_keys, gone_keys = joined_cells(added, KEYS[level]), joined_cells(gone, KEYS[level])
+    if added.num_rows + gone.num_rows:
+        grown = pc.call_function(
+            "or",
+            [
+                _is_in(added_keys, joined_cells(old, KEYS[level])),
+                _is_in(added.column("image_id"), old.column("image_id")),
+            ],
+        )
+        shrunk = _is_in(gone_keys, joined_cells(images, KEYS[level]))
+        _refuse({*added_keys.filter(grown).to_pylist(), *gone_keys.filter(shrunk).to_pylist()})
     return added, len(gone_keys.unique())
 
 
-def _equal(images: Any, others: Any) -> np.ndarray:
-    """Return which rows of two tables of images are alike; an empty cell equals another."""
-    alike = np.ones(len(images), bool)
-    for name in IMAGE_COLUMNS:
-        cells, other_cells = images[name].array, others[name].array
-        equal = np.asarray(cells == other_cells, bool)
-        alike &= equal | (np.asarray(cells.isna()) & np.asarray(other_cells.isna()))
-    return alike
+def _is_in(cells: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.call_function("is_in", [cells], pc.SetLookupOptions(others.combine_chunks()))
 
 
-def _index(rows: Any, keys: list[str]) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(rows[keys])
+def _refuse(changed: Collection[str]) -> None:
+    """StoreError names the items of a store that are not as they were, by their joined keys."""
+    if not changed:
+        return
+    some = ", ".join(key.replace("\0", "/") for key in sorted(changed)[:NAMED])
+    others = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    way_out = "keep the manifest where it was, give new exams ids of their own, or give another --out"
+    message = f"{len(changed)} items of the store have other images, paths or cells in the manifest: {some}{others}"
+    raise StoreError("item_changed", f"{message}: {way_out}")
 
 
-def _images(manifest: Any, root: Path) -> pd.DataFrame:
-    """Return the columns that decide how an image is read, its path below `root` where it is there."""
-    images = manifest[list(IMAGE_COLUMNS)]
-    return images.assign(path=images["path"].str.removeprefix(f"{root}{os.sep}"))
-
-
-def _sorted(rows: Any, level: Level) -> pd.DataFrame:
-    """Return rows in the order of their keys, and of the ids of their images: no cell has a NUL character in it."""
-    names = dict.fromkeys([*KEYS[level], "image_id"])
-    cells = [pa.array(rows[name], pa.string()) for name in names]
-    joined = pc.binary_join_element_wise(*cells, "\0")  # pyright: ignore[reportAttributeAccessIssue]
-    order = pc.sort_indices(joined)  # pyright: ignore[reportAttributeAccessIssue]
-    return rows.iloc[order.to_numpy()].reset_index(drop=True)
-
-
-def _table(rows: pd.DataFrame) -> pa.Table:
-    return pa.Table.from_pandas(rows, schema=PLAN_SCHEMA, preserve_index=False)
-
-
-def _starts(rows: Any, level: Level) -> np.ndarray:
-    """Return the place of the first row of every item; the rows of an item follow each other."""
-    keys = rows[list(KEYS[level])]
-    return np.flatnonzero((keys != keys.shift()).any(axis=1).to_numpy())
+def _sorted(images: pa.Table, level: Level) -> pa.Table:
+    """Return images in the order of their keys, and of their ids."""
+    order = pc.call_function("sort_indices", [joined_cells(images, list(dict.fromkeys([*KEYS[level], "image_id"])))])
+    return images.take(order)

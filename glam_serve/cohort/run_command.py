@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SOME_FAILED, TOO_MANY_FAILED, DISK_FULL, SOURCE_GONE, INTERRUPTED = 3, 4, 5, 6, 130
 """Exit codes beside 0, 1 and 2."""
+MOST_ITEMS = 1_000_000
+"""Of a shard, whose rows are in memory together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +153,8 @@ class Run:
             self._cluster()
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--threads {self.threads} is not above 0")
-        if self.shard_size is not None and self.shard_size < 1:
-            raise UsageError(f"--shard-size {self.shard_size} is not above 0")
+        if self.shard_size is not None and not 1 <= self.shard_size <= MOST_ITEMS:
+            raise UsageError(f"--shard-size {self.shard_size} is not from 1 to {MOST_ITEMS:,}")
         if self.max_errors is not None and not 0 <= self.max_errors <= 1:
             raise UsageError(f"--max-errors {self.max_errors} is not a share from 0 to 1")
 

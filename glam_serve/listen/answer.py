@@ -69,6 +69,7 @@ class Answerer:
         self._worklist = worklist
         self._client = client
         self._times = times
+        self._stop = threading.Event()
         self._started = time.monotonic()
         self._faults = Counter[str]()
         self._put_off = Counter[str]()
@@ -77,7 +78,8 @@ class Answerer:
         self._not_before = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Answer studies until told to stop; what goes wrong with the disk is tried again."""
+        """Answer studies until told to stop, no further one then; what goes wrong with the disk is tried again."""
+        self._stop = stop
         while not stop.wait(POLL_S):
             try:
                 self.look()
@@ -93,7 +95,7 @@ class Answerer:
             at_rest = self._worklist.at_rest(quiet_s=self._times.quiet_s)
             for study in sorted(at_rest, key=lambda study: self._put_off[study.study]):
                 self._put_off[study.study] += 1
-                if not self._answer(study):
+                if self._stop.is_set() or not self._answer(study):
                     break
         if not self._times.keep:
             for study in self._worklist.done_with_files(before=time.time() - self._times.hold_s):

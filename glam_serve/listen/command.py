@@ -100,9 +100,12 @@ class Listen:
         for name in ("quiet_s", "hold_s", "timeout_s"):
             if not 0 <= getattr(self, name) < 1e9:
                 raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name):g} is not 0 or more seconds")
+        share = self.limits.sender_share
         for name, value in vars(self.limits).items():
-            if value < 1:
+            if name != "sender_share" and value < 1:
                 raise ValueError(f"--limits.{name.replace('_', '-')} {value} is not above 0")
+        if not 0 < share <= 1:
+            raise ValueError(f"--limits.sender-share {share:g} is not above 0 and at most 1")
         from glam.reading.source import MAX_BYTES
 
         if self.limits.file_mb > MAX_BYTES // 1_000_000:

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -33,10 +33,18 @@ class Limits:
 
     associations: int = 4
     """At a time, of all senders; one more is refused."""
+    sender_share: float = 0.5
+    """Part of the associations that one AE title, or one address, may hold, but always one; one more is refused. 1: all
+    of them, as where every sender comes through one tunnel."""
     file_mb: int = 160
     """Largest image; a larger one is refused (A700), and far beyond it the association is ended."""
     images_a_minute: int = 600
     """Of one sender; beyond that it waits, and after 20 s is refused (A700)."""
+
+    @property
+    def associations_of_one(self) -> int:
+        """How many an AE title, or an address, may hold."""
+        return max(1, int(self.sender_share * self.associations + 1e-9))  # 0.29 * 100 is below 29
 
 
 class Budget:
@@ -130,6 +138,31 @@ class Nameless:
 
 def _is_open(raw: socket.socket | None) -> bool:
     return raw is not None and raw.fileno() >= 0
+
+
+class Shares:
+    """Associations that each sender holds, by every name that it is known by."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = list[tuple[Any, Mapping[str, str]]]()
+        self._lock = threading.Lock()
+
+    def admit(self, association: Any, names: Mapping[str, str]) -> str | None:
+        """Note an association; where its sender holds as many as one may, return by which kind of its names."""
+        with self._lock:
+            self._held = [entry for entry in self._held if entry[0].is_alive() and takes_place(entry[0])]
+            for kind, name in names.items():
+                if sum(others[kind] == name for _, others in self._held) >= self._most:
+                    return kind
+            self._held.append((association, names))
+        return None
+
+
+def takes_place(association: Any) -> bool:
+    """Whether who holds an association has said who it is, and it is not on its way out."""
+    is_ending = association.is_rejected or association.is_aborted or association.is_released
+    return association.requestor.primitive is not None and not is_ending
 
 
 class Rate:

@@ -17,7 +17,17 @@ from glam.findings import InputError
 from glam.reading.header import quiet_pydicom, text
 from glam.reading.kind import MG_FOR_PRESENTATION, MG_FOR_PROCESSING
 from glam.reading.parse import parse
-from glam_serve.listen.limits import REQUEST_S, SILENCE_S, Budget, Limits, Nameless, Rate, bounded_recv
+from glam_serve.listen.limits import (
+    REQUEST_S,
+    SILENCE_S,
+    Budget,
+    Limits,
+    Nameless,
+    Rate,
+    Shares,
+    bounded_recv,
+    takes_place,
+)
 from glam_serve.listen.worklist import Received, Worklist
 from glam_serve.log import where_raised
 
@@ -30,6 +40,8 @@ log = logging.getLogger(__name__)
 
 SUCCESS, OUT_OF_RESOURCES, OTHER_CLASS, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 """PS3.4 B.2.3."""
+LOCAL_LIMIT = (2, 3, 2)
+"""Of a refused association: transient, by the provider, too many of them (PS3.8 9.3.4)."""
 CLASSES = (MG_FOR_PRESENTATION, MG_FOR_PROCESSING)
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")
 AE_TITLE = re.compile(r"(?! *\Z)[ -\[\]-~]{1,16}")
@@ -141,7 +153,7 @@ def application_entity(title: str, senders: Sequence[str], limits: Limits) -> "A
 
         @property
         def active_associations(self) -> list[Any]:
-            return [association for association in super().active_associations if _takes_place(association)]
+            return [association for association in super().active_associations if takes_place(association)]
 
     entity = Entity(title)
     entity.require_calling_aet = list(senders)
@@ -156,11 +168,6 @@ def application_entity(title: str, senders: Sequence[str], limits: Limits) -> "A
     return entity
 
 
-def _takes_place(association: Any) -> bool:
-    is_ending = association.is_rejected or association.is_aborted or association.is_released
-    return association.requestor.primitive is not None and not is_ending
-
-
 def start(
     entity: "ApplicationEntity", address: tuple[str, int], receiver: Receiver, limits: Limits
 ) -> "ThreadedAssociationServer":
@@ -168,7 +175,7 @@ def start(
     from pynetdicom import evt
 
     most_bytes = 2 * limits.file_mb * 1_000_000
-    nameless = Nameless()
+    nameless, shares = Nameless(), Shares(limits.associations_of_one)
 
     def opened(event: "Event") -> None:
         """Pynetdicom reads as much as a sender says that there is: bound it, and the time it takes."""
@@ -176,6 +183,15 @@ def start(
         sock.socket.settimeout(SILENCE_S)
         sock.recv = bounded_recv(sock, budget_of(event), most_bytes)
         nameless.add(sock, budget_of(event))
+
+    def requested(event: "Event") -> None:
+        association: Any = event.assoc
+        title = str(association.requestor.primitive.calling_ae_title).strip()
+        holder = shares.admit(association, {"AE title": title, "address": association.requestor.address})
+        if holder is not None:
+            log.warning("an association of %r is refused: its %s has its --limits.sender-share", title, holder)
+            association.acse.send_reject(*LOCAL_LIMIT)
+            association.kill()
 
     def accepted(event: "Event") -> None:
         budget_of(event).accept()
@@ -191,6 +207,7 @@ def start(
 
     handlers: list[Any] = [
         (evt.EVT_CONN_OPEN, opened),
+        (evt.EVT_REQUESTED, requested),
         (evt.EVT_ACCEPTED, accepted),
         (evt.EVT_REJECTED, rejected),
         (evt.EVT_C_ECHO, echoed),

@@ -9,15 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from glam.store.amend import amend_shard
 from glam.store.opening import open_vectors
-from glam.store.planned import read_plan
+from glam.store.planned import read_plan, shard_marks
 from glam.store.pseudonyms import patient_name
 from glam.store.read import footer, read_table
-from glam.store.schema import MANIFEST_FILE, RUN_FILE, SALT_FILE, StoreError, part_name
+from glam.store.schema import MANIFEST_FILE, RUN_FILE, SALT_FILE, DType, StoreError, part_name
 from glam.store.search import AT_ONCE, BLOCKS, Hit, StoreVectors, _largest
 from glam.store.survey import survey
 from glam.store.write import write_table
-from tests.samples.stores import DIM, RECORD, clustered, row_of, with_config, write_store, write_vectors
+from tests.samples.stores import DIM, RECORD, clustered, plan_of, row_of, with_config, write_store, write_vectors
 
 EXAMS = [f"e{number:02d}" for number in range(9)]
 
@@ -210,6 +211,37 @@ def test_what_is_told_of_a_row_is_that_of_the_same_row(store: StoreVectors):
     store.parts[0].unlink()
     with pytest.raises(StoreError, match="does not read as a file of a store"):
         store.described(hits)
+
+
+def test_a_row_that_a_later_run_replaced_is_not_told_with_the_likeness_of_the_earlier_one(store: StoreVectors):
+    """As a second try at a PACS puts a row that has both views in place of one that had one."""
+    (hit,) = store.nearest(row_of("e00").embedding, 1)
+    (before,) = store.described([hit])
+    mark = shard_marks(plan_of(EXAMS), RECORD.config.key)[0]
+    replaced = replace(row_of("e00"), embedding=row_of("other").embedding, codes=["mended"])
+    amend_shard(store.store, RECORD, mark, [("e00", "L")], [replaced], [])
+    with pytest.raises(StoreError, match=r"start it again") as error:
+        store.described([hit])
+    assert error.value.code == "store_changed"
+    (row_beside,) = store.nearest(row_of("e01").embedding, 1)
+    assert store.described([row_beside])[0]["exam_id"] == "e01"
+    opened_again = open_vectors(store.store)
+    (after,) = opened_again.described(opened_again.nearest(row_of("other").embedding, 1))
+    assert (before["codes"], after["exam_id"], after["codes"]) == (["no_spacing"], "e00", ["mended"])
+
+
+def test_a_store_that_grew_is_told_of_as_it_was_until_it_is_opened_again(store: StoreVectors):
+    before = store.described(store.nearest(asked(), 100))
+    write_store(store.store, [*EXAMS, "f1", "f2"], bad=["e04"])
+    assert store.described(store.nearest(asked(), 100)) == before
+    assert len(open_vectors(store.store)) == len(store) + 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_vectors_on_the_disk_are_those_in_memory_whatever_their_kind(tmp_path: Path, dtype: DType):
+    write_store(tmp_path / "store", EXAMS, record=with_config(dtype=dtype))
+    vectors = open_vectors(tmp_path / "store")
+    assert len(vectors.described(vectors.nearest(asked(), 100))) == len(EXAMS)
 
 
 def test_a_row_that_is_an_image_is_told_with_its_view_and_another_without(store: StoreVectors, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from glam.store.run_key import RunRecord
 from glam.store.schema import StoreError
 from glam.store.write import write_table
 from glam_serve.cohort.cli import Export, Scores, Status, Verify
+from glam_serve.cohort.export import export_csv, export_npy, export_scores
 from tests.samples.stores import RECORD, write_store
 
 EXAMS = ["e1", "e2", "e3", "e4", "e5"]
@@ -76,6 +78,54 @@ def test_a_part_that_its_run_did_not_write_there_leaves_the_store_in_no_table(
     with pytest.raises(StoreError, match="delete it and run the same command again"):
         command.run()
     assert not out.exists()
+
+
+Table = Callable[[Path, Path], object]
+TABLES: dict[str, Table] = {"csv": export_csv, "npy": export_npy, "scores": export_scores}
+
+
+def files_of(store: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.iterdir()}
+
+
+@pytest.mark.parametrize("write", TABLES.values(), ids=TABLES)
+@pytest.mark.parametrize("name", ["part-000000.parquet", "run.json", "new.csv", "../link/run.json", "../run"])
+def test_a_table_takes_the_place_of_no_file_of_its_store(store: Path, write: Table, name: str):
+    (store.parent / "link").symlink_to(store)
+    (store.parent / "run").symlink_to(store / "run.json")
+    before = files_of(store)
+    with pytest.raises(ValueError, match="is in the store, whose files a table must not replace"):
+        write(store, store / name)
+    assert files_of(store) == before
+
+
+def test_the_keys_of_an_array_take_the_place_of_no_file_of_its_store(store: Path, tmp_path: Path):
+    (tmp_path / "e_keys.csv").symlink_to(store / "run.json")
+    before = files_of(store)
+    with pytest.raises(ValueError, match="is in the store"):
+        export_npy(store, tmp_path / "e.npy")
+    assert (files_of(store), (tmp_path / "e.npy").exists()) == (before, False)
+
+
+@pytest.mark.parametrize("write", TABLES.values(), ids=TABLES)
+def test_a_table_replaces_no_pipe_and_no_folder(store: Path, tmp_path: Path, write: Table):
+    pipe, link = tmp_path / "pipe", tmp_path / "stdout"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)  # as /dev/stdout is
+    for out in (pipe, link, tmp_path):
+        with pytest.raises(ValueError, match="is a folder, a pipe or a device: give the name of a file"):
+            write(store, out)
+    assert (pipe.is_fifo(), link.is_symlink()) == (True, True)
+    with pytest.raises(ValueError, match=r"is in no folder that there is: make .*nowhere first"):
+        write(store, tmp_path / "nowhere" / "e.csv")
+
+
+def test_a_table_is_written_where_a_link_points(store: Path, tmp_path: Path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "e.csv").symlink_to(tmp_path / "disk" / "e.csv")
+    export_csv(store, tmp_path / "e.csv")
+    assert (tmp_path / "e.csv").is_symlink()
+    assert len(cells(tmp_path / "disk" / "e.csv")) == 5
 
 
 def test_one_export_does_not_overwrite_the_other(store: Path, tmp_path: Path):

@@ -210,6 +210,19 @@ def read_only(store: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.parametrize("kind", ["file", "link to nothing", "link in a circle"])
+def test_a_store_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path, kind: str):
+    place = tmp_path / "store"
+    if kind == "file":
+        place.write_text("mine")
+    else:
+        place.symlink_to(place if kind == "link in a circle" else tmp_path / "nothing")
+    with pytest.raises(StoreError, match="is no folder: give a new or an empty one") as caught:
+        again(place)
+    assert caught.value.code == "not_a_store"
+    assert kind != "file" or place.read_text() == "mine"
+
+
 def test_a_store_that_cannot_be_written_is_read(read_only: Path, tmp_path: Path):
     commands = Status(store=read_only), Verify(store=read_only), Export(store=read_only, out=tmp_path / "e.csv")
     for command in (*commands, Scores(store=read_only, out=tmp_path / "scores.csv")):

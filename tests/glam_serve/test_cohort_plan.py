@@ -1,6 +1,9 @@
 """The plan of a cohort: the same from the same rows in any order; new items are appended, changed ones refused."""
 
+import hashlib
+import math
 import random
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,8 @@ import pandas as pd
 import pytest
 
 from glam.manifest.table import read_manifest
-from glam.store.planned import num_items
-from glam.store.schema import StoreError
+from glam.store.planned import IMAGE_COLUMNS, num_items
+from glam.store.schema import KEYS, Level, StoreError
 from glam_serve.cohort.plan import Plan, make_plan
 
 ROOT = Path("data")
@@ -138,3 +141,78 @@ def test_images_may_move_with_their_manifest(tmp_path: Path):
 def test_a_path_outside_the_folder_of_the_manifest_stays_as_it_is(tmp_path: Path):
     plan = planned([{**images(["a"])[0], "path": "/elsewhere/a.dcm"}], tmp_path)
     assert next(plan.shards(plan.marks("run"))).items[0].images[0].path == "/elsewhere/a.dcm"
+
+
+Cells = tuple[Any, ...]
+"""Of a row, in the order of IMAGE_COLUMNS."""
+
+
+def varied(rng: random.Random, folder: Path) -> list[dict[str, Any]]:
+    """Images whose names sort otherwise by words than by bytes, with gaps, repeated views and paths of every kind."""
+    rows = []
+    for number in range(rng.choice([1, 3, 30])):
+        exam = (
+            rng.choice(["é", "z", "A", "a", "_", "日", "-", "\U0001d54f", ""])
+            + str(number % 7)
+            + rng.choice(["", "x", "xy"])
+        )
+        for row in images([f"{exam}{number}"], views=("CC", "MLO", "CC")[: rng.choice([1, 2, 3])]):
+            name = f"{row['image_id']}{rng.choice(['', '/', 'é'])}{len(rows)}"
+            places = (name, f"/abs/{name}", f"s3://b/{name}", str(folder / name), f"{folder}é{name}")
+            cells = {"spacing_mm": rng.choice([None, 0.07, 0.1, 0.0942]), "image_type": rng.choice(["", "2D"])}
+            rows.append(row | cells | {"image_id": name, "path": rng.choice(places)})
+    return rows
+
+
+def cells_of(row: dict[str, Any], folder: Path) -> Cells:
+    path = str(row["path"])
+    own = path if path.startswith(("/", "s3://")) else str(folder / path)
+    cells = row | {"path": own.removeprefix(f"{folder}/")}
+    return tuple(cells[name] for name in IMAGE_COLUMNS)
+
+
+def planned_row_by_row(rows: list[Cells], there: list[list[Cells]], level: Level, size: int) -> list[list[Cells]]:
+    """The shards of a plan, by tuples and Python's own sort."""
+
+    def key(row: Cells) -> tuple[str, ...]:
+        return tuple(row[IMAGE_COLUMNS.index(name)] for name in KEYS[level])
+
+    known = {row for shard in there for row in shard}
+    new = sorted((row for row in rows if row not in known), key=lambda row: (*key(row), row[0]))
+    items = [list(group) for _, group in groupby(new, key=key)]
+    return there + [list(chain.from_iterable(items[start : start + size])) for start in range(0, len(items), size)]
+
+
+def digest(shard: list[Cells]) -> str:
+    texts = [["" if cell is None else cell if isinstance(cell, str) else repr(cell) for cell in row] for row in shard]
+    return hashlib.sha256("\0".join("\0".join(row) for row in texts).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_plans_in_columns_are_those_made_row_by_row(tmp_path: Path, seed: int):
+    rng = random.Random(seed)
+    rows, level, size = varied(rng, tmp_path), rng.choice(["image", "breast", "exam"]), rng.choice([1, 3, 7])
+    exams = sorted({row["exam_id"] for row in rows})
+    first = set(rng.sample(exams, len(exams) // 2))
+    plan, expected = None, list[list[Cells]]()
+    for some in ([row for row in rows if row["exam_id"] in first], rows, list(rows)):
+        if not some:
+            continue
+        rng.shuffle(some)
+        file = tmp_path / "manifest.parquet"
+        pd.DataFrame(some).assign(spacing_mm=[row["spacing_mm"] or math.nan for row in some]).to_parquet(file)
+        there = None if plan is None else plan.table
+        plan = make_plan(read_manifest(file), there, root=tmp_path, level=level, shard_size=size)
+        expected = planned_row_by_row([cells_of(row, tmp_path) for row in some], expected, level, size)
+        marks = plan.marks("run")
+        assert [mark.items_sha256 for mark in marks] == [digest(shard) for shard in expected]
+        found = [tuple(row[name] for name in IMAGE_COLUMNS) for row in plan.table.to_pylist()]
+        assert found == [row for shard in expected for row in shard]
+
+
+def test_the_digests_of_shards_stay_those_that_stores_have_in_them(tmp_path: Path):
+    rows = images(["é", "a", "b-1", "b"])
+    for number, row in enumerate(rows):
+        row |= {"spacing_mm": ["", "0.07", "1e-1"][number % 3], "image_type": ["", "2D"][number % 2]}
+    digests = [mark.items_sha256[:12] for mark in planned(rows, tmp_path, shard_size=3).marks("run")]
+    assert digests == ["81b505fec06d", "7b384aa208e1", "4d2d92978b07"]

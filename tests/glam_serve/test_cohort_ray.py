@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from glam.bundle import Bundle
+from glam.local_server import free_port
 from glam.store.read import read_rows, read_success, vectors
 from glam.store.run_key import RunRecord, read_run
 from glam.store.schema import StoreError
@@ -219,6 +221,50 @@ def test_a_client_that_nobody_answers_is_told_which_port_and_which_token(monkeyp
         connected(RayOptions(address="ray://h:1")),
     ):
         pass
+
+
+@pytest.fixture
+def client_port(cluster: Any, tmp_path: Path) -> Iterator[int]:
+    """Where clients are answered that are no nodes of the cluster.
+
+    By a server of the test's own, that connects to the cluster by itself: the one that Ray starts gives each client a
+    process and 30 s, which is too little on a busy machine.
+    """
+    port = free_port(0)
+    command = [sys.executable, "-m", "ray.util.client.server", "--mode", "legacy", "--host", "127.0.0.1"]
+    with (tmp_path / "client-server").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port), "--address", cluster.address], cwd=ROOT, stdout=log, stderr=log
+        )
+    try:
+        wait_until(lambda: server.poll() is not None or _answers(port), what="an open port", timeout_s=180)
+        assert server.poll() is None, (tmp_path / "client-server").read_text()
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_a_client_of_a_cluster_that_it_is_no_part_of_makes_the_same_store(
+    client_port: int, phantoms: Path, random_bundle: Bundle, whole: Path, tmp_path: Path
+):
+    options = ["--bundle", str(random_bundle.folder), "--shard-size", "2", "--engine", "ray", "--actors", "1"]
+    address = ["--num-cpus", "1", "--address", f"ray://127.0.0.1:{client_port}"]
+    command = embed_command(phantoms / "manifest.csv", tmp_path / "s", *options, *address)
+    patient = {"RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": "60", "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "300"}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | patient, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(vectors(read_rows(tmp_path / "s")), vectors(read_rows(whole)), atol=1e-5)
+    assert verify_store(tmp_path / "s").problems == ()
 
 
 ALONE = """

@@ -134,6 +134,28 @@ def test_a_clock_that_is_set_back_holds_up_no_study(
     assert states(listening) == ["answered"]
 
 
+class Stopping(Model):
+    """A client that is told to stop while it asks."""
+
+    def predict_exam(self, images, **options):
+        stopped.set()
+        return super().predict_exam(images, **options)
+
+
+stopped = threading.Event()
+
+
+def test_a_listener_that_is_told_to_stop_asks_about_no_further_study(
+    listening: Listening, mammograms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answer, "POLL_S", 0.01)
+    stopped.clear()
+    for _ in range(3):
+        send(listening.port, of_another_study(mammograms["L_CC"]))
+    unhurried(listening, Stopping()).run(stopped)
+    assert states(listening) == ["answered", "receiving", "receiving"]
+
+
 class Answering(Model):
     """A server that answers with what no JSON can hold."""
 
@@ -344,6 +366,12 @@ def test_a_worklist_that_does_not_read_is_told(tmp_path: Path, content: bytes):
 def test_a_limit_above_the_largest_file_that_is_read_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="above 160"):
         Listen(out=tmp_path, peers=("MAMMO1",), limits=Limits(file_mb=161))._check()
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.01, float("nan")])
+def test_a_share_that_is_none_is_refused(tmp_path: Path, share: float):
+    with pytest.raises(ValueError, match=r"--limits.sender-share .* is not above 0 and at most 1"):
+        Listen(out=tmp_path, peers=("MAMMO1",), limits=Limits(sender_share=share))._check()
 
 
 def test_the_log_says_nothing_of_who_is_put_off(

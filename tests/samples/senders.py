@@ -14,11 +14,14 @@ ECHO = "1.2.840.10008.1.1"
 SENDER = "MAMMO1"
 
 
-def associate(port: int, *, title: str = SENDER, called: str = "GLAM", contexts: Any = (MG, ECHO)) -> Any:
+def associate(
+    port: int, *, title: str = SENDER, called: str = "GLAM", contexts: Any = (MG, ECHO), address: str = "127.0.0.1"
+) -> Any:
+    """`address`: of the sender."""
     entity = AE(title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
     asked = [build_context(name, ExplicitVRLittleEndian) for name in contexts]
-    return entity.associate("127.0.0.1", port, contexts=asked, ae_title=called)
+    return entity.associate("127.0.0.1", port, contexts=asked, ae_title=called, bind_address=(address, 0))
 
 
 def send(port: int, *images: Path | Dataset, **options: Any) -> list[int]:

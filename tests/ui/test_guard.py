@@ -156,9 +156,10 @@ def test_a_question_that_the_page_does_not_ask_is_refused_in_words(page: TestCli
 
 
 @pytest.mark.parametrize("path", ["queue/join", "cancel", "reset"])
-def test_a_question_that_is_too_long_is_refused(page: TestClient, path: str):
+def test_a_question_that_is_too_long_is_refused_in_words(page: TestClient, path: str):
     question = b'["' + b"x" * guard.MAX_QUESTION_BYTES + b'"]'
-    assert page.post(GRADIO + path, content=question).status_code == 413
+    refused = page.post(GRADIO + path, content=question)
+    assert (refused.status_code, refused.json()) == (413, {"detail": guard.TOO_LONG})
 
 
 @pytest.mark.parametrize("path", ["cancel", "reset"])

@@ -166,3 +166,47 @@ def test_the_notice_and_what_answers_are_always_in_sight(shown: Page, width: int
     assert "research use only, not for diagnosis" in head
     assert "trained on synthetic breasts alone" in head
     assert "may_serve true" in head
+
+
+def test_the_tour_covers_nothing_of_the_views(page: Page):
+    page.open(EXAMPLE, touring=True)
+    page.point("L CC")
+    for width, height in ((1400, 900), (390, 844)):
+        page.page.set_viewport_size({"width": width, "height": height})
+        page.page.wait_for_timeout(300)
+        tour = page.page.locator(".glam-tour").bounding_box()
+        panes = page.page.locator(".glam-panes").bounding_box()
+        assert tour is not None
+        assert panes is not None
+        assert tour["y"] >= panes["y"] + panes["height"] or tour["y"] + tour["height"] <= panes["y"]
+    assert page.page.locator(".glam-live").is_visible()
+
+
+def test_the_numbers_of_a_table_stand_beside_its_bars(shown: Page):
+    bars = shown.page.locator(".glam-butterfly td i")
+    assert bars.count() > 0
+    for bar in bars.all():
+        across, number = bar.bounding_box(), bar.locator("+ b").bounding_box()
+        assert across is not None
+        assert number is not None
+        left, right = sorted((across, number), key=lambda box: box["x"])
+        assert left["x"] + left["width"] <= right["x"]
+
+
+def test_the_longest_bar_stands_beside_its_number_too(shown: Page):
+    cell = shown.page.locator(".glam-butterfly td.glam-L").first
+    was = cell.inner_html()
+    cell.evaluate("(cell) => (cell.innerHTML = \"<i style='--glam-share:1.000'></i><b>100 %</b>\")")
+    bar, number = (cell.locator(name).bounding_box() for name in ("i", "b"))
+    cell.evaluate("(cell, html) => (cell.innerHTML = html)", was)
+    assert bar is not None
+    assert number is not None
+    assert bar["width"] > 20
+    assert bar["x"] + bar["width"] <= number["x"]
+
+
+def test_a_printed_page_keeps_its_notice_and_bars_in_their_colours(shown: Page):
+    """A browser leaves backgrounds out of what it prints, and turns white letters grey, unless it is told not to."""
+    for name in (".glam-research", ".glam-butterfly td i", ".glam-readout"):
+        adjusted = shown.page.locator(name).first.evaluate("(element) => getComputedStyle(element).printColorAdjust")
+        assert adjusted == "exact", name

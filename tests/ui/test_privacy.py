@@ -99,6 +99,18 @@ def test_sessions_are_forgotten_when_there_are_too_many(client: LocalClient, mon
     assert list(gradio.state_holder.session_data) == ["c", "a", "d"]
 
 
+def test_questions_that_nobody_has_begun_to_answer_are_so_many_and_no_more(
+    client: LocalClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(layout, "MAX_QUEUED", 0)
+    app = app_of(client)
+    (gradio,) = [route.app for route in app.routes if isinstance(route, Mount)]
+    number = next(number for number, fn in gradio.get_blocks().fns.items() if fn.fn.__name__ == "in_words")
+    question = {"data": [None, "A mass is present", None], "fn_index": number, "session_hash": "x"}
+    answer = TestClient(app).post("/gradio_api/queue/join", json=question)
+    assert (answer.status_code, answer.json()["detail"][:14]) == (503, "Queue is full.")
+
+
 def test_a_text_where_a_file_should_be_is_refused(page: TestClient):
     """Gradio keeps it in memory, and fails where it tells how far an upload is."""
     for path in ("/gradio_api/upload", "/gradio_api/upload?upload_id=x1"):

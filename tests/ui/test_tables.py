@@ -7,8 +7,8 @@ def test_classes_keep_the_models_order_and_the_right_breast_is_on_the_left():
     table = butterfly("birads", {"L": {"2": 0.9, "0": 0.1}, "R": {"2": 0.25, "0": 0.75}}, calibrated=False)
     assert table.index("<th scope='row'>2</th>") < table.index("<th scope='row'>0</th>")
     row = table.partition("<th scope='row'>2</th>")
-    assert row[0].endswith("<td class='glam-R'><i style='width:25.0%'></i><b>25 %</b></td>")
-    assert row[2].startswith("<td class='glam-L'><i style='width:90.0%'></i><b>90 %</b></td>")
+    assert row[0].endswith("<td class='glam-R'><i style='--glam-share:0.250'></i><b>25 %</b></td>")
+    assert row[2].startswith("<td class='glam-L'><i style='--glam-share:0.900'></i><b>90 %</b></td>")
     assert "not calibrated" in table
 
 
