@@ -43,6 +43,9 @@ class PretrainConfig:
     """Every setting of a pretraining run; its data is named apart, in the run folder."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
+    starts_from: str | None = None
+    """The published weights that the paper starts from, in words; such a run is not started without them unless that
+    is asked for. None: random numbers."""
     objective: str = "glam"
     """The loss, by its name in the table of methods (`glam_train.methods`)."""
     local_weight: float = 1.0

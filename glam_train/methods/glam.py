@@ -21,6 +21,8 @@ from glam_train.methods.losses import (
 )
 from glam_train.methods.vectors import Terms, Vectors
 
+STARTS_FROM = "DINOv2 ViT-B/14 with registers, and BioClinicalBERT"
+
 
 def glam_objective(vectors: Vectors, scales: Scales, local_weight: float) -> Terms:
     """Eq. 2 and Eq. 4 with the positive in the denominator, each kind of term with a temperature of its own."""
@@ -62,13 +64,14 @@ def _local(vectors: Vectors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def glam_preset() -> PretrainConfig:
     """Ours: Eq. 2 and 4 with every pair of an update as a negative, known places where there are any, AdamW."""
-    return PretrainConfig(correspondence_weight=1.0)
+    return PretrainConfig(correspondence_weight=1.0, starts_from=STARTS_FROM)
 
 
 def glam_paper_preset() -> PretrainConfig:
     """The printed paper: batch 144, learning rate 4e-5, weight decay 0.2, SGD, 40,000 steps, cosine."""
     return PretrainConfig(
         model=glam_paper(),
+        starts_from=STARTS_FROM,
         objective="glam_paper",
         optimizer="sgd",
         clip_norm=None,
@@ -81,6 +84,7 @@ def glam_official_preset() -> PretrainConfig:
     """The released scripts/pretrain.sh on one device: 48 pairs a pass, two passes an update, bf16-true, AdamW."""
     return PretrainConfig(
         model=glam_official(),
+        starts_from=STARTS_FROM,
         objective="glam_official",
         batch_size=48,
         accumulate=2,

@@ -76,7 +76,7 @@ def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
 
 def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions) -> Path:
     config, device, saved = run.config, usable_device(options.device), checkpoints(out)
-    model = starting_model(config, saved[-1] if saved else run.start_from).to(device)
+    model = starting_model(config, saved[-1] if saved else run.start_from, run.towers).to(device)
     optimizer = make_optimizer(model, config)
     start = load_state(saved[-1], optimizer) if saved else 0
     tokenizer = Tokenizer.from_file(run.tokenizer)

@@ -15,7 +15,13 @@ import torch
 from torch.optim import Optimizer
 
 from glam.files import file_sha256, json_object, write_json
-from glam.licence import NO_LICENCE_NEEDED, PHANTOMS, checkpoint_provenance, provenance_of_start, write_provenance
+from glam.licence import (
+    NO_LICENCE_NEEDED,
+    PHANTOMS,
+    checkpoint_provenance,
+    provenance_of_start,
+    write_provenance,
+)
 from glam.model.checkpoint import save_checkpoint
 from glam.model.glam import Glam
 from glam.origin import commit
@@ -23,6 +29,8 @@ from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig, pretrain_config_from_json
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.methods.known_places import told_places
+from glam_train.pretraining.begun import RANDOM, Begun
+from glam_train.weights.towers import TowerStart, tower_from_json
 
 _STEP = re.compile(r"step-(\d{7})")
 
@@ -41,8 +49,10 @@ class Run:
     data: dict[str, Any]
     tokenizer: Path
     start_from: Path | None
+    towers: dict[str, TowerStart]
+    """Published weights that the run starts from, by the name of their tower."""
     start_provenance: dict[str, Any] | None
-    """What the weights of `start_from` were trained on (`glam.licence`)."""
+    """What the weights of `start_from` were trained on, or where published ones come from (`glam.licence`)."""
     commit: str
 
 
@@ -52,13 +62,13 @@ def start_run(
     *,
     data: dict[str, Any],
     tokenizer: Tokenizer,
-    start_from: Path | None = None,
+    start: Begun = RANDOM,
     preset: str | None = None,
 ) -> None:
     """Write tokenizer.json and config.json into a new run folder. RunError if a run is already there.
 
-    `data`: of `describe_cache`; a resumed run must find the same. `start_from`: the checkpoint of the first weights,
-    whose provenance, or that it has none, is written down here and in every checkpoint of the run.
+    `data`: of `describe_cache`; a resumed run must find the same. `start`: the first weights, whose provenance, or that
+    they have none, is written down here and in every checkpoint of the run.
     """
     if has_run(folder):
         raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
@@ -68,8 +78,9 @@ def start_run(
         "config": asdict(config),
         "preset": preset,
         "data": data,
-        "start_from": None if start_from is None else str(start_from.resolve()),
-        "start_provenance": None if start_from is None else provenance_of_start(start_from),
+        "start_from": None if start.checkpoint is None else str(start.checkpoint.resolve()),
+        "weights": {name: tower.as_json() for name, tower in start.towers.items()},
+        "start_provenance": start.provenance(),
         "commit": commit(),
     }
     write_json(folder / "config.json", content)
@@ -142,6 +153,7 @@ def _read_config(folder: Path) -> Run:
         raise RunError(f"{path} has no {', '.join(missing)}: restore it, or start another run")
     try:
         config = pretrain_config_from_json(content["config"])
+        towers = {name: tower_from_json(entry) for name, entry in content.get("weights", {}).items()}
     except (TypeError, KeyError, ValueError) as error:  # keys of another version, or edited values
         raise RunError(f"{path} holds settings that this version cannot read ({error}): start another run") from error
     start_from = content["start_from"]
@@ -151,6 +163,7 @@ def _read_config(folder: Path) -> Run:
         data=content["data"],
         tokenizer=folder / "tokenizer.json",
         start_from=None if start_from is None else Path(start_from),
+        towers=towers,
         start_provenance=content["start_provenance"],
         commit=content["commit"],
     )
