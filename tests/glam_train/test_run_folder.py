@@ -12,6 +12,7 @@ from glam_train.cli import main
 from glam_train.commands import Pretrain
 from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
+from glam_train.pretraining.begun import Begun
 from glam_train.pretraining.loop import LoopOptions, pretrain
 from glam_train.pretraining.run_folder import RunError, check_fit, checkpoints, provenance, read_run, start_run
 
@@ -23,7 +24,7 @@ STOPPED = replace(CPU, stop_after_s=0.0)
 def train(folder, cache, config, start_from=None, options=STOPPED):
     """The checkpoint of a run of one update, which can be resumed."""
     tokenizer = report_vocabulary(cache.records, style="glam")
-    start_run(folder, config, data=describe_cache(cache), tokenizer=tokenizer, start_from=start_from)
+    start_run(folder, config, data=describe_cache(cache), tokenizer=tokenizer, start=Begun(checkpoint=start_from))
     return pretrain(folder, cache, options)
 
 
@@ -185,7 +186,9 @@ def test_other_weights_in_a_checkpoint_are_not_gone_on_from(run, of_real):
 def test_a_start_that_changed_before_the_first_update_is_refused(of_real, tmp_path, toy_cache, toy_config):
     start = shutil.copytree(of_real, tmp_path / "start")
     tokenizer = report_vocabulary(toy_cache.records, style="glam")
-    start_run(tmp_path / "run", toy_config, data=describe_cache(toy_cache), tokenizer=tokenizer, start_from=start)
+    start_run(
+        tmp_path / "run", toy_config, data=describe_cache(toy_cache), tokenizer=tokenizer, start=Begun(checkpoint=start)
+    )
     assert read_run(tmp_path / "run").start_provenance == checkpoint_provenance(of_real)
     (start / "provenance.json").unlink()
     with pytest.raises(RunError, match="has changed since the run"):
