@@ -1,6 +1,7 @@
 """Published text towers: what a folder holds computes what transformers computes, with the folder's own words."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -208,24 +209,22 @@ def test_low_rank_changes_of_a_causal_model_are_as_many_as_the_paper_counts(arch
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_low_rank_changes_start_as_none_and_merge_into_the_weights(tmp_path, family):
-    from dataclasses import replace
-
     language_model(tmp_path / family, family)
     weights = read_text_weights(tmp_path / family)
     ids, mask = encoded(weights)
-    plain = tower_of(weights)
-    adapted = TextTower(replace(weights.config, **LORA)).eval()
+    plain = tower_of(weights).double()
+    adapted = TextTower(replace(weights.config, **LORA)).eval().double()
     base = {name.replace(".base_layer.", "."): tensor for name, tensor in adapted.state_dict().items()}
     for name, tensor in weights.tensors.items():
         base[name].copy_(tensor)
     with torch.no_grad():
-        torch.testing.assert_close(adapted(ids, mask).tokens, plain(ids, mask).tokens, rtol=0, atol=1e-5)
+        torch.testing.assert_close(adapted(ids, mask).tokens, plain(ids, mask).tokens, rtol=0, atol=1e-9)
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter)
         changed = adapted(ids, mask).tokens
         merge_adapters(adapted)
-        torch.testing.assert_close(adapted(ids, mask).tokens, changed, rtol=0, atol=1e-4)
+        torch.testing.assert_close(adapted(ids, mask).tokens, changed, rtol=0, atol=1e-9)
     assert (changed - plain(ids, mask).tokens).abs().max() > 0.1
     assert adapted.state_dict().keys() == plain.state_dict().keys()
 

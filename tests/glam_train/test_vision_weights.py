@@ -94,6 +94,7 @@ def test_a_folder_of_timm_computes_what_timm_does(tmp_path, name, size, options)
         theirs = model.forward_features(coloured(grey(size), model.default_cfg["mean"], model.default_cfg["std"]))
     if name.startswith("tf_"):
         cells = theirs.flatten(2).mT  # (batch, row * col, dim)
+        assert (cells[0] - cells[1]).abs().max() > 0.01  # the images are told apart
         torch.testing.assert_close(features.patches, cells, rtol=0, atol=1e-5)
         torch.testing.assert_close(features.cls, theirs.mean(dim=(2, 3)), rtol=0, atol=1e-5)
     else:

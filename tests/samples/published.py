@@ -24,7 +24,8 @@ def shaken(model: Model, seed: int = 0) -> Model:
     with torch.no_grad():
         for tensor in model.state_dict().values():
             if tensor.is_floating_point():
-                tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator).abs())
+                spread = float(tensor.std()) if tensor.numel() > 1 else 0.0  # 0: a norm or a bias, as it starts
+                tensor.add_(0.1 * (spread or 1.0) * torch.randn(tensor.shape, generator=generator))
     return model.eval()
 
 
@@ -77,6 +78,9 @@ def timm_folder(folder: Path, name: str, **options: object) -> nn.Module:
 
     torch.manual_seed(2)
     model = shaken(timm.create_model(name, num_classes=3, **options))
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)  # as a fresh EfficientNet has them, every image looks alike
     folder.mkdir(parents=True)
     colours = {"mean": model.default_cfg["mean"], "std": model.default_cfg["std"], "license": "apache-2.0"}
     said = {"architecture": name, "num_classes": 3, "pretrained_cfg": colours}
