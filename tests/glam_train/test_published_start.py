@@ -4,15 +4,19 @@ import json
 import socket
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glam.licence import checkpoint_provenance, forbidding, permission
+from glam.bundle import DEMO_BUNDLE, read_bundle
+from glam.licence import checkpoint_provenance, forbidding, permission, provenance_of_weights
 from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam
 from glam.model.text import merge_adapters
+from glam.runtime import OnnxRuntime
 from glam.words.tokens import Tokenizer
+from glam_export.build import Imprint, build_bundle
 from glam_export.card import model_card
 from glam_train.commands import Pretrain
 from glam_train.methods import PRESETS, preset
@@ -21,9 +25,9 @@ from glam_train.pretraining.setup import starting_model
 from glam_train.pretraining.start import Start, new_run
 from glam_train.weights.source import WeightsError
 from glam_train.weights.text import read_text_weights
-from glam_train.weights.towers import published_start
+from glam_train.weights.towers import load_towers, published_start
 from glam_train.weights.vision import read_vision_weights
-from tests.samples.published import language_model, vit_folder
+from tests.samples.published import SENTENCES, language_model, vit_folder
 
 LORA = {"lora_rank": 4, "lora_alpha": 8, "lora_dropout": 0.0}
 
@@ -113,8 +117,6 @@ def test_what_was_loaded_stands_in_the_run_the_checkpoint_and_the_card(command, 
 
 def test_the_card_names_the_published_weights(folders, exported_manifest):
     sources = {"vision": read_vision_weights(folders / "dinov2", image_size=28).source.as_json()}
-    from glam.licence import provenance_of_weights
-
     start = provenance_of_weights(sources)
     assert start["licence"] == "apache-2.0"
     card = model_card(exported_manifest | {"provenance": {"data": "mine", "licence": "own", "start_from": start}})
@@ -127,8 +129,6 @@ def test_the_card_names_the_published_weights(folders, exported_manifest):
 @pytest.fixture
 def exported_manifest():
     """The manifest of the demo bundle."""
-    from glam.bundle import DEMO_BUNDLE
-
     return json.loads((DEMO_BUNDLE / "bundle.json").read_text())
 
 
@@ -191,8 +191,6 @@ def test_the_released_way_keeps_six_layers_and_adds_its_tokens(tmp_path, toy_con
     start = published_start(model, vision=None, text=tmp_path / "bert")
     assert start.model.text.depth == 1
     assert start.model.text.vocab_size == read_text_weights(tmp_path / "bert").config.vocab_size + 3
-    from glam_train.weights.towers import load_towers
-
     torch.manual_seed(0)
     loaded = Glam(start.model)
     load_towers(loaded, start.towers)
@@ -259,3 +257,27 @@ def test_a_name_that_the_hub_does_not_have_is_told_with_a_way_out(command, monke
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     with pytest.raises(WeightsError, match=r"a/b cannot be had from the hub \(cannot be found\): give the path"):
         replace(command, vision_weights=None, from_hub=("a/b",)).run()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
+def test_a_bundle_of_published_towers_with_low_rank_changes_serves_what_the_checkpoint_computes(
+    command, folders, toy_config, monkeypatch, tmp_path
+):
+    text = replace(toy_config.model.text, **LORA)
+    adapted = replace(toy_config, model=replace(toy_config.model, text=text), warmup_steps=0, precision="fp32")
+    monkeypatch.setattr("glam_train.methods.glam.tiny_preset", lambda: adapted)
+    replace(command, text_weights=folders / "gpt2", steps=2).run()
+    (last,) = checkpoints(command.out)
+    build_bundle(last, tmp_path / "bundle", Imprint(name="toy", version="1"))
+    bundle = read_bundle(tmp_path / "bundle")
+    tokens = bundle.tokenizer().encode(SENTENCES, max_tokens=64)
+    images = np.random.default_rng(1).random((2, 1, 28, 28), dtype=np.float32)
+    runtime, model = OnnxRuntime(bundle), load_checkpoint(last)
+    with torch.no_grad():
+        texts = model.embed_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask)).numpy()
+        views = model.embed_view(model.vision(torch.from_numpy(images))).numpy()
+    np.testing.assert_allclose(runtime.text(tokens.ids, tokens.mask), texts, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(runtime.vision(images).embeddings, views, rtol=0, atol=1e-4)
+    card = model_card(json.loads((tmp_path / "bundle" / "bundle.json").read_text()))
+    assert "layout transformers, gpt2" in card
