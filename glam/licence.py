@@ -150,7 +150,9 @@ def provenance_of_weights(towers: JsonDict) -> JsonDict:
         licence = None
     elif len(differing) == 1:
         (licence,) = differing
-    return {"data": {"kind": PUBLISHED, **towers}, "licence": licence, "start_from": None}
+    provenance = {"data": {"kind": PUBLISHED, **towers}, "licence": licence, "start_from": None}
+    generations(provenance)  # what could not be written down is refused before the training, not after
+    return provenance
 
 
 def withheld_embeddings(*, may_share: bool, stays_here: bool, way_out: str) -> Finding | None:

@@ -101,8 +101,8 @@ def _read_file(path: Path) -> tuple[Weights, dict[str, Any]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        way_out = "save its tensors alone with torch.save, where you trust the file"
-        raise WeightsError(f"{path} holds more than plain tensors, and is not opened: {way_out}") from error
+        way_out = "where you trust the file, save its tensors alone with torch.save"
+        raise WeightsError(f"{path} holds other things than plain tensors, and is not opened: {way_out}") from error
     except Exception as error:  # torch raises nothing narrower for bytes that it did not write
         reason = str(error).splitlines()[-1] if str(error) else "the file is empty"
         raise WeightsError(

@@ -273,11 +273,11 @@ def test_a_bundle_of_published_towers_with_low_rank_changes_serves_what_the_chec
     bundle = read_bundle(tmp_path / "bundle")
     tokens = bundle.tokenizer().encode(SENTENCES, max_tokens=64)
     images = np.random.default_rng(1).random((2, 1, 28, 28), dtype=np.float32)
-    runtime, model = OnnxRuntime(bundle), load_checkpoint(last)
+    runtime, model = OnnxRuntime(tmp_path / "bundle"), load_checkpoint(last)
     with torch.no_grad():
         texts = model.embed_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask)).numpy()
         views = model.embed_view(model.vision(torch.from_numpy(images))).numpy()
     np.testing.assert_allclose(runtime.text(tokens.ids, tokens.mask), texts, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(runtime.vision(images).embeddings, views, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(runtime.vision(images).embedding, views, rtol=0, atol=1e-4)
     card = model_card(json.loads((tmp_path / "bundle" / "bundle.json").read_text()))
     assert "layout transformers, gpt2" in card

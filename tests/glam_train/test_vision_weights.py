@@ -197,11 +197,11 @@ def test_a_key_too_few_too_many_or_of_another_shape_is_named(tmp_path, change, m
     ("content", "message"),
     [
         (b"", "is no file of weights"),
-        (b"no weights", "is no file of weights|holds more than plain tensors"),
+        (b"no weights", "is no file of weights|holds other things than plain tensors"),
         ({"model": 1}, "has model, which is no tensor"),
         ([1, 2], "holds no table of tensors"),
         ({"a": torch.zeros(1)}, "has a ...: no vision tower that is read"),
-        ({"code": pytest.raises}, "holds more than plain tensors, and is not opened"),
+        ({"code": pytest.raises}, "holds other things than plain tensors, and is not opened"),
     ],
 )
 def test_a_file_that_is_no_vision_tower_is_refused(tmp_path, content, message):
