@@ -15,7 +15,7 @@ from glam_train.weights.source import WeightsError
 from glam_train.weights.stored import StoredWeights, Weights
 from glam_train.weights.vit import IMAGENET, VitFacts, check_image_size, one_number
 
-UNUSED = r"(?:head|head_dist|classifier|fc_norm)\..*"
+UNUSED = r"(?:head|head_dist|classifier)\..*"
 """The classifier of timm's models."""
 CELL_PX = 32
 """Stride of an EfficientNet."""
@@ -34,7 +34,7 @@ def lone_file_weights(stored: StoredWeights) -> tuple[Weights, VitFacts]:
         raise WeightsError(f"{stored.path} does not say which timm model it is: give the folder with its config.json")
     count = weights["pos_embed"].shape[1]
     prefix = 1 + (weights["reg_token"].shape[1] if "reg_token" in weights else 0)
-    positioned = next((number for number in {0, 1, prefix} if math.isqrt(count - number) ** 2 == count - number), 1)
+    positioned = next((number for number in (0, 1, prefix) if math.isqrt(count - number) ** 2 == count - number), 1)
     return weights, VitFacts(positioned=positioned)
 
 

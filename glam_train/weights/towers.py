@@ -17,7 +17,6 @@ from glam_train.weights.stored import Weights
 from glam_train.weights.text import TextWeights, read_text_weights
 from glam_train.weights.vision import read_vision_weights
 
-TOWERS = ("vision", "text")
 _WORDS = ("embeddings.word_embeddings.weight", "wte.weight", "embed_tokens.weight")
 """Ends of the names of what holds a row a token."""
 
@@ -82,7 +81,7 @@ def load_towers(model: Glam, towers: Mapping[str, TowerStart]) -> None:
     if (start := towers.get("text")) is not None:
         of_text = read_text_weights(start.path, max_tokens=config.text.max_tokens)
         check_same(start, of_text.source.as_json())
-        _load(model.text, _for_tower(of_text.tensors, config.text))
+        _load(model.text, _for_tower(of_text.tensors, model.text, config.text))
 
 
 def check_same(start: TowerStart, source: JsonDict) -> None:
@@ -109,10 +108,10 @@ def _text_config(weights: TextWeights, tokenizer: Tokenizer | None, preset: Text
     )
 
 
-def _for_tower(tensors: Weights, config: TextConfig) -> Weights:
-    """Return the tensors of the layers that the tower has; the released code has no token types."""
-    dropped = tuple(f"bert.encoder.layer.{index}." for index in range(config.depth, 100))
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
+def _for_tower(tensors: Weights, tower: nn.Module, config: TextConfig) -> Weights:
+    """Return the tensors of the layers that the tower has; the released code has fewer, and no token types."""
+    state = plain_state(tower)
+    kept = {name: tensor for name, tensor in tensors.items() if name in state}
     if config.position_ids == "official_zero":
         types = "bert.embeddings.token_type_embeddings.weight"
         kept[types] = torch.zeros_like(kept[types])

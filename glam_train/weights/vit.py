@@ -41,8 +41,10 @@ def vit_config(stored: StoredWeights, weights: Weights, facts: VitFacts, *, imag
     embed_dim, _, patch_size, _ = named.shape("patch_embed.proj.weight")
     check_image_size(image_size, patch_size)
     if facts.num_heads is None and embed_dim % HEAD_WIDTH:
-        raise WeightsError(f"{stored.path} is {embed_dim} wide, no multiple of heads of {HEAD_WIDTH}: give a folder "
-                           "with the config.json that says how many heads it has")  # fmt: skip
+        raise WeightsError(
+            f"{stored.path} is {embed_dim} wide, no multiple of heads of {HEAD_WIDTH}: give a folder with the "
+            "config.json that says how many heads it has"
+        )
     return VisionConfig(
         image_size=image_size,
         patch_size=patch_size,
