@@ -16,6 +16,7 @@ from glam.golden import write_golden
 from glam.licence import permission
 from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam
+from glam.model.text import merge_adapters
 from glam.prediction import NOTICE
 from glam.prepare import prepare_sha
 from glam.runtime import OnnxRuntime
@@ -47,6 +48,7 @@ def build_bundle(checkpoint: Path, out: Path, imprint: Imprint, *, overwrite: bo
     ParityError when its graphs differ from torch, LicenceError when it is not known what may be done with it.
     """
     model = load_checkpoint(checkpoint).eval()
+    merge_adapters(model.text)
     provenance = _provenance(checkpoint, imprint)
     return write_bundle(out, lambda folder: _fill(folder, model, checkpoint, imprint, provenance), overwrite=overwrite)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from glam.files import JsonDict
-from glam.licence import generations
+from glam.licence import PUBLISHED, generations
 
 _LIMITS = """\
 ## Limits
@@ -48,10 +48,18 @@ def _generations(provenance: JsonDict) -> list[str]:
         title = "What the model saw" if number == 0 else f"What it started from, {number} back"
         rows = {key: value for key, value in generation.items() if key != "start_from"} or {"data": "not stated"}
         if generation.get("start_from") is None:
-            known = "start_from" in generation and "start_from" not in generation.get("stated_by_exporter", ())
-            rows["start_from"] = "random weights" if known else "not known"
+            rows["start_from"] = _beginning(generation)
         tables.append(_table(title, rows))
     return tables
+
+
+def _beginning(generation: JsonDict) -> str:
+    """Return what a generation without a recorded one before it started from."""
+    data = generation.get("data")
+    if isinstance(data, dict) and data.get("kind") == PUBLISHED:
+        return "not known: published by others"
+    known = "start_from" in generation and "start_from" not in generation.get("stated_by_exporter", ())
+    return "random weights" if known else "not known"
 
 
 def _permissions(manifest: JsonDict) -> str:

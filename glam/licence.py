@@ -16,6 +16,7 @@ __all__ = [
     "NO_LICENCE_NEEDED",
     "PHANTOMS",
     "PROVENANCE_FILE",
+    "PUBLISHED",
     "LicenceError",
     "Permission",
     "SharingWarning",
@@ -25,6 +26,7 @@ __all__ = [
     "path_of",
     "permission",
     "provenance_of_start",
+    "provenance_of_weights",
     "read_provenance",
     "withheld_embeddings",
     "write_provenance",
@@ -33,6 +35,8 @@ __all__ = [
 PROVENANCE_FILE = "provenance.json"
 """In a checkpoint folder, beside weights.safetensors: the record of these weights."""
 MAX_GENERATIONS = 64
+PUBLISHED = "published weights"
+"""`data.kind` of what others trained and published: the files that towers start from, each with its hashes."""
 
 
 class SharingWarning(UserWarning):
@@ -131,6 +135,24 @@ def provenance_of_start(checkpoint: Path) -> JsonDict:
         return carried
     weights_sha256 = file_sha256(checkpoint / "weights.safetensors")
     return {"data": None, "licence": None, "weights_sha256": weights_sha256, "unknown": "it carried no provenance"}
+
+
+def provenance_of_weights(towers: JsonDict) -> JsonDict:
+    """Return what training from published weights records as `start_from`.
+
+    `towers`: name of a tower -> where its weights come from, with the `licence` that is stated beside them, if any is.
+    It permits nothing until the exporter says what these licences permit.
+    """
+    licences = {name: source["licence"] for name, source in towers.items()}
+    differing = set(licences.values())
+    licence = "; ".join(f"{name}: {licence}" for name, licence in licences.items())
+    if None in differing:
+        licence = None
+    elif len(differing) == 1:
+        (licence,) = differing
+    provenance = {"data": {"kind": PUBLISHED, **towers}, "licence": licence, "start_from": None}
+    generations(provenance)  # what could not be written down is refused before the training, not after
+    return provenance
 
 
 def withheld_embeddings(*, may_share: bool, stays_here: bool, way_out: str) -> Finding | None:

@@ -12,6 +12,8 @@ from glam.config import VoiPolicy
 from glam_train.presets import PRESETS
 
 if TYPE_CHECKING:
+    from glam_train.pretraining.start import Start
+
     PresetName = str
 else:
     PresetName = Literal[tuple(PRESETS)]
@@ -98,11 +100,19 @@ class Pretrain:
     resume: bool = False
     """Continue the run in `out`, if there is one, from its newest checkpoint and with its own settings."""
     start_from: Path | None = None
-    """Checkpoint whose weights and tokenizer to start from. None: random weights, a vocabulary from the reports."""
+    """Checkpoint whose weights and tokenizer to start from. None: published weights, or random ones."""
     model_only: bool = False
     """Take the model of `start_from` alone, not the heads of its method, which may be another than the preset's."""
+    vision_weights: Path | None = None
+    """Published weights of the vision tower: a file or a folder (docs/train.md). None: random weights."""
+    text_weights: Path | None = None
+    """Published weights of the text tower, with their tokenizer: a folder of transformers. None: random weights."""
+    from_hub: tuple[str, ...] = ()
+    """Names on the Hugging Face hub to fetch published weights of towers by; nothing else asks the network."""
+    from_scratch: bool = False
+    """Start from random weights where the preset's paper starts from published ones."""
     tokenizer: Path | None = None
-    """A tokenizer.json, or the vocab.txt of a BERT. None: trained on the reports, or that of `start_from`."""
+    """A tokenizer.json, or the vocab.txt of a BERT. None: that of the weights, or one trained on the reports."""
     steps: int | None = None
     """Optimizer updates. None: the preset's."""
     batch_size: int | None = None
@@ -129,17 +139,29 @@ class Pretrain:
         from glam_train.data.cache import read_cache
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
-        from glam_train.pretraining.start import StartFiles, check_resumed, new_run
+        from glam_train.pretraining.start import check_resumed, new_run, with_hub
 
         loop_options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
         cache = read_cache(self.cache)
         options = {name: getattr(self, name) for name in OVERRIDES}
-        files = StartFiles(start_from=self.start_from, model_only=self.model_only, tokenizer=self.tokenizer)
+        start = with_hub(self._start(), self.from_hub)
         if self.resume and has_run(self.out):
-            check_resumed(self.out, preset_name=self.preset, options=options, files=files)
+            check_resumed(self.out, preset_name=self.preset, options=options, start=start)
         else:
-            new_run(self.out, cache, preset_name=self.preset or "glam", options=options, files=files)
+            new_run(self.out, cache, preset_name=self.preset or "glam", options=options, start=start)
         sys.stdout.write(f"{pretrain(self.out, cache, loop_options)}\n")
+
+    def _start(self) -> "Start":
+        from glam_train.pretraining.start import Start
+
+        return Start(
+            checkpoint=self.start_from,
+            model_only=self.model_only,
+            tokenizer=self.tokenizer,
+            vision_weights=self.vision_weights,
+            text_weights=self.text_weights,
+            from_scratch=self.from_scratch,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,9 @@ class PretrainConfig:
     """Every setting of a pretraining run; its data is named apart, in the run folder."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
+    starts_from: str | None = None
+    """The published weights that the paper starts from, in words; such a run is not started without them unless that
+    is asked for. None: random numbers."""
     method: MethodSettings = field(default_factory=GlamSettings)
     """The method (`glam_train.methods`), by the settings of its own."""
     views: Views = field(default_factory=Views)

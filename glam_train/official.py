@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
 from glam.files import file_sha256
@@ -16,6 +15,7 @@ from glam.model.checkpoint import HEADS, save_checkpoint
 from glam.model.glam import Glam
 from glam.words.tokens import Tokenizer, from_vocab
 from glam_train.methods.heads import ViewProjection
+from glam_train.weights.fit import resample_positions
 
 Weights = dict[str, Tensor]
 
@@ -170,21 +170,11 @@ def _translate(weights: Weights, *, grid: int) -> Weights:
     ours = {_our_name(name): tensor for name, tensor in weights.items() if not NEVER_USED.fullmatch(name)}
     position = ours["vision.vit.pos_embed"]  # (1, 1 + patch, dim)
     ours["vision.vit.cls_token"] = ours["vision.vit.cls_token"] + position[:, :1]
-    ours["vision.vit.pos_embed"] = _resample(position[:, 1:], grid)
+    ours["vision.vit.pos_embed"] = resample_positions(position[:, 1:], grid)
     words = ours["text.bert.embeddings.word_embeddings.weight"]
     ours["text.bert.embeddings.token_type_embeddings.weight"] = words.new_zeros(2, words.shape[1])
     ours["view_scale"] = torch.tensor(math.log(1 / VIEW_TEMPERATURE))
     return ours
-
-
-def _resample(position: Tensor, grid: int) -> Tensor:
-    """Resize position embeddings as DINOv2's register models do: (1, patch, dim) -> (1, grid * grid, dim)."""
-    side = math.isqrt(position.shape[1])
-    if side == grid:
-        return position
-    square = position.mT.unflatten(2, (side, side))  # (1, dim, row, col)
-    resized = interpolate(square, size=(grid, grid), mode="bicubic", antialias=True)
-    return resized.flatten(2).mT
 
 
 def _our_name(name: str) -> str:

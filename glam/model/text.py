@@ -1,13 +1,17 @@
-"""The text tower: a BERT that gives every token's state, and the ways to make one vector of them."""
+"""The text tower: a language model that gives every token's state, and the ways to make one vector of them."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PretrainedConfig, PreTrainedModel
 
 from glam.config import TextConfig
+
+CAUSAL_FAMILIES = ("gpt2", "llama")
+FAMILIES = ("bert", "roberta", *CAUSAL_FAMILIES)
+"""`model_type` of the transformers models that a text tower can be; the causal ones read from left to right."""
 
 
 class TextFeatures(NamedTuple):
@@ -18,26 +22,34 @@ class TextFeatures(NamedTuple):
 
 
 class TextTower(nn.Module):
-    """Token ids in, token states out. One sequence a text: every token type is 0."""
+    """Token ids in, token states out. One sequence a text, padded on the right: every token type of a BERT is 0."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.bert = BertModel(_bert_config(config), add_pooling_layer=False)
+        model = _with_adapters(_language_model(config), config)
+        self.bert = model if isinstance(model, BertModel) else None
+        self.transformer = None if isinstance(model, BertModel) else model
         self.dim = config.hidden_dim
         self.positions_of = POSITIONS[config.position_ids]
 
     def checkpoint_gradients(self) -> None:
         """Have the layers computed again for the gradient, in place of keeping what they computed."""
-        self.bert.gradient_checkpointing_enable({"use_reentrant": False})
+        model = self.transformer if self.bert is None else self.bert
+        assert model is not None
+        model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def forward(self, token_ids: Tensor, mask: Tensor) -> TextFeatures:
         """(batch, token) of ids and of 1 (text) or 0 (padding)."""
-        states = self.bert(
-            input_ids=token_ids,
-            attention_mask=mask,
-            token_type_ids=torch.zeros_like(token_ids),
-            position_ids=self.positions_of(token_ids),
-        )
+        if self.bert is not None:
+            states = self.bert(
+                input_ids=token_ids,
+                attention_mask=mask,
+                token_type_ids=torch.zeros_like(token_ids),
+                position_ids=self.positions_of(token_ids),
+            )
+        else:
+            assert self.transformer is not None
+            states = self.transformer(input_ids=token_ids, attention_mask=mask)
         return TextFeatures(tokens=states.last_hidden_state, mask=mask)
 
 
@@ -66,8 +78,48 @@ def mean_of_tokens(features: TextFeatures) -> Tensor:
     return total / weights.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+def last_token(features: TextFeatures) -> Tensor:
+    """Return the state of the last token that is no padding: (batch, dim)."""
+    last = (features.mask.sum(dim=1) - 1).clamp(min=0)  # (batch,)
+    index = last[:, None, None].expand(-1, 1, features.tokens.shape[2])  # (batch, 1, dim)
+    return features.tokens.gather(1, index)[:, 0]
+
+
 POSITIONS: dict[str, Callable[[Tensor], Tensor]] = {"proper": proper_positions, "official_zero": zero_positions}
-POOLINGS: dict[str, Callable[[TextFeatures], Tensor]] = {"first": first_token, "mean": mean_of_tokens}
+POOLINGS: dict[str, Callable[[TextFeatures], Tensor]] = {
+    "first": first_token,
+    "mean": mean_of_tokens,
+    "last": last_token,
+}
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Add every low-rank change to the weights it stands beside, in place, and leave plain layers."""
+    adapted: list[tuple[str, Any]] = [each for each in model.named_modules() if hasattr(each[1], "lora_A")]
+    for name, module in adapted:
+        module.merge()
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, module.get_base_layer())
+
+
+def _language_model(config: TextConfig) -> PreTrainedModel:
+    """Build the model with random weights."""
+    if config.architecture is None:
+        return BertModel(_bert_config(config), add_pooling_layer=False)
+    settings = architecture_config(config.architecture)
+    settings._attn_implementation = "eager"  # exports to a quarter fewer nodes than sdpa, without its guards
+    settings.use_cache = False
+    if settings.model_type in CAUSAL_FAMILIES:
+        return AutoModel.from_config(settings)
+    return AutoModel.from_config(settings, add_pooling_layer=False)
+
+
+def architecture_config(architecture: dict[str, Any]) -> PretrainedConfig:
+    """Return the configuration of a transformers config.json; ValueError for a model that no text tower can be."""
+    family = architecture.get("model_type")
+    if family not in FAMILIES:
+        raise ValueError(f"a text tower can be one of {', '.join(FAMILIES)}, not model_type {family}")
+    return AutoConfig.for_model(**architecture)
 
 
 def _bert_config(config: TextConfig) -> BertConfig:
@@ -83,3 +135,20 @@ def _bert_config(config: TextConfig) -> BertConfig:
     )
     bert._attn_implementation = "eager"  # exports to a quarter fewer nodes than sdpa, without its guards
     return bert
+
+
+def _with_adapters(model: PreTrainedModel, config: TextConfig) -> PreTrainedModel:
+    """Freeze the weights and put a trained low-rank change beside peft's default targets, if there is a rank."""
+    if config.lora_rank is None:
+        return model
+    from peft import LoraConfig, inject_adapter_in_model  # takes seconds, and only such towers need it
+
+    adapters = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        fan_in_fan_out=model.config.model_type == "gpt2",  # its layers hold their weights the other way round
+    )
+    adapted = inject_adapter_in_model(adapters, model)
+    assert isinstance(adapted, PreTrainedModel)
+    return adapted

@@ -1,8 +1,11 @@
-"""The vision tower: a timm vision transformer whose CLS and patch tokens are both used."""
+"""The vision tower: a timm vision transformer whose CLS and patch tokens are both used, or an EfficientNet."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import timm
+import torch
+from timm.models.efficientnet import EfficientNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -13,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class ViewFeatures(NamedTuple):
-    """What the tower says of a view; every token went through the last LayerNorm."""
+    """What the tower says of a view; every token went through the last norm."""
 
-    cls: Tensor  # (batch, dim)
+    cls: Tensor  # (batch, dim); of an EfficientNet the mean of the patches
     patches: Tensor  # (batch, patch, dim), row-major grid
 
 
@@ -44,26 +47,40 @@ class ConvStem(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """Grey pixels in, LayerNormed tokens out. The size of the image is fixed, so that the exported graph is too."""
+    """Grey pixels in, normed tokens out. The size of the image is fixed, so that the exported graph is too."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
-        self.mean = config.mean
-        self.std = config.std
-        self.vit = _named_vit(config.timm_name, config) if config.timm_name else _vit(config)
-        self.dim: int = self.vit.num_features
+        self.scales = config.scales
+        body = _named(config.timm_name, config) if config.timm_name else _vit(config)
+        self.vit = body if isinstance(body, VisionTransformer) else None
+        self.cnn = body if isinstance(body, EfficientNet) else None
+        self.in_chans: int = 3 if config.stem == "linear" or config.timm_name else 1
+        width = body.num_features
+        assert isinstance(width, int)
+        self.dim: int = width
         self.grid = config.grid
 
     def checkpoint_gradients(self) -> None:
         """Have the blocks computed again for the gradient, in place of keeping what they computed."""
-        self.vit.set_grad_checkpointing(True)
+        body = self.cnn if self.vit is None else self.vit
+        assert body is not None
+        body.set_grad_checkpointing(True)
 
     def forward(self, pixels: Tensor) -> ViewFeatures:
         """(batch, 1, S, S) in [0, 1] -> CLS and patch tokens."""
-        normalised = (pixels - self.mean) / self.std
-        channels = normalised.expand(-1, self.vit.in_chans, -1, -1)  # (batch, 1 or 3, S, S)
+        channels = self.normalised(pixels)  # (batch, 1 or 3, S, S)
+        if self.cnn is not None:
+            cells = self.cnn.forward_features(channels).flatten(2).mT  # (batch, row * col, dim)
+            return ViewFeatures(cls=cells.mean(dim=1), patches=cells)
+        assert self.vit is not None
         tokens = self.vit.forward_features(channels)  # (batch, prefix + patch, dim)
         return ViewFeatures(cls=tokens[:, 0], patches=tokens[:, self.vit.num_prefix_tokens :])
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Grey values as the weights expect them, in every channel of the stem: (batch, 1 or 3, S, S)."""
+        scaled = [(pixels - mean) / std for mean, std in self.scales]  # (batch, 1, S, S) each
+        return torch.cat(scaled, dim=1) if len(scaled) > 1 else scaled[0].expand(-1, self.in_chans, -1, -1)
 
 
 def _vit(config: VisionConfig) -> VisionTransformer:
@@ -82,6 +99,7 @@ def _vit(config: VisionConfig) -> VisionTransformer:
         depth=config.depth,
         num_heads=config.num_heads,
         init_values=config.layer_scale,
+        norm_layer=partial(nn.LayerNorm, eps=config.norm_eps),
         reg_tokens=config.num_registers,
         no_embed_class=True,
         pos_embed="learn" if config.positions == "learned" else "none",
@@ -95,10 +113,16 @@ def _conv_stem(config: VisionConfig) -> "Callable[..., ConvStem]":
     return ConvStem
 
 
-def _named_vit(name: str, config: VisionConfig) -> VisionTransformer:
+def _named(name: str, config: VisionConfig) -> VisionTransformer | EfficientNet:
     """Build the timm model called `name`, with random weights, at our image size."""
-    if not timm.models.is_model_in_modules(name, ["vision_transformer", "deit"]):
-        raise ValueError(f"timm_name {name} is none of timm's vision transformers")
+    if timm.models.is_model_in_modules(name, ["efficientnet"]):
+        return _named_efficientnet(name, config)
+    if timm.models.is_model_in_modules(name, ["vision_transformer", "deit"]):
+        return _named_vit(name, config)
+    raise ValueError(f"timm_name {name} is none of timm's vision transformers and EfficientNets")
+
+
+def _named_vit(name: str, config: VisionConfig) -> VisionTransformer:
     vit = timm.create_model(name, img_size=config.image_size, num_classes=0)
     assert isinstance(vit, VisionTransformer)
     if not vit.has_class_token:
@@ -109,3 +133,15 @@ def _named_vit(name: str, config: VisionConfig) -> VisionTransformer:
             f"patch_size {config.patch_size} makes {config.grid**2}: set patch_size to the model's"
         )
     return vit
+
+
+def _named_efficientnet(name: str, config: VisionConfig) -> EfficientNet:
+    cnn = timm.create_model(name, num_classes=0)
+    assert isinstance(cnn, EfficientNet)
+    stride = cnn.feature_info[-1]["reduction"]
+    if config.patch_size != stride:
+        raise ValueError(
+            f"timm_name {name} makes cells of {stride} px, not patch_size {config.patch_size}: "
+            f"set patch_size to {stride}, and image_size to a multiple of it"
+        )
+    return cnn

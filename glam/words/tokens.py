@@ -1,8 +1,9 @@
-"""Report text -> token ids, as BERT's WordPiece does it; no torch, no transformers."""
+"""Report text -> token ids, by BERT's WordPiece or by a published model's own tokenizer; no torch, no transformers."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,8 @@ RELEASED = ("[BOS]", "[EOS]", "[KEY]")
 """What the released code adds to BERT's special tokens."""
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 DIGITS = "0123456789"
+PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>", "<|finetune_right_pad_id|>", "<|endoftext|>", "</s>", "<unk>")
+"""What pads, the first that a vocabulary has. Padding is masked, so that any token will do that a model knows."""
 
 
 class Tokens(NamedTuple):
@@ -28,13 +31,17 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A WordPiece vocabulary. "[SEP]" and the other special tokens mean themselves inside a text."""
+    """A vocabulary with its rules. "[SEP]" and the other special tokens mean themselves inside a text.
+
+    What stands before and after a text is [CLS] and [SEP] where the vocabulary has them, otherwise what its own
+    `tokenizer.json` puts there (a Llama's beginning, a RoBERTa's both, a GPT-2's nothing).
+    """
 
     backend: "tokenizers.Tokenizer" = field(repr=False)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Tokenizer":
-        """Return the tokenizer of a `tokenizer.json`; ValueError when it is missing, broken or no BERT vocabulary."""
+        """Return the tokenizer of a `tokenizer.json`; ValueError when it is missing, broken or cannot pad."""
         if not Path(path).is_file():
             raise ValueError(f"no tokenizer at {path}")
         return cls.from_json(Path(path).read_bytes(), where=path)
@@ -46,8 +53,11 @@ class Tokenizer:
             backend = _library().Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{where} is no tokenizer.json: {error}") from None
-        if missing := [token for token in CORE[:4] if backend.token_to_id(token) is None]:
-            raise ValueError(f"the tokenizer at {where} has no {', '.join(missing)}: it is no BERT vocabulary")
+        if isinstance(backend.model, _library().models.WordPiece):
+            if missing := [token for token in CORE[:4] if backend.token_to_id(token) is None]:
+                raise ValueError(f"the tokenizer at {where} has no {', '.join(missing)}: it is no BERT vocabulary")
+        elif all(backend.token_to_id(token) is None for token in PAD_TOKENS):
+            raise ValueError(f"the tokenizer at {where} has none of {', '.join(PAD_TOKENS)}: nothing to pad with")
         backend.no_truncation()
         backend.no_padding()
         return cls(backend)
@@ -68,16 +78,30 @@ class Tokenizer:
             raise ValueError(f"the vocabulary has no token {token!r}")
         return token_id
 
-    def encode(self, texts: Sequence[str], *, max_tokens: int, wrap: bool = False) -> Tokens:
-        """Return [CLS] text [SEP] of each text, padded to the longest; a text that is too long keeps its last [SEP].
+    @cached_property
+    def pad_id(self) -> int:
+        """Id of the token that pads."""
+        return next(self.token_id(token) for token in PAD_TOKENS if self.backend.token_to_id(token) is not None)
 
-        wrap: [CLS] [BOS] text [EOS] [SEP], as the released code trains.
+    @cached_property
+    def ends(self) -> tuple[list[int], list[int]]:
+        """The ids before and after every text."""
+        if all(self.backend.token_to_id(token) is not None for token in ("[CLS]", "[SEP]")):
+            return [self.token_id("[CLS]")], [self.token_id("[SEP]")]
+        bare, framed = (self.backend.encode("a", add_special_tokens=special).ids for special in (False, True))
+        start = next(i for i in range(len(framed)) if framed[i : i + len(bare)] == bare)
+        return framed[:start], framed[start + len(bare) :]
+
+    def encode(self, texts: Sequence[str], *, max_tokens: int, wrap: bool = False) -> Tokens:
+        """Return the ids of each text between its ends ([CLS] text [SEP]), padded to the longest; a long text is cut.
+
+        What is cut keeps what stands after it. wrap: [CLS] [BOS] text [EOS] [SEP], as the released code trains.
         """
         if max_tokens < 2:
             raise ValueError(f"max_tokens {max_tokens} leaves no room for [CLS] and [SEP]")
         rows = [self._row(text, max_tokens=max_tokens, wrap=wrap) for text in texts]
         width = max(map(len, rows), default=0)
-        ids = np.full((len(rows), width), self.token_id("[PAD]"), dtype=np.int64)
+        ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
         mask = np.zeros((len(rows), width), dtype=np.int64)
         for index, row in enumerate(rows):
             ids[index, : len(row)] = row
@@ -85,23 +109,29 @@ class Tokenizer:
         return Tokens(ids, mask)
 
     def length(self, text: str) -> int:
-        """Return how many tokens a text makes, [CLS] and [SEP] included."""
-        return len(self.backend.encode(text, add_special_tokens=False).ids) + 2
+        """Return how many tokens a text makes, with those before and after it ([CLS] and [SEP])."""
+        return len(self.backend.encode(text, add_special_tokens=False).ids) + sum(map(len, self.ends))
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
-        """Return the words of which the vocabulary has no pieces (those that become [UNK]), as written, each once."""
-        unknown = self.token_id("[UNK]")
+        """Return the words of which the vocabulary has no pieces (those that become [UNK]), as written, each once.
+
+        Vocabularies of bytes have pieces of every word and name none.
+        """
+        unk_token = getattr(self.backend.model, "unk_token", None)
+        unknown = None if unk_token is None else self.backend.token_to_id(unk_token)
         encoding = self.backend.encode(text, add_special_tokens=False)
         pieces = zip(encoding.ids, encoding.offsets, strict=True)
         words = [text[start:end] for token_id, (start, end) in pieces if token_id == unknown]
-        return tuple(dict.fromkeys(word for word in words if word != "[UNK]"))
+        return tuple(dict.fromkeys(word for word in words if word != unk_token))
 
     def _row(self, text: str, *, max_tokens: int, wrap: bool) -> list[int]:
         # One text at a time: the library's own batches start threads, which a data loader's fork must not meet.
         body = self.backend.encode(text, add_special_tokens=False).ids
         if wrap:
             body = [self.token_id("[BOS]"), *body, self.token_id("[EOS]")]
-        return [self.token_id("[CLS]"), *body[: max_tokens - 2], self.token_id("[SEP]")]
+        before, after = self.ends
+        row = [*before, *body[: max_tokens - len(before) - len(after)], *after]
+        return row or [self.pad_id]  # an empty text without ends: a tower needs one token
 
 
 def from_vocab(path: str | Path, *, lower_case: bool = True, extra: Sequence[str] = RELEASED) -> Tokenizer:
@@ -113,6 +143,13 @@ def from_vocab(path: str | Path, *, lower_case: bool = True, extra: Sequence[str
     if missing := [token for token in CORE[:4] if token not in lines]:
         raise ValueError(f"the vocabulary at {path} has no {', '.join(missing)}")
     return _build({token: token_id for token_id, token in enumerate(lines)}, lower_case=lower_case, extra=extra)
+
+
+def with_special_tokens(tokenizer: Tokenizer, tokens: Sequence[str] = RELEASED) -> Tokenizer:
+    """Return a tokenizer that knows these tokens too; those that it lacks get the ids after its last."""
+    copy = Tokenizer.from_json(tokenizer.backend.to_str().encode(), where="the tokenizer")
+    copy.backend.add_special_tokens(list(tokens))
+    return copy
 
 
 def train_wordpiece(texts: Iterable[str], *, vocab_size: int = 4000) -> Tokenizer:

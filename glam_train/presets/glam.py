@@ -6,16 +6,19 @@ from glam.config import tiny as tiny_model
 from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation
 from glam_train.methods.settings import GlamOfficialSettings, GlamPaperSettings
 
+STARTS_FROM = "DINOv2 ViT-B/14 with registers, and BioClinicalBERT"
+
 
 def glam_preset() -> PretrainConfig:
     """Ours: Eq. 2 and 4 with every pair of an update as a negative, known places where there are any, AdamW."""
-    return PretrainConfig(correspondence_weight=1.0)
+    return PretrainConfig(correspondence_weight=1.0, starts_from=STARTS_FROM)
 
 
 def glam_paper_preset() -> PretrainConfig:
     """The printed paper: batch 144, learning rate 4e-5, weight decay 0.2, SGD, 40,000 steps, cosine."""
     return PretrainConfig(
         model=paper_model(),
+        starts_from=STARTS_FROM,
         method=GlamPaperSettings(),
         optimizer="sgd",
         clip_norm=None,
@@ -28,6 +31,7 @@ def glam_official_preset() -> PretrainConfig:
     """The released scripts/pretrain.sh on one device: 48 pairs a pass, two passes an update, bf16-true, AdamW."""
     return PretrainConfig(
         model=official_model(),
+        starts_from=STARTS_FROM,
         method=GlamOfficialSettings(),
         batch_size=48,
         accumulate=2,

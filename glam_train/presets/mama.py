@@ -3,6 +3,7 @@
 from glam.config import FrameConfig, ModelConfig, TextConfig
 from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation, Views
 from glam_train.methods.settings import MamaSettings
+from glam_train.presets.glam import STARTS_FROM
 
 
 def mama_bert_preset() -> PretrainConfig:
@@ -18,6 +19,7 @@ def mama_bert_preset() -> PretrainConfig:
             frame=FrameConfig(kind="isotropic", align_mlo=False, mask_muscle=False),
             image_pool="mean",
         ),
+        starts_from=STARTS_FROM,
         method=MamaSettings(),
         views=Views(strategy="study", probability=0.5),
         local_start_step=8000,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from glam.files import file_sha256, json_object, write_json
 from glam.licence import NO_LICENCE_NEEDED, PHANTOMS, checkpoint_provenance, provenance_of_start
@@ -16,16 +16,10 @@ from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig, pretrain_config_from_json
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.methods.known_places import told_places
+from glam_train.pretraining.begun import RANDOM, Begun
+from glam_train.weights.towers import tower_from_json
 
 _STEP = re.compile(r"step-(\d{7})")
-
-
-class Start(NamedTuple):
-    """The checkpoint of a run's first weights."""
-
-    checkpoint: Path
-    has_heads: bool
-    """Whether its method is the run's, so that its heads are taken too; else they are drawn from the seed."""
 
 
 class RunError(ValueError):
@@ -41,10 +35,10 @@ class Run:
     """The preset that the settings came from. None: no preset was named."""
     data: dict[str, Any]
     tokenizer: Path
-    start: Start | None
-    """The first weights. None: drawn from the seed."""
+    start: Begun
+    """The first weights."""
     start_provenance: dict[str, Any] | None
-    """What the weights of `start_from` were trained on (`glam.licence`)."""
+    """What the first weights were trained on, or where published ones come from (`glam.licence`)."""
     commit: str
 
 
@@ -54,13 +48,13 @@ def start_run(
     *,
     data: dict[str, Any],
     tokenizer: Tokenizer,
-    start: Start | None = None,
+    start: Begun = RANDOM,
     preset: str | None = None,
 ) -> None:
     """Write tokenizer.json and config.json into a new run folder. RunError if a run is already there.
 
-    `data`: of `describe_cache`; a resumed run must find the same. `start`: the checkpoint of the first weights, whose
-    provenance, or that it has none, is written down here and in every checkpoint of the run.
+    `data`: of `describe_cache`; a resumed run must find the same. `start`: the first weights, whose provenance, or
+    that they have none, is written down here and in every checkpoint of the run.
     """
     if has_run(folder):
         raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
@@ -70,9 +64,10 @@ def start_run(
         "config": config.as_json(),
         "preset": preset,
         "data": data,
-        "start_from": None if start is None else str(start.checkpoint.resolve()),
-        "start_has_heads": None if start is None else start.has_heads,
-        "start_provenance": None if start is None else provenance_of_start(start.checkpoint),
+        "start_from": None if start.checkpoint is None else str(start.checkpoint.resolve()),
+        "start_has_heads": start.has_heads,
+        "weights": {name: tower.as_json() for name, tower in start.towers.items()},
+        "start_provenance": start.provenance(),
         "commit": commit(),
     }
     write_json(folder / "config.json", content)
@@ -133,7 +128,7 @@ def read_run(folder: Path) -> Run:
     run, saved = _read_config(folder), checkpoints(folder)
     if saved:
         _check_checkpoint(run, saved[-1])
-    elif run.start is not None and provenance_of_start(run.start.checkpoint) != run.start_provenance:
+    elif run.start.checkpoint is not None and provenance_of_start(run.start.checkpoint) != run.start_provenance:
         raise RunError(f"{run.start.checkpoint} has changed since the run at {folder} was started: start another run")
     return run
 
@@ -150,6 +145,7 @@ def _read_config(folder: Path) -> Run:
         raise RunError(f"{path} has no {', '.join(missing)}: restore it, or start another run")
     try:
         config = pretrain_config_from_json(content["config"])
+        towers = {name: tower_from_json(entry) for name, entry in content.get("weights", {}).items()}
     except (TypeError, KeyError, ValueError) as error:  # keys of another version, or edited values
         raise RunError(f"{path} holds settings that this version cannot read ({error}): start another run") from error
     start_from = content["start_from"]
@@ -158,7 +154,11 @@ def _read_config(folder: Path) -> Run:
         preset=content.get("preset"),
         data=content["data"],
         tokenizer=folder / "tokenizer.json",
-        start=None if start_from is None else Start(Path(start_from), bool(content.get("start_has_heads"))),
+        start=Begun(
+            checkpoint=None if start_from is None else Path(start_from),
+            has_heads=bool(content.get("start_has_heads")),
+            towers=towers,
+        ),
         start_provenance=content["start_provenance"],
         commit=content["commit"],
     )

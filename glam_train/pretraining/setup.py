@@ -1,6 +1,8 @@
 """What the loop works with: the device, the model and the optimizer of a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -10,6 +12,9 @@ from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam
 from glam_train.config import PretrainConfig
 from glam_train.pretraining.run_folder import RunError
+from glam_train.weights.towers import TowerStart, load_towers
+
+NO_TOWERS: Mapping[str, TowerStart] = MappingProxyType({})
 
 
 def usable_device(name: str | None) -> str:
@@ -23,10 +28,14 @@ def usable_device(name: str | None) -> str:
     return chosen
 
 
-def starting_model(config: PretrainConfig, checkpoint: Path | None) -> Glam:
-    """Return the model of the checkpoint, or without one a model drawn from the seed, in training mode."""
+def starting_model(
+    config: PretrainConfig, checkpoint: Path | None, towers: Mapping[str, TowerStart] = NO_TOWERS
+) -> Glam:
+    """Return the model of the checkpoint, or one drawn from the seed with published towers, in training mode."""
     torch.manual_seed(config.seed)
     model = Glam(config.model) if checkpoint is None else load_checkpoint(checkpoint)
+    if checkpoint is None:
+        load_towers(model, towers)
     return model.train()
 
 

@@ -1,7 +1,8 @@
 """The settings and the tokenizer of a new run, from a preset, a checkpoint and the user's options."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,54 +13,95 @@ from glam_train.config import PretrainConfig
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.presets import preset
-from glam_train.pretraining.run_folder import RunError, Start, check_fit, read_run, start_run
+from glam_train.pretraining.begun import Begun
+from glam_train.pretraining.run_folder import Run, RunError, check_fit, read_run, start_run
+from glam_train.weights.hub import fetch
+from glam_train.weights.towers import PublishedStart, published_start
+from glam_train.weights.vision import is_vision
 
 Options = Mapping[str, float | None]
 """Fields of `PretrainConfig` that replace the preset's; None: the preset's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartFiles:
-    """The files that a new run starts from."""
+class Start:
+    """The files that a run starts from."""
 
-    start_from: Path | None = None
-    """A checkpoint."""
+    checkpoint: Path | None = None
+    """Of a run of ours, with its tokenizer. None: not from one."""
     model_only: bool = False
-    """Whether to take only its model, which another method than the run's may have trained."""
+    """Whether to take only the checkpoint's model, which another method than the run's may have trained."""
     tokenizer: Path | None = None
+    """A tokenizer.json, or the vocab.txt of a BERT. None: that of the weights, or trained on the reports."""
+    vision_weights: Path | None = None
+    """Published weights of the vision tower (`glam_train.weights`). None: random numbers."""
+    text_weights: Path | None = None
+    """Published weights of the text tower. None: random numbers."""
+    from_scratch: bool = False
+    """Random numbers will do where the preset's paper starts from published weights."""
+
+    def __post_init__(self) -> None:
+        if self.checkpoint is not None and (self.vision_weights or self.text_weights):
+            raise ValueError("a run that starts from a checkpoint keeps its towers: leave out the published weights")
 
 
-def new_run(
-    out: Path, cache: PairCache, *, preset_name: str, options: Options, files: StartFiles = StartFiles()
-) -> None:
+def with_hub(start: Start, names: Sequence[str]) -> Start:
+    """Return the start with the towers of these names on the Hugging Face hub, fetched."""
+    for name in names:
+        folder = fetch(name)
+        tower = "vision_weights" if is_vision(folder) else "text_weights"
+        if getattr(start, tower) is not None:
+            raise ValueError(f"{name} is a second {tower.replace('_', ' ')}: give one")
+        start = replace(start, **{tower: folder})
+    return start
+
+
+def new_run(out: Path, cache: PairCache, *, preset_name: str, options: Options, start: Start) -> None:
     """Start a run in the folder `out`. RunError where the cache does not fit the settings or a run is there."""
-    start_from = files.start_from
-    config = run_settings(preset_name, options=options, start_from=start_from)
-    if start_from is None:  # the model of a checkpoint keeps the grey values that it was trained on
+    config = run_settings(preset_name, options=options, start_from=start.checkpoint)
+    _check_weights(config, start, preset_name=preset_name)
+    published = published_start(config.model, vision=start.vision_weights, text=start.text_weights)
+    config = replace(config, model=published.model)
+    if start.checkpoint is None:  # the model of a checkpoint keeps the grey values that it was trained on
         config = replace(config, model=with_voi(config.model, cache.frame.voi))
     check_fit(config, cache)
-    words = run_tokenizer(config, cache, files)
-    text = replace(config.model.text, vocab_size=words.vocab_size)
-    config = replace(config, model=replace(config.model, text=text))
+    words = run_tokenizer(config, cache, start=start, published=published)
+    if "text" not in published.towers:  # published weights may have more rows than their tokenizer has tokens
+        text = replace(config.model.text, vocab_size=words.vocab_size)
+        config = replace(config, model=replace(config.model, text=text))
     data = describe_cache(cache)
-    start = None if start_from is None else first_weights(start_from, config, model_only=files.model_only)
-    start_run(out, config, data=data, tokenizer=words, start=start, preset=preset_name)
+    heads = start.checkpoint is not None and has_heads(start.checkpoint, config, model_only=start.model_only)
+    begun = Begun(checkpoint=start.checkpoint, has_heads=heads, towers=published.towers)
+    start_run(out, config, data=data, tokenizer=words, start=begun, preset=preset_name)
+    for tower, weights in published.towers.items():
+        sys.stderr.write(f"{tower} weights: {weights.source['name']} ({weights.source['layout']})\n")
 
 
-def first_weights(checkpoint: Path, config: PretrainConfig, *, model_only: bool) -> Start:
-    """Return the start from a checkpoint. RunError where it is another method's and `model_only` is not said.
+def has_heads(checkpoint: Path, config: PretrainConfig, *, model_only: bool) -> bool:
+    """Whether a run starts from the heads of a checkpoint too. RunError where they are another method's.
 
     A method's loss is computed from its heads: those of another would be read as what they are not.
     """
-    about = checkpoint_provenance(checkpoint) or {}
-    method = about.get("method")
+    method = (checkpoint_provenance(checkpoint) or {}).get("method")
     theirs, ours = method.get("name") if isinstance(method, dict) else None, config.method.name
     if not model_only and theirs not in (None, ours):
         raise RunError(
             f"{checkpoint} was trained by {theirs}, not by {ours}: give the preset of its method, or --model-only to"
             " take its model alone and train it another way"
         )
-    return Start(checkpoint, has_heads=not model_only and theirs == ours)
+    return not model_only and theirs == ours
+
+
+def _check_weights(config: PretrainConfig, start: Start, *, preset_name: str) -> None:
+    """Refuse to start from random numbers, unasked, what its paper starts from published weights."""
+    if config.starts_from is None or start.from_scratch or start.checkpoint is not None:
+        return
+    paths = {"--vision-weights": start.vision_weights, "--text-weights": start.text_weights}
+    if missing := [option for option, path in paths.items() if path is None]:
+        raise RunError(
+            f"{preset_name} starts from published weights ({config.starts_from}): give {' and '.join(missing)}, or "
+            "--from-scratch to start from random numbers, which reach no figure of the paper"
+        )
 
 
 def run_settings(preset_name: str, *, options: Options, start_from: Path | None) -> PretrainConfig:
@@ -74,15 +116,27 @@ def run_settings(preset_name: str, *, options: Options, start_from: Path | None)
     return replace(config, **{name: value for name, value in options.items() if value is not None})
 
 
-def run_tokenizer(config: PretrainConfig, cache: PairCache, files: StartFiles) -> Tokenizer:
-    """Return the tokenizer of the checkpoint to start from, of the file, or trained on the reports of the cache."""
-    if files.start_from is not None:
-        if files.tokenizer is not None:
-            raise ValueError("a run that starts from a checkpoint keeps its tokenizer: leave out --tokenizer")
-        return Tokenizer.from_file(files.start_from / "tokenizer.json")
-    if files.tokenizer is None:
-        return report_vocabulary(cache.records, style=config.text.style, places=config.flip_rows > 0)
-    return read_tokenizer(files.tokenizer, lower_case=config.model.text.lower_case)
+def run_tokenizer(config: PretrainConfig, cache: PairCache, *, start: Start, published: PublishedStart) -> Tokenizer:
+    """Return the tokenizer of the weights to start from, of the file, or trained on the reports of the cache."""
+    own = published.tokenizer
+    if start.checkpoint is not None:
+        own = Tokenizer.from_file(start.checkpoint / "tokenizer.json")
+    if own is not None:
+        if start.tokenizer is not None:
+            raise ValueError("a run that starts from weights with a tokenizer keeps it: leave out --tokenizer")
+        return own
+    if start.tokenizer is not None:
+        return _fitting(read_tokenizer(start.tokenizer, lower_case=config.model.text.lower_case), config, published)
+    if "text" in published.towers:
+        raise ValueError(f"{start.text_weights} has no tokenizer: give its own with --tokenizer")
+    return report_vocabulary(cache.records, style=config.text.style, places=config.flip_rows > 0)
+
+
+def _fitting(words: Tokenizer, config: PretrainConfig, published: PublishedStart) -> Tokenizer:
+    rows = config.model.text.vocab_size
+    if "text" in published.towers and words.vocab_size > rows:
+        raise ValueError(f"the tokenizer has {words.vocab_size} tokens, the text weights {rows}: give their own")
+    return words
 
 
 def read_tokenizer(path: Path, *, lower_case: bool) -> Tokenizer:
@@ -90,12 +144,15 @@ def read_tokenizer(path: Path, *, lower_case: bool) -> Tokenizer:
     return from_vocab(path, lower_case=lower_case) if path.suffix == ".txt" else Tokenizer.from_file(path)
 
 
-def check_resumed(out: Path, *, preset_name: str | None, options: Options, files: StartFiles = StartFiles()) -> None:
+def check_resumed(out: Path, *, preset_name: str | None, options: Options, start: Start) -> None:
     """Refuse an option that the run in `out` was not started with; None: the option was not given."""
     run = read_run(out)
-    begun_from, tokenizer = run.start and run.start.checkpoint, files.tokenizer
-    wanted = {"preset": preset_name, "start_from": files.start_from and files.start_from.resolve(), **options}
-    kept = {"preset": run.preset or preset_name, "start_from": begun_from}  # older runs do not name their preset
+    checkpoint, tokenizer = start.checkpoint, start.tokenizer
+    wanted = {"preset": preset_name, "start_from": checkpoint and checkpoint.resolve(), **options}
+    kept = {
+        "preset": run.preset or preset_name,
+        "start_from": run.start.checkpoint,
+    }  # older runs do not name their preset
     kept |= {name: getattr(run.config, name) for name in options}
     if tokenizer is not None:
         wanted["tokenizer"] = read_tokenizer(tokenizer, lower_case=run.config.model.text.lower_case).backend.to_str()
@@ -105,6 +162,21 @@ def check_resumed(out: Path, *, preset_name: str | None, options: Options, files
         raise RunError(f"the run at {out} has another tokenizer than {tokenizer}: a resumed run keeps its own")
     for name in differing:
         raise RunError(f"the run at {out} has {name} {kept[name]}, not {wanted[name]}: a resumed run keeps its own")
+    _check_same_weights(out, run, start)
+
+
+def _check_same_weights(out: Path, run: Run, start: Start) -> None:
+    """Refuse published weights that the run was not started from, and random numbers where it was."""
+    if start.from_scratch and run.start.towers:
+        raise RunError(f"the run at {out} has published weights: leave out --from-scratch, or give another --out")
+    given = published_start(run.config.model, vision=start.vision_weights, text=start.text_weights).towers
+    for tower, weights in given.items():
+        if tower not in run.start.towers or run.start.towers[tower].source["sha256"] != weights.source["sha256"]:
+            own = run.start.towers[tower].source["name"] if tower in run.start.towers else "random numbers"
+            raise RunError(
+                f"the {tower} tower of the run at {out} started from {own}, not from {weights.path}: "
+                f"leave out --{tower}-weights, or give another --out"
+            )
 
 
 def with_voi(model: ModelConfig, voi: VoiPolicy | None) -> ModelConfig:

@@ -56,8 +56,8 @@ def starting_state(run: Run, checkpoint: Path | None, *, device: str) -> Trainin
     """Return the state of a run at a checkpoint, but for its optimizer; None: before its first update."""
     if checkpoint is not None:
         return state_of(starting_model(run.config, checkpoint), run.config, device=device, heads_from=checkpoint)
-    model = starting_model(run.config, run.start and run.start.checkpoint)
-    heads_from = run.start.checkpoint if run.start and run.start.has_heads else None
+    model = starting_model(run.config, run.start.checkpoint, run.start.towers)
+    heads_from = run.start.checkpoint if run.start.has_heads else None
     return state_of(model, run.config, device=device, heads_from=heads_from)
 
 

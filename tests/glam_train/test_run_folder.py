@@ -12,10 +12,10 @@ from glam_train.cli import main
 from glam_train.commands import Pretrain
 from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
+from glam_train.pretraining.begun import Begun
 from glam_train.pretraining.loop import LoopOptions, pretrain
 from glam_train.pretraining.run_folder import (
     RunError,
-    Start,
     check_fit,
     checkpoints,
     provenance,
@@ -31,8 +31,7 @@ STOPPED = replace(CPU, stop_after_s=0.0)
 def train(folder, cache, config, start_from=None, options=STOPPED):
     """The checkpoint of a run of one update, which can be resumed."""
     tokenizer = report_vocabulary(cache.records, style="glam")
-    start = start_from and Start(start_from, has_heads=False)
-    start_run(folder, config, data=describe_cache(cache), tokenizer=tokenizer, start=start)
+    start_run(folder, config, data=describe_cache(cache), tokenizer=tokenizer, start=Begun(checkpoint=start_from))
     return pretrain(folder, cache, options)
 
 
@@ -199,7 +198,7 @@ def test_a_start_that_changed_before_the_first_update_is_refused(of_real, tmp_pa
         toy_config,
         data=describe_cache(toy_cache),
         tokenizer=tokenizer,
-        start=Start(start, has_heads=False),
+        start=Begun(checkpoint=start),
     )
     assert read_run(tmp_path / "run").start_provenance == checkpoint_provenance(of_real)
     (start / "provenance.json").unlink()
