@@ -13,6 +13,7 @@ WITHHELD = (
     "null, with the finding embedding_withheld, where the model's licence keeps embeddings on the machine (may_share is"
     " false), unless the server listens on the loopback interface and the request bears no header of a proxy."
 )
+NO_ATTENTION = "where compares_views is false in /v1/model"
 TIMINGS = (
     "Parts of the time of this request or job, in milliseconds: upload, queue (of a job, until its turn), read, wait,"
     " model (of the whole batch), answer."
@@ -77,7 +78,7 @@ class ViewBody(Body):
     cells: list[list[list[list[float]]]] | None = Field(
         None,
         description="On request: [row][col], the corners of each region in stored pixels (x, y); null for a model"
-        " whose regions are not tied to a place.",
+        " that has no regions, or whose regions are not tied to a place.",
     )
     findings: list[FindingBody] | None = None
     provenance: dict[str, str] | None = Field(None, description="Source of view, side, spacing and grey values.")
@@ -152,9 +153,11 @@ class PredictionBody(Body):
     findings: list[FindingBody] | None = Field(
         None, description="Of the breast. embedding_withheld is told whether or not findings were asked for."
     )
-    attention: AttentionBody | None = Field(None, description="null for a lone view.")
-    pooling: PoolingBody | None = Field(None, description="On request only.")
-    maps: list[MapBody] | None = Field(None, description="On request: there and back. null for a lone view.")
+    attention: AttentionBody | None = Field(None, description=f"null for a lone view, and {NO_ATTENTION}.")
+    pooling: PoolingBody | None = Field(None, description=f"On request. null for a lone view, and {NO_ATTENTION}.")
+    maps: list[MapBody] | None = Field(
+        None, description=f"On request: there and back. null for a lone view, and {NO_ATTENTION}."
+    )
     bundle: str = Field(description="SHA-256 of the model bundle's bundle.json.")
     variant: str = Field(description="Which of the bundle's graphs answered: portable, fused, int8, fp16 or bf16.")
     prepare_sha: str = Field(description="Hash of the parameters of the preparation.")
@@ -236,8 +239,18 @@ class ModelBody(Body):
     image_size: int = Field(description="Side of the model's square, in pixels.")
     frame: dict[str, object] = Field(description="How a mammogram is laid into it: the fields of glam.FrameConfig.")
     grid: int = Field(description="Patches along a side.")
-    side: int = Field(description="Regions along a side.")
-    pooling: Literal["anchored", "free"] = Field(description="free: a region is not tied to its place.")
+    compares_views: bool = Field(
+        description="false: the model has no alignment module; attention, pooling, cells and maps are null."
+    )
+    side: int | None = Field(description="Regions along a side; null without an alignment module.")
+    pooling: Literal["anchored", "free", "average"] | None = Field(
+        description="free: a region is not tied to its place; null without an alignment module."
+    )
+    keys: Literal["slice", "band", "all"] | None = Field(
+        description="What a region is compared with in the other view. slice: its own slice; band: all slices, near"
+        " ones most; all: all slices alike. A weight is that of the row in these slices. null without an alignment"
+        " module."
+    )
     joint_dim: int
     calibrated: list[str] = Field(description="Tasks whose probabilities are calibrated.")
     provenance: dict[str, object]
