@@ -36,6 +36,8 @@ to the row, fitted on the training phantoms: for masses on all of their findings
 model that has learnt nothing but where breasts lie scores as much. Where a model was told known places of its training
 phantoms, its maps are measured on other phantoms, of the same kind: how they do without being told is another question.
 
+A model that does not compare its views has no map, and "-" in place of every figure of places.
+
 Mass against none is asked by whole reports with and without a mass (`glam/words/prompts.py`); a lone prompt such as "A
 mass is present" is another question, and these figures do not answer it.
 """
