@@ -13,7 +13,8 @@ from glam.predict import Predictor
 from glam.prediction import INCLUDES
 from glam.store.read import read_rows, vectors
 from glam.store.verify import verify_store
-from glam_serve.schema import ExamBody, ModelBody, PredictionBody
+from glam_serve.model_schema import ModelBody
+from glam_serve.schema import ExamBody, PredictionBody
 from tests.samples.served import Served, arrays_of, serve_in_process
 from tests.samples.serving import Serve
 
