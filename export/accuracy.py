@@ -49,8 +49,8 @@ class Accuracy:
     phantom_cosine: float
     probabilities_max_abs: float
     """Over all images."""
-    attention_max_abs: float
-    """Over all breasts with two views."""
+    attention_max_abs: float | None
+    """Over all breasts with two views. None: the model does not compare them."""
     density_macro_auc: Change
     mass_auc: Change
     lesion_hit_at_1: Change
@@ -83,15 +83,14 @@ class _Answers:
             for name, probability in getattr(right.views[key], task).items()
         )
 
-    def attention_error(self) -> float:
-        """Return the largest difference of an attention weight; 0 where no breast has two views."""
-        errors = [
+    def attention_errors(self) -> list[float]:
+        """Return the largest difference of an attention weight of every map."""
+        return [
             float(np.abs(getattr(mine.attention, name) - getattr(right.attention, name)).max())
             for mine, right in zip(self.variant, self.portable, strict=True)
             if right.attention is not None
             for name in ("cc_to_mlo", "mlo_to_cc")
         ]
-        return max(errors, default=0.0)
 
 
 def measure_accuracy(
@@ -113,6 +112,7 @@ def measure_accuracy(
         for says in (phantoms.portable, phantoms.variant)
     ]
     sets = [answers for answers in (real, golden, phantoms) if answers.portable]
+    attention = [error for answers in sets for error in answers.attention_errors()]
     return Accuracy(
         files=len(files),
         files_cosine=real.cosine() if files else None,
@@ -120,7 +120,7 @@ def measure_accuracy(
         phantom_breasts=len(drawn),
         phantom_cosine=phantoms.cosine() if drawn else golden.cosine(),
         probabilities_max_abs=max(answers.probabilities_error() for answers in sets),
-        attention_max_abs=max(answers.attention_error() for answers in sets),
+        attention_max_abs=float(np.max(attention)) if attention else None,
         density_macro_auc=_change(results, _density_auc),
         mass_auc=_change(results, _mass_auc),
         lesion_hit_at_1=_change(results, partial(_hit_at_1, kind="lesion")),
@@ -171,7 +171,7 @@ def _mass_auc(breasts: list[BreastResult]) -> float:
 
 
 def _hit_at_1(breasts: list[BreastResult], *, kind: str) -> float:
-    asked = [result.queries[kind, view] for result in breasts for view in VIEW_KEYS]
+    asked = [result.queries[kind, view] for result in breasts for view in VIEW_KEYS if result.queries]
     if not any(len(queries.true_rows) for queries in asked):
         raise MetricError("no points")
     return float(np.concatenate([hit_at(queries.scores, queries.true_rows, 1) for queries in asked]).mean())

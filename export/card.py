@@ -5,6 +5,12 @@ from collections.abc import Sequence
 from glam.files import JsonDict
 from glam.licence import PUBLISHED, generations
 
+_WHAT = """\
+A GLAM bundle (Du, Chen, Dvornek, MICCAI 2025): CC and MLO mammograms of a breast to embeddings, zero-shot classes and
+the attention between the views."""
+_WHAT_WITHOUT_MAPS = """\
+A bundle of GLAM's software: CC and MLO mammograms of a breast to embeddings and zero-shot classes. The model does not
+compare the views: it has no attention."""
 _LIMITS = """\
 ## Limits
 Research use only, not for diagnosis. Figures measured on synthetic phantoms say nothing about patients.
@@ -32,8 +38,7 @@ def _head(manifest: JsonDict) -> str:
     vision, text = model["vision"], model["text"]
     return f"""\
 # {manifest["name"]} {manifest["version"]}
-A GLAM bundle (Du, Chen, Dvornek, MICCAI 2025): CC and MLO mammograms of a breast to embeddings, zero-shot classes and
-the attention between the views. {manifest["notice"].capitalize()}.
+{_WHAT if model["alignment"] else _WHAT_WITHOUT_MAPS} {manifest["notice"].capitalize()}.
 
 Input: {vision["image_size"]} x {vision["image_size"]} px in patches of {vision["patch_size"]} px.
 Towers: {vision["depth"]} vision blocks of width {vision["embed_dim"]}, {text["depth"]} text blocks of width \
@@ -79,17 +84,23 @@ def _classes(texts: JsonDict, classes: JsonDict) -> str:
 
 def _graphs(manifest: JsonDict) -> str:
     export = manifest["export"]
-    rows = {"ONNX opset": export["opset"], "weights": export["weights"]} | export["parity"] | export["versions"]
+    rows = {"ONNX opset": export["opset"], "weights": export["weights"]} | _parity(export["parity"])
+    rows |= export["versions"]
     return _table("Graphs", rows)
 
 
 def _variant(name: str, entry: JsonDict) -> str:
     """Return how a variant's graphs were made, and how far their answers are from those of the bundle's own."""
-    rows = {"graphs": entry["graphs"], "made": entry["made"]} | entry["parity"]
+    rows = {"graphs": entry["graphs"], "made": entry["made"]} | _parity(entry["parity"])
     for figure, value in entry.get("accuracy", {}).items():
         measured = value is not None and value != {"portable": None, "variant": None}
         rows[figure] = value if measured else "not measured"
     return _table(f"Variant {name}", rows | {"tolerance": entry["tolerance"]})
+
+
+def _parity(parity: JsonDict) -> JsonDict:
+    """Return the figures that there are: without an alignment module there is no error of its maps."""
+    return {figure: value for figure, value in parity.items() if value is not None}
 
 
 def _table(title: str, values: JsonDict) -> str:

@@ -132,6 +132,7 @@ class Verify:
 
         bundle = read_bundle(self.bundle)
         summary = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+        summary |= {"compares_views": bundle.model.compares_views}
         summary |= {"may_serve": bundle.may_serve, "may_share": bundle.may_share, "variants": list(bundle.variants)}
         sys.stdout.write(f"{json.dumps(summary)}\n")
 

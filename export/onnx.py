@@ -1,4 +1,4 @@
-"""The three graphs of a bundle, written by torch's exporter from wrappers around an untouched model."""
+"""The graphs of a bundle, written by torch's exporter from wrappers around an untouched model."""
 
 import logging
 import warnings
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from glam.bundle_files import ALIGNMENT
 from glam.model.glam import Glam
-from glam.runtime import onnx_session
+from glam.runtime import AlignOut, onnx_session
 
 OPSET = 20
 EXTERNAL_DATA_BYTES = 64 * 2**20
@@ -83,28 +84,35 @@ def vision_graph(model: Glam) -> Graph:
 
 
 def graphs(model: Glam) -> tuple[Graph, ...]:
-    """Return the graphs of a model, with example inputs of two rows (a batch of one would be taken for a constant)."""
-    config = model.config
-    num_patches, width = config.vision.grid**2, model.vision.dim
+    """Return the graphs of a model, with example inputs of two rows (a batch of one would be taken for a constant).
+
+    A model that does not compare its views has none of the alignment.
+    """
+    between = (alignment_graph(model),) if model.config.compares_views else ()
+    return (vision_graph(model), *between, text_graph(model))
+
+
+def alignment_graph(model: Glam) -> Graph:
+    """Return the graph of a model's alignment module."""
+    patches = torch.zeros(2, model.config.vision.grid**2, model.vision.dim)
+    return Graph(
+        name=ALIGNMENT,
+        module=AlignmentGraph(model),
+        inputs={"patches_cc": patches, "patches_mlo": torch.zeros_like(patches)},
+        axes={0: Dim("batch")},
+        outputs=AlignOut._fields,
+    )
+
+
+def text_graph(model: Glam) -> Graph:
+    """Return the graph of a model's text tower."""
     token_ids = torch.ones(2, 8, dtype=torch.int64)
-    batch, token = Dim("batch"), Dim("token", max=config.text.max_tokens)
-    patches = torch.zeros(2, num_patches, width)
-    return (
-        vision_graph(model),
-        Graph(
-            name="alignment.onnx",
-            module=AlignmentGraph(model),
-            inputs={"patches_cc": patches, "patches_mlo": torch.zeros_like(patches)},
-            axes={0: batch},
-            outputs=("pooling_cc", "pooling_mlo", "cc_to_mlo", "mlo_to_cc"),
-        ),
-        Graph(
-            name="text.onnx",
-            module=TextGraph(model),
-            inputs={"token_ids": token_ids, "mask": torch.ones_like(token_ids)},
-            axes={0: batch, 1: token},
-            outputs=("text_embedding",),
-        ),
+    return Graph(
+        name="text.onnx",
+        module=TextGraph(model),
+        inputs={"token_ids": token_ids, "mask": torch.ones_like(token_ids)},
+        axes={0: Dim("batch"), 1: Dim("token", max=model.config.text.max_tokens)},
+        outputs=("text_embedding",),
     )
 
 

@@ -32,6 +32,7 @@ class Recipe:
     """How a variant is made, and how far it may be from the bundle's own graphs."""
 
     graphs: tuple[str, ...]
+    """Those of them that the bundle has are made."""
     made: str
     tolerance: Tolerance
     """On seeded inputs, and `min_cosine` and `max_attention_error` on mammograms and phantoms too."""
@@ -93,7 +94,7 @@ def add_variant(folder: Path, variant: VariantName, trial: Trial) -> Bundle:
 
 def _fill(folder: Path, bundle: Bundle, variant: VariantName, trial: Trial) -> JsonDict:
     """Copy a bundle, write the variant's graphs beside its own, and return the manifest."""
-    recipe = _recipe(variant, trial)
+    recipe = _recipe(bundle, variant, trial)
     shutil.copytree(bundle.folder, folder, dirs_exist_ok=True)
     place = folder / "variants" / variant
     shutil.rmtree(place, ignore_errors=True)
@@ -111,8 +112,9 @@ def _fill(folder: Path, bundle: Bundle, variant: VariantName, trial: Trial) -> J
     return kept | {"variants": manifest.get("variants", {}) | {variant: entry}}
 
 
-def _recipe(variant: VariantName, trial: Trial) -> Recipe:
+def _recipe(bundle: Bundle, variant: VariantName, trial: Trial) -> Recipe:
     recipe = RECIPES[variant]
+    recipe = replace(recipe, graphs=tuple(name for name in recipe.graphs if name in bundle.graphs))
     if trial.min_cosine is None:
         return recipe
     if trial.min_cosine < recipe.tolerance.min_cosine:
@@ -160,7 +162,8 @@ def check_accuracy(accuracy: Accuracy, recipe: Recipe, variant: str) -> None:
         "golden_cosine": accuracy.golden_cosine >= least,
         "phantom_cosine": accuracy.phantom_cosine >= least,
         "probabilities_max_abs": accuracy.probabilities_max_abs <= recipe.max_probability_error,
-        "attention_max_abs": accuracy.attention_max_abs <= recipe.tolerance.max_attention_error,
+        "attention_max_abs": accuracy.attention_max_abs is None
+        or accuracy.attention_max_abs <= recipe.tolerance.max_attention_error,
         **{name: getattr(accuracy, name).loss <= recipe.max_loss for name in losses},
     }
     if failures := [f"{name} is {getattr(accuracy, name)}" for name, held in holds.items() if not held]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import onnx
 
-from glam.bundle import GRAPHS, Bundle
+from glam.bundle import Bundle
 from glam.files import JsonDict
 from glam.providers import Profile, shape_profile, shapes_text
 
@@ -52,7 +52,7 @@ def engine_plans(bundle: Bundle, variant: str, batches: Batches) -> list[EngineP
     tokens = (1, min(64, longest), longest)
     return [
         EnginePlan(path, shape_profile(_input_shapes(path), batch=batches, tokens=tokens))
-        for path in (_graph(bundle, variant, name) for name in GRAPHS)
+        for path in (_graph(bundle, variant, name) for name in bundle.graphs)
     ]
 
 

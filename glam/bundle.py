@@ -18,6 +18,7 @@ from glam.bundle_files import (
     BundleError,
     check_list,
     checked_bytes,
+    graphs_of,
     list_files,
     put_in_place,
     refuse_existing,
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BUNDLE_FORMAT", "DEMO_BUNDLE", "GRAPHS", "MANIFEST", "Bundle", "BundleError", "read_bundle", "write_bundle"]
 
-BUNDLE_FORMAT = 3
+BUNDLE_FORMAT = 4
 """2: the provenance says of every generation what it started from, and of which weights it is.
-3: there may be variants of the graphs, and weights beside a graph. A bundle of format 2 reads as one without them."""
+3: there may be variants of the graphs, and weights beside a graph. A bundle of format 2 reads as one without them.
+4: a model may compare no views, and has no graph of the alignment then; regions may be means, or look beyond their
+slice; a view may be embedded by the mean of its patches. A bundle of format 3 reads as one of none of these."""
 _OLDEST_FORMAT = 2
 PORTABLE = "portable"
 """The bundle's own graphs, as a name beside those of the variants."""
@@ -75,6 +78,11 @@ class Bundle:
     """Name of a variant -> its graphs, how they were made, and how they compare with the bundle's own."""
     variant: str = PORTABLE
     """The graphs that answer; `glam.loading.with_variant` chooses others."""
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """Names of the graphs: none of the alignment for a model that does not compare its views."""
+        return graphs_of(compares_views=self.model.compares_views)
 
     def class_vectors(self, task: str) -> np.ndarray:
         """Return the unit text embeddings of a task's classes: (class, joint) float32."""
@@ -120,7 +128,7 @@ def read_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
     manifest = _manifest(folder, text := _manifest_text(folder))
     bundle = _bundle(folder, manifest, sha256=hashlib.sha256(text).hexdigest())
     if verify:
-        verify_files(folder, manifest["files"], bundle.variants)
+        verify_files(folder, manifest["files"], graphs=bundle.graphs, variants=bundle.variants)
         _verify_preparation(bundle)
     return bundle
 
@@ -162,7 +170,7 @@ def _bundle(folder: Path, manifest: JsonDict, *, sha256: str) -> Bundle:
         message = f"{folder / MANIFEST} does not read as a bundle ({type(error).__name__}: {error}): export it again"
         raise BundleError("bundle_unreadable", message) from error
     _check_permission(bundle)
-    check_variants(folder / MANIFEST, bundle.variants)
+    check_variants(folder / MANIFEST, bundle.variants, compares_views=bundle.model.compares_views)
     return bundle
 
 
@@ -192,8 +200,9 @@ def _bundle_from_manifest(folder: Path, manifest: JsonDict, sha256: str) -> Bund
     if any(type(value) is not bool for value in permissions):
         raise TypeError("may_serve and may_share are true or false")
     check_list(manifest["files"])
+    model = model_config_from_json(manifest["model"])
     variants = manifest.get("variants", {})
-    variant_graphs(variants)
+    variant_graphs(variants, graphs_of(compares_views=model.compares_views))
     scale = float(manifest["scale"])
     if not 0 < scale < math.inf:
         raise ValueError(f"scale {scale} is no finite number above 0")
@@ -201,7 +210,7 @@ def _bundle_from_manifest(folder: Path, manifest: JsonDict, sha256: str) -> Bund
         folder=folder,
         name=manifest["name"],
         version=manifest["version"],
-        model=model_config_from_json(manifest["model"]),
+        model=model,
         classes={task: tuple(names) for task, names in manifest["classes"].items()},
         scale=scale,
         prepare_sha=manifest["prepare_sha"],

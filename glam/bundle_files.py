@@ -3,18 +3,21 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from glam.files import JsonDict, file_sha256
 
 MANIFEST = "bundle.json"
-GRAPHS = ("vision.onnx", "alignment.onnx", "text.onnx")
-FILES = (*GRAPHS, "tokenizer.json", "prompts.npz", "golden/cc.dcm", "golden/mlo.dcm", "golden/expected.json")
-"""What every bundle holds beside its manifest."""
+ALIGNMENT = "alignment.onnx"
+GRAPHS = ("vision.onnx", ALIGNMENT, "text.onnx")
+"""Of a model that compares its views; one that does not has no graph of the alignment."""
+FILES = ("tokenizer.json", "prompts.npz", "golden/cc.dcm", "golden/mlo.dcm", "golden/expected.json")
+"""What every bundle holds beside its manifest and its graphs."""
 VARIANTS = ("fused", "int8", "fp16", "bf16")
 """Other graphs of the same model that a bundle may hold, in `variants/NAME`: docs/bundle.md."""
 _VARIANT_GRAPHS = tuple(f"variants/{variant}/{name}" for variant in VARIANTS for name in GRAPHS)
-_PARTS = frozenset((*FILES, *_VARIANT_GRAPHS, *(f"{name}.data" for name in (*GRAPHS, *_VARIANT_GRAPHS))))
+_PARTS = frozenset((*FILES, *GRAPHS, *_VARIANT_GRAPHS, *(f"{name}.data" for name in (*GRAPHS, *_VARIANT_GRAPHS))))
 """What may stand in a bundle: no file of another name. `.data`: the weights of a graph, beside it."""
 
 
@@ -25,6 +28,11 @@ class BundleError(ValueError):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def graphs_of(*, compares_views: bool) -> tuple[str, ...]:
+    """Return the graphs of a model."""
+    return tuple(name for name in GRAPHS if compares_views or name != ALIGNMENT)
 
 
 def list_files(folder: Path) -> JsonDict:
@@ -43,22 +51,25 @@ def check_list(files: JsonDict) -> None:
             raise TypeError("the sha256 of a file is a text")
 
 
-def variant_graphs(variants: JsonDict) -> set[str]:
-    """Return the files of the graphs that the variants of a manifest name; ValueError or TypeError for no meaning."""
+def variant_graphs(variants: JsonDict, graphs: Sequence[str]) -> set[str]:
+    """Return the files of the graphs that the variants of a manifest name; ValueError or TypeError for no meaning.
+
+    `graphs`: of the model.
+    """
     names: set[str] = set()
     for variant, entry in variants.items():
-        if variant not in VARIANTS or not entry["graphs"] or not set(entry["graphs"]) <= set(GRAPHS):
+        if variant not in VARIANTS or not entry["graphs"] or not set(entry["graphs"]) <= set(graphs):
             raise ValueError(f"variants: {variant} with graphs {entry['graphs']} is none that this program knows")
         names |= {f"variants/{variant}/{name}" for name in entry["graphs"]}
     return names
 
 
-def verify_files(folder: Path, files: JsonDict, variants: JsonDict) -> None:
+def verify_files(folder: Path, files: JsonDict, *, graphs: Sequence[str], variants: JsonDict) -> None:
     """BundleError unless the folder holds the files of a bundle, each as it was listed, and nothing else.
 
-    `variants`: of the manifest; the files of those, and of no others, must be there.
+    `graphs`: of the model; `variants`: of the manifest; the files of those, and of no others, must be there.
     """
-    required = {*FILES, *variant_graphs(variants)}
+    required = {*FILES, *graphs, *variant_graphs(variants, graphs)}
     for name in sorted(required - files.keys()):
         raise BundleError("bundle_incomplete", f"{folder / MANIFEST} lists no {name}: export it again")
     for name in files:

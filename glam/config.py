@@ -205,6 +205,11 @@ class ModelConfig:
         if self.vision.image_size != self.frame.size:
             raise ValueError(f"vision.image_size {self.vision.image_size} is not frame.size {self.frame.size}")
 
+    @property
+    def compares_views(self) -> bool:
+        """Whether the model says where the regions of one view lie in the other."""
+        return self.alignment is not None
+
     def as_json(self) -> dict[str, Any]:
         """Return nested dicts of JSON types."""
         return json.loads(json.dumps(asdict(self)))

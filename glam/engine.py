@@ -1,7 +1,8 @@
 """Prepared squares in, vectors and maps out: what needs the model, and nothing else of an answer.
 
-The images of several breasts run through the vision tower together, and pairs are aligned after; an answer is that of
-a breast alone, up to the rounding of the runtime's sums. Batches have few sizes, for engines that are built by size.
+The images of several breasts run through the vision tower together, and pairs are aligned after, where the model
+compares its views; an answer is that of a breast alone, up to the rounding of the runtime's sums. Batches have few
+sizes, for engines that are built by size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,9 +46,11 @@ def run_breasts(runtime: Runtime, breasts: Sequence[Squares]) -> list[BreastVect
         return []
     vision = run_images(runtime, np.stack([breasts[place.breast][place.key] for place in places]))
     rows = {place: row for row, place in enumerate(places)}
-    pairs = [index for index in range(len(breasts)) if all(_Place(index, key) in rows for key in VIEW_KEYS)]
-    patches = {key: vision.patches[[rows[_Place(index, key)] for index in pairs]] for key in VIEW_KEYS}
-    attention = dict(zip(pairs, align_pairs(runtime, patches["cc"], patches["mlo"]), strict=True)) if pairs else {}
+    pairs = [index for index, squares in enumerate(breasts) if all(key in squares for key in VIEW_KEYS)]
+    attention: dict[int, Attention] = {}
+    if pairs and runtime.compares_views:
+        patches = {key: vision.patches[[rows[_Place(index, key)] for index in pairs]] for key in VIEW_KEYS}
+        attention = dict(zip(pairs, align_pairs(runtime, patches["cc"], patches["mlo"]), strict=True))
     return [
         BreastVectors(
             embeddings={key: vision.embedding[rows[_Place(index, key)]] for key in VIEW_KEYS if key in squares},

@@ -7,22 +7,36 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from glam.bundle import Bundle
     from glam.config import FrameConfig
     from glam.drawing.prediction import Query
     from glam.findings import Finding
     from glam.predict import Predictor
+    from glam.prediction import Prediction
     from glam.view import Side, View, ViewKey
     from glam.words.prompt_sets import PromptSet
 
 
+PICTURES = ("attention.png", "attention_L.png", "attention_R.png")
+"""What is drawn of a breast, or of the breasts of an exam."""
+
+
 class UsageError(ValueError):
     """A command line that says too little or too much."""
+
+
+class Drawn(NamedTuple):
+    """A picture to be written: its file, and what is drawn of a breast."""
+
+    name: str
+    prediction: "Prediction"
+    views: "Mapping[ViewKey, View]"
+    query: "Query | None"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +44,7 @@ class Predict:
     """Answer without a server: prediction.json, the picture of the attention and embeddings.npz in a folder.
 
     For a breast, or with --exam for a whole exam. A model whose licence keeps embeddings on the machine writes them
-    with --keep-local only.
+    with --keep-local only; one that does not compare views has no attention, and there is no picture.
     """
 
     files: tuple[Path, ...]
@@ -93,22 +107,21 @@ class Predict:
     def _answer_breast(
         self, predictor: "Predictor", prompts: "Sequence[str] | PromptSet", point: tuple[float, float] | None
     ) -> None:
-        from glam.drawing.prediction import choose_query, draw_prediction
+        from glam.drawing.prediction import choose_query
         from glam.prediction_files import save_prediction, summary
 
         views = self._read_views(predictor.bundle.model.frame)
         prediction = predictor.predict(views.get("cc"), views.get("mlo"), prompts=prompts, aggregation=self.aggregation)
         query = choose_query(prediction, point=point, view=self.point_view)
-        picture = draw_prediction(prediction, views, predictor.bundle, query=query)
         withheld = self._withheld(predictor.bundle)
         self.out.mkdir(parents=True, exist_ok=True)
-        picture.save(self.out / "attention.png")
+        self._save_pictures(predictor.bundle, [Drawn("attention.png", prediction, views, query)])
         embeddings = save_prediction(self.out, prediction, self.include, withheld=withheld)
         written = {"out": str(self.out), "embeddings": embeddings and str(embeddings)}
         print_json(summary(prediction, query, withheld=withheld) | written)
 
     def _answer_exam(self, predictor: "Predictor", prompts: "Sequence[str] | PromptSet") -> None:
-        from glam.drawing.prediction import choose_query, draw_prediction
+        from glam.drawing.prediction import choose_query
         from glam.prediction_files import exam_summary, save_exam, views_of_exam
 
         images = [self._view_or_path(path, predictor.bundle.model.frame) for path in self.exam]
@@ -116,12 +129,31 @@ class Predict:
         withheld = self._withheld(predictor.bundle)
         self.out.mkdir(parents=True, exist_ok=True)
         queries: dict[Side, Query | None] = {side: choose_query(breast) for side, breast in exam.breasts.items()}
-        for side, views in views_of_exam(exam, images).items():
-            picture = draw_prediction(exam.breasts[side], views, predictor.bundle, query=queries[side])
-            picture.save(self.out / f"attention_{side}.png")
+        drawn = [
+            Drawn(f"attention_{side}.png", exam.breasts[side], views, queries[side])
+            for side, views in views_of_exam(exam, images).items()
+        ]
+        self._save_pictures(predictor.bundle, drawn)
         embeddings = save_exam(self.out, exam, self.include, withheld=withheld)
         written = {"out": str(self.out), "embeddings": embeddings and str(embeddings)}
         print_json(exam_summary(exam, queries, withheld=withheld) | written)
+
+    def _save_pictures(self, bundle: "Bundle", drawn: "Sequence[Drawn]") -> None:
+        """Draw the views of breasts with their attention; say why there is no picture where the model has none.
+
+        Then no picture of an earlier answer, of another model, stays beside this one.
+        """
+        from glam.drawing.prediction import draw_prediction
+
+        if not bundle.model.compares_views:
+            for name in PICTURES:
+                (self.out / name).unlink(missing_ok=True)
+            sys.stderr.write(
+                f"glam: {bundle.name} does not compare views: there is no attention, and no picture of it\n"
+            )
+            return
+        for name, prediction, views, query in drawn:
+            draw_prediction(prediction, views, bundle, query=query).save(self.out / name)
 
     def _view_or_path(self, path: Path, frame: "FrameConfig") -> "View | Path":
         """Return the view of a file, or its path where it cannot be read: the exam leaves it out then and says why."""

@@ -85,9 +85,9 @@ class Prediction:
     prompt_set: SetMatch | None = None
     """None: none was asked for."""
     attention: Attention | None
-    """None for a lone view."""
+    """None for a lone view, and of a model that does not compare its views."""
     cell_side: int | None = None
-    """Regions along a side of the square; None: the model's regions are not tied to a place."""
+    """Regions along a side of the square; None: the model has no regions, or they are not tied to a place."""
     missing: tuple[ViewKey, ...] = ()
     findings: tuple[Finding, ...] = ()
     """Of the breast; each view carries its own."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from glam.bundle_files import check_file
+from glam.bundle_files import ALIGNMENT, check_file
 from glam.providers import CPU, TENSORRT, Profile, providers, shape_profile, way_to
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ class EngineUnavailableError(RuntimeError):
 class Runtime(Protocol):
     """float32 arrays in, float32 arrays out; safe to call from several threads."""
 
+    @property
+    def compares_views(self) -> bool:
+        """Whether the model has an alignment module; `align` is a ValueError where it has none."""
+        ...
+
     def vision(self, images: np.ndarray) -> VisionOut:
         """Embed n prepared views: (n, 1, S, S) in [0, 1]."""
         ...
@@ -71,7 +76,7 @@ class OnnxRuntime:
         file_hashes: Mapping[str, str] | None = None,
         variant: str | None = None,
     ) -> None:
-        """Load vision and alignment. `threads`: of one call; None: all cores.
+        """Load vision, and alignment where there is one. `threads`: of one call; None: all cores.
 
         `file_hashes`: SHA-256 of the files of the folder; one that has another when it is loaded is a BundleError.
         `variant`: take the graphs that `variants/NAME` holds from there.
@@ -84,7 +89,12 @@ class OnnxRuntime:
         self._text: onnxruntime.InferenceSession | None = None
         self._lock = threading.Lock()
         self._vision = self._session("vision.onnx")
-        self._alignment = self._session("alignment.onnx")
+        self._alignment = self._session(ALIGNMENT) if self._holds(ALIGNMENT) else None
+
+    @property
+    def compares_views(self) -> bool:
+        """Whether there is a graph of the alignment."""
+        return self._alignment is not None
 
     @property
     def provider(self) -> str:
@@ -98,6 +108,8 @@ class OnnxRuntime:
 
     def align(self, patches_cc: np.ndarray, patches_mlo: np.ndarray) -> AlignOut:
         """Align n pairs of views: (n, patch, dim) each, from `vision`."""
+        if self._alignment is None:
+            raise ValueError(f"the model in {self._folder} does not compare its views: it has no {ALIGNMENT}")
         inputs = {"patches_cc": _floats(patches_cc), "patches_mlo": _floats(patches_mlo)}
         return AlignOut(*map(np.asarray, self._alignment.run(list(AlignOut._fields), inputs)))
 
@@ -128,8 +140,11 @@ class OnnxRuntime:
     def _place(self, name: str) -> str:
         """Return where a graph lies in the folder: with the variant if that has it, else with the bundle's own."""
         candidate = f"variants/{self._variant}/{name}"
-        is_there = candidate in self._file_hashes if self._file_hashes else (self._folder / candidate).is_file()
-        return candidate if is_there else name
+        return candidate if self._holds(candidate) else name
+
+    def _holds(self, name: str) -> bool:
+        """Say whether a file is one of the folder's: by the list of a bundle, where there is one."""
+        return name in self._file_hashes if self._file_hashes else (self._folder / name).is_file()
 
 
 def onnx_session(

@@ -9,11 +9,14 @@ _COSINES = ("golden_cosine", "phantom_cosine")
 _LOSSES = ("density_macro_auc", "mass_auc", "tissue_hit_at_1")
 
 
-def check_variants(manifest: Path, variants: JsonDict) -> None:
-    """BundleError for variants of a manifest of which one is farther from the bundle's own graphs than it may be."""
+def check_variants(manifest: Path, variants: JsonDict, *, compares_views: bool) -> None:
+    """BundleError for variants of a manifest of which one is farther from the bundle's own graphs than it may be.
+
+    `compares_views`: whether the model has maps to be measured.
+    """
     for name, entry in variants.items():
         try:
-            failures = beyond_tolerance(name, entry)
+            failures = beyond_tolerance(name, entry, compares_views=compares_views)
         except (KeyError, TypeError, AttributeError) as error:
             message = f"{manifest} does not say how near variant {name} is ({type(error).__name__}: {error})"
             raise BundleError("bundle_unreadable", f"{message}: make it again with glam-export quantise") from error
@@ -22,28 +25,38 @@ def check_variants(manifest: Path, variants: JsonDict) -> None:
             raise BundleError("bundle_variant", f"{message}. Export the bundle again, and do not use this one")
 
 
-def beyond_tolerance(variant: str, entry: JsonDict) -> list[str]:
+def beyond_tolerance(variant: str, entry: JsonDict, *, compares_views: bool) -> list[str]:
     """Return what an entry of a manifest's `variants` records beyond its own tolerance; empty: it may be used.
 
     Every variant records its `parity`, and all but `fused`, which are other sums of the same numbers, an `accuracy`;
-    int8 is measured on real files. NaN is beyond. KeyError, TypeError or AttributeError for an entry of another form.
+    int8 is measured on real files. NaN is beyond, and so is the error of a map that the model does not have. KeyError,
+    TypeError or AttributeError for an entry of another form.
     """
     tolerance = entry["tolerance"]
-    failures = _beyond_parity(entry["parity"], tolerance)
-    return failures if variant == "fused" else failures + _beyond_accuracy(variant, entry["accuracy"], tolerance)
+    parity = entry["parity"]
+    failures = _beyond_parity(parity, tolerance, _maps_hold(parity, tolerance, compares_views))
+    if variant == "fused":
+        return failures
+    accuracy = entry["accuracy"]
+    return failures + _beyond_accuracy(variant, accuracy, tolerance, _maps_hold(accuracy, tolerance, compares_views))
 
 
-def _beyond_parity(parity: JsonDict, tolerance: JsonDict) -> list[str]:
+def _maps_hold(figures: JsonDict, tolerance: JsonDict, compares_views: bool) -> bool:
+    error = figures["attention_max_abs"]
+    return error <= tolerance["max_attention_error"] if compares_views else error is None
+
+
+def _beyond_parity(parity: JsonDict, tolerance: JsonDict, maps_hold: bool) -> list[str]:
     holds = {
         "image_cosine": parity["image_cosine"] >= tolerance["min_cosine"],
         "text_cosine": parity["text_cosine"] >= tolerance["min_cosine"],
         "patches_max_abs": parity["patches_max_abs"] <= tolerance["max_patch_error"],
-        "attention_max_abs": parity["attention_max_abs"] <= tolerance["max_attention_error"],
+        "attention_max_abs": maps_hold,
     }
     return [f"parity {name} is {parity[name]}" for name, is_held in holds.items() if not is_held]
 
 
-def _beyond_accuracy(variant: str, accuracy: JsonDict, tolerance: JsonDict) -> list[str]:
+def _beyond_accuracy(variant: str, accuracy: JsonDict, tolerance: JsonDict, maps_hold: bool) -> list[str]:
     has_files = accuracy["files"] > 0 and accuracy["files_cosine"] is not None
     if variant == "int8" and not has_files:
         return ["it was measured on no real mammogram"]
@@ -52,7 +65,7 @@ def _beyond_accuracy(variant: str, accuracy: JsonDict, tolerance: JsonDict) -> l
     cosines = (*_COSINES, "files_cosine") if has_files else _COSINES
     holds = {name: accuracy[name] >= tolerance["min_cosine"] for name in cosines}
     holds["probabilities_max_abs"] = accuracy["probabilities_max_abs"] <= tolerance["max_probability_error"]
-    holds["attention_max_abs"] = accuracy["attention_max_abs"] <= tolerance["max_attention_error"]
+    holds["attention_max_abs"] = maps_hold
     holds |= {name: _loss(accuracy[name]) <= tolerance["max_loss"] for name in _LOSSES}
     return [f"{name} is {accuracy[name]}" for name, is_held in holds.items() if not is_held]
 

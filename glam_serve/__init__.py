@@ -8,7 +8,7 @@ Its modules:
 - a connection and its request: connections, wire, guard, exchange, edges, keys, callers, sharing
 - a form: uploads, slots, spool, prompts
 - its answer: routes, answers, cache, jobs, vector_routes, similar, replies, accept, errors
-- the published schema: schema, vector_schema, openapi, docs_page
+- the published schema: schema, model_schema, vector_schema, openapi, docs_page
 - what is written down: account, records, log, metrics, audit
 - a server for a while: demo
 

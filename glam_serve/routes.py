@@ -11,9 +11,10 @@ from glam_serve.docs_page import docs_page
 from glam_serve.errors import Refusal
 from glam_serve.jobs import JobRunner
 from glam_serve.metrics import exposition
+from glam_serve.model_schema import ModelBody
 from glam_serve.openapi import FORMS, JSON_BODIES, response_of
 from glam_serve.replies import prediction_reply
-from glam_serve.schema import AliveBody, ExamBody, JobBody, ModelBody, PredictionBody, ReadyBody
+from glam_serve.schema import AliveBody, ExamBody, JobBody, PredictionBody, ReadyBody
 from glam_serve.similar import SimilarCases
 from glam_serve.vector_routes import VectorAnswers
 from glam_serve.vector_schema import EmbeddedImagesBody, EmbeddedTextsBody, SimilarBody, ZeroShotBody

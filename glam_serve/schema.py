@@ -13,6 +13,7 @@ WITHHELD = (
     "null, with the finding embedding_withheld, where the model's licence keeps embeddings on the machine (may_share is"
     " false), unless the server listens on the loopback interface and the request bears no header of a proxy."
 )
+NO_ATTENTION = "where compares_views is false in /v1/model"
 TIMINGS = (
     "Parts of the time of this request or job, in milliseconds: upload, queue (of a job, until its turn), read, wait,"
     " model (of the whole batch), answer."
@@ -77,7 +78,7 @@ class ViewBody(Body):
     cells: list[list[list[list[float]]]] | None = Field(
         None,
         description="On request: [row][col], the corners of each region in stored pixels (x, y); null for a model"
-        " whose regions are not tied to a place.",
+        " that has no regions, or whose regions are not tied to a place.",
     )
     findings: list[FindingBody] | None = None
     provenance: dict[str, str] | None = Field(None, description="Source of view, side, spacing and grey values.")
@@ -152,9 +153,11 @@ class PredictionBody(Body):
     findings: list[FindingBody] | None = Field(
         None, description="Of the breast. embedding_withheld is told whether or not findings were asked for."
     )
-    attention: AttentionBody | None = Field(None, description="null for a lone view.")
-    pooling: PoolingBody | None = Field(None, description="On request only.")
-    maps: list[MapBody] | None = Field(None, description="On request: there and back. null for a lone view.")
+    attention: AttentionBody | None = Field(None, description=f"null for a lone view, and {NO_ATTENTION}.")
+    pooling: PoolingBody | None = Field(None, description=f"On request. null for a lone view, and {NO_ATTENTION}.")
+    maps: list[MapBody] | None = Field(
+        None, description=f"On request: there and back. null for a lone view, and {NO_ATTENTION}."
+    )
     bundle: str = Field(description="SHA-256 of the model bundle's bundle.json.")
     variant: str = Field(description="Which of the bundle's graphs answered: portable, fused, int8, fp16 or bf16.")
     prepare_sha: str = Field(description="Hash of the parameters of the preparation.")
@@ -222,30 +225,3 @@ class ReadyBody(Body):
     status: Literal["ready"]
     workers_ready: int = Field(description="Workers that have loaded the model and give signs of life: 1 at the least.")
     workers: int = Field(description="Workers that there should be.")
-
-
-class ModelBody(Body):
-    """What answers here, what it saw, and what it may be used for."""
-
-    name: str
-    version: str
-    bundle: str = Field(description="SHA-256 of bundle.json.")
-    variant: str = Field(description="Which of the bundle's graphs answers: portable, fused, int8, fp16 or bf16.")
-    prepare_sha: str
-    classes: dict[str, list[str]]
-    image_size: int = Field(description="Side of the model's square, in pixels.")
-    frame: dict[str, object] = Field(description="How a mammogram is laid into it: the fields of glam.FrameConfig.")
-    grid: int = Field(description="Patches along a side.")
-    side: int = Field(description="Regions along a side.")
-    pooling: Literal["anchored", "free"] = Field(description="free: a region is not tied to its place.")
-    joint_dim: int
-    calibrated: list[str] = Field(description="Tasks whose probabilities are calibrated.")
-    provenance: dict[str, object]
-    metrics: dict[str, object]
-    may_serve: bool = Field(description="false: on the loopback interface only.")
-    may_share: bool = Field(description=f"false: embeddings stay on the machine. {WITHHELD}")
-    embeddings: Literal["sent", "to this machine only", "withheld"] = Field(
-        description="What this server, as it is bound, does with the embeddings."
-    )
-    store: dict[str, object] | None = Field(None, description="Level and rows of the store of /v1/similar, if any.")
-    notice: str

@@ -20,10 +20,10 @@ from glam_serve.guard import Guard
 from glam_serve.keys import ApiKeys
 from glam_serve.limits import Limits, ServerOptions, Workers
 from glam_serve.metrics import make_metrics
+from glam_serve.model_schema import ModelBody
 from glam_serve.openapi import publish_schema
 from glam_serve.records import Records
 from glam_serve.routes import Answers, add_routes
-from glam_serve.schema import ModelBody
 from glam_serve.similar import store_json
 from glam_serve.vitals import SharedLoad, Vitals
 from glam_serve.worker import GlamAPI
@@ -117,8 +117,10 @@ def model_body(bundle: Bundle, *, on_loopback: bool, store: "StoreVectors | None
         image_size=model.frame.size,
         frame=asdict(model.frame),
         grid=model.vision.grid,
-        side=model.alignment.side,
-        pooling=model.alignment.pooling,
+        compares_views=model.compares_views,
+        side=model.alignment and model.alignment.side,
+        pooling=model.alignment and model.alignment.pooling,
+        keys=model.alignment and model.alignment.keys,
         joint_dim=model.joint_dim,
         calibrated=sorted(bundle.calibration),
         provenance=bundle.provenance,

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +26,23 @@ ANSWERING = ModelConfig(
     frame=FrameConfig(size=126),
     joint_dim=16,
 )
+UNALIGNED = replace(ANSWERING, alignment=None, image_pool="mean")
+"""A model that does not compare its views."""
 
 
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of seeded random weights, which carries no provenance."""
-    return made_once(tmp_path_factory, "random_checkpoint", _save_random_checkpoint)
+    return made_once(tmp_path_factory, "random_checkpoint", partial(_save_random_checkpoint, ANSWERING))
 
 
-def _save_random_checkpoint(folder: Path) -> None:
+@pytest.fixture(scope="session")
+def unaligned_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without an alignment module."""
+    return made_once(tmp_path_factory, "unaligned_checkpoint", partial(_save_random_checkpoint, UNALIGNED))
+
+
+def _save_random_checkpoint(config: ModelConfig, folder: Path) -> None:
     import torch
 
     from glam.model.checkpoint import save_checkpoint
@@ -41,7 +51,7 @@ def _save_random_checkpoint(folder: Path) -> None:
     from glam.words.tokens import train_wordpiece
 
     torch.manual_seed(0)
-    model = Glam(ANSWERING).eval()
+    model = Glam(config).eval()
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -55,16 +65,28 @@ def random_bundle(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
     """The bundle of that checkpoint; it may be served anywhere."""
     from glam.bundle import read_bundle
 
-    def export(folder: Path) -> None:
-        from glam.licence import write_provenance
-        from glam_export.build import Imprint, build_bundle
-
-        recorded = shutil.copytree(random_checkpoint, folder / "checkpoint")
-        write_provenance(recorded, {"data": "random weights", "licence": None, "start_from": None})
-        provenance = {"licence": "CC0 1.0", "permits": ["serve", "share"]}
-        build_bundle(recorded, folder / "random", Imprint(name="random", version="0.0.1", provenance=provenance))
-
+    export = partial(_export, random_checkpoint, "random")
     return read_bundle(made_once(tmp_path_factory, "random_bundle", export) / "random")
+
+
+@pytest.fixture(scope="session")
+def unaligned_bundle(unaligned_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle of the checkpoint without an alignment module; it may be served anywhere."""
+    from glam.bundle import read_bundle
+
+    export = partial(_export, unaligned_checkpoint, "unaligned")
+    return read_bundle(made_once(tmp_path_factory, "unaligned_bundle", export) / "unaligned")
+
+
+def _export(checkpoint: Path, name: str, folder: Path) -> None:
+    """Write the bundle of a checkpoint under its name into a folder."""
+    from glam.licence import write_provenance
+    from glam_export.build import Imprint, build_bundle
+
+    recorded = shutil.copytree(checkpoint, folder / "checkpoint")
+    write_provenance(recorded, {"data": "random weights", "licence": None, "start_from": None})
+    provenance = {"licence": "CC0 1.0", "permits": ["serve", "share"]}
+    build_bundle(recorded, folder / name, Imprint(name=name, version="0.0.1", provenance=provenance))
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +108,15 @@ def predictor(random_bundle: Bundle) -> "Predictor":
     from glam.predict import Predictor
 
     return Predictor(random_bundle, open_runtime(random_bundle, threads=1))
+
+
+@pytest.fixture(scope="session")
+def unaligned_predictor(unaligned_bundle: Bundle) -> "Predictor":
+    """The bundle without an alignment module in ONNX Runtime."""
+    from glam.loading import open_runtime
+    from glam.predict import Predictor
+
+    return Predictor(unaligned_bundle, open_runtime(unaligned_bundle, threads=1))
 
 
 @pytest.fixture(scope="session")

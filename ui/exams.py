@@ -45,9 +45,9 @@ class ServedModel:
         return FrameConfig(**self.raw["frame"])
 
     @property
-    def side(self) -> int:
-        """Regions along a side of the square."""
-        return int(self.raw["side"])
+    def side(self) -> int | None:
+        """Regions along a side of the square; None: the model does not compare views."""
+        return None if self.raw["side"] is None else int(self.raw["side"])
 
     @property
     def trained_on(self) -> str:
@@ -68,7 +68,7 @@ class ShownExam:
 
     answer: ViewerAnswer
     payload: JsonDict = field(repr=False)
-    """What `viewer.mjs` reads."""
+    """What `viewer.mjs` reads; its `side` is null for a model that has no cells to ask about."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,9 +35,10 @@ export function frameOf({ to_square, size, rows, cols }) {
 
 /**
  * The cell under a stored pixel, of a side x side grid over the square.
- * @returns {{row: number, col: number} | null} null outside the square, which the model does not see
+ * @returns {{row: number, col: number} | null} null outside the square, which the model does not see, and without a grid
  */
 export function cellAt(frame, side, point) {
+  if (side === null) return null;
   const [x, y] = moved(frame.toSquare, point);
   if (!(x >= 0 && y >= 0 && x < frame.size && y < frame.size)) return null;
   return { row: Math.floor((y * side) / frame.size), col: Math.floor((x * side) / frame.size) };

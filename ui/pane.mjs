@@ -14,7 +14,7 @@ const LOUPE = { radius: 90, factor: 3 };
 export class Pane {
   /**
    * @param {object} view with its key, frame and levels
-   * @param {object} listener with the `side` of the grid and the `tools` that are taken up; told `asked`, `pinned`,
+   * @param {object} listener with the `side` of the grid (null: the model has no cells) and the `tools` that are taken up; told `asked`, `pinned`,
    *   `windowed`, `fitted`, `zoomed` and `pointed` by the pointer
    */
   constructor(view, listener) {
@@ -37,7 +37,7 @@ export class Pane {
     this.element.className = "glam-pane";
     this.element.tabIndex = 0;
     this.element.setAttribute("role", "application");
-    this.element.setAttribute("aria-label", `${named(this.view.key)} view. Arrow keys move the query, ? shows all keys.`);
+    this.element.setAttribute("aria-label", `${named(this.view.key)} view. ${this.listener.side === null ? "" : "Arrow keys move the query, "}? shows all keys.`);
     this.image = document.createElement("canvas");
     this.over = document.createElement("canvas");
     this.top = document.createElement("figcaption");

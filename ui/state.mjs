@@ -31,8 +31,8 @@ export const otherKey = (key) => (key.endsWith("CC") ? `${key[0]}-MLO` : `${key[
 /** The key of the same view of the other breast. */
 export const otherBreast = (key) => `${key[0] === "L" ? "R" : "L"}${key.slice(1)}`;
 
-/** The middle of a view asked about. */
-export const entered = (state, key, side) => asked(state, { key, cell: { row: side >> 1, col: side >> 1 } });
+/** The middle of a view asked about; nothing where the model has no cells (`side` null). */
+export const entered = (state, key, side) => (side === null ? state : asked(state, { key, cell: { row: side >> 1, col: side >> 1 } }));
 
 /** A query moved by so many cells, kept within the grid; without one, the middle of the first view. */
 export function stepped(state, views, side, rows, cols) {

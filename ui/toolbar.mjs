@@ -27,6 +27,8 @@ const PRESSED = {
 
 /** What an exam must have for a button to do something. */
 const POSSIBLE = {
+  attention: ({ side }) => side !== null,
+  pin: ({ side }) => side !== null,
   right: (_, views) => views.some(({ laterality }) => laterality === "R"),
   left: (_, views) => views.some(({ laterality }) => laterality === "L"),
   truth: ({ breasts }) => Object.values(breasts).some(({ truth }) => truth),
@@ -61,7 +63,7 @@ export function toolbar(bar, act, set) {
       if (!state) return;
       for (const [action, isPressed] of Object.entries(PRESSED)) buttons.get(action).setAttribute("aria-pressed", String(Boolean(isPressed(state, tools))));
       for (const [action, isPossible] of Object.entries(POSSIBLE)) buttons.get(action).disabled = !isPossible(exam, views);
-      sliders.forEach((input, place) => (input.value = state[SLIDERS[place][0]]));
+      sliders.forEach((input, place) => Object.assign(input, { value: state[SLIDERS[place][0]], disabled: exam.side === null }));
     },
   };
 }

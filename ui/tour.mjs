@@ -7,10 +7,18 @@ export const STEPS = [
   { at: '[data-action="help"]', says: "Everything has a key: ? lists them. Arrow keys move the cell, Enter pins it, drag with Shift for the window." },
 ];
 
+/** The steps of a model that does not compare views. */
+export const STEPS_WITHOUT_CELLS = [
+  { at: ".glam-panes", says: "This model does not compare views, and there is no map of where it looks. What it says of the breasts stands beside them." },
+  { at: '[data-action="align"]', says: "Slices upright shows both views as the model sees them: chest wall left, nipple right." },
+  { at: '[data-action="help"]', says: "Everything has a key: ? lists them. Drag with Shift for the window." },
+];
+
 export class Tour {
   /** @param {HTMLElement} host the viewer */
   constructor(host) {
     this.host = host;
+    this.steps = STEPS;
     this.step = null;
     this.isOver = false;
     this.box = host.querySelector(".glam-tour");
@@ -20,8 +28,9 @@ export class Tour {
     this.box.querySelector('[data-tour="end"]').addEventListener("click", () => this.end());
   }
 
-  /** Begin, unless it was seen on this page. */
-  begin() {
+  /** Begin, unless it was seen on this page; the steps are those of a model that compares views, or does not. */
+  begin(compares) {
+    this.steps = compares ? STEPS : STEPS_WITHOUT_CELLS;
     if (!this.isOver && this.step === null) this.#go(0);
   }
 
@@ -40,15 +49,16 @@ export class Tour {
   }
 
   #go(step) {
-    if (step >= STEPS.length) {
+    if (step >= this.steps.length) {
       this.end();
       return;
     }
     this.step = step;
     this.box.hidden = false;
-    this.text.textContent = `${step + 1} of ${STEPS.length}. ${STEPS[step].says}`;
-    this.next.textContent = step + 1 < STEPS.length ? "Next" : "Done";
-    this.#mark(this.host.querySelector(STEPS[step].at));
+    const { at, says } = this.steps[step];
+    this.text.textContent = `${step + 1} of ${this.steps.length}. ${says}`;
+    this.next.textContent = step + 1 < this.steps.length ? "Next" : "Done";
+    this.#mark(this.host.querySelector(at));
   }
 
   #mark(element) {

@@ -109,7 +109,7 @@ export class Viewer {
     this.state = begun(this.views);
     if (this.link.isOf(exam)) this.state = fromLink(this.link.text, this.state, this.views, exam.side);
     this.link.say(asLink(this.state, exam.example));
-    this.tour.begin();
+    this.tour.begin(this.exam.side !== null);
     for (const view of this.views) this.panes.set(view.key, this.#paneOf(view));
     this.#layOut();
     this.host.dispatchEvent(new CustomEvent("glam-shown"));
@@ -205,7 +205,7 @@ export class Viewer {
   #say() {
     const weights = weightsFor(this.exam, this.state.query);
     const ruled = this.shownPanes().map((pane) => pane.ruled()).find(Boolean);
-    const text = said(this.state, weights, ruled);
+    const text = said(this.state, weights, ruled, this.exam.side);
     if (this.live.textContent !== text) this.live.textContent = text;
     drawStrip(this.strip, weights);
   }

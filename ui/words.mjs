@@ -25,15 +25,19 @@ export function sentence(query, weights, other) {
   return `${asked} The model looks most at ${named(other)}, row ${peak + 1}: ${Math.round(100 * weights[peak])} percent.${even}`;
 }
 
+/** What is said in place of a query, of a model that has no cells to ask about. */
+export const NOT_COMPARED = "This model does not compare views: it does not say where it looks.";
+
 /**
  * All that is said aloud of a state: the query, whether it is pinned, and a ruler's length.
  * @param {object} state
  * @param {number[] | null} weights of the query
  * @param {string | undefined} ruled
+ * @param {number | null} side of the grid; null: the model does not compare views
  */
-export function said(state, weights, ruled) {
+export function said(state, weights, ruled, side) {
   const { query } = state;
-  const asked = sentence(query, weights, query ? otherKey(query.key) : "");
+  const asked = side === null ? NOT_COMPARED : sentence(query, weights, query ? otherKey(query.key) : "");
   return [asked, isPinned(state) && "Pinned.", ruled && `Ruler: ${ruled}.`].filter(Boolean).join(" ");
 }
 

@@ -44,10 +44,11 @@ def choose_query(
 ) -> Query | None:
     """Region under a stored pixel (x, y) of a view, or else the one whose attention is most concentrated in the breast.
 
-    None for a lone view, which has no attention. ValueError: a point there, or one outside what the model sees.
+    None where there is no attention. ValueError: a point there, or one outside what the model sees.
     """
     if prediction.attention is None and point is not None:
-        raise ValueError("a point asks where the model looks in the other view: give both views")
+        way_out = "give both views" if prediction.missing else "this model does not compare its views"
+        raise ValueError(f"a point asks where the model looks in the other view: {way_out}")
     if prediction.attention is None:
         return None
     grid = prediction.attention.grid
@@ -76,7 +77,9 @@ def draw_prediction(
         panels[key] = _panel(views[key], prepared.input, scales[key])
     attention = prediction.attention
     if query is None or attention is None:
-        plates = [Plate(panels[key].picture(), _name(prediction, key), "alone: no attention") for key in panels]
+        why = "the model does not compare views: no attention" if attention is None else "no query"
+        caption = "alone: no attention" if prediction.missing else why
+        plates = [Plate(panels[key].picture(), _name(prediction, key), caption) for key in panels]
         return draw_sheet(prediction, bundle, [plates], ruler_px=_ruler(views, scales))
     back = Query(return_query(attention, query.region, grid=attention.grid), "where the first answer is strongest")
     answers = [(asked, query_map(attention, asked.region, grid=attention.grid)) for asked in (query, back)]

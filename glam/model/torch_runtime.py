@@ -18,6 +18,11 @@ class TorchRuntime:
         """Take a model or a checkpoint folder; the model is put into eval mode."""
         self.model = (source if isinstance(source, Glam) else load_checkpoint(source)).eval()
 
+    @property
+    def compares_views(self) -> bool:
+        """Whether the model has an alignment module."""
+        return self.model.alignment is not None
+
     @torch.inference_mode()
     def vision(self, images: np.ndarray) -> VisionOut:
         """Embed n prepared views: (n, 1, S, S) in [0, 1]."""

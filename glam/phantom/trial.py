@@ -48,6 +48,7 @@ class BreastResult(NamedTuple):
     density_probabilities: np.ndarray
     mass_probability: float
     queries: dict[tuple[str, ViewKey], Queries]
+    """Empty: the model does not compare its views."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +75,8 @@ class Figures:
 
     density_macro_auc: Interval
     mass_auc: Interval
-    hits: dict[str, Hits]
-    """By kind of points, a name of POINT_KINDS."""
+    hits: dict[str, Hits] | None
+    """By kind of points, a name of POINT_KINDS. None: the model does not compare its views."""
     num_breasts: int
     num_with_mass: int
 
@@ -93,7 +94,8 @@ def evaluate(predictor: Predictor, records: Sequence[Record], *, num_exams: int,
             yield len(breasts)
 
     show(done(), total=2 * num_exams)
-    return figures(breasts, fit_priors(records, side=predictor.bundle.model.alignment.side), seed=seed)
+    alignment = predictor.bundle.model.alignment
+    return figures(breasts, {} if alignment is None else fit_priors(records, side=alignment.side), seed=seed)
 
 
 def results(predictor: Predictor, *, num_exams: int, seed: int, options: PhantomOptions) -> Iterator[BreastResult]:
@@ -119,7 +121,8 @@ def breast_result(bundle: Bundle, pair: Pair, prediction: Prediction, *, exam: i
 
 
 def _queries(pair: Pair, prediction: Prediction, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:
-    assert prediction.attention is not None
+    if prediction.attention is None:
+        return {}
     frames: dict[ViewKey, Frame] = {key: view.frame for key, view in prediction.views.items()}
     return {
         (kind, query): queries(prediction.attention, query, frames, points_of(pair, kind), grid=grid)
@@ -176,7 +179,7 @@ def figures(breasts: list[BreastResult], priors: dict[tuple[str, ViewKey], Posit
     return Figures(
         density_macro_auc=interval(macro_auc, density, probabilities, groups=exams),
         mass_auc=interval(auc, masses, scores, groups=exams),
-        hits={kind: _hits(breasts, exams, kind, priors, interval) for kind in asked},
+        hits={kind: _hits(breasts, exams, kind, priors, interval) for kind in asked} or None,
         num_breasts=len(breasts),
         num_with_mass=int(masses.sum()),
     )

@@ -44,6 +44,11 @@ class TritonRuntime:
         """What runs the model."""
         return f"Triton at {self._client.endpoint.url}"
 
+    @property
+    def compares_views(self) -> bool:
+        """Whether the bundle has a graph of the alignment."""
+        return "alignment" in self._graphs
+
     def vision(self, images: np.ndarray) -> VisionOut:
         """Embed n prepared views: (n, 1, S, S) in [0, 1]."""
         inputs = {"image": np.ascontiguousarray(images, np.float32)}
@@ -51,6 +56,8 @@ class TritonRuntime:
 
     def align(self, patches_cc: np.ndarray, patches_mlo: np.ndarray) -> AlignOut:
         """Align n pairs of views: (n, patch, dim) each, from `vision`."""
+        if not self.compares_views:
+            raise ValueError("this bundle's model does not compare its views: it has no graph of the alignment")
         patches = {"patches_cc": patches_cc, "patches_mlo": patches_mlo}
         inputs = {name: np.ascontiguousarray(array, np.float32) for name, array in patches.items()}
         return AlignOut(*self._run("alignment", inputs, AlignOut._fields))

@@ -36,6 +36,8 @@ to the row, fitted on the training phantoms: for masses on all of their findings
 model that has learnt nothing but where breasts lie scores as much. Where a model was told known places of its training
 phantoms, its maps are measured on other phantoms, of the same kind: how they do without being told is another question.
 
+A model that does not compare its views has no map, and "-" in place of every figure of places.
+
 Mass against none is asked by whole reports with and without a mass (`glam/words/prompts.py`); a lone prompt such as "A
 mass is present" is another question, and these figures do not answer it.
 """
@@ -68,8 +70,9 @@ def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Js
 
 
 def goals_of(figures: Json) -> dict[str, Goal]:
-    """Return the goals of the demo model, each with its name."""
-    ratio, low, *_ = figures["hits"]["mass"]["hit_at_1"]["ratio"]
+    """Return the goals of the demo model, each with its name; of a model without maps those of hits have no value."""
+    hits = figures["hits"]
+    ratio, low, *_ = hits["mass"]["hit_at_1"]["ratio"] if hits else (None, None)
     return {
         "density macro AUC": Goal(figures["density_macro_auc"][0], 0.98),
         "hit@1 of masses over position only": Goal(ratio, 2.0),
@@ -98,7 +101,7 @@ def results_page(results: Json) -> str:
         "",
         "| places | number | hit@1 | position only | ratio | hit@3 | position only |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        *(_hit_row(HIT_NAMES[kind], hits) for kind, hits in figures["hits"].items()),
+        *_hit_rows(figures["hits"]),
         "",
         "| goal | at least | measured | holds |",
         "| --- | --- | --- | --- |",
@@ -108,6 +111,13 @@ def results_page(results: Json) -> str:
     return "\n".join(lines)
 
 
+def _hit_rows(hits: Json | None) -> list[str]:
+    """Return a row a kind of places; without figures for a model that does not compare its views."""
+    if hits is None:
+        return [f"| {name} |" + 6 * " - |" for name in HIT_NAMES.values()]
+    return [_hit_row(HIT_NAMES[kind], of_kind) for kind, of_kind in hits.items()]
+
+
 def _hit_row(name: str, hits: Json) -> str:
     first, third = hits["hit_at_1"], hits["hit_at_3"]
     cells = [first["model"], first["position_only"], first["ratio"], third["model"], third["position_only"]]
@@ -115,6 +125,8 @@ def _hit_row(name: str, hits: Json) -> str:
 
 
 def _goal_row(name: str, goal: Goal) -> str:
+    if goal.value is None:
+        return f"| {name} | {goal.bound:g} | - | - |"
     return f"| {name} | {goal.bound:g} | {goal.value:.3f} | {'yes' if goal.holds else 'no'} |"
 
 

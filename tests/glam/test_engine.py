@@ -15,6 +15,8 @@ def squares(count: int, seed: int = 0) -> np.ndarray:
 class Counting:
     """A runtime that keeps the sizes of its batches."""
 
+    compares_views = True
+
     def __init__(self, runtime) -> None:
         self.runtime = runtime
         self.sizes: list[tuple[str, int]] = []
@@ -26,6 +28,15 @@ class Counting:
     def align(self, patches_cc: np.ndarray, patches_mlo: np.ndarray):
         self.sizes.append(("align", len(patches_cc)))
         return self.runtime.align(patches_cc, patches_mlo)
+
+
+class Towers:
+    """A runtime of a model that does not compare its views."""
+
+    compares_views = False
+
+    def __init__(self, runtime) -> None:
+        self.vision = runtime.vision
 
 
 @pytest.mark.parametrize("count", range(30))
@@ -56,6 +67,16 @@ def test_a_breast_is_answered_among_others_as_alone(predictor: Predictor):
             assert vectors.attention is not None
             for name, weights in vars(alone.attention).items():
                 np.testing.assert_allclose(vars(vectors.attention)[name], weights, atol=1e-5)
+
+
+def test_pairs_of_a_model_that_does_not_compare_views_have_embeddings_alone(predictor: Predictor):
+    cc, mlo = squares(2, seed=4)
+    (out,) = run_breasts(Towers(predictor.runtime), [{"cc": cc, "mlo": mlo}])
+    (compared,) = run_breasts(predictor.runtime, [{"cc": cc, "mlo": mlo}])
+    assert out.attention is None
+    assert list(out.embeddings) == ["cc", "mlo"]
+    for key, embedding in compared.embeddings.items():
+        np.testing.assert_array_equal(out.embeddings[key], embedding)
 
 
 def test_the_order_of_the_keys_of_a_breast_does_not_matter(predictor: Predictor):

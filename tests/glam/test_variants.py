@@ -43,7 +43,7 @@ def changed(part: str, **values: object) -> dict:
 
 @pytest.mark.parametrize("variant", ["fused", "int8", "fp16", "bf16"])
 def test_a_variant_within_its_tolerance_may_be_used(variant: str):
-    assert beyond_tolerance(variant, ENTRY) == []
+    assert beyond_tolerance(variant, ENTRY, compares_views=True) == []
 
 
 @pytest.mark.parametrize("variant", ["int8", "fp16", "bf16"])
@@ -62,7 +62,7 @@ def test_a_variant_within_its_tolerance_may_be_used(variant: str):
     ],
 )
 def test_an_accuracy_beyond_it_is_named(variant: str, name: str, value: object):
-    (failure,) = beyond_tolerance(variant, changed("accuracy", **{name: value}))
+    (failure,) = beyond_tolerance(variant, changed("accuracy", **{name: value}), compares_views=True)
     assert failure == f"{name} is {value}"
 
 
@@ -71,17 +71,30 @@ def test_an_accuracy_beyond_it_is_named(variant: str, name: str, value: object):
     ("name", "value"), [("image_cosine", 0.9), ("text_cosine", NAN), ("patches_max_abs", 1), ("attention_max_abs", 1)]
 )
 def test_a_parity_beyond_it_is_named(variant: str, name: str, value: float):
-    assert beyond_tolerance(variant, changed("parity", **{name: value})) == [f"parity {name} is {value}"]
+    failures = beyond_tolerance(variant, changed("parity", **{name: value}), compares_views=True)
+    assert failures == [f"parity {name} is {value}"]
+
+
+@pytest.mark.parametrize("variant", ["fused", "int8"])
+def test_a_model_that_does_not_compare_views_has_no_error_of_maps_and_no_other_does_without(variant: str):
+    no_maps = {"attention_max_abs": None}
+    without = ENTRY | {part: ENTRY[part] | no_maps for part in ("parity", "accuracy")}
+    assert beyond_tolerance(variant, without, compares_views=False) == []
+    assert beyond_tolerance(variant, ENTRY, compares_views=False)[0] == "parity attention_max_abs is 0.01"
+    with pytest.raises(TypeError):
+        beyond_tolerance(variant, without, compares_views=True)
 
 
 @pytest.mark.parametrize("files", [{"files": 0}, {"files_cosine": None}, {"files": 0, "files_cosine": None}])
 def test_int8_without_real_files_may_not_be_used(files: dict):
-    assert beyond_tolerance("int8", changed("accuracy", **files)) == ["it was measured on no real mammogram"]
+    failures = beyond_tolerance("int8", changed("accuracy", **files), compares_views=True)
+    assert failures == ["it was measured on no real mammogram"]
 
 
 def test_others_may_do_without_real_files_and_say_so_in_both_places():
-    assert beyond_tolerance("fp16", changed("accuracy", files=0, files_cosine=None)) == []
-    assert beyond_tolerance("fp16", changed("accuracy", files=0)) == ["files is 0 and files_cosine 0.9995"]
+    assert beyond_tolerance("fp16", changed("accuracy", files=0, files_cosine=None), compares_views=True) == []
+    failures = beyond_tolerance("fp16", changed("accuracy", files=0), compares_views=True)
+    assert failures == ["files is 0 and files_cosine 0.9995"]
 
 
 def bundle_with(folder, tmp_path, variant: str, entry: dict):

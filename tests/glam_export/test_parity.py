@@ -54,7 +54,7 @@ def test_gate_sees_a_block_that_is_missing(model, runtime):
 
 def test_gate_sees_rows_that_are_mixed_up(model, runtime):
     class Mixed:
-        align, text = runtime.align, runtime.text
+        align, text, compares_views = runtime.align, runtime.text, runtime.compares_views
 
         def vision(self, images):
             return VisionOut(*(value[::-1] for value in runtime.vision(images)))

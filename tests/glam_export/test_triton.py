@@ -111,12 +111,6 @@ def test_weights_beside_a_graph_go_with_it_under_their_name(random_bundle: Bundl
     assert weights[0] == weights[1]
 
 
-def test_a_bundle_without_an_alignment_module_gives_no_ensemble(random_bundle: Bundle, tmp_path: Path):
-    hashes = {name: sha256 for name, sha256 in random_bundle.file_hashes.items() if name != "alignment.onnx"}
-    repository = write_repository(replace(random_bundle, file_hashes=hashes), tmp_path / "repository")
-    assert sorted(path.name for path in repository.iterdir() if path.is_dir()) == ["glam_text", "glam_vision"]
-
-
 @pytest.mark.parametrize("has_old", [False, True])
 def test_a_file_swapped_after_it_was_verified_leaves_what_was_there(
     random_bundle: Bundle, tmp_path: Path, has_old: bool

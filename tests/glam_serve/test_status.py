@@ -37,6 +37,7 @@ def test_the_model_says_what_it_is(bare: TestClient, random_bundle: Bundle):
     assert model["bundle"] == random_bundle.sha256
     assert model["classes"]["density"] == ["a", "b", "c", "d"]
     assert (model["image_size"], model["grid"], model["side"], model["pooling"]) == (126, 9, 3, "anchored")
+    assert (model["compares_views"], model["keys"]) == (True, "slice")
     assert FrameConfig(**model["frame"]) == random_bundle.model.frame
     assert model["variant"] == random_bundle.variant
     assert model["notice"] == "research use only, not for diagnosis"

@@ -19,7 +19,7 @@ from glam.words.tokens import Tokenizer
 from glam_export.build import Imprint, build_bundle
 from glam_export.card import model_card
 from glam_train.commands import Pretrain
-from glam_train.methods import PRESETS, preset
+from glam_train.presets import PRESETS, preset
 from glam_train.pretraining.run_folder import RunError, checkpoints, read_run
 from glam_train.pretraining.setup import starting_model
 from glam_train.pretraining.start import Start, new_run

@@ -79,6 +79,24 @@ def test_the_page_tells_every_figure_and_what_it_is_worth(priors):
     assert asdict(figures(breasts, priors, seed=0))["num_with_mass"] == 10
 
 
+def test_a_model_that_does_not_compare_views_has_no_figure_of_places(priors):
+    breasts = [made_up(index, "abcd"[index % 4], has_mass=index % 2 == 0, right=True) for index in range(20)]
+    without = figures([breast._replace(queries={}) for breast in breasts], {}, seed=0)
+    about = {"name": "toy", "version": "1", "vision_sha256": "0" * 64}
+    content = json.loads(json.dumps(results_json(without, bundle=about, exams=20, seed=3), allow_nan=False))
+    assert content["figures"]["hits"] is None
+    assert content["figures"]["density_macro_auc"][0] == content["figures"]["mass_auc"][0] == 1
+    goals = content["goals"]
+    for name in ("hit@1 of masses over position only", "lower end of its interval"):
+        assert (goals[name]["value"], goals[name]["holds"]) == (None, False)
+    page = results_page(content)
+    assert "| masses | - | - | - | - | - | - |" in page
+    assert "| tissue that is mostly gland | - |" in page
+    assert "| hit@1 of masses over position only | 2 | - | - |" in page
+    assert "| density a to d, macro | 1.000 [1.000, 1.000] |" in page
+    assert "| density macro AUC | 0.98 | 1.000 | yes |" in page
+
+
 def test_kinds_of_places_that_were_not_asked_about_have_no_row(priors):
     breasts = [made_up(index, "abcd"[index % 4], has_mass=index % 2 == 0, right=True) for index in range(20)]
     fewer = [

@@ -17,22 +17,25 @@ Launch = Callable[..., "subprocess.Popen[bytes]"]
 
 
 class RunningViewer(NamedTuple):
-    """`glam-ui --demo`, and what it wrote."""
+    """`glam-ui`, and what it wrote."""
 
     url: str
     log: Path
     process: subprocess.Popen[bytes]
 
 
-def start_viewer(log: Path, *options: str, launch: Launch = subprocess.Popen, port: int | None = None) -> RunningViewer:
-    """Start `glam-ui --demo` and wait until its page answers. `launch`: starts a command, its output in a stream.
+def start_viewer(
+    log: Path, *options: str, launch: Launch = subprocess.Popen, port: int | None = None, server: str | None = None
+) -> RunningViewer:
+    """Start `glam-ui` and wait until its page answers. `launch`: starts a command, its output in a stream.
 
-    `port`: a free one where it is not given.
+    `port`: a free one where it is not given. `server`: URL of the server that it asks; None: its own, by `--demo`.
     """
     port = free_port(7860) if port is None else port
     program = Path(sys.executable).with_name("glam-ui")
     with log.open("wb") as stream:
-        process = launch([str(program), "--demo", "--port", str(port), *options], stdout=stream, stderr=stream)
+        source = ["--demo"] if server is None else ["--server", server]
+        process = launch([str(program), *source, "--port", str(port), *options], stdout=stream, stderr=stream)
     url = f"http://127.0.0.1:{port}/"
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:

@@ -44,6 +44,12 @@ test("what the model does not see is in no cell", () => {
   assert.deepEqual(cellAt(frame, SIDE, moved(frame.toPixels, [517.9, 0.1])), { row: 0, col: 8 });
 });
 
+test("without a grid there are no cells", () => {
+  const frame = frameOf({ to_square: [[1, 0, 0], [0, 1, 0], [0, 0, 1]], size: 90, rows: 90, cols: 90 });
+  assert.deepEqual(cellAt(frame, 9, [45, 45]), { row: 4, col: 4 });
+  assert.equal(cellAt(frame, null, [45, 45]), null);
+});
+
 test("a cell's corners are those of the square, drawn to the edge of the image", () => {
   const frame = frameOf({ to_square: [[0.5, 0, -50], [0, 0.5, 0], [0, 0, 1]], size: 450, rows: 1000, cols: 800 });
   assert.deepEqual(cellPolygon(frame, SIDE, { row: 1, col: 2 }), [[300, 100], [400, 100], [400, 200], [300, 200]]);

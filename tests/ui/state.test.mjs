@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asLink, asked, begun, cleared, followed, fromLink, laidOut, otherBreast, otherKey, pinned, stepped } from "../../ui/state.mjs";
+import { asLink, asked, begun, cleared, entered, followed, fromLink, laidOut, otherBreast, otherKey, pinned, stepped } from "../../ui/state.mjs";
 
 const VIEWS = [["L", "CC"], ["L", "MLO"], ["R", "CC"], ["R", "MLO"]].map(([laterality, view]) => ({ laterality, view }));
 const linkOf = (view) => new URLSearchParams({ view: JSON.stringify(view) }).toString();
@@ -18,6 +18,14 @@ test("a query walks by cells and stays within the grid", () => {
   let state = asked(start, query);
   for (let step = 0; step < 12; step += 1) state = stepped(state, VIEWS, 9, -1, 1);
   assert.deepEqual(state.query, { key: "L-CC", cell: { row: 0, col: 8 } });
+});
+
+test("where the model has no cells nothing is asked, by no key and no link", () => {
+  const state = begun(VIEWS);
+  assert.equal(stepped(state, VIEWS, null, 0, 1), state);
+  assert.equal(entered(state, "L-CC", null), state);
+  const sent = fromLink(linkOf({ query, pins: [query], opacity: 0.3 }), state, VIEWS, null);
+  assert.deepEqual([sent.query, sent.pins, sent.opacity], [null, [], 0.3]);
 });
 
 test("following the peak goes to the same slice of the other view", () => {

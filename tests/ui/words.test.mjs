@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { KEYS, actionOf, stepOf } from "../../ui/keys.mjs";
 import { heatColour } from "../../ui/overlay.mjs";
-import { said, scaleText, sentence } from "../../ui/words.mjs";
+import { NOT_COMPARED, said, scaleText, sentence } from "../../ui/words.mjs";
 
 const query = { key: "R-CC", cell: { row: 5, col: 5 } };
 
@@ -13,6 +13,12 @@ test("a sentence says what is asked and where the model looks", () => {
   assert.match(sentence(query, Array(9).fill(1 / 9), "R-MLO"), /nearly even: it points at nothing/);
   assert.match(sentence(query, null, "R-MLO"), /no right MLO view/);
   assert.equal(sentence(null, null, "R-MLO"), "Nothing is pointed at.");
+});
+
+test("in place of a query it is said that the model does not compare views", () => {
+  assert.equal(said({ query: null, pins: [] }, null, undefined, null), NOT_COMPARED);
+  assert.equal(said({ query: null, pins: [] }, null, "24.0 mm", null), `${NOT_COMPARED} Ruler: 24.0 mm.`);
+  assert.equal(said({ query: null, pins: [] }, null, undefined, 9), "Nothing is pointed at.");
 });
 
 test("every key does one thing, and none is the browser's", () => {
