@@ -4,7 +4,7 @@ Which module is for what:
 
 - the program: cli, demo, app
 - who comes in, and what is kept in: admission, guard, questions, arrivals, parts, privacy
-- the page and its events: layout, handlers, turns, tables, similar
+- the page and its events: layout, handlers, turns, leftovers, tables, similar
 - an exam: uploads, examples, answers, exams, previews, packing, store, downloads
 
 The page's own modules (.mjs) import each other and nothing else:

@@ -19,7 +19,7 @@ from glam_train.data.cache import PairCache
 from glam_train.data.places import known_places
 
 SEPARATOR = "[SEP]"
-"""The token that closes a sentence."""
+"""What closes a sentence in the text of a report."""
 VIEWS = ("CC", "MLO")
 DRAWS = ("turn", "places", "text", "other")
 """What is drawn for a place of an update beside the changes to its images; the order is part of every seed."""
@@ -88,6 +88,11 @@ class PairBatches:
     """The passes of an update that this process makes. None: all."""
 
     @cached_property
+    def separator(self) -> list[int]:
+        """The ids that the separator of sentences makes inside a text."""
+        return self.tokenizer.backend.encode(f" {SEPARATOR}", add_special_tokens=False).ids
+
+    @cached_property
     def relatives(self) -> list[list[int]]:
         """For each pair, the pairs from which its other view may be drawn: those of its exam, or itself."""
         if self.config.views.strategy != "study":
@@ -151,7 +156,7 @@ class PairBatches:
             mask=torch.from_numpy(tokens.mask),
             points=torch.stack(moved, dim=2),
             place_kinds=torch.from_numpy(known.kinds),
-            sentence_ends=torch.from_numpy(sentence_ends(tokens.ids, self.tokenizer.token_id(SEPARATOR))),
+            sentence_ends=torch.from_numpy(sentence_ends(tokens.ids, self.separator)),
         )
 
     def shown(self, step: int) -> list[Shown]:
@@ -197,8 +202,17 @@ class PairBatches:
         return [torch.Generator().manual_seed(int(word[0] >> np.uint64(1))) for word in words]
 
 
-def sentence_ends(token_ids: np.ndarray, separator: int) -> np.ndarray:
-    """Say which tokens (text, token) close a sentence: separators that do not directly follow another one."""
-    ends = token_ids == separator
-    ends[:, 1:] &= ~(token_ids[:, :-1] == separator)
+def sentence_ends(token_ids: np.ndarray, separator: Sequence[int]) -> np.ndarray:
+    """Say which tokens (text, token) close a sentence: the last ones of separators that do not follow another one.
+
+    separator: the ids that a separator makes, one in a BERT vocabulary, several where it is spelled in pieces.
+    """
+    length, (texts, width) = len(separator), token_ids.shape
+    ends = np.zeros((texts, width), bool)
+    if width < length:
+        return ends
+    windows = np.lib.stride_tricks.sliding_window_view(token_ids, length, axis=1)  # (text, start, piece)
+    ends[:, length - 1 :] = (windows == np.asarray(separator)).all(axis=2)
+    followed = ends.copy()
+    ends[:, length:] &= ~followed[:, :-length]
     return ends

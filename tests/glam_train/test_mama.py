@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -123,12 +124,17 @@ def test_a_switch_changes_what_it_says(mama_config, features, settings, changed)
 def test_sentences_are_the_states_at_their_separators():
     tokens = torch.arange(12.0).reshape(2, 6, 1)
     ids = torch.tensor([[2, 7, 3, 8, 3, 3], [2, 9, 9, 9, 0, 0]])
-    ends = torch.from_numpy(sentence_ends(ids.numpy(), 3))
+    ends = torch.from_numpy(sentence_ends(ids.numpy(), [3]))
     assert ends.tolist() == [[False, False, True, False, True, False], [False] * 6]
     states, there = sentence_states(tokens, ends)
     assert there.tolist() == [[True, True], [True, False]]
     assert states[0, :, 0].tolist() == [2, 4]
     assert states[1, 0, 0] == 6  # a text without a separator has its first token
+
+
+def test_a_separator_that_is_spelled_in_pieces_ends_where_its_last_piece_does():
+    ids = np.array([[5, 7, 8, 6, 7, 8, 7, 8], [7, 5, 5, 8, 5, 5, 5, 7]])
+    assert sentence_ends(ids, [7, 8]).tolist() == [[False, False, True, False, False, True, False, False], [False] * 8]
 
 
 def test_the_gradient_of_several_passes_is_that_of_one(mama_config, toy_cache):

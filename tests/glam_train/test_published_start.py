@@ -47,7 +47,7 @@ def folders(tmp_path_factory):
 @pytest.fixture
 def tiny(toy_cache, toy_config, monkeypatch):
     """The toy settings as `tiny`, and the toy cache wherever one is read."""
-    monkeypatch.setattr("glam_train.methods.glam.tiny_preset", lambda: replace(toy_config, warmup_steps=0))
+    monkeypatch.setitem(PRESETS, "tiny", lambda: replace(toy_config, warmup_steps=0))
     monkeypatch.setattr("glam_train.data.cache.read_cache", lambda folder: toy_cache)
 
 
@@ -60,7 +60,7 @@ def command(tmp_path, folders):
 
 def first_model(out):
     run = read_run(out)
-    return starting_model(run.config, None, run.towers)
+    return starting_model(run.config, None, run.start.towers)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -166,7 +166,7 @@ def test_a_causal_model_is_tuned_by_low_rank_changes_and_exported_without(
 ):
     text = replace(toy_config.model.text, **LORA)
     adapted = replace(toy_config, model=replace(toy_config.model, text=text), warmup_steps=0, precision="fp32")
-    monkeypatch.setattr("glam_train.methods.glam.tiny_preset", lambda: adapted)
+    monkeypatch.setitem(PRESETS, "tiny", lambda: adapted)
     replace(command, text_weights=folders / "gpt2", steps=3).run()
     (last,) = checkpoints(command.out)
     config = read_run(command.out).config.model.text
@@ -242,7 +242,7 @@ def test_nothing_but_a_name_of_the_hub_asks_the_network(command, folders, monkey
     hub.run()
     assert [name for name, _ in fetched] == ["a/bert", "b/dinov2"]
     assert not any("*.bin" in patterns for _, patterns in fetched)
-    assert read_run(out).towers.keys() == {"vision", "text"}
+    assert read_run(out).start.towers.keys() == {"vision", "text"}
     with pytest.raises(ValueError, match="c/vit is a second vision weights: give one"):
         replace(hub, out=out.with_name("next"), from_hub=("b/dinov2", "c/vit")).run()
 
@@ -266,7 +266,7 @@ def test_a_bundle_of_published_towers_with_low_rank_changes_serves_what_the_chec
 ):
     text = replace(toy_config.model.text, **LORA)
     adapted = replace(toy_config, model=replace(toy_config.model, text=text), warmup_steps=0, precision="fp32")
-    monkeypatch.setattr("glam_train.methods.glam.tiny_preset", lambda: adapted)
+    monkeypatch.setitem(PRESETS, "tiny", lambda: adapted)
     replace(command, text_weights=folders / "gpt2", steps=2).run()
     (last,) = checkpoints(command.out)
     build_bundle(last, tmp_path / "bundle", Imprint(name="toy", version="1"))
