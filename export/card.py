@@ -109,6 +109,8 @@ def _table(title: str, values: JsonDict) -> str:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):

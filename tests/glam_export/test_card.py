@@ -22,6 +22,14 @@ def test_card_tells_what_the_bundle_saw_and_that_it_is_no_diagnosis(exported, ca
         assert phrase in card
 
 
+def test_card_has_a_dash_for_a_figure_that_there_is_not(exported):
+    manifest = json.loads((exported / "bundle.json").read_text())
+    metrics = {"figures": {"mass_auc": 0.75, "hits": None}}
+    card = model_card(manifest | {"metrics": metrics})
+    assert "| figures | mass_auc 0.75; hits - |" in card
+    assert "None" not in card
+
+
 def test_card_says_in_plain_words_which_places_the_model_was_told(exported):
     manifest = json.loads((exported / "bundle.json").read_text())
     told = "The model was told known places: where both views show each of 9 findings (weight 1)."
