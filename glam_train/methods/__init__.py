@@ -7,7 +7,21 @@ of a method is imported when it is built.
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from glam_train.methods.settings import GlamOfficialSettings, GlamPaperSettings, GlamSettings, MethodSettings
+from glam_train.methods.settings import (
+    ClipSettings,
+    ConvirtSettings,
+    GlamOfficialSettings,
+    GlamPaperSettings,
+    GlamSettings,
+    MethodSettings,
+    MgcaSettings,
+    MmMilSettings,
+    MocoSettings,
+    NoneSettings,
+    SimclrSettings,
+    SlipOfficialSettings,
+    SlipSettings,
+)
 
 if TYPE_CHECKING:
     from glam.model.glam import Glam
@@ -30,6 +44,15 @@ METHODS = {
         Entry(GlamSettings, "glam", "GlamMethod"),
         Entry(GlamPaperSettings, "glam", "GlamPaperMethod"),
         Entry(GlamOfficialSettings, "glam", "GlamOfficialMethod"),
+        Entry(ClipSettings, "clip", "ClipMethod"),
+        Entry(SlipSettings, "slip", "SlipMethod"),
+        Entry(SlipOfficialSettings, "slip", "SlipOfficialMethod"),
+        Entry(SimclrSettings, "simclr", "SimclrMethod"),
+        Entry(MocoSettings, "moco", "MocoMethod"),
+        Entry(ConvirtSettings, "convirt", "ConvirtMethod"),
+        Entry(MgcaSettings, "mgca", "MgcaMethod"),
+        Entry(MmMilSettings, "mm_mil", "MmMilMethod"),
+        Entry(NoneSettings, "none", "NoneMethod"),
     )
 }
 """By name; a line a method."""
