@@ -87,7 +87,7 @@ def mm_mil_preset() -> PretrainConfig:
 
 def random_vit_preset() -> PretrainConfig:
     """A ViT-B/14-reg of random numbers as a checkpoint, without an update."""
-    return replace(_on_dinov2(NoneSettings()), steps=0, warmup_steps=0, batch_size=2, accumulate=1)
+    return replace(clip_preset(), method=NoneSettings(), steps=0, warmup_steps=0, batch_size=2, accumulate=1)
 
 
 def dinov2_vit_preset() -> PretrainConfig:
