@@ -1,6 +1,8 @@
 """The presets of the baselines hold the numbers of their papers' tables."""
 
+import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -104,3 +106,15 @@ def test_every_preset_of_a_baseline_is_looked_at_here():
     glams = {"tiny", "glam", "glam-paper", "glam-official"}
     assert here | glams == set(PRESETS)
     assert {preset(name).method.name for name in here} <= set(METHODS)
+
+
+def test_the_page_of_methods_has_each_one_with_its_presets_and_every_setting_of_its_own():
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, flags=re.MULTILINE))
+    assert rows.keys() == METHODS.keys()
+    for name in PRESETS:
+        assert f"`{name}`" in rows[preset(name).method.name], name
+    for name, entry in METHODS.items():
+        for setting, value in asdict(entry.settings()).items():
+            told = f"`{setting}`" if isinstance(value, bool) else f"`{setting}` {value}".removesuffix(".0")
+            assert told in rows[name], setting

@@ -14,6 +14,7 @@ from glam_train.data.batches import Batch, PairBatches
 from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods import build_method
+from glam_train.methods.known_places import told_places
 from glam_train.methods.method import Learner
 from glam_train.methods.settings import (
     ClipSettings,
@@ -30,6 +31,7 @@ from glam_train.pretraining.gradients import across_update
 from glam_train.pretraining.loop import LoopOptions, forward_of, loss_of, pretrain
 from glam_train.pretraining.run_folder import checkpoints, start_run
 from glam_train.pretraining.setup import starting_model
+from glam_train.pretraining.training_state import state_of
 
 CPU = LoopOptions(device="cpu", log_every=1)
 SETTINGS = {
@@ -139,6 +141,31 @@ def assert_changed_what_it_says(checkpoint, config):
             assert all(same), part
         else:
             assert not all(same), part
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *((name, "fp16-mixed") for name in SETTINGS),
+        *((name, "bf16-true") for name in SETTINGS if not name.startswith("moco")),  # which refuses it
+    ],
+)
+def test_in_half_precision_terms_are_fp32_and_gradients_finite(name, precision, toy_config, toy_cache):
+    config = replace(toy_baseline(toy_config, SETTINGS[name]), precision=precision, batch_size=4, accumulate=2)
+    learner = state_of(starting_model(config, None), config, device="cpu").learner
+    passes = stream_of(config, toy_cache).update(2)
+    terms = across_update(forward_of(learner, config, 2), loss_of(learner, 2), passes)
+    for term, value in terms.items():
+        assert value.dtype == torch.float32, term
+        assert torch.isfinite(value), term
+    gradients = [parameter.grad for parameter in learner.parameters() if parameter.grad is not None]
+    assert len(gradients) > 10
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_the_provenance_tells_of_no_maps(config):
+    told = told_places(config, {"lesion": 3})["told"]
+    assert told.startswith("The model does not compare its views: it has no maps.")
 
 
 def test_no_method_writes_what_it_starts_from(toy_config, toy_cache, tmp_path):
