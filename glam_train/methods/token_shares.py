@@ -47,7 +47,7 @@ def caught_input(layer: nn.Module) -> Iterator[list[Tensor]]:
 def the_input(caught: list[Tensor]) -> Tensor:
     """Return the one input that was caught; ValueError where compiled code went round the layer."""
     if not caught:
-        raise ValueError("the attention of a compiled tower is not seen: leave out --compile, or set token_shares even")
+        raise ValueError("the attention of the tower was not seen: do not compile it, or set token_shares even")
     return caught[-1]
 
 

@@ -191,5 +191,5 @@ def test_towers_without_a_cls_attention_are_refused_with_the_way_out():
     for layer_of in (last_patch_layer, last_word_layer):
         with pytest.raises(ValueError, match="set token_shares even"):
             layer_of(object())
-    with pytest.raises(ValueError, match=r"compiled tower is not seen: leave out --compile, or set token_shares even"):
+    with pytest.raises(ValueError, match="was not seen: do not compile it, or set token_shares even"):
         the_input([])
