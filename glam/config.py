@@ -196,6 +196,8 @@ class ModelConfig:
     frame: FrameConfig = field(default_factory=FrameConfig)
     joint_dim: int = 512
     """Width of the space that images and texts share."""
+    projection_hidden: int | None = None
+    """Width of a hidden layer, with a ReLU, of both projections into that space. None: they are linear."""
     max_scale: float | None = 100.0
     """Upper bound of every learnable inverse temperature. None: unbounded, as in the released code."""
     image_pool: Literal["first", "mean"] = "first"

@@ -81,7 +81,7 @@ class PretrainConfig:
     flip_rows: float = 0.0
     """Chance of each view, drawn on its own, to have its rows turned over; the report's words of place turn too."""
     steps: int = 40_000
-    """Optimizer updates."""
+    """Optimizer updates; 0 for the method that trains nothing."""
     batch_size: int = 36
     """Pairs a forward pass."""
     accumulate: int = 4
@@ -108,7 +108,8 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         self._check_chances()
-        for name in ("steps", "batch_size", "accumulate"):
+        self._check_steps()
+        for name in ("batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 1 or more")
         for name in ("correspondence_weight", "tissue_weight", "local_weight", "learning_rate", "min_learning_rate"):
@@ -118,6 +119,14 @@ class PretrainConfig:
             raise ValueError(f"seed is {self.seed}: give a whole number from 0 to {MAX_SEED}")
         if self.pairs_per_update < 2:
             raise ValueError("an update of one pair has no negatives: raise batch_size or accumulate to 2 or more")
+
+    def _check_steps(self) -> None:
+        if not self.method.trains:
+            if self.steps or self.warmup_steps:
+                raise ValueError(f"{self.method.name} trains nothing: set steps and warmup_steps to 0")
+            return
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}: give 1 or more")
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} is not below steps {self.steps}")
 

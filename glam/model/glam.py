@@ -40,8 +40,8 @@ class Glam(nn.Module):
         self.vision = VisionTower(config.vision)
         self.text = TextTower(config.text)
         self.pool_text = POOLINGS[config.text.pool]
-        self.image_projection = nn.Linear(self.vision.dim, config.joint_dim)
-        self.text_projection = nn.Linear(self.text.dim, config.joint_dim)
+        self.image_projection = _projection(self.vision.dim, config)
+        self.text_projection = _projection(self.text.dim, config)
         self.alignment = (
             AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid) if config.alignment else None
         )
@@ -101,6 +101,14 @@ class Glam(nn.Module):
         if self.config.max_scale is None:
             return math.inf
         return float(np.float32(math.log(self.config.max_scale)))  # what a parameter at the bound holds
+
+
+def _projection(dim: int, config: ModelConfig) -> nn.Module:
+    """Return the projection of a tower's feature into the joint space."""
+    if config.projection_hidden is None:
+        return nn.Linear(dim, config.joint_dim)
+    hidden = config.projection_hidden
+    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, config.joint_dim))
 
 
 def _log_scale() -> nn.Parameter:

@@ -8,11 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from glam_train.methods.settings import (
+    ClipSettings,
+    ConvirtSettings,
     GlamOfficialSettings,
     GlamPaperSettings,
     GlamSettings,
     MamaSettings,
     MethodSettings,
+    MgcaSettings,
+    MmMilSettings,
+    MocoSettings,
+    NoneSettings,
+    SimclrSettings,
+    SlipOfficialSettings,
+    SlipSettings,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +46,15 @@ METHODS = {
         Entry(GlamPaperSettings, "glam", "GlamPaperMethod"),
         Entry(GlamOfficialSettings, "glam", "GlamOfficialMethod"),
         Entry(MamaSettings, "mama", "MamaMethod"),
+        Entry(ClipSettings, "clip", "ClipMethod"),
+        Entry(SlipSettings, "slip", "SlipMethod"),
+        Entry(SlipOfficialSettings, "slip", "SlipOfficialMethod"),
+        Entry(SimclrSettings, "simclr", "SimclrMethod"),
+        Entry(MocoSettings, "moco", "MocoMethod"),
+        Entry(ConvirtSettings, "convirt", "ConvirtMethod"),
+        Entry(MgcaSettings, "mgca", "MgcaMethod"),
+        Entry(MmMilSettings, "mm_mil", "MmMilMethod"),
+        Entry(NoneSettings, "none", "NoneMethod"),
     )
 }
 """By name; a line a method."""

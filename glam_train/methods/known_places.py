@@ -68,6 +68,8 @@ def told_places(config: PretrainConfig, counts: Mapping[str, int]) -> dict[str, 
 
 
 def _told_sentence(config: PretrainConfig, counts: Mapping[str, int]) -> str:
+    if config.model.alignment is None:
+        return "The model does not compare its views: it has no maps."
     weights = {
         "lesion": ("findings", config.correspondence_weight),
         "tissue": ("tissue points", config.correspondence_weight * config.tissue_weight),

@@ -4,6 +4,21 @@ from collections.abc import Callable
 
 from glam_train.config import PretrainConfig
 from glam_train.methods import check_name
+from glam_train.presets.baselines import (
+    clip_deit_preset,
+    clip_preset,
+    convirt_deit_preset,
+    convirt_preset,
+    dinov2_vit_preset,
+    mgca_deit_preset,
+    mgca_preset,
+    mm_mil_preset,
+    moco_preset,
+    random_vit_preset,
+    simclr_preset,
+    slip_official_preset,
+    slip_preset,
+)
 from glam_train.presets.glam import glam_official_preset, glam_paper_preset, glam_preset, tiny_preset
 from glam_train.presets.mama import mama_bert_preset
 
@@ -13,6 +28,19 @@ PRESETS: dict[str, Callable[[], PretrainConfig]] = {
     "glam-paper": glam_paper_preset,
     "glam-official": glam_official_preset,
     "mama-bert": mama_bert_preset,
+    "clip": clip_preset,
+    "clip-deit": clip_deit_preset,
+    "slip": slip_preset,
+    "slip-official": slip_official_preset,
+    "simclr": simclr_preset,
+    "moco": moco_preset,
+    "convirt": convirt_preset,
+    "convirt-deit": convirt_deit_preset,
+    "mgca": mgca_preset,
+    "mgca-deit": mgca_deit_preset,
+    "mm-mil": mm_mil_preset,
+    "random-vit": random_vit_preset,
+    "dinov2-vit": dinov2_vit_preset,
 }
 """By name; a line a preset."""
 

@@ -104,6 +104,8 @@ def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions, *, devic
             show_done(step + 1, f"loss {float(terms['total']):.3f}")
             if keeper.after(step, signals):
                 break
+        if not checkpoints(out):  # a run of no updates
+            keeper.save(0)
     ranks.wait()
     return checkpoints(out)[-1]
 

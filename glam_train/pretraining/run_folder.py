@@ -108,13 +108,19 @@ def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
         "synthetic": synthetic,
         "licence": NO_LICENCE_NEEDED if synthetic else None,
         "start_from": run.start_provenance,
-        "method": run.config.as_json()["method"],
+        "method": _told_method(run.config),
         "correspondence": told_places(run.config, run.data.get("places", {})),
         "updates": updates,
         "pairs_per_update": run.config.pairs_per_update,
         "seed": run.config.seed,
         "commit": run.commit,
     }
+
+
+def _told_method(config: PretrainConfig) -> dict[str, Any]:
+    """Return the method's name and settings, and which parts of the model it left as they started, if any."""
+    method, left = config.as_json()["method"], list(config.method.not_trained)
+    return method | {"not_trained": left} if left else method
 
 
 def read_run(folder: Path) -> Run:

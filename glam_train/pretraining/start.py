@@ -97,6 +97,8 @@ def _check_weights(config: PretrainConfig, start: Start, *, preset_name: str) ->
     if config.starts_from is None or start.from_scratch or start.checkpoint is not None:
         return
     paths = {"--vision-weights": start.vision_weights, "--text-weights": start.text_weights}
+    if "text" in config.method.not_trained:
+        del paths["--text-weights"]
     if missing := [option for option, path in paths.items() if path is None]:
         raise RunError(
             f"{preset_name} starts from published weights ({config.starts_from}): give {' and '.join(missing)}, or "

@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from glam.config import AlignmentConfig, FrameConfig, ModelConfig, TextConfig, VisionConfig
+from glam.config import (
+    AlignmentConfig,
+    FrameConfig,
+    ModelConfig,
+    TextConfig,
+    VisionConfig,
+    model_config_from_json,
+)
 from glam.model.checkpoint import load_checkpoint, load_heads, save_checkpoint
 from glam.model.glam import Glam
 from glam.model.torch_runtime import TorchRuntime
@@ -108,6 +115,19 @@ def test_a_view_can_be_embedded_by_the_mean_of_its_patches():
     features = model.vision(pairs()[0])
     expected = torch.nn.functional.normalize(model.image_projection(features.patches.mean(dim=1)), dim=-1)
     assert torch.allclose(model.embed_view(features), expected, atol=1e-6)
+
+
+def test_both_projections_may_have_a_hidden_layer():
+    model, views = small_model(projection_hidden=5), torch.rand(2, 1, 84, 84)
+    for projection, width in ((model.image_projection, 16), (model.text_projection, 12)):
+        states = torch.rand(3, width)
+        first, last = projection[0], projection[2]
+        expected = (states @ first.weight.mT + first.bias).clamp(min=0) @ last.weight.mT + last.bias
+        torch.testing.assert_close(projection(states), expected)
+        assert (first.out_features, last.out_features) == (5, 8)
+    assert model.embed_view(model.vision(views)).shape == (2, 8)
+    assert isinstance(small_model().image_projection, nn.Linear)
+    assert model_config_from_json(model.config.as_json()) == model.config
 
 
 def test_what_only_training_uses_is_saved_beside_the_model_and_left_out_when_it_is_loaded(tmp_path):
