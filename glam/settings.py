@@ -20,6 +20,10 @@ NO_VARIANTS: Variants = MappingProxyType({})
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "none", dict: "JSON"}
 
 
+class Text(str):
+    """A value as a command line has it; its field says what it means."""
+
+
 class SettingError(ValueError):
     """A setting that is not known, or whose value is of another type than its field."""
 
@@ -75,13 +79,10 @@ def changed_leaves(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[
     return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
 
 
-def nearest(name: str, known: Sequence[str], *, prefix: str = "") -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
     """Return ": did you mean ...?" with the known name that is most like `name`; nothing where none is."""
-    words = {other: other for other in known} | {other.rsplit(".", 1)[-1]: other for other in reversed(known)}
-    for wanted in (name, name.rsplit(".", 1)[-1]):
-        if close := difflib.get_close_matches(wanted, words, n=1):
-            return f": did you mean {prefix}{words[close[0]]}?"
-    return ""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean {close[0]}?" if close else ""
 
 
 @cache
@@ -99,7 +100,7 @@ def value_from_text(hint: Any, text: str, *, name: str) -> Any:
     """Return the value that a command line means by `text` for a field of this type; SettingError for none."""
     choices = _choices(hint)
     if str in choices or any(get_origin(choice) is Literal and text in get_args(choice) for choice in choices):
-        return None if text.lower() == "none" and NoneType in choices else text
+        return None if text.lower() == "none" and NoneType in choices else str(text)
     if text.lower() in ("none", "null") and NoneType in choices:
         return None
     if float in choices:
@@ -108,17 +109,21 @@ def value_from_text(hint: Any, text: str, *, name: str) -> Any:
     try:
         value = json.loads(text.lower() if bool in choices else text)
     except ValueError:
-        value = text
+        value = str(text)
     return _value(hint, value, variants=NO_VARIANTS, name=name)
 
 
 def _value(hint: Any, value: Any, *, variants: Variants, name: str) -> Any:
     part = part_class(hint)
+    if isinstance(value, Text):
+        if part is not None and value.lower() not in ("none", "null"):
+            raise SettingError(f"{name} is {value!r}: give {name}.{next(iter(type_hints(part)))} or another part of it")
+        return value_from_text(hint, value, name=name)
     if part is not None and not (value is None and NoneType in _choices(hint)):
         return settings_from_json(part, value, variants=variants, within=f"{name}.")
     for choice in _choices(hint):
         if _is_of(choice, value):
-            return tuple(value) if get_origin(choice) is tuple else value
+            return tuple(value) if isinstance(value, list) and get_origin(choice) is tuple else value
     expected = " or ".join(dict.fromkeys(map(_told, _choices(hint))))
     raise SettingError(f"{name} is {json.dumps(value)}: give {expected}")
 

@@ -2,22 +2,22 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from glam.config import VoiPolicy
-from glam_train.presets import PRESETS
+from glam.settings import merged
+from glam_train.command_line import read_settings
+from glam_train.presets import PRESETS, describe_preset, list_presets
 
 if TYPE_CHECKING:
     PresetName = str
 else:
     PresetName = Literal[tuple(PRESETS)]
 """The presets in the table, as the choices of an option."""
-OVERRIDES = ("steps", "batch_size", "learning_rate", "seed", "correspondence_weight", "tissue_weight", "flip_rows")
-"""Settings of a preset that `pretrain` takes as options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +95,10 @@ class Pretrain:
     """Folder of the run."""
     preset: PresetName | None = None
     """The published settings to train with. None: glam, or those of the run that is resumed."""
+    config: Path | None = None
+    """JSON file of settings that replace the preset's: some, or all, or the config.json of a run. None: no file."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that replace those of preset and file: nested, of JSON types."""
     resume: bool = False
     """Continue the run in `out`, if there is one, from its newest checkpoint and with its own settings."""
     start_from: Path | None = None
@@ -103,24 +107,10 @@ class Pretrain:
     """Take the model of `start_from` alone, not the heads of its method, which may be another than the preset's."""
     tokenizer: Path | None = None
     """A tokenizer.json, or the vocab.txt of a BERT. None: trained on the reports, or that of `start_from`."""
-    steps: int | None = None
-    """Optimizer updates. None: the preset's."""
-    batch_size: int | None = None
-    """Pairs a forward pass. None: the preset's."""
-    learning_rate: float | None = None
-    """None: the preset's."""
-    seed: int | None = None
-    """None: the preset's."""
-    correspondence_weight: float | None = None
-    """Weight of the places of findings that both views show. None: the preset's; 0: the model is told none."""
-    tissue_weight: float | None = None
-    """Weight of plain tissue points beside those findings (phantoms). None: the preset's."""
-    flip_rows: float | None = None
-    """Chance of each view to have its rows turned over. None: the preset's."""
     device: str | None = None
     """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
     save_every: int | None = None
-    """Updates between checkpoints. None: only at the end."""
+    """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
     stop_after_s: float | None = None
     """Save and stop after this many seconds, to be resumed. None: run to the end."""
 
@@ -133,13 +123,30 @@ class Pretrain:
 
         loop_options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
         cache = read_cache(self.cache)
-        options = {name: getattr(self, name) for name in OVERRIDES}
+        options = self.changes()
         files = StartFiles(start_from=self.start_from, model_only=self.model_only, tokenizer=self.tokenizer)
         if self.resume and has_run(self.out):
             check_resumed(self.out, preset_name=self.preset, options=options, files=files)
         else:
             new_run(self.out, cache, preset_name=self.preset or "glam", options=options, files=files)
         sys.stdout.write(f"{pretrain(self.out, cache, loop_options)}\n")
+
+    def changes(self) -> Mapping[str, Any]:
+        """Return the settings that replace the preset's, or the run's: those of the file, and over them `settings`."""
+        return self.settings if self.config is None else merged(read_settings(self.config), self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presets:
+    """List the presets; of one, print its settings and what differs from its paper's, all as JSON."""
+
+    name: PresetName | None = None
+    """None: all their names, each with what it is."""
+
+    def run(self) -> None:
+        """Print them."""
+        about = list_presets() if self.name is None else describe_preset(self.name)
+        sys.stdout.write(json.dumps(about, indent=1) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import fcntl
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,8 @@ class Run:
     start_provenance: dict[str, Any] | None
     """What the weights of `start_from` were trained on (`glam.licence`)."""
     commit: str
+    phases: Sequence[dict[str, Any]] = ()
+    """Changes of settings while it went on: from_step, and each setting as it was and is."""
 
 
 def start_run(
@@ -119,7 +121,7 @@ def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
         "pairs_per_update": run.config.pairs_per_update,
         "seed": run.config.seed,
         "commit": run.commit,
-    }
+    } | ({"phases": list(run.phases)} if run.phases else {})
 
 
 def read_run(folder: Path) -> Run:
@@ -161,6 +163,7 @@ def _read_config(folder: Path) -> Run:
         start=None if start_from is None else Start(Path(start_from), bool(content.get("start_has_heads"))),
         start_provenance=content["start_provenance"],
         commit=content["commit"],
+        phases=tuple(content.get("phases", ())),
     )
 
 

@@ -4,18 +4,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from glam.config import ModelConfig, VoiPolicy, model_config_from_json
 from glam.licence import checkpoint_provenance
+from glam.settings import changed_leaves
 from glam.words.tokens import Tokenizer, from_vocab
-from glam_train.config import PretrainConfig
+from glam_train.config import PretrainConfig, changed_config
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.presets import preset
+from glam_train.pretraining.phases import go_on_with
 from glam_train.pretraining.run_folder import RunError, Start, check_fit, read_run, start_run
 
-Options = Mapping[str, float | None]
-"""Fields of `PretrainConfig` that replace the preset's; None: the preset's."""
+Options = Mapping[str, Any]
+"""Settings that replace the preset's: nested dicts of JSON types (`glam_train.config.changed_config`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,8 @@ def new_run(
     """Start a run in the folder `out`. RunError where the cache does not fit the settings or a run is there."""
     start_from = files.start_from
     config = run_settings(preset_name, options=options, start_from=start_from)
-    if start_from is None:  # the model of a checkpoint keeps the grey values that it was trained on
+    named = options.get("model", {}).get("frame", {})
+    if start_from is None and "voi" not in named:  # the model of a checkpoint keeps what it was trained on
         config = replace(config, model=with_voi(config.model, cache.frame.voi))
     check_fit(config, cache)
     words = run_tokenizer(config, cache, files)
@@ -67,11 +71,23 @@ def run_settings(preset_name: str, *, options: Options, start_from: Path | None)
     config = preset(preset_name)
     if start_from is not None:
         config = replace(config, model=_checkpoint_model(start_from))
-    steps = options.get("steps")
-    if steps is not None:
-        warmup_steps = min(config.warmup_steps, max(0, int(steps) // 10))
-        config = replace(config, steps=int(steps), warmup_steps=warmup_steps)
-    return replace(config, **{name: value for name, value in options.items() if value is not None})
+    if "steps" in options and "warmup_steps" not in options:
+        options = {**options, "warmup_steps": _shorter_warmup(config, options)}
+    changed = changed_config(config, options)
+    if start_from is not None and changed.model != config.model:
+        name, (own, wanted) = next(iter(changed_leaves(config.model.as_json(), changed.model.as_json()).items()))
+        raise RunError(
+            f"the model at {start_from} has {name} {own}, not {wanted}: a run that starts from a checkpoint keeps its"
+        )
+    return changed
+
+
+def _shorter_warmup(config: PretrainConfig, options: Options) -> int:
+    """Return the preset's warmup, or a tenth of the updates asked for where that is less."""
+    try:
+        return min(config.warmup_steps, max(0, int(options["steps"]) // 10))
+    except (TypeError, ValueError):  # no number, which is said where the settings are read
+        return config.warmup_steps
 
 
 def run_tokenizer(config: PretrainConfig, cache: PairCache, files: StartFiles) -> Tokenizer:
@@ -91,12 +107,14 @@ def read_tokenizer(path: Path, *, lower_case: bool) -> Tokenizer:
 
 
 def check_resumed(out: Path, *, preset_name: str | None, options: Options, files: StartFiles = StartFiles()) -> None:
-    """Refuse an option that the run in `out` was not started with; None: the option was not given."""
+    """Refuse what the run in `out` was not started with; None: the option was not given.
+
+    Settings that may change begin a phase of the run (`glam_train.pretraining.phases`).
+    """
     run = read_run(out)
     begun_from, tokenizer = run.start and run.start.checkpoint, files.tokenizer
-    wanted = {"preset": preset_name, "start_from": files.start_from and files.start_from.resolve(), **options}
+    wanted = {"preset": preset_name, "start_from": files.start_from and files.start_from.resolve()}
     kept = {"preset": run.preset or preset_name, "start_from": begun_from}  # older runs do not name their preset
-    kept |= {name: getattr(run.config, name) for name in options}
     if tokenizer is not None:
         wanted["tokenizer"] = read_tokenizer(tokenizer, lower_case=run.config.model.text.lower_case).backend.to_str()
         kept["tokenizer"] = Tokenizer.from_file(run.tokenizer).backend.to_str()
@@ -105,6 +123,7 @@ def check_resumed(out: Path, *, preset_name: str | None, options: Options, files
         raise RunError(f"the run at {out} has another tokenizer than {tokenizer}: a resumed run keeps its own")
     for name in differing:
         raise RunError(f"the run at {out} has {name} {kept[name]}, not {wanted[name]}: a resumed run keeps its own")
+    go_on_with(out, options)
 
 
 def with_voi(model: ModelConfig, voi: VoiPolicy | None) -> ModelConfig:
