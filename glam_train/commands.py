@@ -1,6 +1,7 @@
 """The commands of `glam-train`: each a frozen dataclass with run(), importable without tyro and torch."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -116,19 +117,24 @@ class Pretrain:
 
     def run(self) -> None:
         """Train."""
-        from glam_train.data.cache import read_cache
+        from glam_train.data.cache import read_cache, verify_pixels
+        from glam_train.pretraining.announcement import announcement
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
         from glam_train.pretraining.start import StartFiles, check_resumed, new_run
 
         loop_options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
-        cache = read_cache(self.cache)
-        options = self.changes()
+        cache, options = read_cache(self.cache), self.changes()
+        speaks = os.environ.get("RANK", "0") == "0"  # of torchrun: one process looks at what all of them read
+        if speaks:
+            _with_bar(verify_pixels(cache), total=len(cache), label="verify the cache")
         files = StartFiles(start_from=self.start_from, model_only=self.model_only, tokenizer=self.tokenizer)
         if self.resume and has_run(self.out):
             check_resumed(self.out, preset_name=self.preset, options=options, files=files)
         else:
             new_run(self.out, cache, preset_name=self.preset or "glam", options=options, files=files)
+        if speaks:
+            sys.stderr.write(f"{announcement(self.out, num_pairs=len(cache))}\n")
         sys.stdout.write(f"{pretrain(self.out, cache, loop_options)}\n")
 
     def changes(self) -> Mapping[str, Any]:

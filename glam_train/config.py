@@ -23,6 +23,14 @@ class TextAugmentation:
     """papers: the published template; glam: the same with the place and size of each finding where known."""
     mask_meta: float = 0.8
     """Chance of each field that is no finding (age, race, side, view ...) to read "unknown"."""
+    max_cut: float = 0.05
+    """Largest share of the reports that may lose their end to `model.text.max_tokens`; a run with more is refused. In
+    the style glam a long report loses its context first, and is cut only where that is not enough."""
+
+    def __post_init__(self) -> None:
+        for name in ("mask_meta", "max_cut"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,11 @@ so a killed run leaves nothing half and the next one goes on where it stopped.
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -185,6 +187,28 @@ def read_cache(folder: Path) -> PairCache:
         )
     offsets = np.cumsum([0] + [len(shard) for shard in shards[:-1]])
     return PairCache(frame, about["source"], [record for lines in records for record in lines], list(shards), offsets)
+
+
+def verify_pixels(cache: PairCache) -> Iterator[int]:
+    """Hold the pixels of all pairs to the hashes in their records; yield the pairs done so far.
+
+    CacheError with the shard's name where they differ: zeroed, or swapped, or of another cache.
+    """
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # hashing lets go of the interpreter
+        for index, digest in enumerate(pool.map(partial(_pixels_sha256, cache), range(len(cache)))):
+            if digest != cache.records[index].get("pixels_sha256"):
+                pool.shutdown(cancel_futures=True)
+                shard = int(np.searchsorted(cache.offsets, index, side="right")) - 1
+                name = Path(getattr(cache.shards[shard], "filename", None) or f"shard-{shard:05d}.npy").with_suffix("")
+                raise CacheError(
+                    f"{name}.npy is damaged: the pixels of {cache.records[index]['pair_id']} are not those that were "
+                    f"prepared: delete {name.name}.npy and .jsonl and run the command of the cache again"
+                )
+            yield index + 1
+
+
+def _pixels_sha256(cache: PairCache, index: int) -> str:
+    return hashlib.sha256(np.ascontiguousarray(cache.squares(index)).data).hexdigest()
 
 
 def describe_cache(cache: PairCache) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from glam.settings import changed_leaves
 from glam.words.tokens import Tokenizer, from_vocab
 from glam_train.config import PretrainConfig, changed_config
 from glam_train.data.cache import PairCache, describe_cache
+from glam_train.data.captions import check_reports
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.presets import preset
 from glam_train.pretraining.phases import go_on_with
@@ -45,6 +46,7 @@ def new_run(
     words = run_tokenizer(config, cache, files)
     text = replace(config.model.text, vocab_size=words.vocab_size)
     config = replace(config, model=replace(config.model, text=text))
+    check_reports(cache.records, words, config)
     data = describe_cache(cache)
     start = None if start_from is None else first_weights(start_from, config, model_only=files.model_only)
     start_run(out, config, data=data, tokenizer=words, start=start, preset=preset_name)

@@ -14,6 +14,7 @@ from glam_train.data.cache import (
     fill_cache,
     open_cache_folder,
     read_cache,
+    verify_pixels,
 )
 
 FRAME = FrameConfig(size=28)
@@ -150,3 +151,13 @@ def test_a_damaged_shard_is_refused(tmp_path, size):
         pixels.write_bytes(pixels.read_bytes()[:size])
     with pytest.raises(CacheError, match=r"shard-00000.npy or .jsonl is damaged .*: delete both and prepare again"):
         read_cache(tmp_path)
+
+
+def test_pixels_that_are_not_those_that_were_prepared_name_their_shard(tmp_path):
+    build(tmp_path, range(SHARD_PAIRS + 2))
+    assert list(verify_pixels(read_cache(tmp_path))) == list(range(1, SHARD_PAIRS + 3))
+    pixels = np.load(tmp_path / "shard-00001.npy", mmap_mode="r+")
+    pixels[1, 0] = 0
+    pixels.flush()
+    with pytest.raises(CacheError, match=r"shard-00001.npy is damaged: the pixels of .*run the command of the cache"):
+        list(verify_pixels(read_cache(tmp_path)))

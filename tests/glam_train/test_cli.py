@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glam.config import AlignmentConfig
@@ -184,6 +185,33 @@ def test_presets_are_listed_and_told_with_what_differs_from_the_paper(capsys):
     assert main(["presets", "glam-paper"]) == 0
     assert json.loads(capsys.readouterr().out)["differs"] == {}
     assert "unknown preset 'clap'" in refusal(capsys, "presets", "clap")
+
+
+@pytest.mark.usefixtures("toy_preset")
+def test_a_run_says_at_its_start_what_an_update_takes_and_what_it_starts_from(tmp_path, capsys):
+    command = ["pretrain", "--cache", tmp_path, "--preset", "tiny", "--device", "cpu", "--steps", 3]
+    first, second = [*command, "--out", tmp_path / "first"], [*command, "--out", tmp_path / "second"]
+    assert main([*map(str, first), "--stop-after-s", "0"]) == 0
+    said = capsys.readouterr().err
+    assert "4 pairs an update (batch_size 2 x accumulate 2), 3 updates of 12 pairs (1 times each), method glam" in said
+    assert "from random weights (seed 42)" in said
+    assert main([*map(str, first), "--resume"]) == 0
+    assert "on from step-0000001 of 1 updates" in capsys.readouterr().err
+    (*_, start) = checkpoints(tmp_path / "first")
+    for option, told in {(): "with its heads", ("--model-only",): "its model alone, heads from seed 42"}.items():
+        out = [*second[:-1], tmp_path / f"from{len(option)}"]
+        assert main([*map(str, out), "--start-from", str(start), *option]) == 0
+        assert f"from {start} ({told})" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("toy_preset")
+def test_a_run_on_damaged_pixels_leaves_no_folder(tmp_path, capsys, toy_cache, monkeypatch):
+    shards = [np.array(toy_cache.shards[0])]
+    shards[0][3] = 0
+    monkeypatch.setattr("glam_train.data.cache.read_cache", lambda folder: replace(toy_cache, shards=shards))
+    said = refusal(capsys, "pretrain", "--cache", tmp_path, "--out", tmp_path / "run", "--preset", "tiny")
+    assert "shard-00000.npy is damaged: the pixels of" in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("toy_preset")
