@@ -30,8 +30,10 @@ class Prepare:
     out: Path
     """Folder of the cache; what is there already is kept."""
     split: Literal["train", "val", "test"] = "train"
-    preset: PresetName = "glam"
-    """The preset whose image size and frame to prepare for."""
+    preset: PresetName | None = None
+    """The preset whose image size and frame to prepare for. None: glam, or that of `checkpoint`."""
+    checkpoint: Path | None = None
+    """A checkpoint to go on from: images are prepared as its model takes them. None: as the preset says."""
     voi: VoiPolicy | None = None
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
@@ -41,12 +43,11 @@ class Prepare:
         """Fill the cache."""
         from glam_train.data.cache import read_cache
         from glam_train.data.pairs import cache_manifest, manifest_source, paired_rows
-        from glam_train.presets import preset
-        from glam_train.pretraining.start import with_voi
+        from glam_train.pretraining.start import frame_to_prepare
 
         _check_counts(workers=self.workers)
+        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="glam")
         rows, lone = paired_rows(self.manifest, split=self.split)
-        frame = with_voi(preset(self.preset).model, self.voi).frame
         source = manifest_source(self.manifest, split=self.split)
         done = cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers)
         _with_bar(done, total=len(rows), label="prepare")
@@ -64,8 +65,10 @@ class PreparePhantoms:
     """Number of breasts."""
     seed: int | None = None
     """Seed of the first phantom. None: that of the training phantoms."""
-    preset: PresetName = "tiny"
-    """The preset whose image size and frame to prepare for."""
+    preset: PresetName | None = None
+    """The preset whose image size and frame to prepare for. None: tiny, or that of `checkpoint`."""
+    checkpoint: Path | None = None
+    """A checkpoint to go on from: phantoms are prepared as its model takes them. None: as the preset says."""
     voi: VoiPolicy | None = None
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
@@ -75,12 +78,11 @@ class PreparePhantoms:
         """Fill the cache."""
         from glam_train.data.cache import read_cache
         from glam_train.data.phantom_pairs import TRAINING_SEED, cache_phantoms
-        from glam_train.presets import preset
-        from glam_train.pretraining.start import with_voi
+        from glam_train.pretraining.start import frame_to_prepare
 
         _check_counts(workers=self.workers, pairs=self.pairs)
         seed = TRAINING_SEED if self.seed is None else self.seed
-        frame = with_voi(preset(self.preset).model, self.voi).frame
+        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="tiny")
         done = cache_phantoms(self.out, num_pairs=self.pairs, seed=seed, frame=frame, workers=self.workers)
         _with_bar(done, total=self.pairs, label="prepare")
         sys.stdout.write(json.dumps({"pairs": len(read_cache(self.out)), "seed": seed}) + "\n")
@@ -174,9 +176,10 @@ class ImportOfficial:
 
     def run(self) -> None:
         """Write the folder."""
-        from glam_train.official import import_official, write_imported
+        from glam_train.official import check_new, import_official, write_imported
 
         _check_counts(vision_heads=self.vision_heads, text_heads=self.text_heads)
+        check_new(self.out)
         imported = import_official(
             self.checkpoint,
             tokenizer=self.tokenizer,
@@ -209,20 +212,23 @@ class Evaluate:
         from glam.loading import load
         from glam.phantom.trial import HELD_OUT_SEED, evaluate
         from glam_train.data.cache import read_cache
-        from glam_train.data.places import count_places
-        from glam_train.evaluation.results import check_outputs, describe_bundle, results_json, write_results
+        from glam_train.evaluation import results as written
 
         _check_counts(exams=self.exams, **({} if self.threads is None else {"threads": self.threads}))
-        check_outputs(self.out, self.page)
+        written.check_outputs(self.out, self.page)
         cache = read_cache(self.cache)
-        if "tissue" not in count_places(cache.records):
-            raise ValueError(f"the cache at {self.cache} holds no phantoms: give one of glam-train prepare-phantoms")
+        written.check_phantoms(cache, self.cache)
         predictor = load(self.bundle, threads=self.threads)
+        written.check_trained_on(predictor.bundle, cache, self.cache)
         show = partial(_with_bar, label="evaluate")
         figures = evaluate(predictor, cache.records, num_exams=self.exams, show=show)
-        results = results_json(figures, bundle=describe_bundle(predictor.bundle), exams=self.exams, seed=HELD_OUT_SEED)
-        write_results(results, out=self.out, page=self.page)
-        sys.stdout.write(json.dumps(results["figures"]) + "\n")
+        about = written.describe_bundle(predictor.bundle)
+        results = written.results_json(figures, bundle=about, exams=self.exams, seed=HELD_OUT_SEED)
+        written.write_results(results, out=self.out, page=self.page)
+        if lacking := written.undefined(results["figures"]):
+            sys.stderr.write(f"{self.exams} exams do not define {', '.join(lacking)}: give more --exams, such as 300\n")
+        told = results | {"figures": written.labelled(results["figures"])}
+        sys.stdout.write(json.dumps(told) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -50,10 +52,19 @@ def _write_shard(folder: Path, index: int, pairs: Sequence[PreparedPair]) -> Non
     stem = folder / f"shard-{index:05d}"
     squares = [np.stack([to_uint16(pair.cc.pixels), to_uint16(pair.mlo.pixels)]) for pair in pairs]
     records = [_record(pair, square) for pair, square in zip(pairs, squares, strict=True)]
-    with replacing(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-        np.save(file, np.stack(squares) if squares else np.empty((0, 2, 1, 1), np.uint16))
-    with replacing(stem.with_suffix(".jsonl")) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+    pixels = np.stack(squares) if squares else np.empty((0, 2, 1, 1), np.uint16)
+    try:
+        with replacing(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(pixels))
+            file.write(pixels.data)  # not by np.save, which says of a full disk how many items it could not write
+        with replacing(stem.with_suffix(".jsonl")) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+    except OSError as error:
+        whole = len(list(folder.glob("shard-*.jsonl")))
+        raise CacheError(
+            f"{stem.name} cannot be written into {folder} ({error.strerror}); {whole} shards are whole: make room and run "
+            "the command again"
+        ) from None
 
 
 def _record(pair: PreparedPair, square: np.ndarray) -> dict[str, Any]:
@@ -105,8 +116,20 @@ def fill_cache(
     if min(workers, len(chunks)) < 2:  # another process would import everything once more
         yield from _keys_done(chunks, map(build_shard, *arguments))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    starting = (_end_with, (os.getpid(),))
+    with ProcessPoolExecutor(workers, get_context("spawn"), *starting) as pool:
         yield from _keys_done(chunks, pool.map(build_shard, *arguments))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent does: one that is killed tells its workers nothing, and they wait for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _keys_done(chunks: Sequence[Sequence[Any]], shards: Iterator[None]) -> Iterator[int]:

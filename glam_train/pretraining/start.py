@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glam.config import ModelConfig, VoiPolicy, model_config_from_json
-from glam.licence import checkpoint_provenance
+from glam.config import FrameConfig, ModelConfig, VoiPolicy, model_config_from_json
+from glam.licence import PHANTOMS, checkpoint_provenance
 from glam.settings import changed_leaves
 from glam.words.tokens import Tokenizer, from_vocab
 from glam_train.config import PretrainConfig, changed_config
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.data.captions import check_reports
+from glam_train.data.phantom_pairs import check_training_seeds
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.presets import preset
 from glam_train.pretraining.phases import go_on_with
@@ -46,6 +47,8 @@ def new_run(
     words = run_tokenizer(config, cache, files)
     text = replace(config.model.text, vocab_size=words.vocab_size)
     config = replace(config, model=replace(config.model, text=text))
+    if cache.source.get("kind") == PHANTOMS:
+        check_training_seeds(cache.source.get("seed", 0), num_pairs=len(cache))
     check_reports(cache.records, words, config)
     data = describe_cache(cache)
     start = None if start_from is None else first_weights(start_from, config, model_only=files.model_only)
@@ -131,6 +134,20 @@ def check_resumed(out: Path, *, preset_name: str | None, options: Options, files
 def with_voi(model: ModelConfig, voi: VoiPolicy | None) -> ModelConfig:
     """Return the model configuration with another policy of grey values; None: its own."""
     return model if voi is None else replace(model, frame=replace(model.frame, voi=voi))
+
+
+def frame_to_prepare(
+    preset_name: str | None, checkpoint: Path | None, voi: VoiPolicy | None, *, default: str
+) -> FrameConfig:
+    """Return the frame that images are prepared for: of a preset, or of the checkpoint that is to be trained on.
+
+    RunError where both are named.
+    """
+    if checkpoint is None:
+        return with_voi(preset(preset_name or default).model, voi).frame
+    if preset_name is not None or voi is not None:
+        raise RunError("a cache for a checkpoint is prepared as its model takes images: leave out --preset and --voi")
+    return _checkpoint_model(checkpoint).frame
 
 
 def _checkpoint_model(folder: Path) -> ModelConfig:

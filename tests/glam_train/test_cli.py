@@ -205,6 +205,15 @@ def test_a_run_says_at_its_start_what_an_update_takes_and_what_it_starts_from(tm
 
 
 @pytest.mark.usefixtures("toy_preset")
+def test_a_cache_of_phantoms_that_evaluation_is_held_out_on_is_not_trained_on(tmp_path, capsys, toy_cache, monkeypatch):
+    held_out = replace(toy_cache, source={"kind": "phantoms", "seed": 91_000_500})
+    monkeypatch.setattr("glam_train.data.cache.read_cache", lambda folder: held_out)
+    said = refusal(capsys, "pretrain", "--cache", tmp_path, "--out", tmp_path / "run", "--preset", "tiny")
+    assert "seed 91000500 draws phantoms that evaluation keeps for itself" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("toy_preset")
 def test_a_run_on_damaged_pixels_leaves_no_folder(tmp_path, capsys, toy_cache, monkeypatch):
     shards = [np.array(toy_cache.shards[0])]
     shards[0][3] = 0
@@ -300,6 +309,8 @@ def test_a_manifest_with_bom_crlf_and_a_suffix_in_capitals_is_read(tmp_path, cap
         (["--pairs", 0], "pairs is 0: give 1 or more"),
         (["--pairs", 1, "--workers", 0], "workers is 0: give 1 or more"),
         (["--pairs", 1, "--seed", -1], "seed is -1: give a whole number from 0 to"),
+        (["--pairs", 1, "--seed", 91_000_000], "seed 91000000 draws phantoms that evaluation keeps for itself"),
+        (["--pairs", 9, "--seed", 90_999_992], "seed 90999992 draws phantoms that evaluation keeps for itself"),
     ],
 )
 def test_phantoms_that_cannot_be_drawn_are_refused_before_a_cache_is_made(tmp_path, capsys, options, message):
