@@ -171,8 +171,8 @@ def _check_heads(option: str, heads: int, *, width: int) -> None:
         raise ValueError(f"{option} is {heads}, the tower is {width} wide: give a number that divides it{told}")
     if width != heads * HEAD_WIDTH:
         sys.stderr.write(
-            f"{option} {heads} makes heads of {width // heads}; those of DINOv2 and BERT are {HEAD_WIDTH} wide. The file "
-            "does not tell, and with another number than it was trained with the model is wrong without a word\n"
+            f"{option} {heads} makes heads of {width // heads}; those of DINOv2 and BERT are {HEAD_WIDTH} wide. The "
+            "file does not tell: with another number than in its training, the model is wrong without a word\n"
         )
 
 

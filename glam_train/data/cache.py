@@ -62,8 +62,8 @@ def _write_shard(folder: Path, index: int, pairs: Sequence[PreparedPair]) -> Non
     except OSError as error:
         whole = len(list(folder.glob("shard-*.jsonl")))
         raise CacheError(
-            f"{stem.name} cannot be written into {folder} ({error.strerror}); {whole} shards are whole: make room and run "
-            "the command again"
+            f"{stem.name} cannot be written into {folder} ({error.strerror}); {whole} shards are whole: make room and "
+            "run the command again"
         ) from None
 
 

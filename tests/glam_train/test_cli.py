@@ -12,6 +12,8 @@ from glam.settings import leaves
 from glam_train.cli import main
 from glam_train.command_line import as_option
 from glam_train.commands import Pretrain
+from glam_train.config import changed_config
+from glam_train.data.cache import read_cache
 from glam_train.methods.settings import GlamPaperSettings
 from glam_train.presets import PRESETS, preset
 from glam_train.pretraining.run_folder import checkpoints, read_run
@@ -411,3 +413,30 @@ def test_a_file_that_is_no_released_checkpoint_is_refused(tmp_path, capsys, cont
     words = ["--tokenizer", GOLDEN / "vocab.txt", "--text-heads", 4, "--out", tmp_path / "model"]
     assert message in refusal(capsys, "import-official", file, *words, "--vision-heads", 6)
     assert "vision_heads is 0" in refusal(capsys, "import-official", file, *words, "--vision-heads", 0)
+
+
+def test_heads_are_held_to_what_a_file_tells_and_a_folder_that_is_there_is_kept(tmp_path, capsys):
+    words = ["--tokenizer", GOLDEN / "vocab.txt", "--out", tmp_path / "model"]
+    command = ["import-official", GOLDEN / "official.ckpt", *words]
+    said = refusal(capsys, *command, "--vision-heads", 5, "--text-heads", 4)
+    assert "--vision-heads is 5, the tower is" in said
+    assert "--text-heads is 7, the tower is" in refusal(capsys, *command, "--vision-heads", 6, "--text-heads", 7)
+    assert main([str(argument) for argument in [*command, "--vision-heads", "4", "--text-heads", "4"]]) == 0
+    assert "--vision-heads 4 makes heads of" in capsys.readouterr().err
+    before = (tmp_path / "model" / "config.json").read_bytes()
+    said = refusal(capsys, *command, "--vision-heads", 6, "--text-heads", 4)
+    assert "is there already, and is not overwritten: give a new --out" in said
+    assert (tmp_path / "model" / "config.json").read_bytes() == before
+
+
+def test_a_cache_is_prepared_as_the_model_of_a_checkpoint_takes_images(tmp_path, capsys):
+    frame = {"size": 84, "kind": "stretch", "align_mlo": False}
+    vision = {"image_size": 84, "embed_dim": 8, "num_heads": 2}
+    config = changed_config(preset("glam-official"), {"model": {"frame": frame, "vision": vision}}).model
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config.as_json()))
+    command = ["prepare-phantoms", "--pairs", 1, "--out", tmp_path / "cache", "--checkpoint", tmp_path / "model"]
+    assert "leave out --preset and --voi" in refusal(capsys, *command, "--preset", "tiny")
+    assert main([str(argument) for argument in command]) == 0
+    assert read_cache(tmp_path / "cache").frame == config.frame
+    assert config.frame.size == 84
