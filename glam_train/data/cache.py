@@ -25,6 +25,7 @@ import numpy as np
 from glam.config import FrameConfig
 from glam.files import json_object, replacing
 from glam.prepare import ModelInput, prepare_sha
+from glam_train.data.cohort import cohort_of
 from glam_train.data.places import count_places
 
 SHARD_PAIRS = 64
@@ -237,10 +238,12 @@ def _pixels_sha256(cache: PairCache, index: int) -> str:
 def describe_cache(cache: PairCache) -> dict[str, Any]:
     """Return the source, the number of pairs and places, and a hash of all records in order, as JSON types.
 
-    A record holds the hash of its pixels, so that two caches with the same description train the same model.
+    Of a manifest, its cohort in counts too. A record holds the hash of its pixels, so that two caches with the same
+    description train the same model.
     """
     digest = hashlib.sha256()
     for record in cache.records:
         digest.update(json.dumps(record, sort_keys=True).encode())
     about = {"pairs": len(cache), "records_sha256": digest.hexdigest(), "source": cache.source}
-    return about | {"places": count_places(cache.records)}
+    cohort = {"cohort": cohort_of(cache.records)} if cache.source.get("kind") == "manifest" else {}
+    return about | {"places": count_places(cache.records)} | cohort

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from glam.config import FrameConfig
 from glam.findings import InputError
@@ -111,6 +112,7 @@ def manifest_record(row: Row) -> Row:
         "patient_id": row["patient_id"],
         "exam_id": row["exam_id"],
         "facts": asdict(facts) | {"lesions": [lesion.as_json() for lesion in facts.lesions]},
+        "cohort": {"manufacturer": row["manufacturer"], "site": row.get("site", ""), "year": _year(row["study_date"])},
     }
 
 
@@ -136,6 +138,11 @@ def _centres(row: Row, frame: Frame) -> dict[str, list[float]]:
         if x0 < x1 and y0 < y1:
             centres[name] = [(x0 + x1) / 2, (y0 + y1) / 2]
     return centres
+
+
+def _year(value: Any) -> int | None:
+    """The year of a date's cell; None where it is empty."""
+    return None if pd.isna(value) else int(value.year)
 
 
 def _integer(value: Any) -> int | None:

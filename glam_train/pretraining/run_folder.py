@@ -193,7 +193,8 @@ def check_fit(config: PretrainConfig, cache: PairCache) -> None:
 def check_cache(run: Run, cache: PairCache) -> None:
     """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
     check_fit(run.config, cache)
-    if describe_cache(cache) != run.data:
+    about = describe_cache(cache)
+    if {name: about.get(name) for name in run.data} != run.data:  # older runs do not tell their cohort
         pairs = run.data["pairs"]
         raise RunError(
             f"the run was started on {pairs} pairs; this cache holds other ones: give its own --cache or another --out"
