@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from glam.config import FrameConfig
 from glam.findings import InputError
@@ -140,9 +139,10 @@ def _centres(row: Row, frame: Frame) -> dict[str, list[float]]:
     return centres
 
 
-def _year(value: Any) -> int | None:
-    """The year of a date's cell; None where it is empty."""
-    return None if pd.isna(value) else int(value.year)
+def _year(date: Any) -> int | None:
+    """The year of a date's cell, which begins with it; None where it is empty."""
+    year = str(date)[:4]
+    return int(year) if year.isdigit() else None
 
 
 def _integer(value: Any) -> int | None:
