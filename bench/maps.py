@@ -126,15 +126,16 @@ def summary_of(measured: Figures) -> dict[str, Any]:
 def goals_of(run: str, measured: Figures) -> dict[str, Goal]:
     """Goals of a run: its maps against position alone, and density."""
     ratio = measured.hits["mass"].hit_at_1.ratio
+    density = measured.density_macro_auc
     return {
-        f"{run}: hit@1 of masses over position alone": goal(round(ratio.value, 4), at_least=2.0),
-        f"{run}: the lower end of its interval": goal(round(ratio.low, 4), at_least=1.7),
-        f"{run}: density macro AUC": goal(round(measured.density_macro_auc.value, 4), at_least=0.98),
+        f"{run}: hit@1 of masses over position alone": goal(ratio and round(ratio.value, 4), at_least=2.0),
+        f"{run}: the lower end of its interval": goal(ratio and round(ratio.low, 4), at_least=1.7),
+        f"{run}: density macro AUC": goal(density and round(density.value, 4), at_least=0.98),
     }
 
 
-def _rounded(interval: Interval) -> list[float]:
-    return [round(float(number), 4) for number in interval[:3]]
+def _rounded(interval: Interval | None) -> list[float] | None:
+    return interval and [round(float(number), 4) for number in interval[:3]]
 
 
 def measure(runs: list[Path], cache: PairCache, pairs: PairCache, *, device: str) -> dict[str, Figures]:

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from glam.settings import settings_from_json
 
 FrameKind = Literal["stretch", "isotropic", "nipple_mm", "nipple_stretch"]
 VoiPolicy = Literal["header", "window", "breast", "voi_lut", "minmax"]
@@ -189,6 +191,8 @@ class ModelConfig:
     The defaults are ours: Eq. 2 to 4 of the paper with anchored regions, proper positions and clamped temperatures.
     """
 
+    retired: ClassVar[tuple[str, ...]] = ("view_projection",)
+    """Keys of older bundles: whether training had a head between the views, which no answer depends on."""
     vision: VisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
     alignment: AlignmentConfig | None = field(default_factory=AlignmentConfig)
@@ -218,18 +222,8 @@ class ModelConfig:
 
 
 def model_config_from_json(data: dict[str, Any]) -> ModelConfig:
-    """Return the configuration that `ModelConfig.as_json` wrote; an unknown key is a TypeError.
-
-    Bundles of before 2026-11-28 say whether their training had a head between the views, which no answer depends on.
-    """
-    alignment = data["alignment"]
-    parts: dict[str, Any] = {
-        "vision": VisionConfig(**data["vision"]),
-        "text": TextConfig(**data["text"]),
-        "alignment": None if alignment is None else AlignmentConfig(**alignment),
-        "frame": FrameConfig(**data["frame"]),
-    }
-    return ModelConfig(**({name: value for name, value in data.items() if name != "view_projection"} | parts))
+    """Return the configuration that `ModelConfig.as_json` wrote. SettingError: a key or value that is none of it."""
+    return settings_from_json(ModelConfig, data, within="model.")
 
 
 def glam_paper() -> ModelConfig:

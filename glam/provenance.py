@@ -21,7 +21,18 @@ RECORDED = frozenset({"data", "synthetic", "start_from"})
 PHANTOMS = "phantoms"
 """`data.kind` of the synthetic breasts of this repository, the only data that need no licence."""
 OF_PHANTOMS = frozenset(
-    {*FIELDS, "objective", "method", "correspondence", "updates", "pairs_per_update", "seed", "commit", "metrics"}
+    {
+        *FIELDS,
+        "objective",
+        "method",
+        "correspondence",
+        "updates",
+        "pairs_per_update",
+        "seed",
+        "commit",
+        "phases",
+        "metrics",
+    }
 )
 OF_PHANTOM_DATA = frozenset(
     {"kind", "seed", "conspicuous_share", "conspicuous", "natural", "pairs", "records_sha256", "places"}

@@ -1,15 +1,18 @@
 """The commands of `glam-train`: each a frozen dataclass with run(), importable without tyro and torch."""
 
 import json
+import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from glam.config import VoiPolicy
-from glam_train.presets import PRESETS
+from glam.settings import merged
+from glam_train.command_line import read_settings
+from glam_train.presets import PRESETS, describe_preset, list_presets
 
 if TYPE_CHECKING:
     from glam_train.pretraining.start import Start
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
 else:
     PresetName = Literal[tuple(PRESETS)]
 """The presets in the table, as the choices of an option."""
-OVERRIDES = ("steps", "batch_size", "learning_rate", "seed", "correspondence_weight", "tissue_weight", "flip_rows")
-"""Settings of a preset that `pretrain` takes as options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,10 @@ class Prepare:
     out: Path
     """Folder of the cache; what is there already is kept."""
     split: Literal["train", "val", "test"] = "train"
-    preset: PresetName = "glam"
-    """The preset whose image size and frame to prepare for."""
+    preset: PresetName | None = None
+    """The preset whose image size and frame to prepare for. None: glam, or that of `checkpoint`."""
+    checkpoint: Path | None = None
+    """A checkpoint to go on from: images are prepared as its model takes them. None: as the preset says."""
     voi: VoiPolicy | None = None
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
@@ -42,12 +45,11 @@ class Prepare:
         """Fill the cache."""
         from glam_train.data.cache import read_cache
         from glam_train.data.pairs import cache_manifest, manifest_source, paired_rows
-        from glam_train.presets import preset
-        from glam_train.pretraining.start import with_voi
+        from glam_train.pretraining.start import frame_to_prepare
 
         _check_counts(workers=self.workers)
+        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="glam")
         rows, lone = paired_rows(self.manifest, split=self.split)
-        frame = with_voi(preset(self.preset).model, self.voi).frame
         source = manifest_source(self.manifest, split=self.split)
         done = cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers)
         _with_bar(done, total=len(rows), label="prepare")
@@ -65,8 +67,10 @@ class PreparePhantoms:
     """Number of breasts."""
     seed: int | None = None
     """Seed of the first phantom. None: that of the training phantoms."""
-    preset: PresetName = "tiny"
-    """The preset whose image size and frame to prepare for."""
+    preset: PresetName | None = None
+    """The preset whose image size and frame to prepare for. None: tiny, or that of `checkpoint`."""
+    checkpoint: Path | None = None
+    """A checkpoint to go on from: phantoms are prepared as its model takes them. None: as the preset says."""
     voi: VoiPolicy | None = None
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
@@ -76,12 +80,11 @@ class PreparePhantoms:
         """Fill the cache."""
         from glam_train.data.cache import read_cache
         from glam_train.data.phantom_pairs import TRAINING_SEED, cache_phantoms
-        from glam_train.presets import preset
-        from glam_train.pretraining.start import with_voi
+        from glam_train.pretraining.start import frame_to_prepare
 
         _check_counts(workers=self.workers, pairs=self.pairs)
         seed = TRAINING_SEED if self.seed is None else self.seed
-        frame = with_voi(preset(self.preset).model, self.voi).frame
+        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="tiny")
         done = cache_phantoms(self.out, num_pairs=self.pairs, seed=seed, frame=frame, workers=self.workers)
         _with_bar(done, total=self.pairs, label="prepare")
         sys.stdout.write(json.dumps({"pairs": len(read_cache(self.out)), "seed": seed}) + "\n")
@@ -97,6 +100,10 @@ class Pretrain:
     """Folder of the run."""
     preset: PresetName | None = None
     """The published settings to train with. None: glam, or those of the run that is resumed."""
+    config: Path | None = None
+    """JSON file of settings that replace the preset's: some, or all, or the config.json of a run. None: no file."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that replace those of preset and file: nested, of JSON types."""
     resume: bool = False
     """Continue the run in `out`, if there is one, from its newest checkpoint and with its own settings."""
     start_from: Path | None = None
@@ -113,42 +120,46 @@ class Pretrain:
     """Start from random weights where the preset's paper starts from published ones."""
     tokenizer: Path | None = None
     """A tokenizer.json, or the vocab.txt of a BERT. None: that of the weights, or one trained on the reports."""
-    steps: int | None = None
-    """Optimizer updates. None: the preset's."""
-    batch_size: int | None = None
-    """Pairs a forward pass. None: the preset's."""
-    learning_rate: float | None = None
-    """None: the preset's."""
-    seed: int | None = None
-    """None: the preset's."""
-    correspondence_weight: float | None = None
-    """Weight of the places of findings that both views show. None: the preset's; 0: the model is told none."""
-    tissue_weight: float | None = None
-    """Weight of plain tissue points beside those findings (phantoms). None: the preset's."""
-    flip_rows: float | None = None
-    """Chance of each view to have its rows turned over. None: the preset's."""
     device: str | None = None
     """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
     save_every: int | None = None
-    """Updates between checkpoints. None: only at the end."""
+    """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
     stop_after_s: float | None = None
     """Save and stop after this many seconds, to be resumed. None: run to the end."""
+    checkpointing: bool = False
+    """Compute what is inside the towers a second time for the gradient, in place of keeping it: less memory."""
+    compile: bool = False
+    """Compile the towers with torch.compile before the first update."""
+    deterministic: bool = False
+    """Take only algorithms of torch that give the same bits again on a GPU, as those on the CPU do."""
 
     def run(self) -> None:
         """Train."""
-        from glam_train.data.cache import read_cache
+        from glam_train.data.cache import read_cache, verify_pixels
+        from glam_train.pretraining.announcement import announcement
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
         from glam_train.pretraining.start import check_resumed, new_run, with_hub
 
-        loop_options = LoopOptions(device=self.device, save_every=self.save_every, stop_after_s=self.stop_after_s)
-        cache = read_cache(self.cache)
-        options = {name: getattr(self, name) for name in OVERRIDES}
+        loop_options = LoopOptions(
+            device=self.device,
+            save_every=self.save_every,
+            stop_after_s=self.stop_after_s,
+            checkpointing=self.checkpointing,
+            compile=self.compile,
+            deterministic=self.deterministic,
+        )
+        cache, options = read_cache(self.cache), self.changes()
+        if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process starts the run, and speaks for all
+            pretrain(self.out, cache, loop_options)
+            return
+        _with_bar(verify_pixels(cache), total=len(cache), label="verify the cache")
         start = with_hub(self._start(), self.from_hub)
         if self.resume and has_run(self.out):
             check_resumed(self.out, preset_name=self.preset, options=options, start=start)
         else:
             new_run(self.out, cache, preset_name=self.preset or "glam", options=options, start=start)
+        sys.stderr.write(f"{announcement(self.out, num_pairs=len(cache))}\n")
         sys.stdout.write(f"{pretrain(self.out, cache, loop_options)}\n")
 
     def _start(self) -> "Start":
@@ -162,6 +173,23 @@ class Pretrain:
             text_weights=self.text_weights,
             from_scratch=self.from_scratch,
         )
+
+    def changes(self) -> Mapping[str, Any]:
+        """Return the settings that replace the preset's, or the run's: those of the file, and over them `settings`."""
+        return self.settings if self.config is None else merged(read_settings(self.config), self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presets:
+    """List the presets; of one, print its settings and what differs from its paper's, all as JSON."""
+
+    name: PresetName | None = None
+    """None: all their names, each with what it is."""
+
+    def run(self) -> None:
+        """Print them."""
+        about = list_presets() if self.name is None else describe_preset(self.name)
+        sys.stdout.write(json.dumps(about, indent=1) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,9 +211,10 @@ class ImportOfficial:
 
     def run(self) -> None:
         """Write the folder."""
-        from glam_train.official import import_official, write_imported
+        from glam_train.official import check_new, import_official, write_imported
 
         _check_counts(vision_heads=self.vision_heads, text_heads=self.text_heads)
+        check_new(self.out)
         imported = import_official(
             self.checkpoint,
             tokenizer=self.tokenizer,
@@ -218,20 +247,23 @@ class Evaluate:
         from glam.loading import load
         from glam.phantom.trial import HELD_OUT_SEED, evaluate
         from glam_train.data.cache import read_cache
-        from glam_train.data.places import count_places
-        from glam_train.evaluation.results import check_outputs, describe_bundle, results_json, write_results
+        from glam_train.evaluation import results as written
 
         _check_counts(exams=self.exams, **({} if self.threads is None else {"threads": self.threads}))
-        check_outputs(self.out, self.page)
+        written.check_outputs(self.out, self.page)
         cache = read_cache(self.cache)
-        if "tissue" not in count_places(cache.records):
-            raise ValueError(f"the cache at {self.cache} holds no phantoms: give one of glam-train prepare-phantoms")
+        written.check_phantoms(cache, self.cache)
         predictor = load(self.bundle, threads=self.threads)
+        written.check_trained_on(predictor.bundle, cache, self.cache)
         show = partial(_with_bar, label="evaluate")
         figures = evaluate(predictor, cache.records, num_exams=self.exams, show=show)
-        results = results_json(figures, bundle=describe_bundle(predictor.bundle), exams=self.exams, seed=HELD_OUT_SEED)
-        write_results(results, out=self.out, page=self.page)
-        sys.stdout.write(json.dumps(results["figures"]) + "\n")
+        about = written.describe_bundle(predictor.bundle)
+        results = written.results_json(figures, bundle=about, exams=self.exams, seed=HELD_OUT_SEED)
+        written.write_results(results, out=self.out, page=self.page)
+        if lacking := written.undefined(results["figures"]):
+            sys.stderr.write(f"{self.exams} exams do not define {', '.join(lacking)}: give more --exams, such as 300\n")
+        told = results | {"figures": written.labelled(results["figures"])}
+        sys.stdout.write(json.dumps(told) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,13 @@
 """The settings of a pretraining run: frozen dataclasses of JSON types."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from glam.config import ModelConfig, model_config_from_json
-from glam_train.methods import METHODS, check_name
+from glam.config import ModelConfig
+from glam.settings import merged, settings_from_json
+from glam_train.methods import METHODS
 from glam_train.methods.settings import GlamSettings, MethodSettings
 
 MAX_SEED = 2**32 - 1
@@ -21,6 +23,14 @@ class TextAugmentation:
     """papers: the published template; glam: the same with the place and size of each finding where known."""
     mask_meta: float = 0.8
     """Chance of each field that is no finding (age, race, side, view ...) to read "unknown"."""
+    max_cut: float = 0.05
+    """Largest share of the reports that may lose their end to `model.text.max_tokens`; a run with more is refused. In
+    the style glam a long report loses its context first, and is cut only where that is not enough."""
+
+    def __post_init__(self) -> None:
+        for name in ("mask_meta", "max_cut"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,15 +167,14 @@ class PretrainConfig:
 
 
 def pretrain_config_from_json(data: dict[str, Any]) -> PretrainConfig:
-    """Return the configuration that `as_json` wrote. TypeError, KeyError, ValueError: keys of another version."""
-    method = dict(data["method"])
-    name = method.pop("name")
-    check_name("method", name, tuple(METHODS))
-    parts = {
-        "model": model_config_from_json(data["model"]),
-        "method": METHODS[name].settings(**method),
-        "views": Views(**data["views"]),
-        "text": TextAugmentation(**data["text"]),
-        "image": ImageAugmentation(**data["image"]),
-    }
-    return PretrainConfig(**(data | parts))
+    """Return the configuration that `as_json` wrote. SettingError: a key or value of another version."""
+    methods = {name: entry.settings for name, entry in METHODS.items()}
+    return settings_from_json(PretrainConfig, data, variants={MethodSettings: methods})
+
+
+def changed_config(config: PretrainConfig, changes: Mapping[str, Any]) -> PretrainConfig:
+    """Return the configuration with nested changes of JSON types; another method has the defaults of its own.
+
+    SettingError: a key or value that is none of the configuration. ValueError: a rule of it is broken.
+    """
+    return pretrain_config_from_json(merged(config.as_json(), changes))

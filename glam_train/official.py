@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,8 @@ NEVER_USED = re.compile(
 OTHER_MODELS = ("pool_feat", "pool_txt_feat", "all_patch_contrast")
 """Settings of the released code that make a different model; its GLAM has them off."""
 UNKNOWN_DATA = "a checkpoint of the released code: the file does not say what it was trained on (the authors': EMBED)"
+HEAD_WIDTH = 64
+"""Of an attention head in every DINOv2 and every BERT that was published."""
 VIEW_TEMPERATURE = 0.5  # of NT-Xent; fixed, so that it is not in the file
 
 
@@ -70,6 +73,12 @@ def write_imported(imported: Imported, folder: Path, *, checkpoint: Path) -> Non
     save_checkpoint(imported.model, folder, imported.tokenizer.backend.to_str(), heads=imported.heads)
     data = {"kind": "imported", "sha256": file_sha256(checkpoint), "what": UNKNOWN_DATA}
     write_provenance(folder, {"data": data, "synthetic": False, "licence": None, "method": {"name": "glam_official"}})
+
+
+def check_new(folder: Path) -> None:
+    """Raise ValueError for a folder to write that holds something, before anything is read."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already, and is not overwritten: give a new --out")
 
 
 def import_official(
@@ -125,6 +134,7 @@ def _read(checkpoint: Path) -> tuple[Weights, dict[str, Any]]:
 
 def _vision_config(weights: Weights, *, heads: int, image_size: int) -> VisionConfig:
     embed_dim, _, patch_size, _ = _shape(weights, VISION + "patch_embed.proj.weight", axes=4)
+    _check_heads("--vision-heads", heads, width=embed_dim)
     return VisionConfig(
         image_size=image_size,
         patch_size=patch_size,
@@ -138,6 +148,7 @@ def _vision_config(weights: Weights, *, heads: int, image_size: int) -> VisionCo
 def _text_config(weights: Weights, *, heads: int, max_tokens: int) -> TextConfig:
     vocab_size, hidden_dim = _shape(weights, TEXT + "embeddings.word_embeddings.weight", axes=2)
     max_positions = _shape(weights, TEXT + "embeddings.position_embeddings.weight")[0]
+    _check_heads("--text-heads", heads, width=hidden_dim)
     return TextConfig(
         vocab_size=vocab_size,
         hidden_dim=hidden_dim,
@@ -150,6 +161,19 @@ def _text_config(weights: Weights, *, heads: int, max_tokens: int) -> TextConfig
         wrap_tokens=True,
         dropout=0.1,
     )
+
+
+def _check_heads(option: str, heads: int, *, width: int) -> None:
+    """Refuse heads that do not divide a tower's width, and say where they are not as wide as in DINOv2 and BERT."""
+    usual = width // HEAD_WIDTH
+    if width % heads:
+        told = f", such as {usual}" if usual and width % HEAD_WIDTH == 0 else ""
+        raise ValueError(f"{option} is {heads}, the tower is {width} wide: give a number that divides it{told}")
+    if width != heads * HEAD_WIDTH:
+        sys.stderr.write(
+            f"{option} {heads} makes heads of {width // heads}; those of DINOv2 and BERT are {HEAD_WIDTH} wide. The "
+            "file does not tell: with another number than in its training, the model is wrong without a word\n"
+        )
 
 
 def _alignment_config(weights: Weights, *, slice_heads: int) -> AlignmentConfig:

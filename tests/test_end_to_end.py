@@ -20,7 +20,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Checkpoint and bundle of a model that has seen four phantoms twice."""
     folder = tmp_path_factory.mktemp("chain")
     PreparePhantoms(out=folder / "cache", pairs=4, preset="tiny").run()
-    Pretrain(cache=folder / "cache", out=folder / "run", preset="tiny", steps=2, batch_size=4, device="cpu").run()
+    Pretrain(
+        cache=folder / "cache", out=folder / "run", preset="tiny", settings={"steps": 2, "batch_size": 4}, device="cpu"
+    ).run()
     checkpoint = folder / "run" / "checkpoints" / "step-0000002"
     return checkpoint, folder / "bundle"
 

@@ -10,6 +10,10 @@ ViewName = Literal["CC", "MLO"]
 Laterality = Literal["L", "R"]
 Seed = int | np.random.SeedSequence
 
+HELD_OUT_SEED = 91_000_000
+"""Exams drawn from it were neither trained on nor looked at while the model was designed; change it when they were."""
+NUM_HELD_OUT = 1_000_000
+"""Seeds from it on that no training phantom may be drawn by."""
 DENSITY_CLASSES = ("a", "b", "c", "d")
 DENSITY_THRESHOLDS = (0.025, 0.095, 0.25)  # gland fractions between a | b | c | d
 LENGTHS_MM = (40.0, 130.0)

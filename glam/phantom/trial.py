@@ -17,6 +17,7 @@ from glam.frame import Frame, cells_of, frame_from_json, inside_square
 from glam.metrics import Interval, MetricError, PositionPrior, auc, bootstrap_interval, hit_at, macro_auc
 from glam.phantom import Pair, PhantomOptions, view_of
 from glam.phantom.exam import draw_exam
+from glam.phantom.options import HELD_OUT_SEED
 from glam.predict import Predictor
 from glam.prediction import Prediction
 from glam.view import VIEW_KEYS, ViewKey
@@ -24,8 +25,6 @@ from glam.zeroshot import class_probabilities
 
 Record = Mapping[str, Any]
 """What a prepared cache keeps of a phantom: its `frames` and its `points`, by view."""
-HELD_OUT_SEED = 91_000_000
-"""Exams drawn from it were neither trained on nor looked at while the model was designed; change it when they were."""
 POINT_KINDS = ("mass", "lesion", "tissue", "gland")
 """mass: centres of masses; lesion: of all findings; tissue: places drawn evenly in the breast; gland: those of them
 where at least half of the tissue is gland."""
@@ -55,9 +54,9 @@ class BreastResult(NamedTuple):
 class HitRate:
     """Share of places whose true row is among the first ones: of the model, of position alone, and their ratio."""
 
-    model: Interval
-    position_only: Interval
-    ratio: Interval
+    model: Interval | None
+    position_only: Interval | None
+    ratio: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +70,13 @@ class Hits:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Figures with 95 % bootstrap intervals by exam; hits beside the best predictor that sees no image."""
+    """Figures with 95 % bootstrap intervals by exam; hits beside the best predictor that sees no image.
 
-    density_macro_auc: Interval
-    mass_auc: Interval
+    None: a figure that so few exams do not define.
+    """
+
+    density_macro_auc: Interval | None
+    mass_auc: Interval | None
     hits: dict[str, Hits] | None
     """By kind of points, a name of POINT_KINDS. None: the model does not compare its views."""
     num_breasts: int
@@ -93,8 +95,8 @@ def evaluate(predictor: Predictor, records: Sequence[Record], *, num_exams: int,
             breasts.append(result)
             yield len(breasts)
 
-    show(done(), total=2 * num_exams)
     alignment = predictor.bundle.model.alignment
+    show(done(), total=2 * num_exams)
     return figures(breasts, {} if alignment is None else fit_priors(records, side=alignment.side), seed=seed)
 
 
@@ -170,7 +172,7 @@ def _seen(record: Record, kind: str, query: ViewKey, *, side: int) -> tuple[np.n
 def figures(breasts: list[BreastResult], priors: dict[tuple[str, ViewKey], PositionPrior], *, seed: int) -> Figures:
     """Condense results into figures; hits of those kinds of points that were asked about."""
     exams = np.array([result.exam for result in breasts])
-    interval = partial(bootstrap_interval, seed=seed)
+    interval = partial(_interval, seed=seed)
     density = np.array(["abcd".index(result.density) for result in breasts])
     probabilities = np.stack([result.density_probabilities for result in breasts])
     masses = np.array([result.has_mass for result in breasts])
@@ -190,7 +192,7 @@ def _hits(
     exams: np.ndarray,
     kind: str,
     priors: dict[tuple[str, ViewKey], PositionPrior],
-    interval: Callable[..., Interval],
+    interval: Callable[..., Interval | None],
 ) -> Hits:
     """Return hit@1 and hit@3 of a kind of points, over both directions."""
     prior_kind = "lesion" if kind in ("lesion", "mass") else "tissue"
@@ -218,7 +220,17 @@ def _hits_at_1_and_3(scores: np.ndarray, true_rows: np.ndarray) -> np.ndarray:
     return np.stack([hit_at(scores, true_rows, k) for k in (1, 3)], axis=1)
 
 
+def _interval(statistic: Callable[..., float], *arrays: np.ndarray, groups: np.ndarray, seed: int) -> Interval | None:
+    """Return a figure with its interval; None where the exams do not define it."""
+    try:
+        return bootstrap_interval(statistic, *arrays, groups=groups, seed=seed)
+    except MetricError:
+        return None
+
+
 def _mean(values: np.ndarray) -> float:
+    if not len(values):
+        raise MetricError("a share of no places")
     return float(values.mean())
 
 

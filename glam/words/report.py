@@ -1,7 +1,7 @@
 """What is known of a breast -> report text, and class prompts in the same words; findings to JSON and back."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
@@ -130,6 +130,31 @@ def report_text(facts: ReportFacts, *, style: Style = "glam") -> str:
     as it is known, with margin, place, depth and size, and with BI-RADS 1 or a list without a mass, that there is none.
     """
     return _join([*_context(facts), *_composition(facts.density), *_findings(facts, style)], style)
+
+
+def shorter_reports(facts: ReportFacts) -> Iterator[str]:
+    """Yield the report in the `glam` style, then ever shorter ones, for a text tower that takes so many tokens.
+
+    First goes what is no finding (procedure, reason, patient, image), then the details of findings, from the last, then
+    findings of a kind that is told before. Composition, kinds, impression and assessment stay.
+    """
+    context, rest = _context(facts), [*_composition(facts.density), *_findings(facts, "glam")]
+    for start in range(len(context) + 1):
+        yield _join([*context[start:], *rest], "glam")
+    sentences = [sentence for segment in rest for sentence in segment.sentences]
+    for line in _least_told(facts.lesions):
+        last = len(sentences) - 1 - sentences[::-1].index(line)
+        del sentences[last]
+        yield _join([Segment(tuple(sentences))], "glam")
+
+
+def _least_told(lesions: Sequence[Lesion]) -> list[str]:
+    """Return the lines of findings that may go, the first to go first."""
+    lines = [_lesion_lines(lesion) for lesion in lesions]
+    details = [line for _, *more in lines for line in more]
+    kinds = [lesion.kind for lesion in lesions]
+    again = [line for index, (line, *_) in enumerate(lines) if kinds[index] in kinds[:index]]
+    return [*reversed(details), *reversed(again)]
 
 
 def class_prompts(

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glam.words.report import ReportFacts, lesion_from_json, mask_meta, report_text
+from glam.words.report import ReportFacts, mask_meta
 from glam.words.tokens import Tokenizer
 from glam.words.wording import turned_location
 from glam_train.config import PretrainConfig
 from glam_train.data.augment import augment, move_points
 from glam_train.data.cache import PairCache
+from glam_train.data.captions import facts_of, fitted_report
 from glam_train.data.places import known_places
 
 SEPARATOR = "[SEP]"
@@ -35,13 +36,6 @@ class Batch(NamedTuple):
     points: Tensor  # (batch, place, view, 2): x and y of known places in the images above, 0..1 across them
     place_kinds: Tensor  # (batch, place): 0 for padding, else a number of PLACE_KINDS
     sentence_ends: Tensor  # (batch, token) bool: the separators that close a sentence
-
-
-def facts_of(record: dict[str, Any]) -> ReportFacts:
-    """Return the facts for the report of a cache record."""
-    facts = dict(record["facts"])
-    facts["lesions"] = tuple(lesion_from_json(lesion) for lesion in facts.get("lesions", ()))
-    return ReportFacts(**facts)
 
 
 def turned_facts(facts: ReportFacts, *, cc: bool, mlo: bool) -> ReportFacts:
@@ -188,7 +182,7 @@ class PairBatches:
         if self.config.views.strategy != "breast":
             facts = replace(facts, view=VIEWS[shown.view])
         facts = turned_facts(facts, cc=bool(turned[0]), mlo=bool(turned[1]))
-        return report_text(mask_meta(facts, ratio=text.mask_meta, rng=rng), style=text.style)
+        return fitted_report(mask_meta(facts, ratio=text.mask_meta, rng=rng), self.tokenizer, self.config)
 
     def _rng(self, step: int, place: int, what: str) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, step, place, DRAWS.index(what)])

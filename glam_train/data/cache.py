@@ -8,12 +8,16 @@ so a killed run leaves nothing half and the next one goes on where it stopped.
 import hashlib
 import json
 import math
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,7 @@ import numpy as np
 from glam.config import FrameConfig
 from glam.files import json_object, replacing
 from glam.prepare import ModelInput, prepare_sha
+from glam_train.data.cohort import cohort_of
 from glam_train.data.places import count_places
 
 SHARD_PAIRS = 64
@@ -48,10 +53,19 @@ def _write_shard(folder: Path, index: int, pairs: Sequence[PreparedPair]) -> Non
     stem = folder / f"shard-{index:05d}"
     squares = [np.stack([to_uint16(pair.cc.pixels), to_uint16(pair.mlo.pixels)]) for pair in pairs]
     records = [_record(pair, square) for pair, square in zip(pairs, squares, strict=True)]
-    with replacing(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-        np.save(file, np.stack(squares) if squares else np.empty((0, 2, 1, 1), np.uint16))
-    with replacing(stem.with_suffix(".jsonl")) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+    pixels = np.stack(squares) if squares else np.empty((0, 2, 1, 1), np.uint16)
+    try:
+        with replacing(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(pixels))
+            file.write(pixels.data)  # not by np.save, which says of a full disk how many items it could not write
+        with replacing(stem.with_suffix(".jsonl")) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+    except OSError as error:
+        whole = len(list(folder.glob("shard-*.jsonl")))
+        raise CacheError(
+            f"{stem.name} cannot be written into {folder} ({error.strerror}); {whole} shards are whole: make room and "
+            "run the command again"
+        ) from None
 
 
 def _record(pair: PreparedPair, square: np.ndarray) -> dict[str, Any]:
@@ -103,8 +117,20 @@ def fill_cache(
     if min(workers, len(chunks)) < 2:  # another process would import everything once more
         yield from _keys_done(chunks, map(build_shard, *arguments))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    starting = (_end_with, (os.getpid(),))
+    with ProcessPoolExecutor(workers, get_context("spawn"), *starting) as pool:
         yield from _keys_done(chunks, pool.map(build_shard, *arguments))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent does: one that is killed tells its workers nothing, and they wait for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _keys_done(chunks: Sequence[Sequence[Any]], shards: Iterator[None]) -> Iterator[int]:
@@ -187,13 +213,37 @@ def read_cache(folder: Path) -> PairCache:
     return PairCache(frame, about["source"], [record for lines in records for record in lines], list(shards), offsets)
 
 
+def verify_pixels(cache: PairCache) -> Iterator[int]:
+    """Hold the pixels of all pairs to the hashes in their records; yield the pairs done so far.
+
+    CacheError with the shard's name where they differ: zeroed, or swapped, or of another cache.
+    """
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # hashing lets go of the interpreter
+        for index, digest in enumerate(pool.map(partial(_pixels_sha256, cache), range(len(cache)))):
+            if digest != cache.records[index].get("pixels_sha256"):
+                pool.shutdown(cancel_futures=True)
+                shard = int(np.searchsorted(cache.offsets, index, side="right")) - 1
+                name = Path(getattr(cache.shards[shard], "filename", None) or f"shard-{shard:05d}.npy").with_suffix("")
+                raise CacheError(
+                    f"{name}.npy is damaged: the pixels of {cache.records[index]['pair_id']} are not those that were "
+                    f"prepared: delete {name.name}.npy and .jsonl and run the command of the cache again"
+                )
+            yield index + 1
+
+
+def _pixels_sha256(cache: PairCache, index: int) -> str:
+    return hashlib.sha256(np.ascontiguousarray(cache.squares(index)).data).hexdigest()
+
+
 def describe_cache(cache: PairCache) -> dict[str, Any]:
     """Return the source, the number of pairs and places, and a hash of all records in order, as JSON types.
 
-    A record holds the hash of its pixels, so that two caches with the same description train the same model.
+    Of a manifest, its cohort in counts too. A record holds the hash of its pixels, so that two caches with the same
+    description train the same model.
     """
     digest = hashlib.sha256()
     for record in cache.records:
         digest.update(json.dumps(record, sort_keys=True).encode())
     about = {"pairs": len(cache), "records_sha256": digest.hexdigest(), "source": cache.source}
-    return about | {"places": count_places(cache.records)}
+    cohort = {"cohort": cohort_of(cache.records)} if cache.source.get("kind") == "manifest" else {}
+    return about | {"places": count_places(cache.records)} | cohort

@@ -111,6 +111,7 @@ def manifest_record(row: Row) -> Row:
         "patient_id": row["patient_id"],
         "exam_id": row["exam_id"],
         "facts": asdict(facts) | {"lesions": [lesion.as_json() for lesion in facts.lesions]},
+        "cohort": {"manufacturer": row["manufacturer"], "site": row.get("site", ""), "year": _year(row["study_date"])},
     }
 
 
@@ -136,6 +137,12 @@ def _centres(row: Row, frame: Frame) -> dict[str, list[float]]:
         if x0 < x1 and y0 < y1:
             centres[name] = [(x0 + x1) / 2, (y0 + y1) / 2]
     return centres
+
+
+def _year(date: Any) -> int | None:
+    """The year of a date's cell, which begins with it; None where it is empty."""
+    year = str(date)[:4]
+    return int(year) if year.isdigit() else None
 
 
 def _integer(value: Any) -> int | None:

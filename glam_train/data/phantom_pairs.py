@@ -12,6 +12,7 @@ import numpy as np
 from glam.config import FrameConfig
 from glam.findings import InputError
 from glam.phantom import Pair, PhantomOptions, draw_pair, report_facts, view_of
+from glam.phantom.options import HELD_OUT_SEED, NUM_HELD_OUT
 from glam.prepare import prepare
 from glam_train.config import MAX_SEED
 from glam_train.data.cache import PreparedPair, fill_cache, open_cache_folder
@@ -28,7 +29,7 @@ CONSPICUOUS = replace(
 """Mostly masses that are visible at 252 px, which a small model learns first."""
 CONSPICUOUS_SHARE = 0.65
 TRAINING_SEED = 20_250_000
-"""Phantoms are numbered from a seed; evaluation starts from another (`glam.phantom.trial.HELD_OUT_SEED`)."""
+"""Phantoms are numbered from a seed; evaluation starts from another (`glam.phantom.options.HELD_OUT_SEED`)."""
 
 
 def options_of(index: int, *, seed: int) -> PhantomOptions:
@@ -76,6 +77,15 @@ def phantom_source(seed: int) -> dict[str, Any]:
     }
 
 
+def check_training_seeds(seed: int, *, num_pairs: int) -> None:
+    """Raise ValueError for phantoms of seeds that evaluation is held out on."""
+    if seed < HELD_OUT_SEED + NUM_HELD_OUT and seed + num_pairs > HELD_OUT_SEED:
+        raise ValueError(
+            f"seed {seed} draws phantoms that evaluation keeps for itself ({HELD_OUT_SEED} and the {NUM_HELD_OUT} after"
+            " it), which would be trained on: give another seed"
+        )
+
+
 def _points(pair: Pair, kind: str) -> dict[str, list[list[float]]]:
     """Return the same places in both views, in stored pixels: view -> (point, 2) x and y."""
     views = {"cc": pair.truth.views["CC"], "mlo": pair.truth.views["MLO"]}
@@ -89,6 +99,7 @@ def cache_phantoms(folder: Path, *, num_pairs: int, seed: int, frame: FrameConfi
 
     Phantom k of a seed is the same whatever `num_pairs` and `workers`; shards that are there are kept.
     """
+    check_training_seeds(seed, num_pairs=num_pairs)
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f"seed is {seed}: give a whole number from 0 to {MAX_SEED}")
     open_cache_folder(folder, frame, phantom_source(seed), num_pairs=num_pairs)

@@ -7,7 +7,7 @@ from glam.words.labels import BIRADS_3, BIRADS_5, BIRADS_7
 from glam.words.report import Style, class_prompts, report_text
 from glam.words.tokens import Tokenizer, train_wordpiece
 from glam.words.wording import LOCATIONS
-from glam_train.data.batches import facts_of
+from glam_train.data.captions import facts_of
 
 
 def report_vocabulary(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 
 from glam.bundle import Bundle
 from glam.files import json_object
+from glam.metrics import Interval
 from glam.origin import commit, machine
 from glam.phantom.trial import Figures
+from glam.provenance import PHANTOMS
+from glam_train.data.cache import PairCache, describe_cache
+from glam_train.data.places import count_places
 from glam_train.evaluation.goals import Goal
 
 Json = dict[str, Any]
@@ -70,15 +75,57 @@ def results_json(figures: Figures, *, bundle: Json, exams: int, seed: int) -> Js
 
 
 def goals_of(figures: Json) -> dict[str, Goal]:
-    """Return the goals of the demo model, each with its name; of a model without maps those of hits have no value."""
+    """Return the goals of the demo model, each with its name; a figure that is not there has no value."""
     hits = figures["hits"]
-    ratio, low, *_ = hits["mass"]["hit_at_1"]["ratio"] if hits else (None, None)
+    ratio, low, *_ = (hits and hits["mass"]["hit_at_1"]["ratio"]) or (None, None)
     return {
-        "density macro AUC": Goal(figures["density_macro_auc"][0], 0.98),
+        "density macro AUC": Goal((figures["density_macro_auc"] or [None])[0], 0.98),
         "hit@1 of masses over position only": Goal(ratio, 2.0),
         "lower end of its interval": Goal(low, 1.7),
-        "mass AUC, that of the demo bundle 0.2.0": Goal(figures["mass_auc"][0], 0.822),
+        "mass AUC, that of the demo bundle 0.2.0": Goal((figures["mass_auc"] or [None])[0], 0.822),
     }
+
+
+def labelled(figures: Json) -> Json:
+    """Return figures with the numbers of each interval named."""
+    return {name: _labelled(value) for name, value in figures.items()}
+
+
+def undefined(figures: Json, within: str = "") -> list[str]:
+    """Return the names of figures that the exams do not define."""
+    parts = [undefined(value, f"{within}{name}.") for name, value in figures.items() if isinstance(value, dict)]
+    return [f"{within}{name}" for name, value in figures.items() if value is None] + [
+        one for part in parts for one in part
+    ]
+
+
+def _labelled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return labelled(value)
+    return value._asdict() if isinstance(value, Interval) else value
+
+
+def check_phantoms(cache: PairCache, folder: Path) -> None:
+    """Raise ValueError for a cache whose pairs are no phantoms."""
+    if "tissue" not in count_places(cache.records):
+        raise ValueError(f"the cache at {folder} holds no phantoms: give one of glam-train prepare-phantoms")
+
+
+def check_trained_on(bundle: Bundle, cache: PairCache, folder: Path) -> None:
+    """Raise ValueError for a bundle that has no maps, or was trained on other phantoms than those of the cache."""
+    if bundle.model.alignment is None:
+        raise ValueError(f"the bundle {bundle.name} does not compare its views: there are no maps to measure")
+    data, own = bundle.provenance.get("data"), describe_cache(cache)["records_sha256"]
+    trained = data.get("records_sha256") if isinstance(data, dict) and data.get("kind") == PHANTOMS else None
+    if trained is None:
+        sys.stderr.write(
+            f"position alone is fitted on the phantoms of {folder}, which the bundle does not name as its data\n"
+        )
+    elif trained != own:
+        raise ValueError(
+            f"the bundle {bundle.name} was trained on phantoms with records {trained[:12]}, the cache at {folder} has "
+            f"{own[:12]}: give the cache of its training"
+        )
 
 
 def results_page(results: Json) -> str:
@@ -131,6 +178,9 @@ def _goal_row(name: str, goal: Goal) -> str:
 
 
 def _interval(interval: Any) -> str:
+    """Return a cell of a table: - for a figure that the exams do not define."""
+    if interval is None:
+        return "-"
     value, low, high, *_ = interval
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 

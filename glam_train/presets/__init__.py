@@ -1,7 +1,9 @@
 """Published settings as functions, and the one table of their names; without torch."""
 
 from collections.abc import Callable
+from typing import Any
 
+from glam.settings import changed_leaves
 from glam_train.config import PretrainConfig
 from glam_train.methods import check_name
 from glam_train.presets.baselines import (
@@ -49,3 +51,27 @@ def preset(name: str) -> PretrainConfig:
     """Return the published settings of that name; ValueError for an unknown one."""
     check_name("preset", name, tuple(PRESETS))
     return PRESETS[name]()
+
+
+def paper_of(name: str) -> str:
+    """Return the preset of the paper that a preset follows: by the beginning of its name, else GLAM's."""
+    paper = f"{name.split('-')[0]}-paper"
+    return paper if paper in PRESETS else "glam-paper"
+
+
+def list_presets() -> dict[str, str]:
+    """Return what each preset is, by its name."""
+    return {name: (function.__doc__ or "").splitlines()[0] for name, function in PRESETS.items()}
+
+
+def describe_preset(name: str) -> dict[str, Any]:
+    """Return the settings of a preset, and those that are not its paper's beside the paper's, as JSON types."""
+    settings, paper = preset(name).as_json(), paper_of(name)
+    differing = changed_leaves(preset(paper).as_json(), settings)
+    return {
+        "preset": name,
+        "what": list_presets()[name],
+        "settings": settings,
+        "paper": paper,
+        "differs": {key: {paper: theirs, name: ours} for key, (theirs, ours) in differing.items()},
+    }

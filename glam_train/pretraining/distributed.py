@@ -105,6 +105,8 @@ def ranks_of_environment(device: str) -> Iterator[Ranks]:
     if world == 1:
         yield ALONE
         return
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield Ranks(rank=dist.get_rank(), world=world)

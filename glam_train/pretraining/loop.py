@@ -68,10 +68,11 @@ def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
     each update. RunError when the cache is not the run's, and when a signal or an update that cannot be made ends the
     run, after what there is was saved.
     """
-    run = read_run(out)
-    check_cache(run, cache)
     device = usable_device(options.device)
     with ranks_of_environment(device) as ranks, ExitStack() as held:
+        ranks.wait()  # the first process has started the run before it comes here
+        run = read_run(out)
+        check_cache(run, cache)
         if ranks.is_first:
             held.enter_context(locked(out))
         ranks.wait()

@@ -3,7 +3,7 @@
 import fcntl
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,8 @@ class Run:
     start_provenance: dict[str, Any] | None
     """What the first weights were trained on, or where published ones come from (`glam.licence`)."""
     commit: str
+    phases: Sequence[dict[str, Any]] = ()
+    """Changes of settings while it went on: from_step, and each setting as it was and is."""
 
 
 def start_run(
@@ -114,7 +116,7 @@ def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
         "pairs_per_update": run.config.pairs_per_update,
         "seed": run.config.seed,
         "commit": run.commit,
-    }
+    } | ({"phases": list(run.phases)} if run.phases else {})
 
 
 def _told_method(config: PretrainConfig) -> dict[str, Any]:
@@ -167,6 +169,7 @@ def _read_config(folder: Path) -> Run:
         ),
         start_provenance=content["start_provenance"],
         commit=content["commit"],
+        phases=tuple(content.get("phases", ())),
     )
 
 
@@ -196,7 +199,8 @@ def check_fit(config: PretrainConfig, cache: PairCache) -> None:
 def check_cache(run: Run, cache: PairCache) -> None:
     """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
     check_fit(run.config, cache)
-    if describe_cache(cache) != run.data:
+    about = describe_cache(cache)
+    if {name: about.get(name) for name in run.data} != run.data:  # older runs do not tell their cohort
         pairs = run.data["pairs"]
         raise RunError(
             f"the run was started on {pairs} pairs; this cache holds other ones: give its own --cache or another --out"

@@ -5,22 +5,27 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from glam.config import ModelConfig, VoiPolicy, model_config_from_json
-from glam.licence import checkpoint_provenance
+from glam.config import FrameConfig, ModelConfig, VoiPolicy, model_config_from_json
+from glam.licence import PHANTOMS, checkpoint_provenance
+from glam.settings import changed_leaves
 from glam.words.tokens import Tokenizer, from_vocab
-from glam_train.config import PretrainConfig
+from glam_train.config import PretrainConfig, changed_config
 from glam_train.data.cache import PairCache, describe_cache
+from glam_train.data.captions import check_reports
+from glam_train.data.phantom_pairs import check_training_seeds
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.presets import preset
 from glam_train.pretraining.begun import Begun
+from glam_train.pretraining.phases import go_on_with
 from glam_train.pretraining.run_folder import Run, RunError, check_fit, read_run, start_run
 from glam_train.weights.hub import fetch
 from glam_train.weights.towers import PublishedStart, published_start
 from glam_train.weights.vision import is_vision
 
-Options = Mapping[str, float | None]
-"""Fields of `PretrainConfig` that replace the preset's; None: the preset's."""
+Options = Mapping[str, Any]
+"""Settings that replace the preset's: nested dicts of JSON types (`glam_train.config.changed_config`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,17 +67,20 @@ def new_run(out: Path, cache: PairCache, *, preset_name: str, options: Options, 
     _check_weights(config, start, preset_name=preset_name)
     published = published_start(config.model, vision=start.vision_weights, text=start.text_weights)
     config = replace(config, model=published.model)
-    if start.checkpoint is None:  # the model of a checkpoint keeps the grey values that it was trained on
+    named = options.get("model", {}).get("frame", {})
+    if start.checkpoint is None and "voi" not in named:  # the model of a checkpoint keeps what it was trained on
         config = replace(config, model=with_voi(config.model, cache.frame.voi))
     check_fit(config, cache)
     words = run_tokenizer(config, cache, start=start, published=published)
     if "text" not in published.towers:  # published weights may have more rows than their tokenizer has tokens
         text = replace(config.model.text, vocab_size=words.vocab_size)
         config = replace(config, model=replace(config.model, text=text))
-    data = describe_cache(cache)
+    if cache.source.get("kind") == PHANTOMS:
+        check_training_seeds(cache.source.get("seed", 0), num_pairs=len(cache))
+    check_reports(cache.records, words, config)
     heads = start.checkpoint is not None and has_heads(start.checkpoint, config, model_only=start.model_only)
     begun = Begun(checkpoint=start.checkpoint, has_heads=heads, towers=published.towers)
-    start_run(out, config, data=data, tokenizer=words, start=begun, preset=preset_name)
+    start_run(out, config, data=describe_cache(cache), tokenizer=words, start=begun, preset=preset_name)
     for tower, weights in published.towers.items():
         sys.stderr.write(f"{tower} weights: {weights.source['name']} ({weights.source['layout']})\n")
 
@@ -111,11 +119,23 @@ def run_settings(preset_name: str, *, options: Options, start_from: Path | None)
     config = preset(preset_name)
     if start_from is not None:
         config = replace(config, model=_checkpoint_model(start_from))
-    steps = options.get("steps")
-    if steps is not None:
-        warmup_steps = min(config.warmup_steps, max(0, int(steps) // 10))
-        config = replace(config, steps=int(steps), warmup_steps=warmup_steps)
-    return replace(config, **{name: value for name, value in options.items() if value is not None})
+    if "steps" in options and "warmup_steps" not in options:
+        options = {**options, "warmup_steps": _shorter_warmup(config, options)}
+    changed = changed_config(config, options)
+    if start_from is not None and changed.model != config.model:
+        name, (own, wanted) = next(iter(changed_leaves(config.model.as_json(), changed.model.as_json()).items()))
+        raise RunError(
+            f"the model at {start_from} has {name} {own}, not {wanted}: a run that starts from a checkpoint keeps its"
+        )
+    return changed
+
+
+def _shorter_warmup(config: PretrainConfig, options: Options) -> int:
+    """Return the preset's warmup, or a tenth of the updates asked for where that is less."""
+    try:
+        return min(config.warmup_steps, max(0, int(options["steps"]) // 10))
+    except (TypeError, ValueError):  # no number, which is said where the settings are read
+        return config.warmup_steps
 
 
 def run_tokenizer(config: PretrainConfig, cache: PairCache, *, start: Start, published: PublishedStart) -> Tokenizer:
@@ -147,15 +167,17 @@ def read_tokenizer(path: Path, *, lower_case: bool) -> Tokenizer:
 
 
 def check_resumed(out: Path, *, preset_name: str | None, options: Options, start: Start) -> None:
-    """Refuse an option that the run in `out` was not started with; None: the option was not given."""
+    """Refuse what the run in `out` was not started with; None: the option was not given.
+
+    Settings that may change begin a phase of the run (`glam_train.pretraining.phases`).
+    """
     run = read_run(out)
     checkpoint, tokenizer = start.checkpoint, start.tokenizer
-    wanted = {"preset": preset_name, "start_from": checkpoint and checkpoint.resolve(), **options}
+    wanted = {"preset": preset_name, "start_from": checkpoint and checkpoint.resolve()}
     kept = {
         "preset": run.preset or preset_name,
         "start_from": run.start.checkpoint,
-    }  # older runs do not name their preset
-    kept |= {name: getattr(run.config, name) for name in options}
+    }  # older runs name none
     if tokenizer is not None:
         wanted["tokenizer"] = read_tokenizer(tokenizer, lower_case=run.config.model.text.lower_case).backend.to_str()
         kept["tokenizer"] = Tokenizer.from_file(run.tokenizer).backend.to_str()
@@ -165,6 +187,7 @@ def check_resumed(out: Path, *, preset_name: str | None, options: Options, start
     for name in differing:
         raise RunError(f"the run at {out} has {name} {kept[name]}, not {wanted[name]}: a resumed run keeps its own")
     _check_same_weights(out, run, start)
+    go_on_with(out, options)
 
 
 def _check_same_weights(out: Path, run: Run, start: Start) -> None:
@@ -184,6 +207,20 @@ def _check_same_weights(out: Path, run: Run, start: Start) -> None:
 def with_voi(model: ModelConfig, voi: VoiPolicy | None) -> ModelConfig:
     """Return the model configuration with another policy of grey values; None: its own."""
     return model if voi is None else replace(model, frame=replace(model.frame, voi=voi))
+
+
+def frame_to_prepare(
+    preset_name: str | None, checkpoint: Path | None, voi: VoiPolicy | None, *, default: str
+) -> FrameConfig:
+    """Return the frame that images are prepared for: of a preset, or of the checkpoint that is to be trained on.
+
+    RunError where both are named.
+    """
+    if checkpoint is None:
+        return with_voi(preset(preset_name or default).model, voi).frame
+    if preset_name is not None or voi is not None:
+        raise RunError("a cache for a checkpoint is prepared as its model takes images: leave out --preset and --voi")
+    return _checkpoint_model(checkpoint).frame
 
 
 def _checkpoint_model(folder: Path) -> ModelConfig:

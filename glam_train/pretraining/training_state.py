@@ -74,6 +74,7 @@ def state_of(model: Glam, config: PretrainConfig, *, device: str, heads_from: Pa
     if config.ema is not None:
         mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
     scaler = GradScaler(torch.device(device).type, enabled=config.precision == "fp16-mixed")
+    scaler.scale(torch.zeros((), device=device))  # has no scale before it is shown a number
     return TrainingState(learner=learner, optimizer=make_optimizer(learner, config), scaler=scaler, mean=mean)
 
 
@@ -119,7 +120,7 @@ def load_state(checkpoint: Path, state: TrainingState) -> int:
     """Load what a checkpoint holds beside weights and heads, and return the number of updates done."""
     folder = checkpoint / "state"
     state.optimizer.load_state_dict(_load(folder / "optimizer.pt"))
-    if state.scaler.is_enabled():
+    if state.scaler.is_enabled() and (folder / "scaler.pt").exists():  # not where the run has just turned to fp16
         state.scaler.load_state_dict(_load(folder / "scaler.pt"))
     if state.mean is not None:
         state.learner.model.load_state_dict(_load(folder / "weights.pt"))

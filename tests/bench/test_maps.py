@@ -26,8 +26,8 @@ if __name__ == "__main__":
 
     folder = Path(sys.argv[1])
     PreparePhantoms(out=folder / "cache", pairs=12, workers=2).run()
-    Pretrain(cache=folder / "cache", out=folder / "run", preset="tiny", steps=1, batch_size=2, device="cpu",
-             tissue_weight=0.3, flip_rows=0.5).run()
+    settings = {"steps": 1, "batch_size": 2, "tissue_weight": 0.3, "flip_rows": 0.5}
+    Pretrain(cache=folder / "cache", out=folder / "run", preset="tiny", settings=settings, device="cpu").run()
     sys.argv[1:] = [str(folder / "run"), "--cache", str(folder / "cache"), "--held-out", str(folder / "held-out"),
                     "--pairs", "40", "--workers", "2", "--device", "cpu"]
     main()

@@ -66,3 +66,49 @@ def test_card_keeps_a_table_whole_whatever_its_cells_hold(exported):
     card = model_card(manifest | {"provenance": provenance, "metrics": {"AUC": 0.123456789}})
     assert "| data | kind a\\|b; names x y, 2 |" in card
     assert "| AUC | 0.123457 |" in card
+
+
+COHORT = {
+    "patients": 2,
+    "exams": 2,
+    "breasts": 3,
+    "age_percentiles_5_50_95": [41, 58, 74],
+    "age_unknown": 0,
+    "years": {"2019": 1, "2021": 2},
+    "vendors": {"Hologic": 3},
+    "sites": {"unknown": 3},
+    "image_types": {"2D": 3},
+    "race": {"unknown": 3},
+    "density": {"b": 3},
+    "birads": {"1": 3},
+}
+
+
+def test_card_tells_a_reviewer_the_cohort_the_licences_the_intervals_and_what_is_not_known(exported):
+    manifest = json.loads((exported / "bundle.json").read_text())
+    start = {"data": "EMBED", "licence": "the EMBED agreement", "start_from": None}
+    data = {"kind": "manifest", "sha256": "1" * 64, "cohort": COHORT}
+    provenance = {"data": data, "licence": None, "start_from": start, "updates": 9}
+    figures = {"figures": {"mass_auc": [0.8, 0.7, 0.9, 2000], "density_macro_auc": None}, "exams": 300}
+    card = model_card(manifest | {"provenance": provenance, "metrics": figures})
+    for line in (
+        "| vendors | Hologic 3 |",
+        "| years | 2019 1; 2021 2 |",
+        "| age (5th, 50th, 95th percentile) | 41, 58, 74 |",
+        "1. this training: unknown\n2. what it started from: the EMBED agreement",
+        "| figures mass_auc | 0.800 [0.700, 0.900] |",
+        "| figures density_macro_auc | - |",
+        "Not known of its cohort: sites, race;",
+        "## Intended use",
+        "| data | kind manifest; sha256 " + "1" * 64 + " |",
+    ):
+        assert line in card, line
+
+
+def test_card_of_phantoms_names_no_patient_and_one_without_cohort_says_so(exported):
+    manifest = json.loads((exported / "bundle.json").read_text())
+    phantoms = {"data": {"kind": "phantoms", "pairs": 7}, "synthetic": True, "licence": None, "start_from": None}
+    card = model_card(manifest | {"provenance": phantoms})
+    assert "| patients | none: synthetic phantoms |\n| breasts | 7 |" in card
+    assert "It saw no patient." in card
+    assert "| vendors | not stated |" in model_card(manifest | {"provenance": {"data": "EMBED"}})

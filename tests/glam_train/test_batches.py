@@ -8,8 +8,9 @@ from glam.frame import make_frame
 from glam.words.report import Lesion, ReportFacts
 from glam_train.config import ImageAugmentation
 from glam_train.data.augment import move_points
-from glam_train.data.batches import PairBatches, facts_of, pair_indices, turned_facts
+from glam_train.data.batches import PairBatches, pair_indices, turned_facts
 from glam_train.data.cache import PairCache
+from glam_train.data.captions import facts_of
 from glam_train.data.vocabulary import report_vocabulary
 
 

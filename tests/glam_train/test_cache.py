@@ -1,4 +1,11 @@
 import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +21,7 @@ from glam_train.data.cache import (
     fill_cache,
     open_cache_folder,
     read_cache,
+    verify_pixels,
 )
 
 FRAME = FrameConfig(size=28)
@@ -150,3 +158,75 @@ def test_a_damaged_shard_is_refused(tmp_path, size):
         pixels.write_bytes(pixels.read_bytes()[:size])
     with pytest.raises(CacheError, match=r"shard-00000.npy or .jsonl is damaged .*: delete both and prepare again"):
         read_cache(tmp_path)
+
+
+def test_pixels_that_are_not_those_that_were_prepared_name_their_shard(tmp_path):
+    build(tmp_path, range(SHARD_PAIRS + 2))
+    assert list(verify_pixels(read_cache(tmp_path))) == list(range(1, SHARD_PAIRS + 3))
+    pixels = np.load(tmp_path / "shard-00001.npy", mmap_mode="r+")
+    pixels[1, 0] = 0
+    pixels.flush()
+    with pytest.raises(CacheError, match=r"shard-00001.npy is damaged: the pixels of .*run the command of the cache"):
+        list(verify_pixels(read_cache(tmp_path)))
+
+
+def test_a_shard_is_the_file_that_numpy_writes(tmp_path):
+    build(tmp_path / "whole", range(2))
+    build(tmp_path / "empty", range(1), make=lambda key: None)
+    for name in ("whole", "empty"):
+        path = tmp_path / name / "shard-00000.npy"
+        np.save(tmp_path / "again.npy", np.load(path))
+        assert path.read_bytes() == (tmp_path / "again.npy").read_bytes()
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_whole_shards_stay(tmp_path):
+    build(tmp_path, range(SHARD_PAIRS))
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, unlimited[1]))
+    try:
+        with pytest.raises(CacheError, match=r"shard-00001 cannot be written into .*; 1 shards are whole: make room"):
+            build_shard(tmp_path, 1, range(9), pair)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert sorted(path.name for path in tmp_path.glob("*shard*")) == ["shard-00000.jsonl", "shard-00000.npy"]
+
+
+SLOW = """
+import os, sys, time
+from pathlib import Path
+from glam_train.data.cache import fill_cache
+
+def build(key):
+    (Path(sys.argv[1]) / f"worker-{os.getpid()}").touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    list(fill_cache(Path(sys.argv[1]), range(200), build, workers=2))
+"""
+
+
+def test_workers_end_when_the_command_is_killed(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = subprocess.Popen([sys.executable, tmp_path / "slow.py", tmp_path])
+    workers = waited(lambda: [int(path.name[7:]) for path in tmp_path.glob("worker-*")], lambda pids: len(pids) == 2)
+    command.kill()
+    command.wait()
+    left = waited(lambda: [pid for pid in workers if running(pid)], lambda pids: not pids, timeout_s=60)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def waited(look, done, *, timeout_s: float = 120):
+    """What `look` finds as soon as `done` holds of it, or when time is over."""
+    end = time.monotonic() + timeout_s
+    while not done(found := look()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return found

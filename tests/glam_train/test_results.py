@@ -9,8 +9,16 @@ from glam.correspondence import Queries
 from glam.phantom import PhantomOptions
 from glam.phantom.trial import BreastResult, figures, fit_priors, results
 from glam_train.commands import PreparePhantoms
-from glam_train.data.cache import read_cache
-from glam_train.evaluation.results import describe_bundle, results_json, results_page, write_results
+from glam_train.data.cache import describe_cache, read_cache
+from glam_train.evaluation.results import (
+    check_trained_on,
+    describe_bundle,
+    labelled,
+    results_json,
+    results_page,
+    undefined,
+    write_results,
+)
 
 SMALL = PhantomOptions(px_mm=0.96, lesion_weights=(0, 1, 0, 0, 0, 0, 0), num_tissue_points=20)
 SIDE = 3
@@ -95,6 +103,53 @@ def test_a_model_that_does_not_compare_views_has_no_figure_of_places(priors):
     assert "| hit@1 of masses over position only | 2 | - | - |" in page
     assert "| density a to d, macro | 1.000 [1.000, 1.000] |" in page
     assert "| density macro AUC | 0.98 | 1.000 | yes |" in page
+
+
+def test_figures_that_so_few_exams_do_not_define_are_dashes_and_named(priors, tmp_path):
+    breasts = [made_up(index, "b", has_mass=False, right=True) for index in range(3)]
+    nothing = Queries(cells=np.zeros((0, 2), int), scores=np.zeros((0, SIDE)), true_rows=np.zeros(0, int))
+    breasts = [
+        breast._replace(queries={key: nothing if key[0] == "mass" else asked for key, asked in breast.queries.items()})
+        for breast in breasts
+    ]
+    about = {"name": "toy", "version": "1", "vision_sha256": "0" * 64}
+    content = results_json(figures(breasts, priors, seed=0), bundle=about, exams=3, seed=3)
+    rates = [f"hits.mass.hit_at_{k}.{name}" for k in (1, 3) for name in ("model", "position_only", "ratio")]
+    assert undefined(content["figures"]) == ["density_macro_auc", "mass_auc", *rates]
+    assert not any(goal["holds"] for goal in content["goals"].values())
+    page = results_page(json.loads(json.dumps(content)))
+    assert "| density a to d, macro | - |" in page
+    assert "| masses | 0 | - | - | - | - | - |" in page
+    assert "| density macro AUC | 0.98 | - | - |" in page
+    told = labelled(content["figures"])
+    assert told["mass_auc"] is None
+    assert told["hits"]["tissue"]["hit_at_1"]["model"]["value"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("data", "alignment", "message"),
+    [
+        (
+            {"kind": "phantoms", "records_sha256": "0" * 64},
+            1,
+            "trained on phantoms with records 000000000000, the cache",
+        ),
+        ({"kind": "phantoms", "records_sha256": "0" * 64}, None, "does not compare its views"),
+    ],
+)
+def test_a_bundle_is_not_measured_on_a_cache_that_it_was_not_trained_on(toy_places, tmp_path, data, alignment, message):
+    bundle = SimpleNamespace(name="b", provenance={"data": data}, model=SimpleNamespace(alignment=alignment))
+    with pytest.raises(ValueError, match=message):
+        check_trained_on(bundle, toy_places, tmp_path)
+
+
+def test_a_bundle_is_measured_on_its_own_cache_and_said_where_that_is_not_known(toy_places, tmp_path, capsys):
+    own = {"kind": "phantoms", "records_sha256": describe_cache(toy_places)["records_sha256"]}
+    model = SimpleNamespace(alignment=1)
+    check_trained_on(SimpleNamespace(name="b", provenance={"data": own}, model=model), toy_places, tmp_path)
+    assert capsys.readouterr().err == ""
+    check_trained_on(SimpleNamespace(name="b", provenance={"data": None}, model=model), toy_places, tmp_path)
+    assert "which the bundle does not name as its data" in capsys.readouterr().err
 
 
 def test_kinds_of_places_that_were_not_asked_about_have_no_row(priors):

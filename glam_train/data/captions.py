@@ -1,0 +1,70 @@
+"""Reports of cache records as the text tower reads them, and how many of them are too long for it."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from glam.words.report import ReportFacts, lesion_from_json, report_text, shorter_reports
+from glam.words.tokens import Tokenizer
+from glam_train.config import PretrainConfig
+
+
+class LongReports(NamedTuple):
+    """How many reports are longer than the text tower takes."""
+
+    of: int
+    shortened: int
+    """Told without some of their context or of what is said of single findings."""
+    cut: int
+    """Cut at the last token, whatever stood there: the impression and the assessment are at the end."""
+
+
+def facts_of(record: dict[str, Any]) -> ReportFacts:
+    """Return the facts for the report of a cache record."""
+    facts = dict(record["facts"])
+    facts["lesions"] = tuple(lesion_from_json(lesion) for lesion in facts.get("lesions", ()))
+    return ReportFacts(**facts)
+
+
+def fitted_report(facts: ReportFacts, tokenizer: Tokenizer, config: PretrainConfig) -> str:
+    """Return the report of the style; in the style glam the longest that fits into `max_tokens`, or the shortest."""
+    if config.text.style != "glam":  # the published template is cut as the released code cuts it
+        return report_text(facts, style=config.text.style)
+    text = ""
+    for text in shorter_reports(facts):
+        if _fits(text, tokenizer, config):
+            break
+    return text
+
+
+def long_reports(records: Sequence[dict[str, Any]], tokenizer: Tokenizer, config: PretrainConfig) -> LongReports:
+    """Count the reports of cache records that are too long, as they are before any field is masked."""
+    shortened = cut = 0
+    for facts in map(facts_of, records):
+        text = report_text(facts, style=config.text.style)
+        if _fits(text, tokenizer, config):
+            continue
+        if _fits(fitted_report(facts, tokenizer, config), tokenizer, config):
+            shortened += 1
+        else:
+            cut += 1
+    return LongReports(len(records), shortened, cut)
+
+
+def check_reports(records: Sequence[dict[str, Any]], tokenizer: Tokenizer, config: PretrainConfig) -> None:
+    """Say on stderr how many reports are too long; ValueError where more are cut than `text.max_cut` allows."""
+    counts, limit = long_reports(records, tokenizer, config), config.model.text.max_tokens
+    if not counts.shortened + counts.cut:
+        return
+    told = f"of {counts.of} reports, {counts.shortened} are shortened and {counts.cut} cut at {limit} tokens"
+    if counts.cut > config.text.max_cut * counts.of:
+        raise ValueError(
+            f"{told}, more than a share of {config.text.max_cut:g}: give --model.text.max-tokens up to "
+            f"{config.model.text.max_positions}, --text.style glam, or allow it with --text.max-cut"
+        )
+    sys.stderr.write(f"{told}: --model.text.max-tokens up to {config.model.text.max_positions} keeps more\n")
+
+
+def _fits(text: str, tokenizer: Tokenizer, config: PretrainConfig) -> bool:
+    wrapped = 2 if config.model.text.wrap_tokens else 0
+    return tokenizer.length(text) + wrapped <= config.model.text.max_tokens

@@ -1,0 +1,77 @@
+"""Reports that are too long for the text tower: what goes first, what stays, what is told and refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from glam.words.report import Lesion, ReportFacts, report_text, shorter_reports
+from glam_train.data.captions import check_reports, facts_of, fitted_report, long_reports
+from glam_train.data.vocabulary import report_vocabulary
+
+MASS = Lesion(kind="mass", shape="irregular", density="high", margin="spiculated", size_mm=12)
+CALCIFICATION = Lesion(kind="calcification", calc_type="amorphous", distribution="grouped")
+FACTS = ReportFacts(procedure="Screening", age=50, density="c", birads=5, lesions=(CALCIFICATION, MASS, MASS))
+
+
+def sentences(text: str) -> list[str]:
+    return text.split(" [SEP] ")
+
+
+def test_shorter_reports_lose_context_then_details_and_keep_what_is_decisive():
+    reports = [sentences(text) for text in shorter_reports(FACTS)]
+    assert reports[0] == sentences(report_text(FACTS))
+    lengths = [len(report) for report in reports]
+    assert lengths == list(range(lengths[0], lengths[-1] - 1, -1))
+    decisive = ["heterogeneously dense", "Impressions: BI-RADS Category 5", "A mass is present", "calcification"]
+    for word in decisive:
+        assert any(word in sentence for sentence in reports[-1]), word
+    assert not any("irregular" in sentence.lower() or "Screening" in sentence for sentence in reports[-1])
+    assert sum("A mass is present" in sentence for sentence in reports[-1]) == 1
+
+
+def test_a_report_without_a_mass_says_so_however_short():
+    facts = replace(FACTS, lesions=(CALCIFICATION,) * 3)
+    (no_mass,) = [line for line in sentences(report_text(facts)) if "mass" in line.lower()]
+    assert all(no_mass in sentences(text) for text in shorter_reports(facts))
+
+
+@pytest.fixture
+def long_config(toy_config):
+    """Eighty tokens: context does not fit beside a finding."""
+    return replace(toy_config, model=replace(toy_config.model, text=replace(toy_config.model.text, max_tokens=80)))
+
+
+@pytest.fixture
+def records(toy_cache):
+    """Four reports, one of them long."""
+    records = [dict(record) for record in toy_cache.records[:4]]
+    lesions = [CALCIFICATION.as_json(), MASS.as_json(), MASS.as_json()]
+    records[0]["facts"] = {**records[0]["facts"], "lesions": lesions, "birads": 5}
+    return records
+
+
+def test_a_report_in_training_keeps_its_category_within_the_tokens_of_the_tower(records, long_config):
+    words = report_vocabulary(records, style="glam")
+    for record in records:
+        text = fitted_report(facts_of(record), words, long_config)
+        assert words.length(text) <= 80
+        if facts_of(record).birads is not None:
+            assert f"BI-RADS Category {facts_of(record).birads}" in text
+
+
+def test_long_reports_are_counted_told_and_refused_above_the_share(records, long_config, capsys):
+    words = report_vocabulary(records, style="glam")
+    lengths = [words.length(report_text(facts_of(record))) for record in records]
+    long = sum(length > 80 for length in lengths)
+    assert long > 0
+    assert long_reports(records, words, long_config) == (4, long, 0)
+    check_reports(records, words, long_config)
+    assert f"of 4 reports, {long} are shortened and 0 cut at 80 tokens" in capsys.readouterr().err
+    papers = replace(long_config, text=replace(long_config.text, style="papers"))
+    with pytest.raises(ValueError, match=r"cut at 80 tokens, more than a share of 0.05: give --model.text.max-tokens"):
+        check_reports(records, words, papers)
+    check_reports(records, words, replace(papers, text=replace(papers.text, max_cut=1.0)))
+    assert "cut at 80 tokens" in capsys.readouterr().err
+    wide = replace(long_config, model=replace(long_config.model, text=replace(long_config.model.text, max_tokens=192)))
+    check_reports(records, words, wide)
+    assert capsys.readouterr().err == ""
