@@ -172,7 +172,9 @@ def test_help_of_pretrain_shows_the_values_of_the_preset_and_of_the_options_so_f
         options = dict(re.findall(r" (--[a-z][\w.-]*) (?:(?! --[a-z]).)*?\(default: ([^)]*)\)", told))
         shown = {as_option(key): value for key, value in leaves(preset(name).as_json()) if key != "method.name"}
         shown["--image.noise"] = 0.125
-        assert {key: options.get(key) for key in shown} == {key: str(value) for key, value in shown.items()}
+        del shown["--model.text.architecture"]  # an object of JSON
+        quoted = {key: value.strip("'") for key, value in options.items()}
+        assert {key: quoted.get(key) for key in shown} == {key: str(value) for key, value in shown.items()}
         assert re.search(r"--batch-size INT[^-]*--accumulate INT", told)
 
 
