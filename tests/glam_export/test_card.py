@@ -26,7 +26,7 @@ def test_card_has_a_dash_for_a_figure_that_there_is_not(exported):
     manifest = json.loads((exported / "bundle.json").read_text())
     metrics = {"figures": {"mass_auc": 0.75, "hits": None}}
     card = model_card(manifest | {"metrics": metrics})
-    assert "| figures | mass_auc 0.75; hits - |" in card
+    assert "| figures mass_auc | 0.75 |\n| figures hits | - |" in card
     assert "None" not in card
 
 
