@@ -6,7 +6,6 @@ as its best patch, a report as the mean of its sentences.
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from glam.model.alignment import unit_vectors
@@ -15,6 +14,7 @@ from glam_train.data.batches import Batch
 from glam_train.methods.clip import clip_loss
 from glam_train.methods.losses import symmetric_nce
 from glam_train.methods.method import Terms
+from glam_train.methods.sentences import best_patch_scores, sentence_states
 from glam_train.methods.single_image import SingleImageMethod
 
 
@@ -26,27 +26,6 @@ class MilFeatures(NamedTuple):
     patches: Tensor  # (batch, patch, joint)
     sentences: Tensor  # (batch, sentence, joint)
     is_sentence: Tensor  # (batch, sentence) bool: False for padding
-
-
-def report_likeness(patches: Tensor, sentences: Tensor, is_sentence: Tensor) -> Tensor:
-    """Likeness of every image to every report, (image, report): best patch of a sentence, mean over sentences.
-
-    Image by image: the cosines of all patches with all sentences of an update would not fit into memory.
-    """
-    best = torch.stack([(sentences @ of_image.mT).amax(dim=2) for of_image in patches])  # (image, report, sentence)
-    weights = is_sentence.to(best.dtype)
-    return (best * weights).sum(dim=2) / weights.sum(dim=1).clamp_min(1)
-
-
-def sentence_states(states: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the states at which sentences end, (text, sentence, dim), and which of them are no padding.
-
-    states: (text, token, dim); ends: (text, token) bool.
-    """
-    most = max(1, int(ends.sum(dim=1).max()))
-    order = ends.int().argsort(dim=1, descending=True, stable=True)[:, :most]  # (text, sentence)
-    found = torch.take_along_dim(states, order.unsqueeze(2), dim=1)
-    return found, torch.take_along_dim(ends, order, dim=1)
 
 
 class MmMilMethod(SingleImageMethod):
@@ -67,6 +46,6 @@ class MmMilMethod(SingleImageMethod):
     def terms(self, features: MilFeatures, scales: Scales, step: int) -> Terms:
         """Both losses."""
         text = clip_loss(features.image, features.text, scales.image_text)
-        likeness = report_likeness(features.patches, features.sentences, features.is_sentence)
+        likeness = best_patch_scores(features.sentences, features.is_sentence, features.patches)
         local = symmetric_nce(scales.local * likeness)
         return {"image_text": text, "local": local, "total": text + self.local_weight(step) * local}

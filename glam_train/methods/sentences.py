@@ -1,5 +1,7 @@
 """Sentences against patches: the states that close sentences, and the scores of MaMA's local loss (its Algorithm 1)."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,14 +32,27 @@ def sentence_scores(sentences: Tensor, there: Tensor, patches: Tensor) -> tuple[
     (image, patch, dim); unit vectors.
     """
     of_sentences, of_patches = [], []
-    for some in patches.split(IMAGES_AT_ONCE):
-        cosines = torch.einsum("tsd,ipd->tisp", sentences, some)  # (text, image, sentence, patch)
-        best_patch = cosines.max(dim=3).values  # (text, image, sentence)
-        counted = there.unsqueeze(1).to(cosines.dtype)  # (text, 1, sentence)
-        of_sentences.append((best_patch * counted).sum(dim=2) / counted.sum(dim=2))
+    for cosines in _cosines(sentences, patches):
+        of_sentences.append(_mean_of_best_patches(cosines, there))
         best_sentence = cosines.masked_fill(~there[:, None, :, None], -torch.inf).max(dim=2).values
         of_patches.append(best_sentence.mean(dim=2))
     return torch.cat(of_sentences, dim=1), torch.cat(of_patches, dim=1)
+
+
+def best_patch_scores(sentences: Tensor, there: Tensor, patches: Tensor) -> Tensor:
+    """Return the first of `sentence_scores` alone: (text, image)."""
+    return torch.cat([_mean_of_best_patches(cosines, there) for cosines in _cosines(sentences, patches)], dim=1)
+
+
+def _cosines(sentences: Tensor, patches: Tensor) -> Iterator[Tensor]:
+    """Yield the cosines of all sentences with the patches of some images: (text, image, sentence, patch)."""
+    for some in patches.split(IMAGES_AT_ONCE):
+        yield torch.einsum("tsd,ipd->tisp", sentences, some)
+
+
+def _mean_of_best_patches(cosines: Tensor, there: Tensor) -> Tensor:
+    counted = there.unsqueeze(1).to(cosines.dtype)  # (text, 1, sentence)
+    return (cosines.max(dim=3).values * counted).sum(dim=2) / counted.sum(dim=2).clamp_min(1)
 
 
 def sentence_loss(of_sentences: Tensor, of_patches: Tensor, scale: Tensor | float, *, both_directions: bool) -> Tensor:

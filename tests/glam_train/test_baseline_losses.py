@@ -11,8 +11,9 @@ from glam.model.glam import Glam, Scales
 from glam_train.config import Views
 from glam_train.methods import build_method
 from glam_train.methods.clip import ImageTextFeatures, clip_loss
-from glam_train.methods.mm_mil import MilFeatures, report_likeness, sentence_states
+from glam_train.methods.mm_mil import MilFeatures
 from glam_train.methods.moco import MocoFeatures, queue_loss
+from glam_train.methods.sentences import best_patch_scores, sentence_states
 from glam_train.methods.settings import (
     ClipSettings,
     ConvirtSettings,
@@ -165,7 +166,7 @@ def test_mm_mil_takes_the_best_patch_of_a_sentence_and_the_mean_of_sentences(met
     patches, sentences = drawn(N, 6, 8), drawn(N, 3, 8, seed=1)
     counts = [3, 1, 2, 0, 3]
     is_sentence = torch.tensor([[place < count for place in range(3)] for count in counts])
-    found = report_likeness(patches, sentences, is_sentence)
+    found = best_patch_scores(sentences, is_sentence, patches).mT
     for image in range(N):
         for report in range(N):
             best = [
