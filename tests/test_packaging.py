@@ -1,11 +1,14 @@
 """What is installed and what is tracked."""
 
+import ast
+import itertools
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,17 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RENAMED = {"glam_export": "export", "glam_ui": "ui"}
 MIB = 1 << 20
+# What a declared package brings and our code imports by name.
+BROUGHT_BY = {
+    "anyio": "litserve",
+    "fastapi": "litserve",
+    "h11": "uvicorn",
+    "huggingface_hub": "transformers",
+    "ml_dtypes": "onnx",
+    "pydantic": "litserve",
+    "rapidjson": "tritonclient",
+    "starlette": "litserve",
+}
 # Split, so that this file does not hold what it looks for.
 HOSTS = ["pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "deb.debian" + ".org"]
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home)/\w")
@@ -46,6 +60,42 @@ def test_every_folder_with_an_init_file_is_installed_and_nothing_else():
         folder = ROOT / RENAMED.get(package, package)
         present |= {str(package / file.parent.relative_to(folder)) for file in folder.rglob("__init__.py")}
     assert installed == present
+
+
+def imports_of_others() -> set[str]:
+    """First names of the modules of other people that our packages import anywhere, in functions too."""
+    names: set[str] = set()
+    for package in ("glam", "glam_train", "glam_serve", *RENAMED.values()):
+        for file in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    names.add(node.module.partition(".")[0])
+    return {name for name in names - sys.stdlib_module_names if not name.startswith("glam")}
+
+
+def declared() -> set[str]:
+    """Distributions that the project asks for, in all its extras."""
+    project = PYPROJECT["project"]
+    asked = [project["dependencies"], *project["optional-dependencies"].values()]
+    return {plain(re.split(r"[^\w.-]", wanted)[0]) for wanted in itertools.chain.from_iterable(asked)}
+
+
+def plain(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_everything_that_is_imported_is_asked_for():
+    homes = packages_distributions()
+    asked = declared()
+    missing = {
+        name
+        for name in imports_of_others() - BROUGHT_BY.keys()
+        if not {plain(home) for home in homes.get(name, ["absent"])} & asked
+    }
+    assert missing == set()
+    assert set(BROUGHT_BY.values()) <= asked
 
 
 def test_the_renamed_packages_are_flat():
