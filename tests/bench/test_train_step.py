@@ -22,7 +22,7 @@ def test_every_way_gives_the_same_loss_and_the_same_gradient():
         model = built(way, tiny())
         loss = whole_loss(model, sample_batch(tiny()))()
         loss.backward()
-        losses.append(float(loss))
+        losses.append(loss.item())
         gradients.append(model.vision.vit.blocks[0].attn.qkv.weight.grad)
     assert losses == pytest.approx([losses[0]] * len(WAYS), rel=1e-5)
     for gradient in gradients[1:]:
@@ -37,7 +37,7 @@ def test_a_step_has_a_time_and_a_peak():
 
 def test_a_way_that_does_other_work_is_refused():
     same = {"loss": 1.0, "cpu_s": 2.0, "peak_gib": 4.0}
-    figures = {way: same for way in WAYS}
+    figures = dict.fromkeys(WAYS, same)
     assert compared(figures)["times_cheaper"] == 1.0
     with pytest.raises(SystemExit, match="ours does other work"):
         compared(figures | {"ours": same | {"loss": 1.1}})
