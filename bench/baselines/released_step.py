@@ -1,7 +1,7 @@
 """A training step as the released scripts make it, on our model: the same numbers at the price of the original.
 
 Attention multiplies matrices that it keeps; every block of the vision tower is computed twice; each view is a pass of
-its own; the text tower returns all its attention; torch looks for anomalies (XYPB/GLAM b863b78, as read, not copied).
+its own; torch looks for anomalies (XYPB/GLAM b863b78, as read, not copied).
 """
 
 from typing import cast
@@ -27,8 +27,6 @@ class ReleasedGlam(Glam):
             if isinstance(module, Attention):
                 module.fused_attn = False
         self.vision.checkpoint_gradients()
-        assert self.text.bert is not None
-        self.text.bert.config.output_attentions = True
         torch.autograd.set_detect_anomaly(True)
 
 
