@@ -56,18 +56,18 @@ def model_of(way: str, config: ModelConfig) -> Glam:
     return model
 
 
-def sample_batch(config: ModelConfig) -> Batch:
-    """Return seeded grey noise and random words."""
+def random_batch(config: ModelConfig, *, pairs: int = PAIRS) -> Batch:
+    """Return seeded grey noise and random words in the shapes of a pass."""
     torch.manual_seed(1)
     side, length = config.vision.image_size, config.text.max_tokens
     return Batch(
-        view=torch.rand(PAIRS, 1, side, side),
-        other_view=torch.rand(PAIRS, 1, side, side),
-        token_ids=torch.randint(5, config.text.vocab_size, (PAIRS, length)),
-        mask=torch.ones(PAIRS, length, dtype=torch.int64),
-        points=torch.zeros(PAIRS, 0, 2, 2),
-        place_kinds=torch.zeros(PAIRS, 0, dtype=torch.int64),
-        sentence_ends=torch.zeros(PAIRS, length, dtype=torch.bool),
+        view=torch.rand(pairs, 1, side, side),
+        other_view=torch.rand(pairs, 1, side, side),
+        token_ids=torch.randint(5, config.text.vocab_size, (pairs, length)),
+        mask=torch.ones(pairs, length, dtype=torch.int64),
+        points=torch.zeros(pairs, 0, 2, 2),
+        place_kinds=torch.zeros(pairs, 0, dtype=torch.int64),
+        sentence_ends=torch.zeros(pairs, length, dtype=torch.bool),
     )
 
 
@@ -95,7 +95,7 @@ def whole_loss(model: Glam, batch: Batch) -> Callable[[], Tensor]:
 def measure(way: str, part: str, config: ModelConfig) -> Figures:
     """Make one step of a way, after the memory of an empty one is known."""
     torch.set_num_threads(THREADS)
-    model, batch = model_of(way, config), sample_batch(config)
+    model, batch = model_of(way, config), random_batch(config)
     loss = {"vision": vision_loss, "whole": whole_loss}[part](model, batch)
     before, start = forget_peak(), time.process_time()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=way == BF16):

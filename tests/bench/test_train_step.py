@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.train_step import WAYS, compared, measure, sample_batch, whole_loss
+from bench.train_step import WAYS, compared, measure, random_batch, whole_loss
 from bench.train_step import model_of as built
 from glam.config import tiny
 
@@ -20,7 +20,7 @@ def test_every_way_gives_the_same_loss_and_the_same_gradient():
     losses, gradients = [], []
     for way in WAYS:
         model = built(way, tiny())
-        loss = whole_loss(model, sample_batch(tiny()))()
+        loss = whole_loss(model, random_batch(tiny()))()
         loss.backward()
         losses.append(loss.item())
         gradients.append(model.vision.vit.blocks[0].attn.qkv.weight.grad)
