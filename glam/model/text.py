@@ -42,7 +42,8 @@ class TextTower(nn.Module):
         """Have the layers computed again for the gradient, in place of keeping what they computed."""
         model = self.transformer if self.bert is None else self.bert
         assert model is not None
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        enable: Any = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})  # the first is its name from transformers 5 on
 
     def forward(self, token_ids: Tensor, mask: Tensor) -> TextFeatures:
         """(batch, token) of ids and of 1 (text) or 0 (padding)."""
