@@ -118,8 +118,9 @@ POOLINGS: dict[str, Callable[[TextFeatures], Tensor]] = {
 
 def text_pooling(config: TextConfig) -> Callable[[TextFeatures], Tensor]:
     """Return the way in which a tower's states make one vector of a text."""
-    pooling = POOLINGS[config.pool]
-    return partial(pooling, max_tokens=config.max_tokens) if config.pool == "padding" else pooling
+    if config.pool == "padding":
+        return partial(first_padding, max_tokens=config.max_tokens)
+    return POOLINGS[config.pool]
 
 
 def merge_adapters(model: nn.Module) -> None:

@@ -88,10 +88,8 @@ class VisionTower(nn.Module):
 
 def _tokens(vit: VisionTransformer, channels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the tokens after the last norm and before it: (batch, prefix + patch, dim) each."""
-    tokens, last = vit.forward_intermediates(
-        channels, indices=1, return_prefix_tokens=True, norm=False, output_fmt="NLC"
-    )
-    (patches, prefix) = last[0]
+    through: Any = vit.forward_intermediates(channels, indices=1, return_prefix_tokens=True, output_fmt="NLC")
+    tokens, [(patches, prefix)] = through
     return tokens, torch.cat([prefix, patches], dim=1)
 
 

@@ -1,4 +1,4 @@
-"""MaMA as its code was released (XYPB/MaMA 0ca3a9e), held to the golden vectors of tests/golden/mama."""
+"""MaMA as its code was released (XYPB/MaMA 0ca3a9e), held to what that code gave (tests/golden/mama.npz)."""
 
 from typing import NamedTuple
 
@@ -36,7 +36,10 @@ class MamaOfficialFeatures(NamedTuple):
 
 
 class LocalProjection(nn.Module):
-    """The released head of patches, or of sentences; its norms take the statistics of the rows they are given."""
+    """The released head of patches, or of sentences; in training its norms take the statistics of the rows it is given.
+
+    One row has none, and takes the running ones; the released code breaks on it.
+    """
 
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__()
@@ -47,8 +50,8 @@ class LocalProjection(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(row, dim) -> (row, out) unit vectors; the layers work in the format of their weights."""
-        hidden = self.hidden_norm(self.hidden(rows.to(self.hidden.weight.dtype))).relu()
-        return unit_vectors(self.out_norm(self.out(hidden)))
+        hidden = _normed(self.hidden_norm, self.hidden(rows.to(self.hidden.weight.dtype))).relu()
+        return unit_vectors(_normed(self.out_norm, self.out(hidden)))
 
 
 class MamaOfficialMethod(Method):
@@ -121,16 +124,17 @@ class MamaOfficialMethod(Method):
 
     def _sentences(self, features: MamaOfficialFeatures) -> Tensor:
         """Project the sentences of each report by itself: (batch, sentence, joint) unit vectors, 0 for padding."""
-        if self.training and int(features.there.sum(dim=1).min()) < 2:
-            raise ValueError(
-                "mama_official norms the sentences of each report among themselves, and a report has only one: take "
-                "--preset mama-paper, or reports of two sentences or more"
-            )
         projected = [
             self.sentence_head(sentences[there])
             for sentences, there in zip(features.sentences, features.there, strict=True)
         ]
         return nn.utils.rnn.pad_sequence(projected, batch_first=True)
+
+
+def _normed(norm: nn.BatchNorm1d, rows: Tensor) -> Tensor:
+    if len(rows) > 1 or not norm.training:
+        return norm(rows)
+    return F.batch_norm(rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
 
 
 def filled(token_ids: Tensor, mask: Tensor, text: TextConfig) -> tuple[Tensor, Tensor]:

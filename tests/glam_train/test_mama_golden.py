@@ -10,8 +10,7 @@ from glam.model.checkpoint import HEADS
 from glam_train.methods.method import Learner
 from glam_train.presets import preset
 from glam_train.pretraining.setup import make_optimizer
-from glam_train.weights.fit import resample_positions
-from tests.samples.released_mama import golden_batch, needs_whole, our_name, whole_arrays, whole_learner
+from tests.samples.released_mama import golden_batch, needs_whole, on_our_grid, our_name, whole_arrays, whole_learner
 
 pytestmark = needs_whole
 LATE = 8000
@@ -116,7 +115,7 @@ def test_gradients_agree_and_the_same_weights_have_none(golden):
 def on_released_grid(cls: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """The gradient of the released positions, of CLS and 37 x 37 patches, by that of ours."""
     released = torch.zeros(1, 37**2, positions.shape[2], dtype=positions.dtype, requires_grad=True)
-    (patches,) = torch.autograd.grad(resample_positions(released, 18), released, positions)
+    (patches,) = torch.autograd.grad(on_our_grid(released), released, positions)
     return torch.cat([cls, patches], dim=1)
 
 

@@ -212,14 +212,16 @@ def test_the_low_rank_changes_learn_only_where_asked(train_text, golden):
     assert features.sentences.requires_grad == train_text
 
 
-def test_a_report_of_one_sentence_is_refused_in_training(golden):
-    learner, batch = golden_learner(), reports(golden)
-    ends = batch.sentence_ends.clone()
-    ends[2] &= ends[2].cumsum(0) == 1
-    learner.method.train()
-    features = learner.method.features(learner.model, batch._replace(sentence_ends=ends))
-    with pytest.raises(ValueError, match="a report has only one: take --preset mama-paper"):
-        learner.method.terms(features, learner.model.scales(), LATE)
+def test_a_report_of_one_sentence_takes_the_running_statistics_of_the_norms(features):
+    method = golden_learner().method
+    there = features.there.clone()
+    there[0, 1:] = False
+    with torch.no_grad():
+        alone = method.sentence_head(features.sentences[0, :1])  # in eval mode
+        method.train()
+        found = method._sentences(features._replace(there=there))
+    assert_close(found[0, :1], alone)
+    assert not found[0, 1:].any()
 
 
 @pytest.fixture

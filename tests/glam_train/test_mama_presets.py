@@ -1,18 +1,23 @@
 """MaMA's presets: one paper with several text towers, and what becomes of them with weights and options."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
+from glam.licence import checkpoint_provenance
+from glam.model.checkpoint import load_checkpoint, load_heads
 from glam.model.text import TextTower
 from glam_train.cli import main
 from glam_train.command_line import split_settings
+from glam_train.commands import Pretrain
 from glam_train.config import changed_config
 from glam_train.presets import describe_preset, paper_of, preset
+from glam_train.pretraining.run_folder import checkpoints, read_run
+from glam_train.pretraining.setup import starting_model
 from glam_train.weights.towers import published_start
-from tests.samples.published import SENTENCES, language_model
+from tests.samples.published import SENTENCES, language_model, vit_folder
 
 CAUSAL = {"mama-paper": ("gpt2", 2560, "BioMedLM"), "mama-meditron": ("llama", 4096, "Meditron-7B")}
 CAUSAL |= {"mama-llama3": ("llama", 4096, "Llama-3-8B")}
@@ -54,6 +59,48 @@ def test_padding_is_what_the_tokenizer_of_the_weights_pads_by(tmp_path):
     language_model(tmp_path / "llama", "llama")
     start = published_start(preset("mama-llama3").model, vision=None, text=tmp_path / "llama")
     assert start.model.text.pad_id == start.tokenizer.token_id("</s>") != 0
+
+
+def small_run(tmp_path, cache, monkeypatch, **given) -> Pretrain:
+    """One late update of mama-official at 28 px."""
+    monkeypatch.setattr("glam_train.data.cache.read_cache", lambda folder: cache)
+    vision = {"image_size": 28, "embed_dim": 32, "depth": 1, "num_heads": 2}
+    text = {"max_tokens": 60, "lora_rank": 2}
+    model = {"vision": vision, "text": text, "frame": asdict(cache.frame)}
+    settings = {"model": model, "steps": 1, "batch_size": 4, "accumulate": 1, "local_start_step": 0}
+    settings |= {"text": {"max_cut": 1.0}, "precision": "fp32", "learning_rate": 1e-3}
+    return Pretrain(
+        cache=tmp_path, out=tmp_path / "run", preset="mama-official", settings=settings, device="cpu", **given
+    )
+
+
+def test_a_run_of_mama_official_starts_from_published_towers_and_keeps_its_heads(tmp_path, toy_cache, monkeypatch):
+    vit_folder(tmp_path / "dinov2", "dinov2_with_registers")
+    language_model(tmp_path / "gpt2", "gpt2")
+    towers = {"vision_weights": tmp_path / "dinov2", "text_weights": tmp_path / "gpt2"}
+    command = small_run(tmp_path, toy_cache, monkeypatch, **towers)
+    command.run()
+    (folder,) = checkpoints(command.out)
+    begun, trained = read_run(command.out), load_checkpoint(folder)
+    first = starting_model(begun.config, None, begun.start.towers).state_dict()
+    moved = {name for name, tensor in trained.state_dict().items() if not torch.equal(tensor, first[name])}
+    assert {"text_projection.weight", "image_projection.weight", "vision.vit.patch_embed.proj.weight"} <= moved
+    assert not [name for name in moved if name.startswith(("text.", "vision.vit.norm"))]
+    assert {name.split(".")[0] for name in load_heads(folder)} == {"view_head", "patch_head", "sentence_head"}
+    told = checkpoint_provenance(folder)["method"]
+    assert told["not_trained"] == ["vision.vit.norm", "text.transformer"]
+
+
+def test_padding_is_what_the_tokenizer_of_a_run_pads_by(tmp_path, toy_cache, monkeypatch):
+    (tmp_path / "vocab.txt").write_text("\n".join(["[UNK]", "[CLS]", "[SEP]", "[MASK]", "breast", "[PAD]"]) + "\n")
+    command = small_run(tmp_path, toy_cache, monkeypatch, tokenizer=tmp_path / "vocab.txt", from_scratch=True)
+    command.settings["model"]["text"] |= {
+        "hidden_dim": 32,
+        "num_heads": 2,
+        "architecture": {"n_embd": 32, "n_head": 2, "n_layer": 1},
+    }
+    command.run()
+    assert read_run(command.out).config.model.text.pad_id == 5
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from glam.config import FrameConfig, ModelConfig, TextConfig, VisionConfig
 from glam.model.checkpoint import HEADS
@@ -20,7 +21,6 @@ from glam_train.data.batches import Batch
 from glam_train.methods import build_method
 from glam_train.methods.method import Learner
 from glam_train.presets import preset
-from glam_train.weights.fit import resample_positions
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mama.npz"
 WHOLE = next(
@@ -140,6 +140,12 @@ def golden_batch(golden: dict[str, torch.Tensor]) -> Batch:
     return Batch(*views, ids, golden["attention_mask"], *no_places, ids == SEPARATOR)
 
 
+def on_our_grid(positions: torch.Tensor) -> torch.Tensor:
+    """Return the positions of 37 x 37 patches for 18 x 18: (1, patch, dim)."""
+    grid = positions.mT.unflatten(2, (37, 37))  # (1, dim, row, col)
+    return interpolate(grid, size=(18, 18), mode="bicubic", antialias=True).flatten(2).mT
+
+
 def _learner(model: Glam, config: PretrainConfig) -> Learner:
     learner = Learner(model, build_method(config, model))
     learner.method.prepare(model)
@@ -159,7 +165,7 @@ def _our_weights(released: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name in _ending(weights, "pos_embed"):
         position = weights[name]
         weights["vision.vit.cls_token"] = weights["vision.vit.cls_token"] + position[:, :1]
-        weights[name] = resample_positions(position[:, 1:], MODEL.vision.grid)
+        weights[name] = on_our_grid(position[:, 1:])
     adapted = [name.removesuffix("lora_A.default.weight") for name in _ending(weights, "lora_A.default.weight")]
     for layer in adapted:  # peft's layers hold what they stand beside as their base
         for part in ("weight", "bias"):
