@@ -116,9 +116,12 @@ class TextConfig:
     lower_case: bool = True
     wrap_tokens: bool = False
     """Put [BOS] after [CLS] and [EOS] before the last [SEP] of training text, as the released code does."""
-    pool: Literal["first", "mean", "last"] = "first"
+    pool: Literal["first", "mean", "last", "padding"] = "first"
     """first: the state of [CLS]; mean: over the tokens that are no padding; last: the state of the last token that is
-    no padding, the only one that a causal language model reads the whole text by."""
+    no padding, the only one that a causal language model reads the whole text by; padding: that of the padding after
+    it, as the released MaMA reads class prompts."""
+    pad_id: int = 0
+    """Id of the token that pads; it counts where `pool` is padding."""
     dropout: float = 0.0
     """Chance of a hidden unit or an attention weight to be zeroed in training."""
     architecture: dict[str, Any] | None = None
@@ -137,6 +140,8 @@ class TextConfig:
             raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
         if self.max_tokens > self.max_positions:
             raise ValueError(f"max_tokens {self.max_tokens} exceeds max_positions {self.max_positions}")
+        if self.pool == "padding" and self.max_tokens == self.max_positions:
+            raise ValueError(f"max_tokens {self.max_tokens} leaves no position for the padding that pool padding reads")
         if self.lora_rank is not None and self.lora_rank < 1:
             raise ValueError(f"lora_rank is {self.lora_rank}: give 1 or more, or leave it out")
 
@@ -204,8 +209,9 @@ class ModelConfig:
     """Width of a hidden layer, with a ReLU, of both projections into that space. None: they are linear."""
     max_scale: float | None = 100.0
     """Upper bound of every learnable inverse temperature. None: unbounded, as in the released code."""
-    image_pool: Literal["first", "mean"] = "first"
-    """What a view is embedded by. first: the CLS token; mean: the mean of its patch tokens, as in MaMA."""
+    image_pool: Literal["first", "mean", "all_tokens"] = "first"
+    """What a view is embedded by. first: the CLS token; mean: the mean of its patch tokens, as in MaMA; all_tokens: the
+    mean of CLS, registers and patches before the last norm, as in MaMA's released code."""
 
     def __post_init__(self) -> None:
         if self.vision.image_size != self.frame.size:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from glam.files import json_object
-from glam.settings import Text, part_class, type_hints
+from glam.settings import Text, is_object, part_class, type_hints
 from glam_train.config import PretrainConfig
 from glam_train.methods import METHODS
 from glam_train.methods.settings import MethodSettings
@@ -43,7 +43,7 @@ def split_settings(arguments: Sequence[str], *, own: Sequence[str]) -> Split:
         if not option.startswith("--") or name in (*own, "help"):
             rest.append(argument)
             continue
-        if name not in setting_names():
+        if name not in setting_names() and not _is_in_object(name):
             raise WrongOption(f"there is no option {option}{_nearest(name, own)}")
         text = value if "=" in argument else next(coming, None)
         if text is None or (text.startswith("--") and "=" not in argument):
@@ -75,12 +75,23 @@ def as_option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def _is_in_object(name: str) -> bool:
+    """Whether the name is one within a setting that is a JSON object."""
+    return name.startswith(tuple(f"{known}." for known, hint in _named(PretrainConfig, "") if is_object(hint)))
+
+
 def _names(cls: type, within: str) -> Iterator[str]:
+    return (name for name, _ in _named(cls, within))
+
+
+def _named(cls: type, within: str) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name of each field and its type."""
     for field in fields(cls):  # type: ignore[arg-type]
-        name, part = f"{within}{field.name}", part_class(type_hints(cls)[field.name])
-        yield name
+        name, hint = f"{within}{field.name}", type_hints(cls)[field.name]
+        yield name, hint
+        part = part_class(hint)
         if part is not None and part is not MethodSettings:
-            yield from _names(part, f"{name}.")
+            yield from _named(part, f"{name}.")
 
 
 def _put(settings: Changes, name: str, value: Text, *, option: str) -> None:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class ViewFeatures(NamedTuple):
-    """What the tower says of a view; every token went through the last norm."""
+    """What the tower says of a view; `cls` and `patches` went through the last norm."""
 
     cls: Tensor  # (batch, dim); of an EfficientNet the mean of the patches
     patches: Tensor  # (batch, patch, dim), row-major grid
+    all_tokens: Tensor  # (batch, dim): mean of CLS, registers and patches before that norm; of an EfficientNet as `cls`
 
 
 class ConvStem(nn.Module):
@@ -72,15 +73,24 @@ class VisionTower(nn.Module):
         channels = self.normalised(pixels)  # (batch, 1 or 3, S, S)
         if self.cnn is not None:
             cells = self.cnn.forward_features(channels).flatten(2).mT  # (batch, row * col, dim)
-            return ViewFeatures(cls=cells.mean(dim=1), patches=cells)
+            return ViewFeatures(cls=cells.mean(dim=1), patches=cells, all_tokens=cells.mean(dim=1))
         assert self.vit is not None
-        tokens = self.vit.forward_features(channels)  # (batch, prefix + patch, dim)
-        return ViewFeatures(cls=tokens[:, 0], patches=tokens[:, self.vit.num_prefix_tokens :])
+        tokens, raw = _tokens(self.vit, channels)  # (batch, prefix + patch, dim)
+        return ViewFeatures(
+            cls=tokens[:, 0], patches=tokens[:, self.vit.num_prefix_tokens :], all_tokens=raw.mean(dim=1)
+        )
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Grey values as the weights expect them, in every channel of the stem: (batch, 1 or 3, S, S)."""
         scaled = [(pixels - mean) / std for mean, std in self.scales]  # (batch, 1, S, S) each
         return torch.cat(scaled, dim=1) if len(scaled) > 1 else scaled[0].expand(-1, self.in_chans, -1, -1)
+
+
+def _tokens(vit: VisionTransformer, channels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the tokens after the last norm and before it: (batch, prefix + patch, dim) each."""
+    through: Any = vit.forward_intermediates(channels, indices=1, return_prefix_tokens=True, output_fmt="NLC")
+    tokens, [(patches, prefix)] = through
+    return tokens, torch.cat([prefix, patches], dim=1)
 
 
 def _vit(config: VisionConfig) -> VisionTransformer:

@@ -7,6 +7,7 @@ of a method is imported when it is built.
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
+from glam_train.methods.mama_settings import MamaOfficialSettings
 from glam_train.methods.settings import (
     ClipSettings,
     ConvirtSettings,
@@ -46,6 +47,7 @@ METHODS = {
         Entry(GlamPaperSettings, "glam", "GlamPaperMethod"),
         Entry(GlamOfficialSettings, "glam", "GlamOfficialMethod"),
         Entry(MamaSettings, "mama", "MamaMethod"),
+        Entry(MamaOfficialSettings, "mama_official", "MamaOfficialMethod"),
         Entry(ClipSettings, "clip", "ClipMethod"),
         Entry(SlipSettings, "slip", "SlipMethod"),
         Entry(SlipOfficialSettings, "slip", "SlipOfficialMethod"),

@@ -22,14 +22,24 @@ from glam_train.presets.baselines import (
     slip_preset,
 )
 from glam_train.presets.glam import glam_official_preset, glam_paper_preset, glam_preset, tiny_preset
-from glam_train.presets.mama import mama_bert_preset
+from glam_train.presets.mama import (
+    mama_bert_preset,
+    mama_llama3_preset,
+    mama_meditron_preset,
+    mama_official_preset,
+    mama_paper_preset,
+)
 
 PRESETS: dict[str, Callable[[], PretrainConfig]] = {
     "tiny": tiny_preset,
     "glam": glam_preset,
     "glam-paper": glam_paper_preset,
     "glam-official": glam_official_preset,
+    "mama-paper": mama_paper_preset,
+    "mama-meditron": mama_meditron_preset,
+    "mama-llama3": mama_llama3_preset,
     "mama-bert": mama_bert_preset,
+    "mama-official": mama_official_preset,
     "clip": clip_preset,
     "clip-deit": clip_deit_preset,
     "slip": slip_preset,

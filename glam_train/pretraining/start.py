@@ -73,7 +73,7 @@ def new_run(out: Path, cache: PairCache, *, preset_name: str, options: Options, 
     check_fit(config, cache)
     words = run_tokenizer(config, cache, start=start, published=published)
     if "text" not in published.towers:  # published weights may have more rows than their tokenizer has tokens
-        text = replace(config.model.text, vocab_size=words.vocab_size)
+        text = replace(config.model.text, vocab_size=words.vocab_size, pad_id=words.pad_id)
         config = replace(config, model=replace(config.model, text=text))
     if cache.source.get("kind") == PHANTOMS:
         check_training_seeds(cache.source.get("seed", 0), num_pairs=len(cache))
