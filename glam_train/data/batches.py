@@ -29,8 +29,8 @@ DRAWS = ("turn", "places", "text", "other")
 class Batch(NamedTuple):
     """Input of the model for the pairs of a pass, with the known places of each."""
 
-    view: Tensor  # (batch, 1, side, side) in [0, 1]: CC; under another strategy than breast, the image of the report
-    other_view: Tensor  # (batch, 1, side, side) in [0, 1]: MLO; under another strategy, what was drawn beside it
+    view: Tensor  # (batch, 1, row, col) in [0, 1]: CC; under another strategy than breast, the image of the report
+    other_view: Tensor  # (batch, 1, row, col) in [0, 1]: MLO; under another strategy, what was drawn beside it
     token_ids: Tensor  # (batch, token)
     mask: Tensor  # (batch, token), 1 for a token and 0 for padding
     points: Tensor  # (batch, place, view, 2): x and y of known places in the images above, 0..1 across them
@@ -172,7 +172,7 @@ class PairBatches:
         return Shown(pair, view, relatives[other], other_view)
 
     def _images(self, images: Sequence[tuple[int, int]]) -> Tensor:
-        """(batch, 1, side, side) in [0, 1]."""
+        """(batch, 1, row, col) in [0, 1]."""
         squares = np.stack([self.cache.squares(pair)[view] for pair, view in images])
         return torch.from_numpy(squares.astype(np.float32) / 65535).unsqueeze(1)
 
