@@ -7,6 +7,7 @@ of a method is imported when it is built.
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
+from glam_train.methods.mammo_clip_settings import MammoClipSettings
 from glam_train.methods.settings import (
     ClipSettings,
     ConvirtSettings,
@@ -54,6 +55,7 @@ METHODS = {
         Entry(ConvirtSettings, "convirt", "ConvirtMethod"),
         Entry(MgcaSettings, "mgca", "MgcaMethod"),
         Entry(MmMilSettings, "mm_mil", "MmMilMethod"),
+        Entry(MammoClipSettings, "mammo_clip", "MammoClipMethod"),
         Entry(NoneSettings, "none", "NoneMethod"),
     )
 }

@@ -1,8 +1,9 @@
 """MaMA's settings, with BERT as its text tower."""
 
-from glam.config import FrameConfig, ModelConfig, TextConfig
+from glam.config import ModelConfig, TextConfig
 from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation, Views
 from glam_train.methods.settings import MamaSettings
+from glam_train.presets.frames import mama_frame
 from glam_train.presets.glam import STARTS_FROM
 
 
@@ -16,7 +17,7 @@ def mama_bert_preset() -> PretrainConfig:
         model=ModelConfig(
             text=TextConfig(max_tokens=256, pool="mean", dropout=0.1),
             alignment=None,
-            frame=FrameConfig(kind="isotropic", align_mlo=False, mask_muscle=False),
+            frame=mama_frame(),
             image_pool="mean",
         ),
         starts_from=STARTS_FROM,

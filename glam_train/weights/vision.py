@@ -9,9 +9,10 @@ import torch
 from glam.config import VisionConfig
 from glam.input_size import InputSize
 from glam.model.vision import VisionTower
+from glam_train.presets.frames import MAMMO_CLIP_GREY
 from glam_train.weights.dinov2 import dinov2_weights, is_dinov2
 from glam_train.weights.fit import check_fit
-from glam_train.weights.mammo_clip import GREY, LICENCE, image_weights, is_mammo_clip
+from glam_train.weights.mammo_clip import LICENCE, image_weights, is_mammo_clip
 from glam_train.weights.source import WeightsError, WeightsSource, weights_source
 from glam_train.weights.stored import StoredWeights, Weights, read_json, read_stored
 from glam_train.weights.timm_files import is_timm, lone_file_weights, named_config, named_tensors
@@ -84,5 +85,6 @@ def _vit(stored: StoredWeights, found: tuple[Weights, VitFacts], image_size: Inp
 
 def _mammo_clip(stored: StoredWeights, image_size: InputSize) -> tuple[str, VisionConfig, Weights]:
     weights, name = image_weights(stored)
-    config = replace(named_config(stored, image_size=image_size, timm_name=name), mean=GREY[0], std=GREY[1])
+    mean, std = MAMMO_CLIP_GREY
+    config = replace(named_config(stored, image_size=image_size, timm_name=name), mean=mean, std=std)
     return f"Mammo-CLIP, {name}", config, {f"cnn.{key}": tensor for key, tensor in weights.items()}
