@@ -14,8 +14,8 @@ from glam_train.presets.frames import MAMMO_CLIP_GREY, MAMMO_CLIP_SIZE, mammo_cl
 
 _WIDTHS_AND_BLOCKS = {"b2": (1408, 23), "b5": (2048, 39)}
 _BATCH = 4
-_EPOCH = 5072
-"""Updates in which 80 % of Mammo-CLIP's 25,355 mammograms are seen four at a time, rounded up."""
+_EPOCH = 5071
+"""Updates in which 80 % of Mammo-CLIP's 25,355 mammograms are seen four at a time."""
 
 
 def mammo_clip_b2_preset() -> PretrainConfig:
