@@ -1,4 +1,4 @@
-"""A model of rectangles from phantoms to an answer: an EfficientNet at 96 x 64, trained, exported and served."""
+"""A model of rectangles from phantoms to an answer: Mammo-CLIP's method at 96 x 64, trained, exported and served."""
 
 import json
 from pathlib import Path
@@ -8,55 +8,53 @@ import pytest
 from pydicom import dcmread
 
 from glam.bundle import read_bundle
-from glam.config import FrameConfig
 from glam.frame import frame_from_json
 from glam.loading import load
 from glam_export.cli import main as glam_export
-from glam_train.commands import Pretrain, Provenance
+from glam_train.commands import Pretrain
 from glam_train.data.cache import read_cache
 from glam_train.data.phantom_pairs import cache_phantoms
+from glam_train.presets.frames import mammo_clip_frame
 from tests.samples.served import dcm, serve_in_process
 
 SIZE = (96, 64)
-FRAME = FrameConfig(size=SIZE, kind="stretch", align_mlo=False, mask_muscle=False)
+FRAME = mammo_clip_frame(SIZE)
 TEXT = {"hidden_dim": 32, "depth": 1, "num_heads": 2, "ffn_dim": 64, "max_positions": 256, "max_tokens": 256}
-VISION = {"image_size": list(SIZE), "patch_size": 32, "timm_name": "tf_efficientnet_b0"}
-MODEL = {
-    "vision": VISION,
-    "text": TEXT,
-    "frame": {"size": list(SIZE), "kind": "stretch"},
-    "joint_dim": 16,
-}
+VISION = {"image_size": list(SIZE), "timm_name": "tf_efficientnet_b0", "embed_dim": 1280, "depth": 16}
+MODEL = {"vision": VISION, "text": TEXT, "frame": {"size": list(SIZE)}, "joint_dim": 16}
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of a model that has seen four phantoms twice."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has seen four phantoms twice."""
     folder = tmp_path_factory.mktemp("rectangle")
     assert list(cache_phantoms(folder / "cache", num_pairs=4, seed=1, frame=FRAME)) == [4]
     assert read_cache(folder / "cache").squares(0).shape == (2, *SIZE)
     settings = {"model": MODEL, "steps": 2, "batch_size": 4, "accumulate": 1, "precision": "fp32"}
-    run = Pretrain(
-        cache=folder / "cache", out=folder / "run", preset="clip", settings=settings, from_scratch=True, device="cpu"
-    )
-    run.run()
-    Provenance(run_folder=folder / "run").run()
+    Pretrain(
+        cache=folder / "cache",
+        out=folder / "run",
+        preset="mammo-clip-b2-train",
+        settings=settings,
+        from_scratch=True,
+        device="cpu",
+    ).run()
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The LitServer has both batch and unbatch")
 def test_a_model_of_rectangles_is_trained_exported_and_served(
-    bundle: Path, mammograms: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    trained: Path, mammograms: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ):
-    checkpoint = bundle / "run" / "checkpoints" / "step-0000002"
-    assert glam_export(["onnx", str(checkpoint), "--out", str(bundle / "bundle")]) == 0
+    checkpoint = trained / "run" / "checkpoints" / "step-0000002"
+    assert glam_export(["onnx", str(checkpoint), "--out", str(trained / "bundle")]) == 0
     capsys.readouterr()
-    written = read_bundle(bundle / "bundle")
+    written = read_bundle(trained / "bundle")
     assert (written.model.frame, written.model.vision.grid) == (FRAME, (3, 2))
-    manifest = json.loads((bundle / "bundle" / "bundle.json").read_text())
+    manifest = json.loads((trained / "bundle" / "bundle.json").read_text())
     assert manifest["export"]["parity"]["image_cosine"] > 0.99999
-    model = load(bundle / "bundle")
+    model = load(trained / "bundle")
     client = serve_in_process(written, model)
     sent = {"cc": dcm(mammograms["R_CC"]), "mlo": dcm(mammograms["R_MLO"])}
     answer = client.post("/predict", files=sent, data={"include": "embedding,frame"})

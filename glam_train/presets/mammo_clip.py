@@ -64,6 +64,7 @@ def _as_published(size: str) -> PretrainConfig:
         method=NoneSettings(),
         steps=0,
         warmup_steps=0,
+        batch_size=2,
     )
 
 

@@ -1,5 +1,6 @@
 """Mammo-CLIP's method and presets: its loss by hand, its second wording, its table, its towers in its layout."""
 
+import json
 from collections import Counter
 from dataclasses import asdict, replace
 
@@ -9,10 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam, Scales
 from glam.model.vision import VisionTower
+from glam_train.commands import Pretrain
 from glam_train.config import ImageAugmentation, Views
 from glam_train.data.batches import SEPARATOR, PairBatches
+from glam_train.data.phantom_pairs import cache_phantoms
 from glam_train.data.sentence_order import exchanged_sentences
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods import build_method
@@ -21,6 +25,7 @@ from glam_train.methods.mammo_clip_settings import MammoClipSettings
 from glam_train.methods.settings import ClipSettings
 from glam_train.presets import preset
 from glam_train.presets.frames import MAMMO_CLIP_GREY, mammo_clip_frame
+from glam_train.pretraining.run_folder import checkpoints
 from glam_train.weights.vision import read_vision_weights
 from tests.glam_train.test_baselines import toy_baseline
 from tests.samples.published import efficientnet_pytorch
@@ -130,3 +135,28 @@ def test_what_a_checkpoint_of_theirs_gives_is_the_tower_of_the_preset(tmp_path):
     ours = preset("mammo-clip-b2").model.vision
     same = replace(ours, image_size=(96, 64), timm_name="tf_efficientnet_b0", embed_dim=1280, depth=16)
     assert found == same
+
+
+def test_a_copy_of_their_checkpoint_becomes_one_of_ours(tmp_path):
+    """The preset of B2 takes whichever EfficientNet the file holds, here B0, at a size of one's own."""
+    weights = {f"image_encoder.{name}": tensor for name, tensor in efficientnet_pytorch().items()}
+    torch.save({"model": weights}, tmp_path / "b0.tar")
+    assert list(cache_phantoms(tmp_path / "cache", num_pairs=2, seed=1, frame=mammo_clip_frame((96, 64)))) == [2]
+    text = {"hidden_dim": 16, "depth": 1, "num_heads": 2, "ffn_dim": 16, "max_positions": 256}
+    model = {"vision": {"image_size": [96, 64]}, "frame": {"size": [96, 64]}, "text": text}
+    Pretrain(
+        cache=tmp_path / "cache",
+        out=tmp_path / "run",
+        preset="mammo-clip-b2",
+        vision_weights=tmp_path / "b0.tar",
+        settings={"model": model},
+        device="cpu",
+    ).run()
+    (last,) = checkpoints(tmp_path / "run")
+    found, read = load_checkpoint(last), read_vision_weights(tmp_path / "b0.tar", image_size=(96, 64))
+    assert found.config.vision == read.config
+    assert found.config.frame == mammo_clip_frame((96, 64))
+    state = found.vision.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in read.tensors.items())
+    start = json.loads((last / "provenance.json").read_text())["start_from"]
+    assert start["licence"].startswith("CC BY-NC-SA")
