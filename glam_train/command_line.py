@@ -29,11 +29,13 @@ class Split(NamedTuple):
     settings: Changes
 
 
-def split_settings(arguments: Sequence[str], *, own: Sequence[str]) -> Split:
-    """Return a command line without the settings in it, and those. `own`: names of the command's own options.
+def split_settings(arguments: Sequence[str], *, own: Sequence[str], within: str = "") -> Split:
+    """Return a command line without the settings in it, and those.
 
-    WrongOption: an option that is neither, with the nearest that there is; a setting without a value, or given twice.
+    `own`: names of the command's own options; `within`: how the names of the settings begin that it takes. WrongOption:
+    an option that is neither, with the nearest that there is; a setting without a value, or given twice.
     """
+    known = [name for name in setting_names() if name.startswith(within)]
     rest: list[str] = []
     settings: Changes = {}
     coming = iter(arguments)
@@ -43,8 +45,8 @@ def split_settings(arguments: Sequence[str], *, own: Sequence[str]) -> Split:
         if not option.startswith("--") or name in (*own, "help"):
             rest.append(argument)
             continue
-        if name not in setting_names() and not _is_in_object(name):
-            raise WrongOption(f"there is no option {option}{_nearest(name, own)}")
+        if name not in known and not (name.startswith(within) and _is_in_object(name)):
+            raise WrongOption(f"there is no option {option}{_nearest(name, [*own, *known])}")
         text = value if "=" in argument else next(coming, None)
         if text is None or (text.startswith("--") and "=" not in argument):
             raise WrongOption(f"{option} has no value: give one after it")
@@ -105,9 +107,9 @@ def _put(settings: Changes, name: str, value: Text, *, option: str) -> None:
     settings[last] = value
 
 
-def _nearest(name: str, own: Sequence[str]) -> str:
+def _nearest(name: str, names: Sequence[str]) -> str:
     """Return ": did you mean ...?" with the option that is most like `name`, or whose last part is."""
-    known = {other: other for other in [*own, *setting_names()]}
+    known = {other: other for other in names}
     known = {other.rsplit(".", 1)[-1]: other for other in reversed(known)} | known
     for wanted in (name, name.rsplit(".", 1)[-1]):
         if close := difflib.get_close_matches(wanted, known, n=1):

@@ -51,14 +51,16 @@ class Glam(nn.Module):
         self.image_projection = _projection(self.vision.dim, config)
         self.text_projection = _projection(self.text.dim, config)
         self.alignment = (
-            AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid) if config.alignment else None
+            AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid[0])  # a square, by its rule
+            if config.alignment
+            else None
         )
         self.logit_scale = _log_scale()
         self.local_scale = _log_scale()
         self.view_scale = _log_scale()
 
     def forward(self, cc: Tensor, mlo: Tensor, token_ids: Tensor, mask: Tensor) -> PairOutput:
-        """Embed and align a batch: views (batch, 1, S, S) in [0, 1], all facing right; reports (batch, token)."""
+        """Embed and align a batch: views (batch, 1, H, W) in [0, 1], all facing right; reports (batch, token)."""
         features_cc, features_mlo = self.view_features(cc, mlo)
         return PairOutput(
             image_cc=self.embed_view(features_cc),

@@ -11,31 +11,35 @@ import torch
 from torch import Tensor
 
 from glam.words.report import ReportFacts, mask_meta
-from glam.words.tokens import Tokenizer
+from glam.words.tokens import Tokenizer, Tokens
 from glam.words.wording import turned_location
 from glam_train.config import PretrainConfig
 from glam_train.data.augment import augment, move_points
 from glam_train.data.cache import PairCache
 from glam_train.data.captions import facts_of, fitted_report
 from glam_train.data.places import known_places
+from glam_train.data.sentence_order import exchanged_sentences
 
 SEPARATOR = "[SEP]"
 """What closes a sentence in the text of a report."""
 VIEWS = ("CC", "MLO")
-DRAWS = ("turn", "places", "text", "other")
-"""What is drawn for a place of an update beside the changes to its images; the order is part of every seed."""
+DRAWS = ("turn", "places", "text", "other", "image", "other image", "other text")
+"""What is drawn for a place of an update; the order is part of every seed."""
+NO_TOKENS = torch.zeros(1, 0, dtype=torch.int64)
 
 
 class Batch(NamedTuple):
     """Input of the model for the pairs of a pass, with the known places of each."""
 
-    view: Tensor  # (batch, 1, side, side) in [0, 1]: CC; under another strategy than breast, the image of the report
-    other_view: Tensor  # (batch, 1, side, side) in [0, 1]: MLO; under another strategy, what was drawn beside it
+    view: Tensor  # (batch, 1, row, col) in [0, 1]: CC; under another strategy than breast, the image of the report
+    other_view: Tensor  # (batch, 1, row, col) in [0, 1]: MLO; under another strategy, what was drawn beside it
     token_ids: Tensor  # (batch, token)
     mask: Tensor  # (batch, token), 1 for a token and 0 for padding
     points: Tensor  # (batch, place, view, 2): x and y of known places in the images above, 0..1 across them
     place_kinds: Tensor  # (batch, place): 0 for padding, else a number of PLACE_KINDS
     sentence_ends: Tensor  # (batch, token) bool: the separators that close a sentence
+    other_token_ids: Tensor = NO_TOKENS  # (batch, token): the report worded anew; (batch, 0) where no method reads it
+    other_mask: Tensor = NO_TOKENS  # (batch, token), as `mask`
 
 
 def turned_facts(facts: ReportFacts, *, cc: bool, mlo: bool) -> ReportFacts:
@@ -123,13 +127,13 @@ class PairBatches:
             augment(
                 self._images([(item.pair, item.view) for item in shown]),
                 config.image,
-                self._generators(step, places, 0),
+                self._generators(step, places, "image"),
                 turned=torch.from_numpy(turned[:, 0]),
             ),
             augment(
                 self._images([(item.other_pair, item.other_view) for item in shown]),
                 config.image,
-                self._generators(step, places, 1),
+                self._generators(step, places, "other image"),
                 turned=torch.from_numpy(turned[:, 1]),
             ),
         ]
@@ -141,9 +145,8 @@ class PairBatches:
             self._text(record, item, turn, self._rng(step, place, "text"))
             for record, item, turn, place in zip(records, shown, turned, places, strict=True)
         ]
-        text = config.model.text
-        tokens = self.tokenizer.encode(texts, max_tokens=text.max_tokens, wrap=text.wrap_tokens)
-        return Batch(
+        tokens = self._encoded(texts)
+        batch = Batch(
             view=views[0].images,
             other_view=views[1].images,
             token_ids=torch.from_numpy(tokens.ids),
@@ -151,7 +154,24 @@ class PairBatches:
             points=torch.stack(moved, dim=2),
             place_kinds=torch.from_numpy(known.kinds),
             sentence_ends=torch.from_numpy(sentence_ends(tokens.ids, self.separator)),
+            other_token_ids=NO_TOKENS.expand(len(places), 0),
+            other_mask=NO_TOKENS.expand(len(places), 0),
         )
+        return self._with_other_wording(batch, step, places, turned) if config.method.reads_two_wordings else batch
+
+    def _with_other_wording(self, batch: Batch, step: int, places: range, turned: np.ndarray) -> Batch:
+        """Add the reports worded anew: fields masked anew, and two sentences in each other's place."""
+        texts = []
+        for item, turn, place in zip(self.shown(step)[places.start : places.stop], turned, places, strict=True):
+            rng = self._rng(step, place, "other text")
+            text = self._text(self.cache.records[item.pair], item, turn, rng)
+            texts.append(exchanged_sentences(text, SEPARATOR, rng))
+        tokens = self._encoded(texts)
+        return batch._replace(other_token_ids=torch.from_numpy(tokens.ids), other_mask=torch.from_numpy(tokens.mask))
+
+    def _encoded(self, texts: Sequence[str]) -> Tokens:
+        text = self.config.model.text
+        return self.tokenizer.encode(texts, max_tokens=text.max_tokens, wrap=text.wrap_tokens)
 
     def shown(self, step: int) -> list[Shown]:
         """Return what each place of an update shows."""
@@ -172,7 +192,7 @@ class PairBatches:
         return Shown(pair, view, relatives[other], other_view)
 
     def _images(self, images: Sequence[tuple[int, int]]) -> Tensor:
-        """(batch, 1, side, side) in [0, 1]."""
+        """(batch, 1, row, col) in [0, 1]."""
         squares = np.stack([self.cache.squares(pair)[view] for pair, view in images])
         return torch.from_numpy(squares.astype(np.float32) / 65535).unsqueeze(1)
 
@@ -187,10 +207,10 @@ class PairBatches:
     def _rng(self, step: int, place: int, what: str) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, step, place, DRAWS.index(what)])
 
-    def _generators(self, step: int, places: range, view: int) -> list[torch.Generator]:
+    def _generators(self, step: int, places: range, what: str) -> list[torch.Generator]:
         """One generator of torch for each place, of the changes to one of its views."""
         words = [
-            np.random.SeedSequence([self.config.seed, step, place, len(DRAWS) + view]).generate_state(1, np.uint64)
+            np.random.SeedSequence([self.config.seed, step, place, DRAWS.index(what)]).generate_state(1, np.uint64)
             for place in places
         ]
         return [torch.Generator().manual_seed(int(word[0] >> np.uint64(1))) for word in words]

@@ -1,6 +1,6 @@
 """The prepared cache: pairs of model squares at 16 bit, in shards, each with the record of where it came from.
 
-A shard is two files, `shard-00007.npy` (pair, view, side, side; uint16; view 0 is CC, 1 is MLO) and
+A shard is two files, `shard-00007.npy` (pair, view, row, col; uint16; view 0 is CC, 1 is MLO) and
 `shard-00007.jsonl` (a record a pair). The second is renamed into place last: a shard without it does not exist,
 so a killed run leaves nothing half and the next one goes on where it stopped.
 """
@@ -156,7 +156,7 @@ class PairCache:
         return len(self.records)
 
     def squares(self, index: int) -> np.ndarray:
-        """CC and MLO of pair `index`: (2, side, side) uint16."""
+        """CC and MLO of pair `index`: (2, row, col) uint16."""
         shard = int(np.searchsorted(self.offsets, index, side="right")) - 1
         return self.shards[shard][index - self.offsets[shard]]
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from glam_train.methods.mama_settings import MamaOfficialSettings
+from glam_train.methods.mammo_clip_settings import MammoClipSettings
 from glam_train.methods.settings import (
     ClipSettings,
     ConvirtSettings,
@@ -56,6 +57,7 @@ METHODS = {
         Entry(ConvirtSettings, "convirt", "ConvirtMethod"),
         Entry(MgcaSettings, "mgca", "MgcaMethod"),
         Entry(MmMilSettings, "mm_mil", "MmMilMethod"),
+        Entry(MammoClipSettings, "mammo_clip", "MammoClipMethod"),
         Entry(NoneSettings, "none", "NoneMethod"),
     )
 }

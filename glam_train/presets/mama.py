@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from glam.config import FrameConfig, ModelConfig, TextConfig
+from glam.config import ModelConfig, TextConfig
 from glam.files import JsonDict
 from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation, Views
 from glam_train.methods.mama_settings import MamaOfficialSettings
 from glam_train.methods.settings import MamaSettings
+from glam_train.presets.frames import mama_frame, mama_official_frame
 from glam_train.presets.glam import STARTS_FROM
 
 VISION = "DINOv2 ViT-B/14 with registers"
@@ -63,7 +64,7 @@ def mama_bert_preset() -> PretrainConfig:
         model=ModelConfig(
             text=TextConfig(max_tokens=256, pool="mean", dropout=0.1),
             alignment=None,
-            frame=FrameConfig(kind="isotropic", align_mlo=False, mask_muscle=False),
+            frame=mama_frame(),
             image_pool="mean",
         ),
         starts_from=STARTS_FROM,
@@ -85,7 +86,7 @@ def mama_official_preset() -> PretrainConfig:
         model=replace(
             paper.model,
             text=replace(paper.model.text, max_tokens=144, pool="padding"),
-            frame=FrameConfig(kind="stretch", align_mlo=False, mask_muscle=False),
+            frame=mama_official_frame(),
             image_pool="all_tokens",
             max_scale=None,
         ),

@@ -24,7 +24,7 @@ def test_a_view_gives_its_class_token_and_a_grid_of_patches(stem):
     features = tower(torch.rand(2, 1, 42, 42))
     assert features.cls.shape == (2, 24)
     assert features.patches.shape == (2, 9, 24)
-    assert tower.grid == 3
+    assert tower.grid == (3, 3)
 
 
 def test_grey_is_normalised_and_repeated_and_registers_are_left_out():
