@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from glam.config import ModelConfig
 from glam.settings import merged, settings_from_json
+from glam.words.wording import Style
 from glam_train.methods import METHODS
 from glam_train.methods.settings import GlamSettings, MethodSettings
 
@@ -19,13 +20,14 @@ Precision = Literal["fp32", "bf16-mixed", "bf16-true", "fp16-mixed"]
 class TextAugmentation:
     """The wording of a report for the text tower."""
 
-    style: Literal["papers", "glam"] = "glam"
-    """papers: the published template; glam: the same with the place and size of each finding where known."""
+    style: Style = "glam"
+    """papers: the published template; glam: the same with the place and size of each finding where known; natural:
+    plain sentences without headings; clip: one sentence of side, view, density and category."""
     mask_meta: float = 0.8
     """Chance of each field that is no finding (age, race, side, view ...) to read "unknown"."""
     max_cut: float = 0.05
     """Largest share of the reports that may lose their end to `model.text.max_tokens`; a run with more is refused. In
-    the style glam a long report loses its context first, and is cut only where that is not enough."""
+    the styles glam and natural a long report loses its context first, and is cut only where that is not enough."""
 
     def __post_init__(self) -> None:
         for name in ("mask_meta", "max_cut"):

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
-from glam.words.report import lesions_from_text
+from glam.words.facts import lesions_from_text
 
 Kind = Literal["text", "integer", "number", "date", "findings", "boxes", "ids"]
 Cells = Mapping[str, Sequence[str]]

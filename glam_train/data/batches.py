@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glam.words.report import ReportFacts, mask_meta
+from glam.words.facts import ReportFacts, mask_meta
 from glam.words.tokens import Tokenizer
 from glam.words.wording import turned_location
 from glam_train.config import PretrainConfig

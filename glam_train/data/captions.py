@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from glam.words.report import ReportFacts, lesion_from_json, report_text, shorter_reports
+from glam.words.facts import ReportFacts, lesion_from_json
+from glam.words.report import report_text, shorter_reports
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig
 
@@ -27,11 +28,12 @@ def facts_of(record: dict[str, Any]) -> ReportFacts:
 
 
 def fitted_report(facts: ReportFacts, tokenizer: Tokenizer, config: PretrainConfig) -> str:
-    """Return the report of the style; in the style glam the longest that fits into `max_tokens`, or the shortest."""
-    if config.text.style != "glam":  # the published template is cut as the released code cuts it
-        return report_text(facts, style=config.text.style)
+    """Return the longest report of the style that fits into `max_tokens`, or its shortest.
+
+    The published template has one length: it is cut as the released code cuts it.
+    """
     text = ""
-    for text in shorter_reports(facts):
+    for text in shorter_reports(facts, style=config.text.style):
         if _fits(text, tokenizer, config):
             break
     return text

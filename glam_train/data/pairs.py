@@ -20,7 +20,7 @@ from glam.pair import check_pair
 from glam.prepare import prepare
 from glam.reading.read import read_view
 from glam.view import View
-from glam.words.report import ReportFacts, lesions_from_text
+from glam.words.facts import ReportFacts, lesions_from_text
 from glam_train.data.cache import PreparedPair, fill_cache, open_cache_folder
 
 Row = dict[str, Any]

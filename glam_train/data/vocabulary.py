@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from glam.words.labels import BIRADS_3, BIRADS_5, BIRADS_7
-from glam.words.report import Style, class_prompts, report_text
+from glam.words.report import class_prompts, report_text
 from glam.words.tokens import Tokenizer, train_wordpiece
-from glam.words.wording import LOCATIONS
+from glam.words.wording import LOCATIONS, Style
 from glam_train.data.captions import facts_of
 
 
