@@ -25,12 +25,15 @@ class TextAugmentation:
     plain sentences without headings; clip: one sentence of side, view, density and category."""
     mask_meta: float = 0.8
     """Chance of each field that is no finding (age, race, side, view ...) to read "unknown"."""
+    reword: float = 0.0
+    """Chance of each sentence to be put in other words of a table, and of the findings to come in another order; no
+    finding and no negation comes or goes (docs/train.md)."""
     max_cut: float = 0.05
     """Largest share of the reports that may lose their end to `model.text.max_tokens`; a run with more is refused. In
     the styles glam and natural a long report loses its context first, and is cut only where that is not enough."""
 
     def __post_init__(self) -> None:
-        for name in ("mask_meta", "max_cut"):
+        for name in ("mask_meta", "reword", "max_cut"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
 

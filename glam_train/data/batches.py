@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glam.words.facts import ReportFacts, mask_meta
+from glam.words.facts import ReportFacts
 from glam.words.tokens import Tokenizer
 from glam.words.wording import turned_location
 from glam_train.config import PretrainConfig
 from glam_train.data.augment import augment, move_points
 from glam_train.data.cache import PairCache
-from glam_train.data.captions import facts_of, fitted_report
+from glam_train.data.captions import drawn_report, facts_of
 from glam_train.data.places import known_places
 
 SEPARATOR = "[SEP]"
@@ -177,12 +177,12 @@ class PairBatches:
         return torch.from_numpy(squares.astype(np.float32) / 65535).unsqueeze(1)
 
     def _text(self, record: dict[str, Any], shown: Shown, turned: np.ndarray, rng: np.random.Generator) -> str:
-        """Word the report of an image, with the turn of its views and with fields masked at random."""
-        text, facts = self.config.text, facts_of(record)
+        """Word the report of an image, with the turn of its views."""
+        facts = facts_of(record)
         if self.config.views.strategy != "breast":
             facts = replace(facts, view=VIEWS[shown.view])
         facts = turned_facts(facts, cc=bool(turned[0]), mlo=bool(turned[1]))
-        return fitted_report(mask_meta(facts, ratio=text.mask_meta, rng=rng), self.tokenizer, self.config)
+        return drawn_report(facts, self.tokenizer, self.config, rng)
 
     def _rng(self, step: int, place: int, what: str) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, step, place, DRAWS.index(what)])

@@ -151,7 +151,8 @@ def run_tokenizer(config: PretrainConfig, cache: PairCache, *, start: Start, pub
         return _fitting(read_tokenizer(start.tokenizer, lower_case=config.model.text.lower_case), config, published)
     if "text" in published.towers:
         raise ValueError(f"{start.text_weights} has no tokenizer: give its own with --tokenizer")
-    return report_vocabulary(cache.records, style=config.text.style, places=config.flip_rows > 0)
+    text, turns = config.text, config.flip_rows > 0
+    return report_vocabulary(cache.records, style=text.style, places=turns, reword=text.reword > 0)
 
 
 def _fitting(words: Tokenizer, config: PretrainConfig, published: PublishedStart) -> Tokenizer:

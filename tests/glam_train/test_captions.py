@@ -11,7 +11,7 @@ from glam.words.report import class_prompts, report_text, shorter_reports
 from glam.words.wording import STYLES
 from glam_train.config import changed_config
 from glam_train.data.batches import PairBatches
-from glam_train.data.captions import check_reports, facts_of, fitted_report, long_reports
+from glam_train.data.captions import check_reports, drawn_report, facts_of, fitted_report, long_reports
 from glam_train.data.vocabulary import report_vocabulary
 
 MASS = Lesion(kind="mass", shape="irregular", density="high", margin="spiculated", size_mm=12)
@@ -116,3 +116,25 @@ def test_the_style_is_an_option_and_what_a_batch_reads(toy_cache, toy_config, st
         facts = facts_of(toy_cache.records[item.pair])
         expected = stream.tokenizer.encode([report_text(facts, style=style)], max_tokens=144).ids[0]
         assert batch.token_ids[index, : len(expected)].tolist() == expected.tolist()
+
+
+def test_a_reworded_report_depends_on_its_draws_alone_and_still_fits(records, long_config):
+    config = replace(long_config, text=replace(long_config.text, reword=0.7, mask_meta=0.5))
+    words = report_vocabulary(records, style="glam", reword=True)
+    facts = facts_of(records[0])
+    first, again = (
+        [drawn_report(facts, words, config, np.random.default_rng(seed)) for seed in range(20)] for _ in range(2)
+    )
+    assert first == again
+    assert len(set(first)) > 10
+    assert max(words.length(text) for text in first) <= 80
+    assert {word for text in first for word in words.unknown_words(text)} == set()
+    assert all("BI-RADS Category 5" in text and "calcification" in text for text in first)
+
+
+def test_without_rewording_a_report_is_its_template(records, long_config):
+    words = report_vocabulary(records, style="glam")
+    rngs = [np.random.default_rng(3) for _ in range(2)]
+    expected = fitted_report(mask_meta(facts_of(records[0]), ratio=1.0, rng=rngs[0]), words, long_config)
+    assert drawn_report(facts_of(records[0]), words, long_config, rngs[1]) == expected
+    assert long_config.text.mask_meta == 1.0
