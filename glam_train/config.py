@@ -9,7 +9,8 @@ from glam.config import ModelConfig
 from glam.settings import merged, settings_from_json
 from glam.words.wording import Style
 from glam_train.methods import METHODS
-from glam_train.methods.settings import GlamSettings, MethodSettings
+from glam_train.methods.glam_settings import GlamSettings
+from glam_train.methods.settings import MethodSettings
 
 MAX_SEED = 2**32 - 1
 """Largest seed: the seeds of updates are computed from it, in 64 bits."""
