@@ -14,6 +14,7 @@ from glam_train.methods.settings import MethodSettings
 
 MAX_SEED = 2**32 - 1
 """Largest seed: the seeds of updates are computed from it, in 64 bits."""
+BalancedLabel = Literal["birads", "density", "cancer"]
 Precision = Literal["fp32", "bf16-mixed", "bf16-true", "fp16-mixed"]
 
 
@@ -104,6 +105,9 @@ class PretrainConfig:
     """Forward passes an update, which the processes of a run share out evenly."""
     negatives: Literal["update", "micro_batch"] = "update"
     """update: the loss contrasts all pairs of an update, whatever `accumulate`; micro_batch: those of one pass."""
+    balance: BalancedLabel | None = None
+    """Label of the manifest whose classes an update draws alike often; what has no such label is left out. None: every
+    pair comes once an epoch."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 4e-5
     min_learning_rate: float = 1e-8
@@ -166,6 +170,11 @@ class PretrainConfig:
     def pairs_per_update(self) -> int:
         """Pairs that one optimizer update sees."""
         return self.batch_size * self.accumulate
+
+    @property
+    def images_per_record(self) -> int:
+        """Places of an epoch that a pair of the cache has: 1, or 2 where each image is taken in turn."""
+        return 1 if self.views.strategy == "breast" else 2
 
     def as_json(self) -> dict[str, Any]:
         """Return nested dicts of JSON types; the method's have its name."""

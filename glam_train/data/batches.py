@@ -15,6 +15,7 @@ from glam.words.tokens import Tokenizer
 from glam.words.wording import turned_location
 from glam_train.config import PretrainConfig
 from glam_train.data.augment import augment, move_points
+from glam_train.data.balance import balanced_indices, members_of
 from glam_train.data.cache import PairCache
 from glam_train.data.captions import drawn_report, facts_of
 from glam_train.data.places import known_places
@@ -97,6 +98,12 @@ class PairBatches:
             exams.setdefault(name, []).append(index)
         return [exams[name] for name in names]
 
+    @cached_property
+    def members(self) -> list[np.ndarray]:
+        """For each class of the label that updates are balanced by, its pairs or images."""
+        assert self.config.balance is not None
+        return members_of(self.cache.records, self.config.balance, views=self.config.images_per_record)
+
     def updates(self, start: int) -> Iterator[tuple[int, list[Batch]]]:
         """Yield (step, passes) of every update from `start` on; a thread makes the next ones meanwhile."""
         steps = self.config.steps
@@ -155,12 +162,17 @@ class PairBatches:
 
     def shown(self, step: int) -> list[Shown]:
         """Return what each place of an update shows."""
+        indices = self._indices(step)
+        if self.config.views.strategy == "breast":
+            return [Shown(int(pair), 0, int(pair), 1) for pair in indices]
+        return [self._with_other(step, place, *divmod(int(image), 2)) for place, image in enumerate(indices)]
+
+    def _indices(self, step: int) -> np.ndarray:
+        """Return the pairs of an update, or the images: 2 a pair."""
         config, count = self.config, self.config.pairs_per_update
-        if config.views.strategy == "breast":
-            pairs = pair_indices(step, num_pairs=len(self.cache), count=count, seed=config.seed)
-            return [Shown(int(pair), 0, int(pair), 1) for pair in pairs]
-        images = pair_indices(step, num_pairs=2 * len(self.cache), count=count, seed=config.seed)
-        return [self._with_other(step, place, *divmod(int(image), 2)) for place, image in enumerate(images)]
+        if config.balance is not None:
+            return balanced_indices(step, self.members, count=count, seed=config.seed)
+        return pair_indices(step, num_pairs=config.images_per_record * len(self.cache), count=count, seed=config.seed)
 
     def _with_other(self, step: int, place: int, pair: int, view: int) -> Shown:
         """Draw the other view of an image."""

@@ -111,6 +111,7 @@ def manifest_record(row: Row) -> Row:
         "patient_id": row["patient_id"],
         "exam_id": row["exam_id"],
         "facts": asdict(facts) | {"lesions": [lesion.as_json() for lesion in facts.lesions]},
+        "labels": {"cancer": _integer(row["cancer"])},
         "cohort": {"manufacturer": row["manufacturer"], "site": row.get("site", ""), "year": _year(row["study_date"])},
     }
 

@@ -12,6 +12,7 @@ from glam.licence import PHANTOMS, checkpoint_provenance
 from glam.settings import changed_leaves
 from glam.words.tokens import Tokenizer, from_vocab
 from glam_train.config import PretrainConfig, changed_config
+from glam_train.data.balance import check_balance
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.data.captions import check_reports
 from glam_train.data.phantom_pairs import check_training_seeds
@@ -78,6 +79,7 @@ def new_run(out: Path, cache: PairCache, *, preset_name: str, options: Options, 
     if cache.source.get("kind") == PHANTOMS:
         check_training_seeds(cache.source.get("seed", 0), num_pairs=len(cache))
     check_reports(cache.records, words, config)
+    check_balance(cache.records, config)
     heads = start.checkpoint is not None and has_heads(start.checkpoint, config, model_only=start.model_only)
     begun = Begun(checkpoint=start.checkpoint, has_heads=heads, towers=published.towers)
     start_run(out, config, data=describe_cache(cache), tokenizer=words, start=begun, preset=preset_name)

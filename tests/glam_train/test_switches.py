@@ -68,6 +68,7 @@ BATCH_SWITCHES: dict[str, tuple[str, set[str]]] = {
     "text.reword": ("1", TEXT),
     "correspondence_weight": ("0", PLACES),
     "tissue_weight": ("1", PLACES),
+    "balance": ("density", IMAGES | PLACES | TEXT),
 }
 """Setting and value -> the parts of a batch that it changes."""
 
