@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from glam.manifest.columns import TextColumn, rows_with_many
-from glam.words.report import lesions_from_text
+from glam.words.facts import lesions_from_text
 
 Kind = Literal["text", "integer", "number", "date", "findings", "boxes", "ids"]
 Cells = Mapping[str, TextColumn]

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glam.words.report import ReportFacts, mask_meta
+from glam.words.facts import ReportFacts
 from glam.words.tokens import Tokenizer, Tokens
 from glam.words.wording import turned_location
 from glam_train.config import PretrainConfig
 from glam_train.data.augment import augment, move_points
+from glam_train.data.balance import balanced_indices, members_of
 from glam_train.data.cache import PairCache
-from glam_train.data.captions import facts_of, fitted_report
+from glam_train.data.captions import drawn_report, facts_of
 from glam_train.data.places import known_places
 from glam_train.data.sentence_order import exchanged_sentences
 
@@ -101,6 +102,12 @@ class PairBatches:
             exams.setdefault(name, []).append(index)
         return [exams[name] for name in names]
 
+    @cached_property
+    def members(self) -> list[np.ndarray]:
+        """For each class of the label that updates are balanced by, its pairs or images."""
+        assert self.config.balance is not None
+        return members_of(self.cache.records, self.config.balance, views=self.config.images_per_record)
+
     def updates(self, start: int) -> Iterator[tuple[int, list[Batch]]]:
         """Yield (step, passes) of every update from `start` on; a thread makes the next ones meanwhile."""
         steps = self.config.steps
@@ -175,12 +182,17 @@ class PairBatches:
 
     def shown(self, step: int) -> list[Shown]:
         """Return what each place of an update shows."""
+        indices = self._indices(step)
+        if self.config.views.strategy == "breast":
+            return [Shown(int(pair), 0, int(pair), 1) for pair in indices]
+        return [self._with_other(step, place, *divmod(int(image), 2)) for place, image in enumerate(indices)]
+
+    def _indices(self, step: int) -> np.ndarray:
+        """Return the pairs of an update, or the images: 2 a pair."""
         config, count = self.config, self.config.pairs_per_update
-        if config.views.strategy == "breast":
-            pairs = pair_indices(step, num_pairs=len(self.cache), count=count, seed=config.seed)
-            return [Shown(int(pair), 0, int(pair), 1) for pair in pairs]
-        images = pair_indices(step, num_pairs=2 * len(self.cache), count=count, seed=config.seed)
-        return [self._with_other(step, place, *divmod(int(image), 2)) for place, image in enumerate(images)]
+        if config.balance is not None:
+            return balanced_indices(step, self.members, count=count, seed=config.seed)
+        return pair_indices(step, num_pairs=config.images_per_record * len(self.cache), count=count, seed=config.seed)
 
     def _with_other(self, step: int, place: int, pair: int, view: int) -> Shown:
         """Draw the other view of an image."""
@@ -197,12 +209,12 @@ class PairBatches:
         return torch.from_numpy(squares.astype(np.float32) / 65535).unsqueeze(1)
 
     def _text(self, record: dict[str, Any], shown: Shown, turned: np.ndarray, rng: np.random.Generator) -> str:
-        """Word the report of an image, with the turn of its views and with fields masked at random."""
-        text, facts = self.config.text, facts_of(record)
+        """Word the report of an image, with the turn of its views."""
+        facts = facts_of(record)
         if self.config.views.strategy != "breast":
             facts = replace(facts, view=VIEWS[shown.view])
         facts = turned_facts(facts, cc=bool(turned[0]), mlo=bool(turned[1]))
-        return fitted_report(mask_meta(facts, ratio=text.mask_meta, rng=rng), self.tokenizer, self.config)
+        return drawn_report(facts, self.tokenizer, self.config, rng)
 
     def _rng(self, step: int, place: int, what: str) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, step, place, DRAWS.index(what)])

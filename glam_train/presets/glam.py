@@ -7,7 +7,7 @@ from glam.config import glam_official as official_model
 from glam.config import glam_paper as paper_model
 from glam.config import tiny as tiny_model
 from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation
-from glam_train.methods.settings import GlamOfficialSettings, GlamPaperSettings
+from glam_train.methods.glam_settings import GlamOfficialSettings, GlamPaperSettings
 
 STARTS_FROM = "DINOv2 ViT-B/14 with registers, and BioClinicalBERT"
 

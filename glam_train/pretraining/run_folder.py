@@ -112,6 +112,7 @@ def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
         "licence": NO_LICENCE_NEEDED if synthetic else None,
         "start_from": run.start_provenance,
         "method": _told_method(run.config),
+        "report_style": run.config.text.style,
         "correspondence": told_places(run.config, run.data.get("places", {})),
         "updates": updates,
         "pairs_per_update": run.config.pairs_per_update,

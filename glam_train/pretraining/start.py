@@ -13,6 +13,7 @@ from glam.licence import PHANTOMS, checkpoint_provenance
 from glam.settings import changed_leaves, merged, settings_from_json
 from glam.words.tokens import Tokenizer, from_vocab
 from glam_train.config import PretrainConfig, changed_config
+from glam_train.data.balance import check_balance
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.data.captions import check_reports
 from glam_train.data.phantom_pairs import check_training_seeds
@@ -86,6 +87,7 @@ def new_run(
     if cache.source.get("kind") == PHANTOMS:
         check_training_seeds(cache.source.get("seed", 0), num_pairs=len(cache))
     check_reports(cache.records, words, config)
+    check_balance(cache.records, config)
     heads = start.checkpoint is not None and has_heads(start.checkpoint, config, model_only=start.model_only)
     begun = Begun(checkpoint=start.checkpoint, has_heads=heads, towers=published.towers)
     start_run(out, config, data=describe_cache(cache), tokenizer=words, start=begun, preset=preset_name)
@@ -159,7 +161,8 @@ def run_tokenizer(config: PretrainConfig, cache: PairCache, *, start: Start, pub
         return _fitting(read_tokenizer(start.tokenizer, lower_case=config.model.text.lower_case), config, published)
     if "text" in published.towers:
         raise ValueError(f"{start.text_weights} has no tokenizer: give its own with --tokenizer")
-    return report_vocabulary(cache.records, style=config.text.style, places=config.flip_rows > 0)
+    text, turns = config.text, config.flip_rows > 0
+    return report_vocabulary(cache.records, style=text.style, places=turns, reword=text.reword > 0)
 
 
 def _fitting(words: Tokenizer, config: PretrainConfig, published: PublishedStart) -> Tokenizer:

@@ -18,7 +18,7 @@ from glam.manifest.table import (
     patient_split,
     read_manifest,
 )
-from glam.words.report import Lesion, lesions_as_text
+from glam.words.facts import Lesion, lesions_as_text
 
 FINDINGS = lesions_as_text((Lesion(kind="mass", shape="oval", size_mm=12.0),))
 FULL = {

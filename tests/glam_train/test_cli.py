@@ -14,7 +14,7 @@ from glam_train.command_line import as_option
 from glam_train.commands import Pretrain
 from glam_train.config import changed_config
 from glam_train.data.cache import read_cache
-from glam_train.methods.settings import GlamPaperSettings
+from glam_train.methods.glam_settings import GlamPaperSettings
 from glam_train.presets import PRESETS, preset
 from glam_train.pretraining.run_folder import checkpoints, read_run
 

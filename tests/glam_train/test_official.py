@@ -16,7 +16,7 @@ from glam.model.glam import Glam, Scales
 from glam_train.commands import ImportOfficial
 from glam_train.data.batches import Batch
 from glam_train.methods import build_method
-from glam_train.methods.glam import PairFeatures
+from glam_train.methods.aligned import PairFeatures
 from glam_train.methods.heads import ViewProjection
 from glam_train.methods.losses import (
     nt_xent,
