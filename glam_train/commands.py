@@ -137,6 +137,8 @@ class Pretrain:
         """Train."""
         from glam_train.data.cache import read_cache, verify_pixels
         from glam_train.pretraining.announcement import announcement
+        from glam_train.pretraining.errors import RunEnded
+        from glam_train.pretraining.lock import check_free
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
         from glam_train.pretraining.start import check_resumed, new_run, with_hub
@@ -151,8 +153,12 @@ class Pretrain:
         )
         cache, options = read_cache(self.cache), self.changes()
         if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process starts the run, and speaks for all
-            pretrain(self.out, cache, loop_options)
+            try:
+                pretrain(self.out, cache, loop_options)
+            except RunEnded as error:
+                raise SystemExit(error.exit_code) from None
             return
+        check_free(self.out)
         _with_bar(verify_pixels(cache), total=len(cache), label="verify the cache")
         start = with_hub(self._start(), self.from_hub)
         if self.resume and has_run(self.out):
