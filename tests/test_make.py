@@ -70,4 +70,4 @@ def test_smoke_at_its_smallest_ends_with_a_bundle_that_carries_its_figures(tmp_p
     figures = json.loads((place / "figures.json").read_text())
     bundle = read_bundle(place / "bundle")
     assert bundle.provenance["metrics"] == figures
-    assert figures["figures"].keys() >= {"density_bacc", "hits"}
+    assert figures["figures"].keys() >= {"density_macro_auc", "hits"}
