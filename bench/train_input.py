@@ -1,13 +1,14 @@
 """Whether training waits for its data: updates a second from the cache on disk, beside the same from memory.
 
-python -m bench.train_input [--quick] [--preset tiny] [--updates N]
+python -m bench.train_input [--quick] [--preset tiny] [--alone]
 
 Four streams feed the same updates of the same model in turn, for a number of rounds: the cache as training reads it,
 mapped from disk (warm; or cold: a copy whose pages are dropped from memory before each round); the same pixels as
 arrays in memory; and batches that were made before, in memory as tensors. A share is the median over rounds of the time
 that one stream takes, of that of another, the wait for batches included. `reading` is what the disk costs, `input` what
 reading, changing the images and writing the reports cost together, which on a processor alone compete with the model
-for its cores.
+for its cores. `alone`: the batches that one and two readers make with nothing to train, which has to be more than a GPU
+takes.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench.report import goal, print_summary
 from glam_train.config import PretrainConfig
@@ -82,6 +84,7 @@ def measure(folder: Path, config: PretrainConfig, *, rounds: int) -> dict[str, l
     `folder` has the cache; each round runs the streams in another order.
     """
     cache, cold = read_cache(folder / "cache"), shutil.copytree(folder / "cache", folder / "cold")
+    arrays = in_memory(cache)
     words = report_vocabulary(cache.records, style=config.text.style)
     text = replace(config.model.text, vocab_size=words.vocab_size)
     config = replace(config, model=replace(config.model, text=text))
@@ -97,7 +100,6 @@ def measure(folder: Path, config: PretrainConfig, *, rounds: int) -> dict[str, l
         "arrays": lambda: batches(arrays).updates(0),
         "tensors": lambda: ((step, passes) for step, passes in enumerate(ready)),
     }
-    arrays = in_memory(cache)
     taken: dict[str, list[float]] = {name: [] for name in [*streams, "cold_mb"]}
     seconds(streams["tensors"], state, config)  # to warm up
     for number in range(rounds):
@@ -112,6 +114,21 @@ def measure(folder: Path, config: PretrainConfig, *, rounds: int) -> dict[str, l
     return taken
 
 
+def rates(folder: Path, config: PretrainConfig) -> dict[str, float]:
+    """Return the pairs a second that readers make of batches by themselves, by their number; torch has one thread."""
+    cache = read_cache(folder / "cache")
+    words = report_vocabulary(cache.records, style=config.text.style)
+    stream = PairBatches(cache=cache, tokenizer=words, config=config, place_kinds=place_kinds(config))
+    found, threads = dict[str, float](), torch.get_num_threads()
+    torch.set_num_threads(1)  # as torchrun has it
+    for readers in (1, 2):
+        begun = time.perf_counter()
+        pairs = sum(len(part.view) for _, passes in stream.updates(0, readers=readers) for part in passes)
+        found[str(readers)] = round(pairs / (time.perf_counter() - begun), 2)
+    torch.set_num_threads(threads)
+    return found
+
+
 def ratio(taken: dict[str, list[float]], fast: str, slow: str) -> float:
     """Return how much of the speed of one stream another has: the median over rounds."""
     return round(statistics.median(a / b for a, b in zip(taken[fast], taken[slow], strict=True)), 3)
@@ -121,6 +138,7 @@ def main() -> None:
     """Measure, and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="2 rounds of 4 updates of 8 pairs")
+    parser.add_argument("--alone", action="store_true", help="train nothing")
     parser.add_argument("--preset", choices=[*PRESETS], default="tiny")
     parser.add_argument("--pairs", type=int, default=64, help="in the cache")
     parser.add_argument("--batch", type=int, default=16, help="pairs an update")
@@ -134,9 +152,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:  # of a disk: /tmp may be memory
         for _ in cache_phantoms(Path(name) / "cache", num_pairs=pairs, seed=TRAINING_SEED, frame=config.model.frame):
             pass
+        alone = rates(Path(name), config)
+        if options.alone:
+            print_summary("train_input", {"preset": options.preset, "pairs_a_second_alone": alone}, {})
+            return
         taken = measure(Path(name), config, rounds=rounds)
     cold_mb = taken.pop("cold_mb")
     figures: dict[str, Any] = {
+        "preset": options.preset,
+        "pairs_a_second_alone": alone,
         "pairs_an_update": batch,
         "updates_a_round": updates,
         "rounds": rounds,

@@ -124,6 +124,8 @@ class Pretrain:
     """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
     save_every: int | None = None
     """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
+    readers: int | None = None
+    """Threads that read and change the images of coming updates. None: 1 on a processor, 4 for a GPU."""
     stop_after_s: float | None = None
     """Save and stop after this many seconds, to be resumed. None: run to the end."""
     checkpointing: bool = False
@@ -146,6 +148,7 @@ class Pretrain:
         loop_options = LoopOptions(
             device=self.device,
             save_every=self.save_every,
+            readers=self.readers,
             stop_after_s=self.stop_after_s,
             checkpointing=self.checkpointing,
             compile=self.compile,

@@ -42,6 +42,9 @@ class LoopOptions:
     """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
     log_every: int = 10
     """Updates between lines of metrics."""
+    readers: int | None = None
+    """Threads that read and change the images of coming updates. None: 1 on a processor, whose cores train; 4 for a
+    GPU."""
     stop_after_s: float | None = None
     """Save and stop when this many seconds have passed, to be resumed later. None: run to the end."""
     checkpointing: bool = False
@@ -54,6 +57,8 @@ class LoopOptions:
     def __post_init__(self) -> None:
         if self.log_every < 1 or (self.save_every is not None and self.save_every < 1):
             raise ValueError("save_every and log_every count updates: give 1 or more")
+        if self.readers is not None and self.readers < 1:
+            raise ValueError(f"readers is {self.readers}: give 1 or more")
         if self.stop_after_s is not None and not self.stop_after_s >= 0:
             raise ValueError(f"stop_after_s is {self.stop_after_s}: give a number of seconds from 0 up")
 
@@ -92,7 +97,8 @@ def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions, *, devic
             progress_bar("pretrain", total=config.steps, done=start) if ranks.is_first else nullcontext(_say_nothing)
         )
         signals = held.enter_context(caught_signals())
-        for step, passes in stream.updates(start):
+        readers = options.readers or (1 if device == "cpu" else 4)
+        for step, passes in stream.updates(start, readers=readers):
             on_device = [Batch(*(tensor.to(device) for tensor in part)) for part in passes]
             try:
                 terms = update(state, on_device, config, step, ranks)
