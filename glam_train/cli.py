@@ -10,7 +10,7 @@ import tyro
 from tyro.conf import AvoidSubcommands, FlagConversionOff, FlagCreatePairsOff, Positional, Suppress, arg, subcommand
 
 from glam.settings import merged
-from glam_train.command_line import Changes, WrongOption, read_settings, split_settings
+from glam_train.command_line import Changes, read_settings, split_settings
 from glam_train.commands import Evaluate, ImportOfficial, Prepare, PreparePhantoms, Presets, Pretrain, Provenance
 from glam_train.config import PretrainConfig, changed_config
 from glam_train.params_command import Params
@@ -89,7 +89,7 @@ SETTINGS = {"pretrain": (Pretrain, ""), "prepare": (Prepare, FRAME), "prepare-ph
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command: 0, 1 when it fails, 2 for a wrong command line."""
+    """Run a command: 0, 1 when it fails, 2 for a wrong command line, 130 when it is interrupted."""
     arguments, settings = list(sys.argv[1:] if args is None else args), {}
     try:
         if arguments and arguments[0] in SETTINGS:
@@ -113,7 +113,10 @@ def main(args: Sequence[str] | None = None) -> int:
         return 1
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
-        return 2 if isinstance(error, WrongOption) else 1
+        return getattr(error, "exit_code", 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
     return 0
 
 

@@ -20,6 +20,8 @@ Changes = dict[str, Any]
 class WrongOption(ValueError):
     """An option of the command line that there is not, or that lacks its value."""
 
+    exit_code = 2
+
 
 class Split(NamedTuple):
     """A command line, in two."""

@@ -131,6 +131,8 @@ class Pretrain:
     """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
     save_every: int | None = None
     """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
+    readers: int | None = None
+    """Threads that read and change the images of coming updates. None: 1 on a processor, 4 for a GPU."""
     stop_after_s: float | None = None
     """Save and stop after this many seconds, to be resumed. None: run to the end."""
     checkpointing: bool = False
@@ -144,6 +146,8 @@ class Pretrain:
         """Train."""
         from glam_train.data.cache import read_cache, verify_pixels
         from glam_train.pretraining.announcement import announcement
+        from glam_train.pretraining.errors import RunEnded
+        from glam_train.pretraining.lock import check_free
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
         from glam_train.pretraining.start import check_resumed, new_run, with_hub
@@ -151,6 +155,7 @@ class Pretrain:
         loop_options = LoopOptions(
             device=self.device,
             save_every=self.save_every,
+            readers=self.readers,
             stop_after_s=self.stop_after_s,
             checkpointing=self.checkpointing,
             compile=self.compile,
@@ -158,8 +163,12 @@ class Pretrain:
         )
         cache, options = read_cache(self.cache), self.changes()
         if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process starts the run, and speaks for all
-            pretrain(self.out, cache, loop_options)
+            try:
+                pretrain(self.out, cache, loop_options)
+            except RunEnded as error:
+                raise SystemExit(error.exit_code) from None
             return
+        check_free(self.out)
         _with_bar(verify_pixels(cache), total=len(cache), label="verify the cache")
         start = with_hub(self._start(), self.from_hub)
         if self.resume and has_run(self.out):

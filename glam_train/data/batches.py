@@ -1,5 +1,6 @@
 """Batches of pairs as a pure function of seed and step, so that a resumed run sees the batches of a whole one."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -108,15 +109,15 @@ class PairBatches:
         assert self.config.balance is not None
         return members_of(self.cache.records, self.config.balance, views=self.config.images_per_record)
 
-    def updates(self, start: int) -> Iterator[tuple[int, list[Batch]]]:
-        """Yield (step, passes) of every update from `start` on; a thread makes the next ones meanwhile."""
+    def updates(self, start: int, *, readers: int = 1) -> Iterator[tuple[int, list[Batch]]]:
+        """Yield (step, passes) of every update from `start` on; meanwhile each of the threads makes one of the next."""
         steps = self.config.steps
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            coming = pool.submit(self.update, start)
+        with ThreadPoolExecutor(max_workers=readers) as pool:
+            coming = deque(pool.submit(self.update, step) for step in range(start, min(start + readers, steps)))
             for step in range(start, steps):
-                passes = coming.result()
-                if step + 1 < steps:
-                    coming = pool.submit(self.update, step + 1)
+                passes = coming.popleft().result()
+                if step + readers < steps:
+                    coming.append(pool.submit(self.update, step + readers))
                 yield step, passes
 
     def update(self, step: int) -> list[Batch]:

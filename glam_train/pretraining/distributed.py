@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 
 BUCKET_BYTES = 32 * 2**20
 """Gradients that cross together."""
+LONGEST_WAIT = timedelta(hours=2)
+"""How long a process waits for the others: the first one verifies the cache before it joins them, and torch's own ten
+minutes (NCCL) would end the run meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,7 @@ def ranks_of_environment(device: str) -> Iterator[Ranks]:
         return
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=LONGEST_WAIT)
     try:
         yield Ranks(rank=dist.get_rank(), world=world)
     finally:
