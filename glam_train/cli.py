@@ -13,6 +13,7 @@ from glam.settings import merged
 from glam_train.command_line import Changes, WrongOption, read_settings, split_settings
 from glam_train.commands import Evaluate, ImportOfficial, Prepare, PreparePhantoms, Presets, Pretrain, Provenance
 from glam_train.config import PretrainConfig, changed_config
+from glam_train.doctor import Doctor
 from glam_train.presets import preset
 
 
@@ -54,6 +55,7 @@ Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[PreparePhantoms, subcommand("prepare-phantoms")]
     | Annotated[PresetsOf, subcommand("presets")]
+    | Annotated[Doctor, subcommand("doctor")]
     | Annotated[PretrainOptions, subcommand("pretrain")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Provenance, subcommand("provenance")]

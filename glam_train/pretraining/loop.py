@@ -1,15 +1,13 @@
 """The pretraining loop: passes, rate, gradient, clipping, optimizer, log, checkpoint, in that order."""
 
 import math
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -22,11 +20,14 @@ from glam_train.data.places import count_places
 from glam_train.methods.known_places import place_kinds
 from glam_train.methods.method import Learner, Terms, precise, precise_scales
 from glam_train.pretraining.distributed import ALONE, Ranks, ranks_of_environment
+from glam_train.pretraining.finite import finite_terms
 from glam_train.pretraining.gradients import Forward, Loss, across_update, within_passes
 from glam_train.pretraining.metrics_log import MetricsLog
 from glam_train.pretraining.run_folder import Run, RunError, check_cache, checkpoints, locked, read_run
 from glam_train.pretraining.schedules import warmup_cosine
 from glam_train.pretraining.setup import usable_device
+from glam_train.pretraining.signals import caught_signals
+from glam_train.pretraining.tracker import open_tracker
 from glam_train.pretraining.training_state import TrainingState, load_state, save_state, starting_state
 from glam_train.progress import progress_bar
 
@@ -52,12 +53,18 @@ class LoopOptions:
     """Compile the towers with torch.compile before the first update."""
     deterministic: bool = False
     """Take only algorithms of torch that give the same bits again on a GPU, as those on the CPU do."""
+    log: Literal["wandb"] | None = None
+    """wandb: metrics go to Weights & Biases too, as a record on this machine. None: metrics.jsonl and TensorBoard."""
+    wandb_online: bool = False
+    """Send that record, and the settings of the run, to the wandb server while the run goes on."""
 
     def __post_init__(self) -> None:
         if self.log_every < 1 or (self.save_every is not None and self.save_every < 1):
             raise ValueError("save_every and log_every count updates: give 1 or more")
         if self.stop_after_s is not None and not self.stop_after_s >= 0:
             raise ValueError(f"stop_after_s is {self.stop_after_s}: give a number of seconds from 0 up")
+        if self.wandb_online and self.log != "wandb":
+            raise ValueError("--wandb-online sends what --log wandb records: give both")
 
 
 def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
@@ -89,7 +96,10 @@ def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions, *, devic
     stream = _stream(run, cache, ranks)
     keeper = _Keeper(out, run, state, options, ranks)
     with ExitStack() as held:
-        log = held.enter_context(closing(MetricsLog(out, start_step=start))) if ranks.is_first else None
+        log = None
+        if ranks.is_first:
+            tracker = open_tracker(options.log, out, config, online=options.wandb_online)
+            log = held.enter_context(closing(MetricsLog(out, start_step=start, tracker=tracker)))
         show_done = held.enter_context(
             progress_bar("pretrain", total=config.steps, done=start) if ranks.is_first else nullcontext(_say_nothing)
         )
@@ -140,6 +150,7 @@ def update(
         raise RunError(
             f"the gradient of update {step} is not finite: go on with --resume and a lower --learning-rate, or in fp32"
         )
+    terms = finite_terms(terms, step, state.optimizer, may_overflow=scaler.is_enabled())
     scaler.step(state.optimizer)  # leaves out an update whose gradient is too large for fp16
     scaler.update()
     state.after_update(step)
@@ -200,28 +211,6 @@ class _Keeper:
             save_state(self._out, self._state, step=step, tokenizer=self._run.tokenizer)
         self._saved_at = time.monotonic()
         return f"Saved as {self._out / 'checkpoints' / f'step-{step:07d}'}: go on with --resume"
-
-
-@contextmanager
-def caught_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT while the block runs, the first of each; a second one is as ever."""
-    caught: list[int] = []
-    previous = {}
-
-    def note(number: int, _: FrameType | None) -> None:
-        caught.append(number)
-        signal.signal(number, previous[number])
-
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.signal(number, note)
-    except ValueError:  # not the main thread, which alone may ask for signals
-        pass
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _stream(run: Run, cache: PairCache, ranks: Ranks) -> PairBatches:
