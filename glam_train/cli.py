@@ -13,6 +13,7 @@ from glam.settings import merged
 from glam_train.command_line import Changes, read_settings, split_settings
 from glam_train.commands import Evaluate, ImportOfficial, Prepare, PreparePhantoms, Presets, Pretrain, Provenance
 from glam_train.config import PretrainConfig, changed_config
+from glam_train.doctor import Doctor
 from glam_train.params_command import Params
 from glam_train.presets import preset
 
@@ -78,6 +79,7 @@ Command = (
     Annotated[PrepareOptions, subcommand("prepare")]
     | Annotated[PreparePhantomsOptions, subcommand("prepare-phantoms")]
     | Annotated[PresetsOf, subcommand("presets")]
+    | Annotated[Doctor, subcommand("doctor")]
     | Annotated[Params, subcommand("params")]
     | Annotated[PretrainOptions, subcommand("pretrain")]
     | Annotated[Evaluate, subcommand("evaluate")]

@@ -141,6 +141,10 @@ class Pretrain:
     """Compile the towers with torch.compile before the first update."""
     deterministic: bool = False
     """Take only algorithms of torch that give the same bits again on a GPU, as those on the CPU do."""
+    log: Literal["wandb"] | None = None
+    """wandb: metrics go to Weights & Biases too, as a record on this machine. None: metrics.jsonl and TensorBoard."""
+    wandb_online: bool = False
+    """Send that record, and the settings of the run, to the wandb server while the run goes on."""
 
     def run(self) -> None:
         """Train."""
@@ -160,6 +164,8 @@ class Pretrain:
             checkpointing=self.checkpointing,
             compile=self.compile,
             deterministic=self.deterministic,
+            log=self.log,
+            wandb_online=self.wandb_online,
         )
         cache, options = read_cache(self.cache), self.changes()
         if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process starts the run, and speaks for all

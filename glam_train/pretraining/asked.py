@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from glam.config import ModelConfig
-from glam_train.pretraining.run_folder import RunError
+from glam_train.pretraining.errors import RunError
 from glam_train.weights.towers import PublishedStart
 
 COLOURS = ("mean", "std")

@@ -10,7 +10,10 @@ import torch
 from glam_train.config import Views
 from glam_train.data.balance import balanced_indices, check_balance, even_quotas, labels_of, members_of
 from glam_train.data.batches import PairBatches
+from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
+from glam_train.pretraining.announcement import announcement
+from glam_train.pretraining.run_folder import start_run
 
 RECORDS = [
     {"pair_id": str(index), "facts": {"birads": birads, "density": "b" if index % 2 else ""}, "labels": {"cancer": 0}}
@@ -92,3 +95,11 @@ def test_the_classes_are_told_and_a_label_that_cannot_balance_is_refused(toy_con
         check_balance(RECORDS, replace(config, batch_size=60, accumulate=1))
     check_balance(RECORDS, replace(toy_config, balance=None))
     assert capsys.readouterr().err == ""
+
+
+def test_a_balanced_run_does_not_say_that_every_pair_comes_as_often(tmp_path, toy_cache, toy_config):
+    words = report_vocabulary(toy_cache.records, style="glam")
+    for balance, told in ((None, "6 updates of 12 pairs (2 times each)"), ("density", "(balanced by density)")):
+        folder = tmp_path / str(balance)
+        start_run(folder, replace(toy_config, balance=balance), data=describe_cache(toy_cache), tokenizer=words)
+        assert told in announcement(folder, num_pairs=12)

@@ -5,25 +5,28 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from glam.config import AlignmentConfig
 from glam.model.alignment import AlignmentModule
 from glam.model.glam import Glam
+from glam.model.text import TextFeatures
 from glam.settings import Text
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig, Views, changed_config
 from glam_train.data.batches import Batch, PairBatches
-from glam_train.data.cache import PairCache
+from glam_train.data.cache import PairCache, describe_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods import build_method
+from glam_train.methods.aligned import Towers
 from glam_train.methods.glam_settings import GlamSettings
 from glam_train.methods.known_places import place_kinds
 from glam_train.methods.momentum_queue import queue_loss
 from glam_train.methods.settings import ClipSettings
 from glam_train.presets import preset
 from glam_train.pretraining.gradients import across_update
-from glam_train.pretraining.loop import forward_of, loss_of
-from glam_train.pretraining.run_folder import RunError, check_fit
+from glam_train.pretraining.loop import LoopOptions, forward_of, loss_of, pretrain
+from glam_train.pretraining.run_folder import RunError, check_fit, checkpoints, start_run
 from glam_train.pretraining.setup import starting_model
 from glam_train.pretraining.training_state import state_of
 
@@ -253,3 +256,31 @@ def test_the_temperature_of_the_sentences_stays_below_the_bound_of_the_model(unt
         method.sentences.log_scale.fill_(9.0)
     method.after_update(Glam(untold.model))
     assert float(method.sentences.log_scale.exp().detach()) == pytest.approx(100.0)
+
+
+def test_a_tower_that_pads_what_it_reads_has_the_same_sentences(untold):
+    part = method_of(untold, sentence_weight=1.0).sentences
+    views = Glam(untold.model).double().view_features(*torch.rand(2, 2, 1, 28, 28, dtype=torch.float64))
+    tokens, ends = torch.randn(2, 5, 32, dtype=torch.float64), torch.tensor([[0, 0, 1, 0, 1], [0, 1, 0, 0, 0]]).bool()
+    plain, padded = (
+        part.features(Towers(*views, TextFeatures(states, ends.long())), ends)
+        for states in (tokens, torch.cat([tokens, torch.ones(2, 1, 32)], dim=1))
+    )
+    assert all(torch.equal(plain[name], padded[name]) for name in plain)
+
+
+def test_a_run_with_every_part_on_that_is_stopped_and_resumed_gives_the_same_bits(tmp_path, untold, toy_cache):
+    settings = GlamSettings(simclr_weight=1.0, moco_weight=1.0, sentence_weight=1.0, queue=9)
+    text = replace(untold.text, reword=0.5, mask_meta=0.5)
+    config = replace(untold, method=settings, balance="birads", text=text, batch_size=3, accumulate=2, steps=4)
+    words = report_vocabulary(toy_cache.records, style="glam", reword=True)
+    options = LoopOptions(device="cpu")
+    for name in ("whole", "stopped"):
+        start_run(tmp_path / name, config, data=describe_cache(toy_cache), tokenizer=words)
+    pretrain(tmp_path / "stopped", toy_cache, replace(options, stop_after_s=0.0))
+    assert [path.name for path in checkpoints(tmp_path / "stopped")] == ["step-0000001"]
+    whole, stopped = (pretrain(tmp_path / name, toy_cache, options) for name in ("whole", "stopped"))
+    for one, other in zip(*(load_file(at / "weights.safetensors").items() for at in (whole, stopped)), strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1]), one[0]
+    assert "method.slow.queue" in load_file(whole / "weights.safetensors")
