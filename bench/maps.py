@@ -32,7 +32,7 @@ from glam.phantom.trial import BreastResult, Figures, figures, fit_priors
 from glam.runtime import AlignOut
 from glam.view import VIEW_KEYS, ViewKey
 from glam.zeroshot import breast_embedding, class_probabilities
-from glam_export.prompts import embed_class_prompts
+from glam_export.prompts import embed_class_prompts, style_of_reports
 from glam_train.data.cache import PairCache, fill_cache, open_cache_folder, read_cache
 from glam_train.data.phantom_pairs import phantom_source, prepared_phantom
 from glam_train.evaluation.goals import Goal
@@ -66,7 +66,8 @@ def results(checkpoint: Path, cache: PairCache, *, device: str) -> Iterator[Brea
     """Ask a checkpoint about every pair of a cache."""
     model = load_checkpoint(checkpoint)
     config = model.config
-    vectors = embed_class_prompts(model, config.text, checkpoint / "tokenizer.json").vectors
+    style = style_of_reports(checkpoint, config.text)
+    vectors = embed_class_prompts(model, config.text, checkpoint / "tokenizer.json", style).vectors
     scale = model.scales().image_text.item()
     runtime = TorchRuntime(model.to(device))
     for start in range(0, len(cache), BATCH):
@@ -83,7 +84,7 @@ def results(checkpoint: Path, cache: PairCache, *, device: str) -> Iterator[Brea
                 has_mass=any(kind == "mass" for kind in _kinds(record)),
                 density_probabilities=density[index],
                 mass_probability=float(mass[index, -1]),
-                queries=_queries(record, aligned, index, grid=config.vision.grid),
+                queries=_queries(record, aligned, index, grid=config.vision.grid[0]),
             )
 
 

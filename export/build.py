@@ -25,7 +25,7 @@ from .fused import fused
 from .onnx import OPSET, graphs, vision_graph, write_graph
 from .parity import BATCHES, EXACT, Parity, measure_parity
 from .permission import bundle_provenance, without_provenance
-from .prompts import ClassPrompts, embed_class_prompts
+from .prompts import ClassPrompts, embed_class_prompts, style_of_reports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,8 @@ def _fill(folder: Path, model: Glam, checkpoint: Path, imprint: Imprint, provena
     parity = gate(folder, model)
     variants = _fused_variant(folder, model)
     tokenizer_json = Path(shutil.copyfile(checkpoint / "tokenizer.json", folder / "tokenizer.json"))
-    prompts = embed_class_prompts(model, config.text, tokenizer_json)
+    style = style_of_reports(checkpoint, config.text)
+    prompts = embed_class_prompts(model, config.text, tokenizer_json, style)
     arrays: dict[str, Any] = dict(prompts.vectors)
     np.savez(folder / "prompts.npz", **arrays)
     write_golden(folder / "golden", config.frame)

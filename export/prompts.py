@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from glam.config import TextConfig
+from glam.licence import checkpoint_provenance
 from glam.model.glam import Glam
 from glam.words.labels import DEFAULT_CLASSES, class_names
 from glam.words.prompts import class_ensembles
 from glam.words.tokens import Tokenizer
+from glam.words.wording import STYLES, Style
 from glam.zeroshot import unit
 
 Texts = dict[str, tuple[tuple[str, ...], ...]]
@@ -33,9 +35,24 @@ class ClassPrompts:
     """SHA-256 of what the vectors depend on: the text tower's weights, the tokenizer, the texts."""
 
 
-def embed_class_prompts(model: Glam, config: TextConfig, tokenizer_json: Path) -> ClassPrompts:
-    """Embed the prompts of all tasks, in the words of the reports the model was trained on."""
-    style = "papers" if config.wrap_tokens else "glam"
+def style_of_reports(checkpoint: Path, config: TextConfig) -> Style:
+    """Return the style of the reports that a checkpoint was trained on, which its provenance says.
+
+    ValueError for one that there is not. Checkpoints of before, and imported ones, do not say: the released code's have
+    its template, and ours the style glam.
+    """
+    said = (checkpoint_provenance(checkpoint) or {}).get("report_style")
+    if said is None:
+        return "papers" if config.wrap_tokens else "glam"
+    if said not in STYLES:
+        raise ValueError(
+            f"{checkpoint} was trained on reports in a style {said!r}: expected one of {', '.join(STYLES)}"
+        )
+    return said
+
+
+def embed_class_prompts(model: Glam, config: TextConfig, tokenizer_json: Path, style: Style) -> ClassPrompts:
+    """Embed the prompts of all tasks, in a style: that of the reports the model was trained on."""
     texts: Texts = {task: class_ensembles(task, style=style) for task in TASKS}
     tokenizer = Tokenizer.from_file(tokenizer_json)
     return ClassPrompts(

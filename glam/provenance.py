@@ -31,6 +31,7 @@ OF_PHANTOMS = frozenset(
         "seed",
         "commit",
         "phases",
+        "report_style",
         "metrics",
     }
 )

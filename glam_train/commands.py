@@ -13,6 +13,7 @@ from glam.config import VoiPolicy
 from glam.settings import merged
 from glam_train.command_line import read_settings
 from glam_train.presets import PRESETS, describe_preset, list_presets
+from glam_train.presets.frames import told_preparation
 
 if TYPE_CHECKING:
     from glam_train.pretraining.start import Start
@@ -40,6 +41,8 @@ class Prepare:
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
     """Number of processes."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the frame that replace the preset's: nested, of JSON types."""
 
     def run(self) -> None:
         """Fill the cache."""
@@ -48,8 +51,9 @@ class Prepare:
         from glam_train.pretraining.start import frame_to_prepare
 
         _check_counts(workers=self.workers)
-        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="glam")
+        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="glam", options=self.settings)
         rows, lone = paired_rows(self.manifest, split=self.split)
+        sys.stderr.write(f"prepared as {told_preparation(frame)}\n")
         source = manifest_source(self.manifest, split=self.split)
         done = cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers)
         _with_bar(done, total=len(rows), label="prepare")
@@ -75,6 +79,8 @@ class PreparePhantoms:
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
     """Number of processes."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the frame that replace the preset's: nested, of JSON types."""
 
     def run(self) -> None:
         """Fill the cache."""
@@ -84,7 +90,8 @@ class PreparePhantoms:
 
         _check_counts(workers=self.workers, pairs=self.pairs)
         seed = TRAINING_SEED if self.seed is None else self.seed
-        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="tiny")
+        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="tiny", options=self.settings)
+        sys.stderr.write(f"prepared as {told_preparation(frame)}\n")
         done = cache_phantoms(self.out, num_pairs=self.pairs, seed=seed, frame=frame, workers=self.workers)
         _with_bar(done, total=self.pairs, label="prepare")
         sys.stdout.write(json.dumps({"pairs": len(read_cache(self.out)), "seed": seed}) + "\n")
@@ -134,6 +141,10 @@ class Pretrain:
     """Compile the towers with torch.compile before the first update."""
     deterministic: bool = False
     """Take only algorithms of torch that give the same bits again on a GPU, as those on the CPU do."""
+    log: Literal["wandb"] | None = None
+    """wandb: metrics go to Weights & Biases too, as a record on this machine. None: metrics.jsonl and TensorBoard."""
+    wandb_online: bool = False
+    """Send that record, and the settings of the run, to the wandb server while the run goes on."""
 
     def run(self) -> None:
         """Train."""
@@ -153,6 +164,8 @@ class Pretrain:
             checkpointing=self.checkpointing,
             compile=self.compile,
             deterministic=self.deterministic,
+            log=self.log,
+            wandb_online=self.wandb_online,
         )
         cache, options = read_cache(self.cache), self.changes()
         if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process starts the run, and speaks for all
@@ -167,7 +180,8 @@ class Pretrain:
         if self.resume and has_run(self.out):
             check_resumed(self.out, preset_name=self.preset, options=options, start=start)
         else:
-            new_run(self.out, cache, preset_name=self.preset or "glam", options=options, start=start)
+            preset_name, asked = self.preset or "glam", self.settings
+            new_run(self.out, cache, preset_name=preset_name, options=options, start=start, asked=asked)
         sys.stderr.write(f"{announcement(self.out, num_pairs=len(cache))}\n")
         sys.stdout.write(f"{pretrain(self.out, cache, loop_options)}\n")
 

@@ -7,11 +7,14 @@ from typing import Any, Literal
 
 from glam.config import ModelConfig
 from glam.settings import merged, settings_from_json
+from glam.words.wording import Style
 from glam_train.methods import METHODS
-from glam_train.methods.settings import GlamSettings, MethodSettings
+from glam_train.methods.glam_settings import GlamSettings
+from glam_train.methods.settings import MethodSettings
 
 MAX_SEED = 2**32 - 1
 """Largest seed: the seeds of updates are computed from it, in 64 bits."""
+BalancedLabel = Literal["birads", "density", "cancer"]
 Precision = Literal["fp32", "bf16-mixed", "bf16-true", "fp16-mixed"]
 
 
@@ -19,16 +22,20 @@ Precision = Literal["fp32", "bf16-mixed", "bf16-true", "fp16-mixed"]
 class TextAugmentation:
     """The wording of a report for the text tower."""
 
-    style: Literal["papers", "glam"] = "glam"
-    """papers: the published template; glam: the same with the place and size of each finding where known."""
+    style: Style = "glam"
+    """papers: the published template; glam: the same with the place and size of each finding where known; natural:
+    plain sentences without headings; clip: one sentence of side, view, density and category."""
     mask_meta: float = 0.8
     """Chance of each field that is no finding (age, race, side, view ...) to read "unknown"."""
+    reword: float = 0.0
+    """Chance of each sentence to be put in other words of a table, and of the findings to come in another order; no
+    finding and no negation comes or goes (docs/train.md)."""
     max_cut: float = 0.05
     """Largest share of the reports that may lose their end to `model.text.max_tokens`; a run with more is refused. In
-    the style glam a long report loses its context first, and is cut only where that is not enough."""
+    the styles glam and natural a long report loses its context first, and is cut only where that is not enough."""
 
     def __post_init__(self) -> None:
-        for name in ("mask_meta", "max_cut"):
+        for name in ("mask_meta", "reword", "max_cut"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
 
@@ -98,6 +105,9 @@ class PretrainConfig:
     """Forward passes an update, which the processes of a run share out evenly."""
     negatives: Literal["update", "micro_batch"] = "update"
     """update: the loss contrasts all pairs of an update, whatever `accumulate`; micro_batch: those of one pass."""
+    balance: BalancedLabel | None = None
+    """Label of the manifest whose classes an update draws alike often; what has no such label is left out. None: every
+    pair comes once an epoch."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 4e-5
     min_learning_rate: float = 1e-8
@@ -160,6 +170,11 @@ class PretrainConfig:
     def pairs_per_update(self) -> int:
         """Pairs that one optimizer update sees."""
         return self.batch_size * self.accumulate
+
+    @property
+    def images_per_record(self) -> int:
+        """Places of an epoch that a pair of the cache has: 1, or 2 where each image is taken in turn."""
+        return 1 if self.views.strategy == "breast" else 2
 
     def as_json(self) -> dict[str, Any]:
         """Return nested dicts of JSON types; the method's have its name."""

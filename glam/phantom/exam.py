@@ -29,7 +29,8 @@ from glam.phantom.options import Laterality, PhantomOptions, Stream, child, clas
 from glam.phantom.pair import Pair, pair_of
 from glam.phantom.render import Projection
 from glam.phantom.truth import BreastTruth
-from glam.words.report import lesions_as_text, report_text
+from glam.words.facts import lesions_as_text
+from glam.words.report import report_text
 from glam.words.wording import SCREENING_PROCEDURE, SCREENING_REASON
 
 MANIFEST_COLUMNS = (

@@ -2,7 +2,7 @@
 
 from glam.phantom.options import ViewName
 from glam.phantom.truth import BreastTruth, LesionTruth
-from glam.words.report import Lesion, ReportFacts
+from glam.words.facts import Lesion, ReportFacts
 from glam.words.wording import SCREENING_PROCEDURE, SCREENING_REASON
 
 

@@ -7,9 +7,10 @@ prompts are used; a mass, which has none, is asked for by reports with and witho
 from dataclasses import replace
 from itertools import product
 
+from glam.words.facts import Lesion, ReportFacts
 from glam.words.labels import DENSITY
-from glam.words.report import Lesion, PromptTask, ReportFacts, Style, class_prompts, report_text
-from glam.words.wording import SCREENING_PROCEDURE, SCREENING_REASON
+from glam.words.report import PromptTask, class_prompts, report_text
+from glam.words.wording import SCREENING_PROCEDURE, SCREENING_REASON, Style
 
 SCREENING = ReportFacts(procedure=SCREENING_PROCEDURE, reason=SCREENING_REASON)
 SHAPES = ("round", "oval", "irregular")
@@ -22,8 +23,11 @@ LOCATIONS = ("upper outer", "upper inner", "lower outer", "lower inner")
 
 
 def class_ensembles(task: PromptTask, *, style: Style = "glam") -> tuple[tuple[str, ...], ...]:
-    """Return, for each class of a task, the texts whose mean vector stands for it."""
-    if task == "mass":
+    """Return, for each class of a task, the texts whose mean vector stands for it.
+
+    In the style clip a mass is asked for by one sentence too: its reports tell of none.
+    """
+    if task == "mass" and style != "clip":
         return _reports_without_mass(style), _reports_with_mass(style)
     return tuple((prompt,) for prompt in class_prompts(task, style=style))
 

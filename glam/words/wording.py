@@ -4,7 +4,11 @@ Cited verbatim from the released code of GLAM and MaMA (XYPB/GLAM b863b78, datas
 held to captions and prompts which that code produced: tests/golden/captions.json.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+Style = Literal["papers", "glam", "natural", "clip"]
+"""How reports and prompts are worded: `glam.words.report.report_text` says what each is."""
+STYLES: tuple[Style, ...] = get_args(Style)
 
 UNKNOWN = "unknown"
 SEPARATOR = "[SEP]"
@@ -129,6 +133,43 @@ def turned_location(location: str, *, cc: bool, mlo: bool) -> str:
     opposites = (TURNED["CC"] if cc else {}) | (TURNED["MLO"] if mlo else {})
     return " ".join(opposites.get(word, word) for word in location.split())
 
+
+# The style natural: plain sentences without headings. The style clip: one sentence of phrases.
+NATURAL_EXAM = "This is {}"
+NATURAL_SHOWS = "It shows"
+NATURAL_SIDE = "the {} breast"
+NATURAL_BREAST = "a breast"
+NATURAL_VIEW = "in the {} view"
+NATURAL_PATIENT = "The patient is {}"
+NATURAL_AGE = "{} years old"
+NATURAL_DENSITIES: dict[str, tuple[str, ...]] = {
+    "a": ("The breast is almost entirely fat",),
+    "b": ("There are scattered fibroglandular densities in the breast",),
+    "c": ("The breast is heterogeneously dense", "The dense tissue may lower the sensitivity of mammography"),
+    "d": ("The breast is extremely dense", "The dense tissue may lower the sensitivity of mammography"),
+}
+NATURAL_FINDINGS: dict[int, str] = {
+    0: "Additional imaging is needed",
+    1: "No mass, calcification or other abnormality is present",
+    2: "A benign finding is present",
+    3: "A probably benign finding is present",
+    4: "A suspicious abnormality is present",
+    5: "A finding that is highly suggestive of malignancy is present, and a biopsy is recommended",
+    6: "A malignancy that a biopsy has proven is present",
+}
+NATURAL_CATEGORY = "The assessment is BI-RADS category {birads}, {name}"
+
+CLIP_IMAGE = "A mammogram"
+CLIP_SIDE = "of the {} breast"
+CLIP_VIEW = "in the {} view"
+CLIP_DENSITIES: dict[str, str] = {
+    "a": "with almost entirely fatty tissue",
+    "b": "with scattered fibroglandular densities",
+    "c": "with heterogeneously dense tissue",
+    "d": "with extremely dense tissue",
+}
+CLIP_CATEGORY = "assessed as BI-RADS category {birads}, {name}"
+CLIP_MASS = ("without a mass", "with a mass")
 
 SCREENING_PROCEDURE = "MG Screening Bilateral"
 SCREENING_REASON = "screening"

@@ -11,32 +11,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glam.words.report import ReportFacts, mask_meta
-from glam.words.tokens import Tokenizer
+from glam.words.facts import ReportFacts
+from glam.words.tokens import Tokenizer, Tokens
 from glam.words.wording import turned_location
 from glam_train.config import PretrainConfig
 from glam_train.data.augment import augment, move_points
+from glam_train.data.balance import balanced_indices, members_of
 from glam_train.data.cache import PairCache
-from glam_train.data.captions import facts_of, fitted_report
+from glam_train.data.captions import drawn_report, facts_of
 from glam_train.data.places import known_places
+from glam_train.data.sentence_order import exchanged_sentences
 
 SEPARATOR = "[SEP]"
 """What closes a sentence in the text of a report."""
 VIEWS = ("CC", "MLO")
-DRAWS = ("turn", "places", "text", "other")
-"""What is drawn for a place of an update beside the changes to its images; the order is part of every seed."""
+DRAWS = ("turn", "places", "text", "other", "image", "other image", "other text")
+"""What is drawn for a place of an update; the order is part of every seed."""
+NO_TOKENS = torch.zeros(1, 0, dtype=torch.int64)
 
 
 class Batch(NamedTuple):
     """Input of the model for the pairs of a pass, with the known places of each."""
 
-    view: Tensor  # (batch, 1, side, side) in [0, 1]: CC; under another strategy than breast, the image of the report
-    other_view: Tensor  # (batch, 1, side, side) in [0, 1]: MLO; under another strategy, what was drawn beside it
+    view: Tensor  # (batch, 1, row, col) in [0, 1]: CC; under another strategy than breast, the image of the report
+    other_view: Tensor  # (batch, 1, row, col) in [0, 1]: MLO; under another strategy, what was drawn beside it
     token_ids: Tensor  # (batch, token)
     mask: Tensor  # (batch, token), 1 for a token and 0 for padding
     points: Tensor  # (batch, place, view, 2): x and y of known places in the images above, 0..1 across them
     place_kinds: Tensor  # (batch, place): 0 for padding, else a number of PLACE_KINDS
     sentence_ends: Tensor  # (batch, token) bool: the separators that close a sentence
+    other_token_ids: Tensor = NO_TOKENS  # (batch, token): the report worded anew; (batch, 0) where no method reads it
+    other_mask: Tensor = NO_TOKENS  # (batch, token), as `mask`
 
 
 def turned_facts(facts: ReportFacts, *, cc: bool, mlo: bool) -> ReportFacts:
@@ -98,6 +103,12 @@ class PairBatches:
             exams.setdefault(name, []).append(index)
         return [exams[name] for name in names]
 
+    @cached_property
+    def members(self) -> list[np.ndarray]:
+        """For each class of the label that updates are balanced by, its pairs or images."""
+        assert self.config.balance is not None
+        return members_of(self.cache.records, self.config.balance, views=self.config.images_per_record)
+
     def updates(self, start: int, *, readers: int = 1) -> Iterator[tuple[int, list[Batch]]]:
         """Yield (step, passes) of every update from `start` on; meanwhile each of the threads makes one of the next."""
         steps = self.config.steps
@@ -124,13 +135,13 @@ class PairBatches:
             augment(
                 self._images([(item.pair, item.view) for item in shown]),
                 config.image,
-                self._generators(step, places, 0),
+                self._generators(step, places, "image"),
                 turned=torch.from_numpy(turned[:, 0]),
             ),
             augment(
                 self._images([(item.other_pair, item.other_view) for item in shown]),
                 config.image,
-                self._generators(step, places, 1),
+                self._generators(step, places, "other image"),
                 turned=torch.from_numpy(turned[:, 1]),
             ),
         ]
@@ -142,9 +153,8 @@ class PairBatches:
             self._text(record, item, turn, self._rng(step, place, "text"))
             for record, item, turn, place in zip(records, shown, turned, places, strict=True)
         ]
-        text = config.model.text
-        tokens = self.tokenizer.encode(texts, max_tokens=text.max_tokens, wrap=text.wrap_tokens)
-        return Batch(
+        tokens = self._encoded(texts)
+        batch = Batch(
             view=views[0].images,
             other_view=views[1].images,
             token_ids=torch.from_numpy(tokens.ids),
@@ -152,16 +162,38 @@ class PairBatches:
             points=torch.stack(moved, dim=2),
             place_kinds=torch.from_numpy(known.kinds),
             sentence_ends=torch.from_numpy(sentence_ends(tokens.ids, self.separator)),
+            other_token_ids=NO_TOKENS.expand(len(places), 0),
+            other_mask=NO_TOKENS.expand(len(places), 0),
         )
+        return self._with_other_wording(batch, step, places, turned) if config.method.reads_two_wordings else batch
+
+    def _with_other_wording(self, batch: Batch, step: int, places: range, turned: np.ndarray) -> Batch:
+        """Add the reports worded anew: fields masked anew, and two sentences in each other's place."""
+        texts = []
+        for item, turn, place in zip(self.shown(step)[places.start : places.stop], turned, places, strict=True):
+            rng = self._rng(step, place, "other text")
+            text = self._text(self.cache.records[item.pair], item, turn, rng)
+            texts.append(exchanged_sentences(text, SEPARATOR, rng))
+        tokens = self._encoded(texts)
+        return batch._replace(other_token_ids=torch.from_numpy(tokens.ids), other_mask=torch.from_numpy(tokens.mask))
+
+    def _encoded(self, texts: Sequence[str]) -> Tokens:
+        text = self.config.model.text
+        return self.tokenizer.encode(texts, max_tokens=text.max_tokens, wrap=text.wrap_tokens)
 
     def shown(self, step: int) -> list[Shown]:
         """Return what each place of an update shows."""
+        indices = self._indices(step)
+        if self.config.views.strategy == "breast":
+            return [Shown(int(pair), 0, int(pair), 1) for pair in indices]
+        return [self._with_other(step, place, *divmod(int(image), 2)) for place, image in enumerate(indices)]
+
+    def _indices(self, step: int) -> np.ndarray:
+        """Return the pairs of an update, or the images: 2 a pair."""
         config, count = self.config, self.config.pairs_per_update
-        if config.views.strategy == "breast":
-            pairs = pair_indices(step, num_pairs=len(self.cache), count=count, seed=config.seed)
-            return [Shown(int(pair), 0, int(pair), 1) for pair in pairs]
-        images = pair_indices(step, num_pairs=2 * len(self.cache), count=count, seed=config.seed)
-        return [self._with_other(step, place, *divmod(int(image), 2)) for place, image in enumerate(images)]
+        if config.balance is not None:
+            return balanced_indices(step, self.members, count=count, seed=config.seed)
+        return pair_indices(step, num_pairs=config.images_per_record * len(self.cache), count=count, seed=config.seed)
 
     def _with_other(self, step: int, place: int, pair: int, view: int) -> Shown:
         """Draw the other view of an image."""
@@ -173,25 +205,25 @@ class PairBatches:
         return Shown(pair, view, relatives[other], other_view)
 
     def _images(self, images: Sequence[tuple[int, int]]) -> Tensor:
-        """(batch, 1, side, side) in [0, 1]."""
+        """(batch, 1, row, col) in [0, 1]."""
         squares = np.stack([self.cache.squares(pair)[view] for pair, view in images])
         return torch.from_numpy(squares.astype(np.float32) / 65535).unsqueeze(1)
 
     def _text(self, record: dict[str, Any], shown: Shown, turned: np.ndarray, rng: np.random.Generator) -> str:
-        """Word the report of an image, with the turn of its views and with fields masked at random."""
-        text, facts = self.config.text, facts_of(record)
+        """Word the report of an image, with the turn of its views."""
+        facts = facts_of(record)
         if self.config.views.strategy != "breast":
             facts = replace(facts, view=VIEWS[shown.view])
         facts = turned_facts(facts, cc=bool(turned[0]), mlo=bool(turned[1]))
-        return fitted_report(mask_meta(facts, ratio=text.mask_meta, rng=rng), self.tokenizer, self.config)
+        return drawn_report(facts, self.tokenizer, self.config, rng)
 
     def _rng(self, step: int, place: int, what: str) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, step, place, DRAWS.index(what)])
 
-    def _generators(self, step: int, places: range, view: int) -> list[torch.Generator]:
+    def _generators(self, step: int, places: range, what: str) -> list[torch.Generator]:
         """One generator of torch for each place, of the changes to one of its views."""
         words = [
-            np.random.SeedSequence([self.config.seed, step, place, len(DRAWS) + view]).generate_state(1, np.uint64)
+            np.random.SeedSequence([self.config.seed, step, place, DRAWS.index(what)]).generate_state(1, np.uint64)
             for place in places
         ]
         return [torch.Generator().manual_seed(int(word[0] >> np.uint64(1))) for word in words]

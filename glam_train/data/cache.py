@@ -1,6 +1,6 @@
 """The prepared cache: pairs of model squares at 16 bit, in shards, each with the record of where it came from.
 
-A shard is two files, `shard-00007.npy` (pair, view, side, side; uint16; view 0 is CC, 1 is MLO) and
+A shard is two files, `shard-00007.npy` (pair, view, row, col; uint16; view 0 is CC, 1 is MLO) and
 `shard-00007.jsonl` (a record a pair). The second is renamed into place last: a shard without it does not exist,
 so a killed run leaves nothing half and the next one goes on where it stopped.
 """
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +26,7 @@ from glam.files import json_object, replacing
 from glam.prepare import ModelInput, prepare_sha
 from glam_train.data.cohort import cohort_of
 from glam_train.data.places import count_places
+from glam_train.data.shard_files import mapped_pixels, pixels_sha256, shard_records
 
 SHARD_PAIRS = 64
 
@@ -70,7 +70,7 @@ def _write_shard(folder: Path, index: int, pairs: Sequence[PreparedPair]) -> Non
 
 def _record(pair: PreparedPair, square: np.ndarray) -> dict[str, Any]:
     frames = {"cc": pair.cc.frame.as_json(), "mlo": pair.mlo.frame.as_json()}
-    return pair.record | {"frames": frames, "pixels_sha256": hashlib.sha256(square.tobytes()).hexdigest()}
+    return pair.record | {"frames": frames, "pixels_sha256": pixels_sha256(square)}
 
 
 def open_cache_folder(folder: Path, frame: FrameConfig, source: dict[str, Any], *, num_pairs: int) -> None:
@@ -87,7 +87,7 @@ def open_cache_folder(folder: Path, frame: FrameConfig, source: dict[str, Any], 
         with replacing(header) as temporary:
             temporary.write_text(json.dumps(expected, indent=1) + "\n")
         return
-    about = _read_header(folder)
+    about = read_header(folder)
     if differing := [name for name in expected if about[name] != expected[name]]:
         raise CacheError(
             f"{folder} was prepared another way or from other data (another {', '.join(differing)} in cache.json): "
@@ -156,12 +156,12 @@ class PairCache:
         return len(self.records)
 
     def squares(self, index: int) -> np.ndarray:
-        """CC and MLO of pair `index`: (2, side, side) uint16."""
+        """CC and MLO of pair `index`: (2, row, col) uint16."""
         shard = int(np.searchsorted(self.offsets, index, side="right")) - 1
         return self.shards[shard][index - self.offsets[shard]]
 
 
-def _read_header(folder: Path) -> dict[str, Any]:
+def read_header(folder: Path) -> dict[str, Any]:
     """Return the content of cache.json; CacheError for a file that is not one."""
     path = folder / "cache.json"
     try:
@@ -175,21 +175,23 @@ def _read_header(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _read_shard(mark: Path) -> tuple[np.ndarray, list[dict[str, Any]]]:
+def read_shard(mark: Path) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return the pixels, mapped from disk, and the records of a shard; CacheError for damaged files."""
     try:
-        pixels = np.load(mark.with_suffix(".npy"), mmap_mode="r")
-        return pixels, [json.loads(line) for line in mark.read_text().splitlines()]
-    except (ValueError, EOFError, FileNotFoundError) as error:
+        pixels, records = mapped_pixels(mark.with_suffix(".npy")), shard_records(mark)
+    except ValueError as error:
         stem = mark.with_suffix("")
-        raise CacheError(f"{stem}.npy or .jsonl is damaged ({error}): delete both and prepare again") from error
+        raise CacheError(f"{stem}.npy or .jsonl is damaged ({error}): delete both and prepare again") from None
+    if len(pixels) != len(records):
+        raise CacheError(f"{mark.name} lists {len(records)} pairs but its pixels are {len(pixels)}: delete the shard")
+    return pixels, records
 
 
 def read_cache(folder: Path) -> PairCache:
     """Open a finished cache. CacheError if it is not whole, or was prepared by another version of the program."""
     if not (folder / "cache.json").exists():
         raise CacheError(f"no prepared cache at {folder}: make one with glam-train prepare")
-    about = _read_header(folder)
+    about = read_header(folder)
     other_version = f"the cache at {folder} was prepared by another version of this program: prepare it again"
     try:
         frame = FrameConfig(**about["frame"])
@@ -201,10 +203,7 @@ def read_cache(folder: Path) -> PairCache:
     expected = math.ceil(about["pairs"] / SHARD_PAIRS)
     if len(marks) != expected:
         raise CacheError(f"the cache at {folder} has {len(marks)} of {expected} shards: run its command again")
-    shards, records = zip(*map(_read_shard, marks), strict=True) if marks else ((), ())
-    for mark, shard, lines in zip(marks, shards, records, strict=True):
-        if len(shard) != len(lines):
-            raise CacheError(f"{mark.name} lists {len(lines)} pairs but its pixels are {len(shard)}: delete the shard")
+    shards, records = zip(*map(read_shard, marks), strict=True) if marks else ((), ())
     if not any(records):
         raise CacheError(
             f"the cache at {folder} holds no pair: none of its files could be used; mend them and prepare a new folder"
@@ -219,7 +218,7 @@ def verify_pixels(cache: PairCache) -> Iterator[int]:
     CacheError with the shard's name where they differ: zeroed, or swapped, or of another cache.
     """
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # hashing lets go of the interpreter
-        for index, digest in enumerate(pool.map(partial(_pixels_sha256, cache), range(len(cache)))):
+        for index, digest in enumerate(pool.map(pixels_sha256, map(cache.squares, range(len(cache))))):
             if digest != cache.records[index].get("pixels_sha256"):
                 pool.shutdown(cancel_futures=True)
                 shard = int(np.searchsorted(cache.offsets, index, side="right")) - 1
@@ -229,10 +228,6 @@ def verify_pixels(cache: PairCache) -> Iterator[int]:
                     f"prepared: delete {name.name}.npy and .jsonl and run the command of the cache again"
                 )
             yield index + 1
-
-
-def _pixels_sha256(cache: PairCache, index: int) -> str:
-    return hashlib.sha256(np.ascontiguousarray(cache.squares(index)).data).hexdigest()
 
 
 def describe_cache(cache: PairCache) -> dict[str, Any]:

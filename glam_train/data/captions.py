@@ -1,10 +1,15 @@
 """Reports of cache records as the text tower reads them, and how many of them are too long for it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from glam.words.report import ReportFacts, lesion_from_json, report_text, shorter_reports
+import numpy as np
+
+from glam.words.facts import ReportFacts, lesion_from_json, mask_meta
+from glam.words.report import report_text, shorter_reports
+from glam.words.rewording import reordered, reworded
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig
 
@@ -26,12 +31,27 @@ def facts_of(record: dict[str, Any]) -> ReportFacts:
     return ReportFacts(**facts)
 
 
-def fitted_report(facts: ReportFacts, tokenizer: Tokenizer, config: PretrainConfig) -> str:
-    """Return the report of the style; in the style glam the longest that fits into `max_tokens`, or the shortest."""
-    if config.text.style != "glam":  # the published template is cut as the released code cuts it
-        return report_text(facts, style=config.text.style)
+def drawn_report(facts: ReportFacts, tokenizer: Tokenizer, config: PretrainConfig, rng: np.random.Generator) -> str:
+    """Return a report as one update reads it: fields masked, findings in another order, sentences in other words."""
+    text = config.text
+    facts = mask_meta(facts, ratio=text.mask_meta, rng=rng)
+    if not text.reword:
+        return fitted_report(facts, tokenizer, config)
+    facts, seed = reordered(facts, chance=text.reword, rng=rng), int(rng.integers(2**32))
+    return fitted_report(facts, tokenizer, config, reword=partial(reworded, chance=text.reword, seed=seed))
+
+
+def fitted_report(
+    facts: ReportFacts, tokenizer: Tokenizer, config: PretrainConfig, reword: Callable[[str], str] | None = None
+) -> str:
+    """Return the longest report of the style that fits into `max_tokens`, or its shortest.
+
+    The published template has one length: it is cut as the released code cuts it. `reword`: puts a report in other
+    words. None: as it is written.
+    """
     text = ""
-    for text in shorter_reports(facts):
+    for written in shorter_reports(facts, style=config.text.style):
+        text = written if reword is None else reword(written)
         if _fits(text, tokenizer, config):
             break
     return text

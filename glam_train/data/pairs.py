@@ -20,7 +20,7 @@ from glam.pair import check_pair
 from glam.prepare import prepare
 from glam.reading.read import read_view
 from glam.view import View
-from glam.words.report import ReportFacts, lesions_from_text
+from glam.words.facts import ReportFacts, lesions_from_text
 from glam_train.data.cache import PreparedPair, fill_cache, open_cache_folder
 
 Row = dict[str, Any]
@@ -111,6 +111,7 @@ def manifest_record(row: Row) -> Row:
         "patient_id": row["patient_id"],
         "exam_id": row["exam_id"],
         "facts": asdict(facts) | {"lesions": [lesion.as_json() for lesion in facts.lesions]},
+        "labels": {"cancer": _integer(row["cancer"])},
         "cohort": {"manufacturer": row["manufacturer"], "site": row.get("site", ""), "year": _year(row["study_date"])},
     }
 

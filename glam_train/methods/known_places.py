@@ -79,12 +79,19 @@ def _told_sentence(config: PretrainConfig, counts: Mapping[str, int]) -> str:
         for kind, (name, weight) in weights.items()
         if counts.get(kind) and weight
     ]
+    if not places and not _maps_are_contrasted(config):
+        return "The model was told no place, and no loss reached its maps: where they look was not trained."
     if not places:
         return "The model was told no place: where its maps look it learned from the contrast of the views alone."
     return (
         f"The model was told known places: where both views show each {' and '.join(places)} of the pairs it was "
         "trained on. It was told of no other breast."
     )
+
+
+def _maps_are_contrasted(config: PretrainConfig) -> bool:
+    """Whether a local loss reads what the maps gave the regions."""
+    return bool(config.local_weight) and getattr(config.method, "local", "eq4") != "none"
 
 
 def _flip_sentence(config: PretrainConfig) -> str:

@@ -15,6 +15,8 @@ class MethodSettings:
     name: ClassVar[str]
     trains: ClassVar[bool] = True
     """Whether the method trains anything; a run of one that does not has no updates."""
+    reads_two_wordings: ClassVar[bool] = False
+    """Whether the method holds a report against the same report worded anew."""
 
     @property
     def not_trained(self) -> tuple[str, ...]:
@@ -25,49 +27,6 @@ class MethodSettings:
     def told(self) -> str:
         """How provenance and logs call the method."""
         return self.name
-
-
-@dataclass(frozen=True, kw_only=True)
-class GlamSettings(MethodSettings):
-    """GLAM as we train it."""
-
-    name: ClassVar[str] = "glam"
-    local: Literal["eq4", "late_interaction"] = "eq4"
-    """eq4: a region against what its slice of the other view gave it; late_interaction: the two slices at one position
-    against each other, by the best likeness of their regions, with the queries and keys of the attention left as they
-    are (docs/methods.md)."""
-    best_regions: int | None = 3
-    """Regions of a slice that late interaction counts, the best matched ones. None: all."""
-    same_position: bool = True
-    """Have the same position of the other breasts among the negatives of Eq. 4."""
-    symmetric: bool = True
-    """Hold the report against both views. False: against CC alone, as the released script does."""
-    view_weight: float = 1.0
-    """Weight of the contrast between the views."""
-
-    def __post_init__(self) -> None:
-        if self.best_regions is not None and self.best_regions < 1:
-            raise ValueError(f"best_regions is {self.best_regions}: give 1 or more, or leave it out for all")
-        if not self.view_weight >= 0:
-            raise ValueError(f"view_weight is {self.view_weight}: give a number from 0 up")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GlamPaperSettings(MethodSettings):
-    """GLAM by its printed equations."""
-
-    name: ClassVar[str] = "glam_paper"
-    same_position: bool = True
-    """Have the same position of the other breasts among the negatives of Eq. 4 (SPN of the paper's Table 5)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GlamOfficialSettings(MethodSettings):
-    """GLAM as its code was released."""
-
-    name: ClassVar[str] = "glam_official"
-    same_position: bool = True
-    """The second local term, the released script's --same_pos_contrast."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +84,7 @@ class SlipSettings(MethodSettings):
     """Width of what SimCLR's loss compares."""
 
     def __post_init__(self) -> None:
-        _check(self, at_least_0=("view_weight",), above_0=("temperature",), counts=("hidden_dim", "out_dim"))
+        check_numbers(self, at_least_0=("view_weight",), above_0=("temperature",), counts=("hidden_dim", "out_dim"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +98,7 @@ class SlipOfficialSettings(MethodSettings):
     """Of SimCLR's loss; fixed."""
 
     def __post_init__(self) -> None:
-        _check(self, at_least_0=("view_weight",), above_0=("temperature",))
+        check_numbers(self, at_least_0=("view_weight",), above_0=("temperature",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +112,7 @@ class SimclrSettings(MethodSettings):
     """Width of what the loss compares."""
 
     def __post_init__(self) -> None:
-        _check(self, above_0=("temperature",), counts=("out_dim",))
+        check_numbers(self, above_0=("temperature",), counts=("out_dim",))
 
     @property
     def not_trained(self) -> tuple[str, ...]:
@@ -176,9 +135,8 @@ class MocoSettings(MethodSettings):
     """Weight of CLIP's loss beside it. 0: no report is read."""
 
     def __post_init__(self) -> None:
-        _check(self, at_least_0=("image_text_weight",), above_0=("temperature",), counts=("queue",))
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum is {self.momentum}: give a share from 0 to below 1")
+        check_numbers(self, at_least_0=("image_text_weight",), above_0=("temperature",), counts=("queue",))
+        check_momentum(self.momentum)
 
     @property
     def not_trained(self) -> tuple[str, ...]:
@@ -198,7 +156,7 @@ class ConvirtSettings(MethodSettings):
     ConVIRT."""
 
     def __post_init__(self) -> None:
-        _check(self, above_0=("temperature",))
+        check_numbers(self, above_0=("temperature",))
         if not 0 <= self.image_share <= 1:
             raise ValueError(f"image_share is {self.image_share}: give a share from 0 to 1")
 
@@ -231,7 +189,7 @@ class MgcaSettings(MethodSettings):
     """How much a patch or a word counts. attention: as much as [CLS] looks at it in the last layer; even: all alike."""
 
     def __post_init__(self) -> None:
-        _check(
+        check_numbers(
             self,
             at_least_0=("image_text_weight", "token_weight", "prototype_weight", "frozen_steps"),
             above_0=("temperature", "token_temperature", "prototype_temperature", "sinkhorn_epsilon"),
@@ -246,7 +204,13 @@ class MmMilSettings(MethodSettings):
     name: ClassVar[str] = "mm_mil"
 
 
-def _check(
+def check_momentum(share: float) -> None:
+    """Raise ValueError for a share that a slow copy cannot keep of itself."""
+    if not 0 <= share < 1:
+        raise ValueError(f"momentum is {share}: give a share from 0 to below 1")
+
+
+def check_numbers(
     settings: MethodSettings,
     *,
     at_least_0: tuple[str, ...] = (),

@@ -13,7 +13,8 @@ def announcement(out: Path, *, num_pairs: int) -> str:
         f"{config.pairs_per_update} pairs an update (batch_size {config.batch_size} x accumulate {config.accumulate})"
     )
     epochs = config.steps * config.pairs_per_update / num_pairs
-    planned = f"{config.steps} updates of {num_pairs} pairs ({epochs:.3g} times each)"
+    often = f"{epochs:.3g} times each" if config.balance is None else f"balanced by {config.balance}"
+    planned = f"{config.steps} updates of {num_pairs} pairs ({often})"
     begun = f"on from {saved[-1].name} of {updates_of(saved[-1])} updates" if saved else f"from {_first_weights(run)}"
     return f"{taken}, {planned}, method {config.method.name} in {config.precision}, {begun}"
 

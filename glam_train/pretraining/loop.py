@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,6 +20,7 @@ from glam_train.methods.known_places import place_kinds
 from glam_train.methods.method import Learner, Terms, precise, precise_scales
 from glam_train.pretraining.distributed import ALONE, Ranks, ranks_of_environment
 from glam_train.pretraining.errors import RunEnded, RunError
+from glam_train.pretraining.finite import check_finite
 from glam_train.pretraining.gradients import Forward, Loss, across_update, within_passes
 from glam_train.pretraining.keeper import Keeper
 from glam_train.pretraining.lock import locked
@@ -28,6 +29,7 @@ from glam_train.pretraining.run_folder import Run, check_cache, checkpoints, rea
 from glam_train.pretraining.schedules import warmup_cosine
 from glam_train.pretraining.setup import usable_device
 from glam_train.pretraining.stopping import caught_signals
+from glam_train.pretraining.tracker import open_tracker
 from glam_train.pretraining.training_state import TrainingState, load_state, starting_state
 from glam_train.progress import progress_bar
 
@@ -53,6 +55,10 @@ class LoopOptions:
     """Compile the towers with torch.compile before the first update."""
     deterministic: bool = False
     """Take only algorithms of torch that give the same bits again on a GPU, as those on the CPU do."""
+    log: Literal["wandb"] | None = None
+    """wandb: metrics go to Weights & Biases too, as a record on this machine. None: metrics.jsonl and TensorBoard."""
+    wandb_online: bool = False
+    """Send that record, and the settings of the run, to the wandb server while the run goes on."""
 
     def __post_init__(self) -> None:
         if self.log_every < 1 or (self.save_every is not None and self.save_every < 1):
@@ -61,6 +67,8 @@ class LoopOptions:
             raise ValueError(f"readers is {self.readers}: give 1 or more")
         if self.stop_after_s is not None and not self.stop_after_s >= 0:
             raise ValueError(f"stop_after_s is {self.stop_after_s}: give a number of seconds from 0 up")
+        if self.wandb_online and self.log != "wandb":
+            raise ValueError("--wandb-online sends what --log wandb records: give both")
 
 
 def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
@@ -92,7 +100,10 @@ def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions, *, devic
     stream = _stream(run, cache, ranks)
     keeper = Keeper(out, run, state, ranks, save_every=options.save_every, stop_after_s=options.stop_after_s)
     with ExitStack() as held:
-        log = held.enter_context(closing(MetricsLog(out, start_step=start))) if ranks.is_first else None
+        log = None
+        if ranks.is_first:
+            tracker = open_tracker(options.log, out, config, online=options.wandb_online)
+            log = held.enter_context(closing(MetricsLog(out, start_step=start, tracker=tracker)))
         show_done = held.enter_context(
             progress_bar("pretrain", total=config.steps, done=start) if ranks.is_first else nullcontext(_say_nothing)
         )
@@ -146,6 +157,8 @@ def update(
         raise RunEnded(
             f"the gradient of update {step} is not finite: go on with --resume and a lower --learning-rate, or in fp32"
         )
+    if not scaler.is_enabled():
+        check_finite(terms, step, state.optimizer)
     scaler.step(state.optimizer)  # leaves out an update whose gradient is too large for fp16
     scaler.update()
     state.after_update(step)

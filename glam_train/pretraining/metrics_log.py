@@ -1,4 +1,4 @@
-"""The metrics of a run, in metrics.jsonl and as TensorBoard events."""
+"""The metrics of a run, in metrics.jsonl, as TensorBoard events, and for a tracker where one is asked for."""
 
 import errno
 import json
@@ -12,6 +12,7 @@ from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from glam.files import replacing
+from glam_train.pretraining.tracker import Tracker
 
 _pb2: Any = event_pb2  # its classes are made when it is imported
 
@@ -21,9 +22,11 @@ class MetricsLog:
 
     What is written is in both files at once, or an OSError is raised here and now: torch's SummaryWriter writes in a
     thread of its own, whose errors nobody can catch.
+
+    `tracker`: takes the values too, and is closed with the rest.
     """
 
-    def __init__(self, folder: Path, *, start_step: int) -> None:
+    def __init__(self, folder: Path, *, start_step: int, tracker: Tracker | None = None) -> None:
         path = folder / "metrics.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         kept = [line.rstrip(b"\n") + b"\n" for line in lines if _whole_before(line, start_step)]
@@ -37,17 +40,22 @@ class MetricsLog:
         self._records = RecordWriter(self._events)
         self._event(file_version="brain.Event:2")
         self._event(step=start_step, session_log=_pb2.SessionLog(status=_pb2.SessionLog.START))
+        self._tracker = tracker
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Append one line and one event a value."""
         self._file.write((json.dumps({"step": step} | values, allow_nan=False) + "\n").encode())
         for name, value in values.items():
             self._event(step=step, summary={"value": [{"tag": name, "simple_value": value}]})
+        if self._tracker is not None:
+            self._tracker.write(step, values)
 
     def close(self) -> None:
-        """Close both."""
+        """Close them."""
         self._file.close()
         self._events.close()
+        if self._tracker is not None:
+            self._tracker.close()
 
     def _event(self, **content: Any) -> None:
         self._records.write(_pb2.Event(wall_time=time.time(), **content).SerializeToString())

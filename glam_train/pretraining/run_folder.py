@@ -16,6 +16,7 @@ from glam_train.methods.known_places import told_places
 from glam_train.pretraining.begun import RANDOM, Begun
 from glam_train.pretraining.errors import RunError
 from glam_train.pretraining.lock import locked
+from glam_train.pretraining.prepared import prepare_command, told_difference
 from glam_train.weights.towers import tower_from_json
 
 _STEP = re.compile(r"step-(\d{7})")
@@ -107,6 +108,7 @@ def _provenance(run: Run, *, updates: int) -> dict[str, Any]:
         "licence": NO_LICENCE_NEEDED if synthetic else None,
         "start_from": run.start_provenance,
         "method": _told_method(run.config),
+        "report_style": run.config.text.style,
         "correspondence": told_places(run.config, run.data.get("places", {})),
         "updates": updates,
         "pairs_per_update": run.config.pairs_per_update,
@@ -178,11 +180,15 @@ def _check_checkpoint(run: Run, checkpoint: Path) -> None:
         raise RunError(f"{message}: restore both, or start another run")
 
 
-def check_fit(config: PretrainConfig, cache: PairCache) -> None:
-    """Refuse a cache prepared for another frame than the model's, or with fewer pairs than an update takes."""
-    if cache.frame != config.model.frame:
-        way_out = "prepare it again with the preset and --voi of the model"
-        raise RunError(f"the cache was prepared for {cache.frame}, the model takes {config.model.frame}: {way_out}")
+def check_fit(config: PretrainConfig, cache: PairCache, *, preset_name: str | None = None) -> None:
+    """Refuse a cache prepared for another frame than the model's, or with fewer pairs than an update takes.
+
+    `preset_name`: of the run, for the command that prepares as the model takes its images.
+    """
+    frame = config.model.frame
+    if cache.frame != frame:
+        command = prepare_command(frame, source=cache.source, preset_name=preset_name)
+        raise RunError(f"{told_difference(cache.frame, frame)}: prepare another one with {command}")
     if len(cache) < config.pairs_per_update:
         taken = f"{config.pairs_per_update} (batch_size {config.batch_size} x accumulate {config.accumulate})"
         largest = len(cache) // config.accumulate
@@ -194,7 +200,7 @@ def check_fit(config: PretrainConfig, cache: PairCache) -> None:
 
 def check_cache(run: Run, cache: PairCache) -> None:
     """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
-    check_fit(run.config, cache)
+    check_fit(run.config, cache, preset_name=run.preset)
     about = describe_cache(cache)
     if {name: about.get(name) for name in run.data} != run.data:  # older runs do not tell their cohort
         pairs = run.data["pairs"]

@@ -16,7 +16,7 @@ from glam.phantom.exam import lesion_sides
 from glam.phantom.options import density_class
 from glam.prepare import prepare
 from glam.reading.read import read_view
-from glam.words.report import lesions_from_text
+from glam.words.facts import lesions_from_text
 
 SMALL = PhantomOptions(px_mm=1.0, num_tissue_points=20, lesion_weights=(0, 1, 1, 0, 0, 0, 0))
 

@@ -23,3 +23,11 @@ def test_a_callback_without_a_mass_is_among_the_reports_without_one():
     called_back = [text for text in without if "BI-RADS Category 0" in text]
     assert len(called_back) == 16
     assert all("No mass is present" in text for text in called_back)
+
+
+def test_a_mass_is_asked_for_in_the_words_of_the_plain_styles():
+    without, with_mass = class_ensembles("mass", style="natural")
+    assert (len(without), len(with_mass)) == (20, 48)
+    assert all("No mass is present" in text for text in without)
+    assert all("A mass is present" in text and "No mass" not in text for text in with_mass)
+    assert class_ensembles("mass", style="clip") == (("A mammogram without a mass",), ("A mammogram with a mass",))

@@ -1,25 +1,25 @@
 """Reports and prompts against what the released code wrote, and the edges it never met."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from glam.words.labels import BIRADS_5, BIRADS_7, DENSITY
-from glam.words.report import (
+from glam.words.facts import (
     META_FIELDS,
     Lesion,
     ReportFacts,
-    class_prompts,
     lesion_from_json,
     lesions_as_text,
     lesions_from_text,
     mask_meta,
-    report_text,
 )
+from glam.words.labels import BIRADS_5, BIRADS_7, BIRADS_NAMES, DENSITY
+from glam.words.report import class_prompts, report_text
 from glam.words.tokens import from_vocab
-from glam.words.wording import ASSESSMENTS, LESION_WORDS, turned_location
+from glam.words.wording import ASSESSMENTS, LESION_WORDS, STYLES, turned_location
 
 GOLDEN = json.loads(Path(__file__).parents[1].joinpath("golden", "captions.json").read_text(encoding="utf-8"))
 STANDARD = {"procedure": "MG Screen Bilat w/Tomo/CAD Stnd Protocol", "reason": "screening", "image_type": "2D"}
@@ -283,3 +283,134 @@ def test_every_place_but_the_axillary_tail_turns_to_a_place_that_has_a_name():
 
 def test_every_category_has_its_assessment():
     assert tuple(ASSESSMENTS) == BIRADS_7
+
+
+KNOWN = ReportFacts(
+    procedure="MG Screening Bilateral", reason="screening", race="Asian", ethnicity="Hispanic or Latino", age=56,
+    image_type="2D", laterality="L", view="MLO", density="c", birads=4, lesions=(IRREGULAR, DYSTROPHIC),
+)  # fmt: skip
+
+
+def test_natural_report_tells_the_facts_in_plain_sentences():
+    assert report_text(KNOWN, style="natural").split(" [SEP] ") == [
+        "This is a 2D screening mammogram",
+        "It shows the left breast in the MLO view",
+        "The patient is Asian, Hispanic or Latino and 56 years old",
+        "The breast is heterogeneously dense",
+        "The dense tissue may lower the sensitivity of mammography",
+        "A suspicious abnormality is present",
+        "A mass is present",
+        "The mass is Irregular and Isodense",
+        "A Grouped Dystrophic calcification is present",
+        "The assessment is BI-RADS category 4, suspicious abnormality",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentences"),
+    [
+        (ReportFacts(), ["This is a mammogram"]),
+        (ReportFacts(image_type="analog", reason="diagnostic"), ["This is an analog diagnostic mammogram"]),
+        (ReportFacts(laterality="R"), ["This is a mammogram", "It shows the right breast"]),
+        (ReportFacts(view="CC"), ["This is a mammogram", "It shows a breast in the CC view"]),
+        (ReportFacts(age=61), ["This is a mammogram", "The patient is 61 years old"]),
+        (ReportFacts(race="Asian", age=61), ["This is a mammogram", "The patient is Asian and 61 years old"]),
+        (ReportFacts(lesions=(OVAL,)), ["This is a mammogram", "A mass is present",
+                                        "The mass is Oval and High density"]),
+        (ReportFacts(birads=1), ["This is a mammogram", "No mass, calcification or other abnormality is present",
+                                 "No mass is present", "The assessment is BI-RADS category 1, negative"]),
+    ],
+)  # fmt: skip
+def test_natural_report_mentions_nothing_that_is_unknown(facts, sentences):
+    assert report_text(facts, style="natural").split(" [SEP] ") == sentences
+
+
+@pytest.mark.parametrize(
+    ("density", "sentences"),
+    [
+        ("a", "The breast is almost entirely fat"),
+        ("b", "There are scattered fibroglandular densities in the breast"),
+        ("c", "The breast is heterogeneously dense [SEP] The dense tissue may lower the sensitivity of mammography"),
+        ("d", "The breast is extremely dense [SEP] The dense tissue may lower the sensitivity of mammography"),
+    ],
+)
+def test_natural_report_says_each_density(density, sentences):
+    assert report_text(ReportFacts(density=density), style="natural") == f"This is a mammogram [SEP] {sentences}"
+    assert class_prompts("density", (density,), style="natural") == (sentences,)
+
+
+@pytest.mark.parametrize(
+    ("birads", "finding", "name"),
+    [
+        (0, "Additional imaging is needed", "additional imaging required"),
+        (1, "No mass, calcification or other abnormality is present", "negative"),
+        (2, "A benign finding is present", "benign finding"),
+        (3, "A probably benign finding is present", "probably benign finding"),
+        (4, "A suspicious abnormality is present", "suspicious abnormality"),
+        (5, "A finding that is highly suggestive of malignancy is present, and a biopsy is recommended",
+         "highly suggestive of malignancy"),
+        (6, "A malignancy that a biopsy has proven is present", "known biopsy-proven malignancy"),
+    ],
+)  # fmt: skip
+def test_natural_report_says_each_category_in_the_words_of_its_prompt(birads, finding, name):
+    (prompt,) = class_prompts("birads", (birads,), style="natural")
+    assert prompt == f"{finding} [SEP] The assessment is BI-RADS category {birads}, {name}"
+    told = report_text(ReportFacts(birads=birads), style="natural").split(" [SEP] ")
+    assert set(prompt.split(" [SEP] ")) <= set(told)
+
+
+def test_clip_caption_is_one_sentence_of_side_view_density_and_category():
+    expected = (
+        "A mammogram of the left breast in the MLO view with heterogeneously dense tissue "
+        "assessed as BI-RADS category 4, suspicious abnormality"
+    )
+    assert report_text(KNOWN, style="clip") == expected
+    assert report_text(ReportFacts(), style="clip") == "A mammogram"
+    assert report_text(ReportFacts(view="CC"), style="clip") == "A mammogram in the CC view"
+
+
+@pytest.mark.parametrize(
+    ("density", "prompt"),
+    [
+        ("a", "A mammogram with almost entirely fatty tissue"),
+        ("b", "A mammogram with scattered fibroglandular densities"),
+        ("c", "A mammogram with heterogeneously dense tissue"),
+        ("d", "A mammogram with extremely dense tissue"),
+    ],
+)
+def test_clip_caption_and_prompt_say_each_density_alike(density, prompt):
+    assert class_prompts("density", (density,), style="clip") == (prompt,)
+    assert report_text(ReportFacts(density=density), style="clip") == prompt
+
+
+def test_clip_prompts_say_each_category_and_a_mass():
+    for birads, prompt in zip(BIRADS_7, class_prompts("birads", BIRADS_7, style="clip"), strict=True):
+        assert prompt == f"A mammogram assessed as BI-RADS category {birads}, {BIRADS_NAMES[birads]}"
+        assert report_text(ReportFacts(birads=birads), style="clip") == prompt
+    assert class_prompts("mass", style="clip") == ("A mammogram without a mass", "A mammogram with a mass")
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_context_goes_before_the_prompts_of_every_style_as_before_its_reports(style):
+    context = replace(KNOWN, density="", birads=None, lesions=())
+    report = report_text(replace(context, density="a", birads=2), style=style)
+    without = class_prompts("density", ("a", "d"), style=style)
+    for plain, prompt in zip(without, class_prompts("density", ("a", "d"), style=style, context=KNOWN), strict=True):
+        assert prompt != plain
+        assert prompt.startswith(report_text(context, style=style).removesuffix(" "))
+    assert report.startswith(class_prompts("density", ("a",), style=style, context=KNOWN)[0])
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_prompts_of_every_style_are_one_a_class_and_differ(style):
+    for task, classes in (("birads", BIRADS_5), ("birads", BIRADS_7), ("density", DENSITY), ("mass", None)):
+        prompts = class_prompts(task, classes, style=style)
+        assert len(set(prompts)) == len(prompts) == len(classes or (0, 1))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_masking_leaves_no_word_of_the_patient_in_any_style(style):
+    masked = mask_meta(KNOWN, ratio=1, rng=np.random.default_rng(0))
+    text = report_text(masked, style=style)
+    assert not any(word in text for word in ("Asian", "Hispanic", "56", "left", "MLO", "2D"))
+    assert any(word in report_text(KNOWN, style=style) for word in ("left", "MLO"))

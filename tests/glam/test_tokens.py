@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from glam.words.report import Lesion, ReportFacts, report_text
+from glam.words.facts import Lesion, ReportFacts
+from glam.words.report import report_text
 from glam.words.tokens import CORE, RELEASED, Tokenizer, from_vocab, train_wordpiece
 
 GOLDEN = json.loads(Path(__file__).parents[1].joinpath("golden", "captions.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from glam.frame import make_frame
 from glam.prepare import ModelInput
 from glam_train.config import PretrainConfig
 from glam_train.data.cache import PairCache, PreparedPair, build_shard, open_cache_folder, read_cache
-from glam_train.methods.glam import PairFeatures
+from glam_train.methods.aligned import PairFeatures
 from glam_train.presets.glam import tiny_preset
 
 FRAME = FrameConfig(size=28)
@@ -28,7 +28,10 @@ def vectors() -> PairFeatures:
     image_cc, image_mlo, text = (unit(4, 8) for _ in range(3))
     local, maps = [unit(4, 9, 8) for _ in range(4)], [unit(4, 2, 3).square() for _ in range(2)]
     rows, kinds = [torch.zeros(4, 2, dtype=torch.int64) for _ in range(2)], torch.zeros(4, 2, dtype=torch.int64)
-    return PairFeatures(image_cc, image_mlo, text, image_cc, image_mlo, *local, *maps, *rows, kinds)
+    beside = [unit(4, 8) for _ in range(3)], [unit(4, 5, 8) for _ in range(3)]
+    is_sentence = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]]).bool()
+    of_pair = (image_cc, image_mlo, text, image_cc, image_mlo)
+    return PairFeatures(*of_pair, *local, *maps, *rows, kinds, *beside[0], *beside[1], is_sentence)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ from glam_train.config import Views
 from glam_train.methods import build_method
 from glam_train.methods.clip import ImageTextFeatures, clip_loss
 from glam_train.methods.mm_mil import MilFeatures
-from glam_train.methods.moco import MocoFeatures, queue_loss
+from glam_train.methods.moco import MocoFeatures
+from glam_train.methods.momentum_queue import queue_loss
 from glam_train.methods.sentences import best_patch_scores, sentence_states
 from glam_train.methods.settings import (
     ClipSettings,
@@ -155,7 +156,7 @@ def test_a_query_finds_its_key_among_the_queue():
 def test_moco_adds_clip_by_its_weight(method_of):
     features = MocoFeatures(drawn(N, 16), drawn(N, 16, seed=1), drawn(N, 16, seed=2))
     method = method_of(MocoSettings(queue=6, image_text_weight=0.5), batch_size=4)
-    view = float(queue_loss(features.image, features.keys, method.queue, 0.07))
+    view = float(queue_loss(features.image, features.keys, method.slow.queue, 0.07))
     expected = view + 0.5 * clip_by_hand(features.image, features.text, 10.0)
     assert float(method.terms(features, SCALES, 0)["total"]) == pytest.approx(expected, rel=1e-12)
     alone = method_of(MocoSettings(queue=6, image_text_weight=0.0), batch_size=4).terms(features, SCALES, 0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from glam.frame import make_frame
-from glam.words.report import Lesion, ReportFacts
+from glam.words.facts import Lesion, ReportFacts
 from glam_train.config import ImageAugmentation
 from glam_train.data.augment import move_points
 from glam_train.data.batches import PairBatches, pair_indices, turned_facts

@@ -2,10 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from glam.words.report import Lesion, ReportFacts, report_text, shorter_reports
-from glam_train.data.captions import check_reports, facts_of, fitted_report, long_reports
+from glam.settings import Text
+from glam.words.facts import Lesion, ReportFacts, mask_meta
+from glam.words.report import class_prompts, report_text, shorter_reports
+from glam.words.wording import STYLES
+from glam_train.config import changed_config
+from glam_train.data.batches import PairBatches
+from glam_train.data.captions import check_reports, drawn_report, facts_of, fitted_report, long_reports
 from glam_train.data.vocabulary import report_vocabulary
 
 MASS = Lesion(kind="mass", shape="irregular", density="high", margin="spiculated", size_mm=12)
@@ -75,3 +81,60 @@ def test_long_reports_are_counted_told_and_refused_above_the_share(records, long
     wide = replace(long_config, model=replace(long_config.model, text=replace(long_config.model.text, max_tokens=192)))
     check_reports(records, words, wide)
     assert capsys.readouterr().err == ""
+
+
+def test_a_natural_report_is_shortened_as_ours_and_keeps_what_is_decisive(records, long_config):
+    config = replace(long_config, text=replace(long_config.text, style="natural"))
+    config = replace(config, model=replace(config.model, text=replace(config.model.text, max_tokens=60)))
+    words = report_vocabulary(records, style="natural")
+    assert words.length(report_text(facts_of(records[0]), style="natural")) > 60
+    text = fitted_report(facts_of(records[0]), words, config)
+    assert words.length(text) <= 60
+    assert "BI-RADS category 5" in text
+    assert "This is a mammogram" not in text
+    assert sentences(text).count("A mass is present") == 2
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_vocabulary_of_a_style_knows_its_reports_masked_or_not_and_its_prompts(records, style):
+    words = report_vocabulary(records, style=style)
+    texts = [prompt for task in ("birads", "density", "mass") for prompt in class_prompts(task, style=style)]
+    rng = np.random.default_rng(0)
+    for facts in map(facts_of, records):
+        texts += [report_text(mask_meta(facts, ratio=ratio, rng=rng), style=style) for ratio in (0.0, 0.5, 1.0)]
+    assert {word for text in texts for word in words.unknown_words(text)} == set()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_style_is_an_option_and_what_a_batch_reads(toy_cache, toy_config, style):
+    config = changed_config(toy_config, {"text": {"style": Text(style), "mask_meta": Text("0")}})
+    stream = PairBatches(
+        cache=toy_cache, tokenizer=report_vocabulary(toy_cache.records, style=style), config=config
+    )  # fmt: skip
+    batch = stream.batch(0, range(2))
+    for index, item in enumerate(stream.shown(0)[:2]):
+        facts = facts_of(toy_cache.records[item.pair])
+        expected = stream.tokenizer.encode([report_text(facts, style=style)], max_tokens=144).ids[0]
+        assert batch.token_ids[index, : len(expected)].tolist() == expected.tolist()
+
+
+def test_a_reworded_report_depends_on_its_draws_alone_and_still_fits(records, long_config):
+    config = replace(long_config, text=replace(long_config.text, reword=0.7, mask_meta=0.5))
+    words = report_vocabulary(records, style="glam", reword=True)
+    facts = facts_of(records[0])
+    first, again = (
+        [drawn_report(facts, words, config, np.random.default_rng(seed)) for seed in range(20)] for _ in range(2)
+    )
+    assert first == again
+    assert len(set(first)) > 10
+    assert max(words.length(text) for text in first) <= 80
+    assert {word for text in first for word in words.unknown_words(text)} == set()
+    assert all("BI-RADS Category 5" in text and "calcification" in text for text in first)
+
+
+def test_without_rewording_a_report_is_its_template(records, long_config):
+    words = report_vocabulary(records, style="glam")
+    rngs = [np.random.default_rng(3) for _ in range(2)]
+    expected = fitted_report(mask_meta(facts_of(records[0]), ratio=1.0, rng=rngs[0]), words, long_config)
+    assert drawn_report(facts_of(records[0]), words, long_config, rngs[1]) == expected
+    assert long_config.text.mask_meta == 1.0

@@ -9,7 +9,7 @@ from glam_train.data.pairs import manifest_record
 def row(patient: str, **changes) -> dict:
     text = dict.fromkeys(["procedure", "reason", "race", "ethnicity", "image_type", "findings", "density", "site"], "")
     ids = {"image_id": patient + "i", "patient_id": patient, "exam_id": "e", "laterality": "L", "view": "CC"}
-    unknown = {"age": pd.NA, "birads": pd.NA, "manufacturer": "", "study_date": ""}
+    unknown = {"age": pd.NA, "birads": pd.NA, "cancer": pd.NA, "manufacturer": "", "study_date": ""}
     return text | ids | unknown | changes
 
 
@@ -25,3 +25,8 @@ def test_a_cohort_is_counted_without_ids_and_with_what_is_unknown():
     assert cohort["age_percentiles_5_50_95"] == [50, 55, 60]
     assert cohort["age_unknown"] == 1
     assert not any(name in str(cohort) for name in ("p1", "p2", "04"))
+
+
+def test_the_label_that_no_report_tells_stands_in_the_record():
+    assert manifest_record(row("p", cancer=1))["labels"] == {"cancer": 1}
+    assert manifest_record(row("p"))["labels"] == {"cancer": None}

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from glam_train.data.cache import describe_cache, read_cache
 from glam_train.data.vocabulary import report_vocabulary
+from glam_train.methods.glam_settings import GlamSettings
 from glam_train.pretraining.distributed import ALONE, Ranks, joined, padded, ranks_of_environment
 from glam_train.pretraining.errors import RunEnded
 from glam_train.pretraining.run_folder import checkpoints, start_run
@@ -32,9 +33,16 @@ def exact(config, **changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("negatives", ["update", "micro_batch"])
-def test_two_processes_have_the_loss_and_the_gradients_of_one(negatives, toy_folder, toy_config, tmp_path):
-    config = exact(toy_config, negatives=negatives, flip_rows=0.5, correspondence_weight=1.0)
+@pytest.mark.parametrize(
+    ("negatives", "method"),
+    [
+        ("update", GlamSettings()),
+        ("micro_batch", GlamSettings()),
+        ("update", GlamSettings(simclr_weight=1.0, moco_weight=1.0, sentence_weight=1.0, queue=5)),
+    ],
+)
+def test_two_processes_have_the_loss_and_the_gradients_of_one(negatives, method, toy_folder, toy_config, tmp_path):
+    config = exact(toy_config, negatives=negatives, method=method, flip_rows=0.5, correspondence_weight=1.0)
     begun(tmp_path, toy_folder, config)
     told = []
     for world in (1, 2):

@@ -9,6 +9,7 @@ import torch
 from glam.model.glam import Glam, Scales
 from glam_train.data.batches import Batch
 from glam_train.methods import build_method
+from glam_train.methods.glam_settings import GlamOfficialSettings, GlamPaperSettings, GlamSettings
 from glam_train.methods.late_interaction import late_interaction_loss
 from glam_train.methods.losses import (
     cc_text_loss,
@@ -20,7 +21,6 @@ from glam_train.methods.losses import (
     without_positive,
 )
 from glam_train.methods.method import Learner, Method
-from glam_train.methods.settings import GlamOfficialSettings, GlamPaperSettings, GlamSettings
 from glam_train.official import import_official
 from glam_train.presets import preset
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from glam_train.methods.glam_settings import GlamSettings
 from glam_train.methods.known_places import PlaceMaps, place_kinds, told_places, with_known_places
 from glam_train.methods.losses import correspondence_loss
 from glam_train.presets.glam import tiny_preset
@@ -64,3 +65,11 @@ def test_what_was_told_is_said_in_plain_words(toy_config):
         "The model was told no place: where its maps look it learned from the contrast of the views alone. "
         "The rows of no view were turned over."
     )
+
+
+@pytest.mark.parametrize("changes", [{"local_weight": 0.0}, {"method": GlamSettings(local="none")}])
+def test_maps_that_no_loss_reached_are_said_not_to_be_trained(toy_config, changes):
+    config = replace(toy_config, correspondence_weight=0.0, **changes)
+    assert "no loss reached its maps: where they look was not trained" in told_places(config, {"lesion": 9})["told"]
+    told = told_places(replace(config, correspondence_weight=1.0), {"lesion": 9})["told"]
+    assert told.startswith("The model was told known places")

@@ -37,19 +37,19 @@ def keys_of(method, model, count: int, seed: int) -> torch.Tensor:
 
 def test_keys_take_the_place_of_the_oldest_ones(config, model):
     method = build_method(config, model)
-    begun = method.queue.clone()
+    begun = method.slow.queue.clone()
     first, second = keys_of(method, model, 3, 1), keys_of(method, model, 3, 2)
-    assert torch.equal(method.queue, torch.stack([second[2], first[1], first[2], second[0], second[1]]))
-    assert not torch.equal(begun, method.queue)
+    assert torch.equal(method.slow.queue, torch.stack([second[2], first[1], first[2], second[0], second[1]]))
+    assert not torch.equal(begun, method.slow.queue)
     many = keys_of(method, model, 7, 3)
-    assert {tuple(key) for key in method.queue.tolist()} == {tuple(key) for key in many[-5:].tolist()}
+    assert {tuple(key) for key in method.slow.queue.tolist()} == {tuple(key) for key in many[-5:].tolist()}
 
 
 def test_the_queue_begins_as_vectors_of_unit_length_drawn_from_the_seed(config, model):
     queues = []
     for _ in range(2):
         torch.manual_seed(4)
-        queues.append(build_method(config, model).queue)
+        queues.append(build_method(config, model).slow.queue)
     assert torch.equal(*queues)
     torch.testing.assert_close(queues[0].norm(dim=1), torch.ones(5))
 
@@ -61,12 +61,12 @@ def test_an_update_moves_the_copy_by_a_thousandth_of_the_way(config, model):
         for weight in (*model.vision.parameters(), *model.image_projection.parameters()):
             weight += 1.0
     method.after_update(model)
-    for name, kept in method.slow_vision.named_parameters():
+    for name, kept in method.slow.vision.named_parameters():
         torch.testing.assert_close(kept, begun[name] + 0.001, rtol=0, atol=1e-6)
     method.after_update(model)
-    for name, kept in method.slow_vision.named_parameters():
+    for name, kept in method.slow.vision.named_parameters():
         torch.testing.assert_close(kept, begun[name] + 1 - 0.999**2, rtol=0, atol=1e-6)
-    moved = method.slow_projection.weight - model.image_projection.weight
+    moved = method.slow.projection.weight - model.image_projection.weight
     torch.testing.assert_close(moved, torch.full_like(moved, -(0.999**2)), rtol=0, atol=1e-6)
 
 
@@ -74,10 +74,10 @@ def test_the_copy_is_not_trained_and_neither_changes_the_model_nor_is_changed_by
     method = build_method(config, model)
     trained = [name for name, parameter in method.named_parameters() if parameter.requires_grad]
     assert trained == []
-    before = method.slow_vision.vit.norm.weight.clone()
+    before = method.slow.vision.vit.norm.weight.clone()
     with torch.no_grad():
         model.vision.vit.norm.weight += 1
-    assert torch.equal(method.slow_vision.vit.norm.weight, before)
+    assert torch.equal(method.slow.vision.vit.norm.weight, before)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from glam.model.glam import Glam, Scales
 from glam_train.commands import ImportOfficial
 from glam_train.data.batches import Batch
 from glam_train.methods import build_method
-from glam_train.methods.glam import PairFeatures
+from glam_train.methods.aligned import PairFeatures
 from glam_train.methods.heads import ViewProjection
 from glam_train.methods.losses import (
     nt_xent,
@@ -345,7 +345,7 @@ def test_sizes_are_taken_from_the_file_and_518_px_is_its_default(released_518):
 def test_image_size_resamples_the_position_embedding(released_518):
     model, path = released_518
     imported = import_small(path, image_size=252).model
-    assert imported.vision.grid == 18
+    assert imported.vision.grid == (18, 18)
     grid = model.vision.vit.pos_embed.detach().mT.unflatten(2, (37, 37))
     expected = torch.nn.functional.interpolate(grid, size=(18, 18), mode="bicubic", antialias=True)
     assert torch.equal(imported.vision.vit.pos_embed.detach(), expected.flatten(2).mT)

@@ -20,6 +20,7 @@ from glam_train.pretraining.run_folder import (
     checkpoints,
     provenance,
     read_run,
+    run_provenance,
     start_run,
 )
 
@@ -254,3 +255,10 @@ def test_settings_of_another_version_are_refused(run):
     edit(run / "config.json", lambda content: content.pop("data"))
     with pytest.raises(RunError, match="has no data: restore it"):
         read_run(run)
+
+
+def test_provenance_says_in_which_style_the_reports_were(tmp_path, toy_cache, toy_config):
+    config = replace(toy_config, text=replace(toy_config.text, style="natural"))
+    words = report_vocabulary(toy_cache.records, style="natural")
+    start_run(tmp_path / "run", config, data=describe_cache(toy_cache), tokenizer=words)
+    assert run_provenance(tmp_path / "run", updates=0)["report_style"] == "natural"
