@@ -3,11 +3,14 @@
 python -m bench.ranks [--quick]
 
 The model is a small one in float64 with dropout, the update eight passes of two pairs; what is measured is that sharing
-it out changes nothing, and how many bytes a process hands over, beside the number that follows from shapes alone. It
+it out changes nothing, and how many bytes a process hands over, beside the number that follows from shapes alone. Then
+a run of three updates by most processes, which is stopped after the first and resumed, beside that of one process. It
 says nothing about speed: the processes share the cores of one machine.
 """
 
 import argparse
+import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +29,7 @@ from glam_train.pretraining.run_folder import start_run
 from tests.samples.ranks import ended, start_ranks
 from tests.samples.trainings import FRAME, small_config
 
-PASSES, PAIRS = 8, 2
+PASSES, PAIRS, STEPS = 8, 2, 3
 SHAPE_BYTES = 8
 """A dimension of a shape, which crosses before what has it."""
 
@@ -37,7 +40,7 @@ def prepared_run(folder: Path) -> PretrainConfig:
         pass
     cache = read_cache(folder / "cache")
     words = report_vocabulary(cache.records, style="glam")
-    config = small_config(batch_size=PAIRS, accumulate=PASSES)
+    config = small_config(batch_size=PAIRS, accumulate=PASSES, steps=STEPS, warmup_steps=0)
     text = replace(config.model.text, vocab_size=words.vocab_size)
     config = replace(config, model=replace(config.model, text=text))
     start_run(folder / "run", config, data=describe_cache(cache), tokenizer=words)
@@ -65,6 +68,21 @@ def largest_difference(found: dict[str, torch.Tensor], expected: dict[str, torch
     return max(float((found[name] - expected[name]).abs().max()) / scales[name] for name in expected)
 
 
+def losses_of_runs(folder: Path, world: int) -> dict[str, list[float]]:
+    """Total losses in the metrics of a run by one process, and of one by several that was stopped and resumed."""
+    alone, shared = folder / "alone", folder / "shared"
+    for place in (alone, shared):
+        shutil.copytree(folder / "run", place)
+    ended(start_ranks("run", alone, folder / "cache", world=1))
+    ended(start_ranks("run", shared, folder / "cache", world=world, options="stop"))
+    ended(start_ranks("run", shared, folder / "cache", world=world))
+    runs = {"1": alone, str(world): shared}
+    return {
+        name: [json.loads(line)["total"] for line in (place / "metrics.jsonl").read_text().splitlines()]
+        for name, place in runs.items()
+    }
+
+
 def main() -> None:
     """Run the updates and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,6 +94,7 @@ def main() -> None:
         alone = told[1]
         weights = sum(gradient.numel() for gradient in alone["gradients"].values())
         expected = {world: expected_bytes(Path(name), config, weights, world) for world in worlds[1:]}
+        runs = losses_of_runs(Path(name), worlds[-1])
     differences = {world: largest_difference(told[world]["gradients"], alone["gradients"]) for world in worlds[1:]}
     losses = {world: abs(told[world]["total"] / alone["total"] - 1) for world in worlds[1:]}
     off = [abs(told[world]["bytes"][what] - count) for world in expected for what, count in expected[world].items()]
@@ -84,11 +103,15 @@ def main() -> None:
         "loss": alone["total"],
         "loss_differs_by": {str(world): value for world, value in losses.items()},
         "gradient_differs_by": {str(world): value for world, value in differences.items()},
+        "losses_of_runs": runs,
         "bytes_handed_over": {str(world): told[world]["bytes"] for world in worlds},
     }
+    one, several = runs.values()
+    apart = max(abs(a / b - 1) for a, b in zip(several, one, strict=True))
     goals = {
         "loss": goal(max(losses.values()), at_most=1e-6),
         "gradients": goal(max(differences.values()), at_most=1e-6),
+        "losses_of_runs_in_fp32": goal(apart, at_most=1e-4),
         "bytes_off_the_arithmetic": goal(max(off), at_most=0),
     }
     print_summary("ranks", figures, goals)

@@ -4,20 +4,22 @@ python -m bench.train_kills [--quick] [--kills N]
 
 A process of `glam-train pretrain` on phantoms, of a model of a few thousand weights that saves every other update, gets
 SIGKILL before it trains, at any instant after its first checkpoint, or while a checkpoint is built, and the same
-command goes on. After each death: the newest checkpoint that was ever whole is there, every checkpoint loads, and no
-line of metrics from before it is gone. At the end weights, optimizer and metrics are those of a run left alone, bit for
-bit.
+command goes on. (Its imports are made before, once for all lives: they touch no file of a run.) After each death: the
+newest checkpoint that was ever whole is there, every checkpoint loads, and no line of metrics from before it is gone.
+At the end weights, optimizer and metrics are those of a run left alone, bit for bit.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.report import goal, print_summary
 from tests.samples.training_kills import ends_as, kill_training, leftovers
-from tests.samples.trainings import run_to_end, small_training
+from tests.samples.trainings import small_training
+from tests.samples.warm_training import Begin, warm_training
 
 SAVE_EVERY = ("--save-every", "2")
 
@@ -26,12 +28,13 @@ def kill_figures(folder: Path, *, kills: int, steps: int) -> dict[str, Any]:
     """Train once without and once with so many kills, and compare."""
     training = small_training(folder, steps=steps)
     whole, killed = folder / "whole", folder / "killed"
-    begun = time.monotonic()
-    run_to_end(training.command(whole, *SAVE_EVERY))
-    took_s = time.monotonic() - begun
-    command = training.command(killed, *SAVE_EVERY)
-    found = kill_training(command, killed, kills=kills)
-    run_to_end(command)
+    with warm_training(folder) as begin:
+        begun = time.monotonic()
+        run_to_end(begin, training.arguments(whole, *SAVE_EVERY))
+        took_s = time.monotonic() - begun
+        arguments = training.arguments(killed, *SAVE_EVERY)
+        found = kill_training(begin, arguments, killed, kills=kills)
+        run_to_end(begin, arguments)
     return {
         "updates": steps,
         "left_alone_s": round(took_s, 1),
@@ -43,6 +46,12 @@ def kill_figures(folder: Path, *, kills: int, steps: int) -> dict[str, Any]:
         "left_over": leftovers(killed),
         "ends_as_the_run_left_alone": ends_as(killed, whole),
     }
+
+
+def run_to_end(begin: Begin, arguments: Sequence[str]) -> None:
+    """Let a run come to its end."""
+    life = begin(arguments)
+    assert life.wait() == 0, life.said.read_text()
 
 
 def main() -> None:

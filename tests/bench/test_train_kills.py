@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.train_kills import kill_figures
+from bench.train_kills import kill_figures, run_to_end
 from glam_train.pretraining.run_folder import checkpoints
 from tests.samples.training_kills import Kills, ends_as, leftovers, look
-from tests.samples.trainings import run_to_end, same, small_training, trained
+from tests.samples.trainings import same, small_training, trained
+from tests.samples.warm_training import warm_training
 
 
 @pytest.mark.slow
@@ -23,8 +24,9 @@ def test_a_run_that_is_killed_five_times_loses_nothing_that_was_saved(tmp_path: 
 def test_what_a_kill_could_break_is_seen(tmp_path: Path):
     training = small_training(tmp_path, steps=4)
     whole, out = tmp_path / "whole", tmp_path / "run"
-    for folder in (whole, out):
-        run_to_end(training.command(folder, "--save-every", "2"))
+    with warm_training(tmp_path) as begin:
+        for folder in (whole, out):
+            run_to_end(begin, training.arguments(folder, "--save-every", "2"))
     assert ends_as(out, whole)
     found = Kills()
     look(out, found, seen={"step-0000004"})

@@ -24,6 +24,10 @@ from glam_train.pretraining.training_state import save_state, starting_state
 CPU = LoopOptions(device="cpu", log_every=1)
 
 
+class Killed(BaseException):
+    """The end of the process, which nothing catches."""
+
+
 @contextmanager
 def largest_file(size: int):
     """Have the kernel refuse to write more into any file."""
@@ -91,7 +95,7 @@ def test_every_file_of_a_checkpoint_is_on_the_disk_before_the_checkpoint_has_its
 
 def test_a_kill_while_the_step_it_went_on_from_is_saved_again_leaves_that_checkpoint(run, monkeypatch):
     def killed(path, target):
-        raise KeyboardInterrupt
+        raise Killed
 
     before = load_file(checkpoints(run)[-1] / "weights.safetensors")
     state = state_of_run(run)
@@ -109,11 +113,11 @@ def test_a_kill_while_an_old_checkpoint_is_removed_leaves_no_half_of_it(run, mon
     def killed(path, ignore_errors=False):
         if Path(path).exists():
             (Path(path) / "weights.safetensors").unlink()
-            raise KeyboardInterrupt
+            raise Killed
         real(path, ignore_errors=ignore_errors)
 
     monkeypatch.setattr(shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         save(run, 3)
     monkeypatch.undo()
     assert names(run) == ["step-0000002", "step-0000003"]
@@ -206,10 +210,10 @@ def test_a_kill_while_metrics_are_cut_back_leaves_them(tmp_path, monkeypatch):
     (tmp_path / "metrics.jsonl").write_text(before)
 
     def killed(path, target):
-        raise KeyboardInterrupt
+        raise Killed
 
     monkeypatch.setattr(Path, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         MetricsLog(tmp_path, start_step=20)
     assert (tmp_path / "metrics.jsonl").read_text() == before
 

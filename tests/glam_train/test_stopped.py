@@ -1,6 +1,5 @@
 """The command that trains, as a process: stopped by signals, by a full disk, by a kill, and started twice."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from glam_train.pretraining.run_folder import checkpoints
+from tests.samples.ray_kills import descendants
+from tests.samples.serving import of_proc
 from tests.samples.trainings import PROGRAM, Training, run_to_end, same, small_training, started, trained, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -131,20 +132,51 @@ def test_a_second_process_is_refused_in_a_sentence_and_a_killed_one_leaves_the_f
     assert same(trained(out), trained(whole))
 
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+NO_PYTHON = ["--no-python"]
 
 
-def test_two_processes_that_a_signal_stops_say_it_once_and_go_on_to_the_same_bits(tmp_path: Path):
-    training = small_training(tmp_path, steps=60, batch_size=2, accumulate=2)
-    whole, out = tmp_path / "whole", tmp_path / "stopped"
-    run_to_end([*TORCHRUN, *training.command(whole, *SELDOM)])
-    launcher = started([*TORCHRUN, *training.command(out, *SELDOM)])
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A run whose updates two processes share."""
+    return small_training(tmp_path_factory.mktemp("shared"), steps=100, batch_size=2, accumulate=2)
+
+
+@pytest.fixture(scope="module")
+def shared_whole(shared: Training, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two processes that nobody disturbed."""
+    out = tmp_path_factory.mktemp("shared-whole") / "run"
+    run_to_end([*TORCHRUN, *NO_PYTHON, *shared.command(out, *SELDOM)])
+    return out
+
+
+def test_two_processes_that_a_signal_stops_say_it_once_and_go_on_to_the_same_bits(
+    shared: Training, shared_whole: Path, tmp_path: Path
+):
+    out = tmp_path / "run"
+    launcher = started([*TORCHRUN, *NO_PYTHON, *shared.command(out, *SELDOM)])
     in_the_middle(launcher, out)
     launcher.send_signal(signal.SIGTERM)
     _, said = launcher.communicate(timeout=120)
     assert launcher.returncode != 0
     (saved,) = checkpoints(out)
     assert said.count("stopped by a signal") == said.count(f"Saved as {saved}: go on with --resume") == 1
-    run_to_end([*TORCHRUN, *training.command(out, *SELDOM)])
-    assert same(trained(out), trained(whole))
-    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 59
+    run_to_end([*TORCHRUN, *NO_PYTHON, *shared.command(out, *SELDOM)])
+    assert same(trained(out), trained(shared_whole))
+
+
+def test_a_launcher_that_restarts_goes_on_from_the_newest_checkpoint_when_a_process_was_killed(
+    shared: Training, shared_whole: Path, tmp_path: Path
+):
+    out = tmp_path / "run"
+    launcher = started([*TORCHRUN, "--max-restarts", "1", *NO_PYTHON, *shared.command(out, "--save-every", "10")])
+    wait_for(launcher, out, "checkpoints/step-*")
+    (first,) = [process.pid for process in descendants(launcher.pid) if b"RANK=0" in environment(process.pid)]
+    os.kill(first, signal.SIGKILL)
+    _, said = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, said
+    assert same(trained(out), trained(shared_whole))
+
+
+def environment(pid: int) -> list[bytes]:
+    return of_proc(pid, "environ").split(b"\0")

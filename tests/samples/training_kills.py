@@ -5,7 +5,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,12 +14,13 @@ from pathlib import Path
 from glam.model.checkpoint import load_checkpoint
 from glam_train.pretraining.run_folder import checkpoints, read_run, updates_of
 from glam_train.pretraining.training_state import load_state, starting_state
-from tests.samples.trainings import LOOK_S, same, started, trained
+from tests.samples.trainings import LOOK_S, same, trained
+from tests.samples.warm_training import Begin, Life
 
 MOMENTS = {"start": 1, "between": 4, "save": 5}
 """When a process is killed, and how often so: before it has trained; at any instant of half a second after its first
 checkpoint; while a checkpoint of its own is built."""
-START_S, BETWEEN_S, SAVE_S = 6.0, 0.5, 0.05
+START_S, BETWEEN_S, SAVE_S = 1.5, 0.5, 0.05
 """Longest times from the beginning of these moments to the death."""
 SAVES_LEFT_OUT = 4
 """Of the checkpoints of a process, one of the first so many is what a death in a save is aimed at."""
@@ -46,37 +46,36 @@ class Kills:
         return len(self.updates_saved)
 
 
-def kill_training(command: Sequence[str], out: Path, *, kills: int, seed: int = 0) -> Kills:
-    """Kill a run so many times, with all its processes, and look at its folder after each death.
+def kill_training(begin: Begin, arguments: Sequence[str], out: Path, *, kills: int, seed: int = 0) -> Kills:
+    """Kill a run so many times, and look at its folder after each death.
 
     The command goes on where the run was left. One that comes to its end begins anew in an empty folder.
     """
     rng, found = random.Random(seed), Kills()
     while found.kills < kills:
         (moment,) = rng.choices([*MOMENTS], [*MOMENTS.values()])
-        process = started(command)
-        seen = _live(process, out, moment, rng)
-        if process.poll() is not None:
-            _, said = process.communicate()
-            assert process.returncode == 0, said
+        life = begin(arguments)
+        seen = _live(life, out, moment, rng)
+        if life.poll() is not None:
+            assert life.wait() == 0, life.said.read_text()
             shutil.rmtree(out)
             continue
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        os.kill(life.pid, signal.SIGKILL)
+        life.wait()
         found.moments[moment] += 1
         look(out, found, seen=seen)
     return found
 
 
-def _live(process: subprocess.Popen[str], out: Path, moment: str, rng: random.Random) -> set[str]:
+def _live(life: Life, out: Path, moment: str, rng: random.Random) -> set[str]:
     """Wait for the instant of a death, or the end; return the checkpoints that were whole at any time before."""
     begun = {path.name for path in checkpoints(out)}
     seen, built = set(begun), set[str]()
     wanted = rng.randrange(SAVES_LEFT_OUT) + 1
     end = time.monotonic() + rng.uniform(0, START_S) if moment == "start" else float("inf")
-    while process.poll() is None and time.monotonic() < end:
+    while life.poll() is None and time.monotonic() < end:
         seen |= {path.name for path in checkpoints(out)}
-        built |= {path.name for path in out.glob(f"checkpoints/.step-*.{process.pid}")}
+        built |= {path.name for path in out.glob(f"checkpoints/.step-*.{life.pid}")}
         if end == float("inf") and moment == "between" and seen > begun:
             end = time.monotonic() + rng.uniform(0, BETWEEN_S)
         if end == float("inf") and moment == "save" and len(built) >= wanted:

@@ -33,7 +33,14 @@ def small_config(**changes: Any) -> PretrainConfig:
     model = ModelConfig(
         vision=VisionConfig(image_size=56, embed_dim=32, depth=2, num_heads=2, num_registers=1, layer_scale=1.0),
         text=TextConfig(
-            vocab_size=400, hidden_dim=32, depth=2, num_heads=2, ffn_dim=64, max_positions=192, dropout=0.1
+            vocab_size=400,
+            hidden_dim=32,
+            depth=2,
+            num_heads=2,
+            ffn_dim=64,
+            max_positions=192,
+            max_tokens=192,
+            dropout=0.1,
         ),
         alignment=AlignmentConfig(side=4, pooling_heads=2, slice_heads=2),
         frame=FRAME,
@@ -51,8 +58,12 @@ class Training:
 
     def command(self, out: Path, *options: str) -> list[str]:
         """The command that begins the run in a folder, or goes on with it."""
+        return [*PROGRAM, *self.arguments(out, *options)]
+
+    def arguments(self, out: Path, *options: str) -> list[str]:
+        """The arguments of that command."""
         words = ["pretrain", "--cache", self.cache, "--preset", "tiny", "--config", self.settings, "--out", out]
-        return [*map(str, [*PROGRAM, *words]), "--device", "cpu", "--resume", *options]
+        return [*map(str, words), "--device", "cpu", "--resume", *options]
 
 
 def small_training(folder: Path, *, pairs: int = 8, **changes: Any) -> Training:
