@@ -8,9 +8,10 @@ import torch
 from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods.glam import GlamMethod
-from glam_train.pretraining.errors import RunError, checkpoints, start_run
+from glam_train.pretraining.errors import RunError
 from glam_train.pretraining.finite import check_finite
 from glam_train.pretraining.loop import LoopOptions, pretrain
+from glam_train.pretraining.run_folder import checkpoints, start_run
 
 
 @pytest.fixture
