@@ -353,6 +353,10 @@ def toy_preset(toy_cache, toy_config, monkeypatch):
         (["--model.alignment", "9"], "model.alignment is '9': give model.alignment.side or another part of it"),
         (["--method", "glam_paper", "--method.view-weight", "1"], "unknown setting method.view_weight"),
         (["--model.vision.image-size", "56"], "vision.image_size 56 is not frame.size 28"),
+        (
+            ["--model.vision.image-size", "[28, 42]", "--model.frame.size", "[28,42]"],
+            "the alignment module takes a square of whole patches of 14 px, not 28 x 42: set ",
+        ),
         (["--config", "nowhere.json"], "nowhere.json: No such file or directory"),
         (["--save-every", 0], "save_every and log_every count updates"),
         (["--stop-after-s", "nan"], "stop_after_s is nan"),
