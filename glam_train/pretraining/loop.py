@@ -29,7 +29,7 @@ from glam_train.pretraining.run_folder import Run, check_cache, checkpoints, rea
 from glam_train.pretraining.schedules import warmup_cosine
 from glam_train.pretraining.setup import usable_device
 from glam_train.pretraining.stopping import caught_signals
-from glam_train.pretraining.tracker import open_tracker
+from glam_train.pretraining.tracker import check_installed, open_tracker
 from glam_train.pretraining.training_state import TrainingState, load_state, starting_state
 from glam_train.progress import progress_bar
 
@@ -69,6 +69,7 @@ class LoopOptions:
             raise ValueError(f"stop_after_s is {self.stop_after_s}: give a number of seconds from 0 up")
         if self.wandb_online and self.log != "wandb":
             raise ValueError("--wandb-online sends what --log wandb records: give both")
+        check_installed(self.log)
 
 
 def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:

@@ -51,6 +51,12 @@ class WandbTracker:
         self._run.finish()
 
 
+def check_installed(name: Literal["wandb"] | None) -> None:
+    """Raise RunError where the library of a tracker is not installed; None: none is needed."""
+    if name is not None:
+        _library()
+
+
 def open_tracker(
     name: Literal["wandb"] | None, folder: Path, config: PretrainConfig, *, online: bool
 ) -> Tracker | None:

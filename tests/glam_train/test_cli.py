@@ -39,9 +39,7 @@ def test_a_failed_run_ends_with_1_and_one_sentence(tmp_path, capsys):
 
 
 def test_a_wrong_command_line_ends_with_2():
-    with pytest.raises(SystemExit) as stop:
-        main(["prepare", "--no-such-option"])
-    assert stop.value.code == 2
+    assert main(["prepare", "--no-such-option"]) == 2
     with pytest.raises(SystemExit) as stop:
         main(["pretrain", "--cache", "nowhere"])
     assert stop.value.code == 2
@@ -325,7 +323,7 @@ def test_phantoms_that_cannot_be_drawn_are_refused_before_a_cache_is_made(tmp_pa
 def test_a_path_that_cannot_be_written_is_named_with_the_reason(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     said = refusal(capsys, "prepare-phantoms", "--out", tmp_path / "file" / "cache", "--pairs", 1)
-    assert said.strip() == f"{tmp_path / 'file' / 'cache'}: Not a directory"
+    assert said.splitlines()[-1] == f"{tmp_path / 'file' / 'cache'}: Not a directory"
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def test_a_run_of_mama_official_starts_from_published_towers_and_keeps_its_heads
     language_model(tmp_path / "gpt2", "gpt2")
     towers = {"vision_weights": tmp_path / "dinov2", "text_weights": tmp_path / "gpt2"}
     command = small_run(tmp_path, toy_cache, monkeypatch, **towers)
+    command.settings["model"]["vision"] = {"image_size": 28}  # the file has the rest
     command.run()
     (folder,) = checkpoints(command.out)
     begun, trained = read_run(command.out), load_checkpoint(folder)
