@@ -98,7 +98,10 @@ def test_losses_agree_in_train_mode_where_the_norms_take_the_statistics_of_the_b
 
 
 def test_gradients_agree_and_the_same_weights_have_none(golden):
-    """In fp64: the released ones are of fp32, and lie 5e-5 of their length from the exact ones, as ours of fp32 do."""
+    """In fp64, from which the released ones of fp32 differ by 5e-5 of their length, and any one by 1.7e-4 of its own.
+
+    A bias before a norm has no gradient but rounding.
+    """
     learner, _ = trained(golden, double=True)
     parameters = parameters_of(learner)
     theirs = {our_name(name.removeprefix("grad.")): golden[name] for name in golden if name.startswith("grad.")}
@@ -109,7 +112,7 @@ def test_gradients_agree_and_the_same_weights_have_none(golden):
     differences = {name: ours[name].reshape(theirs[name].shape) - theirs[name] for name in theirs}
     assert length(differences.values()) <= 1e-4 * length(theirs.values())
     for name, difference in differences.items():
-        assert difference.abs().max() <= 4e-4 * theirs[name].abs().max() + 1e-6, name
+        assert length([difference]) <= 2e-4 * length([theirs[name]]) + 1e-6, name
 
 
 def on_released_grid(cls: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
