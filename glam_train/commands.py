@@ -53,10 +53,10 @@ class Prepare:
         _check_counts(workers=self.workers)
         frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="glam", options=self.settings)
         rows, lone = paired_rows(self.manifest, split=self.split)
-        sys.stderr.write(f"prepared as {told_preparation(frame)}\n")
         source = manifest_source(self.manifest, split=self.split)
         done = cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers)
         _with_bar(done, total=len(rows), label="prepare")
+        sys.stderr.write(f"prepared as {told_preparation(frame)}\n")
         counts = {"pairs": len(read_cache(self.out)), "of": len(rows), "breasts_with_one_view": lone}
         sys.stdout.write(json.dumps(counts) + "\n")
 
@@ -91,9 +91,9 @@ class PreparePhantoms:
         _check_counts(workers=self.workers, pairs=self.pairs)
         seed = TRAINING_SEED if self.seed is None else self.seed
         frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="tiny", options=self.settings)
-        sys.stderr.write(f"prepared as {told_preparation(frame)}\n")
         done = cache_phantoms(self.out, num_pairs=self.pairs, seed=seed, frame=frame, workers=self.workers)
         _with_bar(done, total=self.pairs, label="prepare")
+        sys.stderr.write(f"prepared as {told_preparation(frame)}\n")
         sys.stdout.write(json.dumps({"pairs": len(read_cache(self.out)), "seed": seed}) + "\n")
 
 

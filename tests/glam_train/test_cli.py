@@ -41,6 +41,9 @@ def test_a_failed_run_ends_with_1_and_one_sentence(tmp_path, capsys):
 def test_a_wrong_command_line_ends_with_2():
     assert main(["prepare", "--no-such-option"]) == 2
     with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "--no-such-option"])
+    assert stop.value.code == 2
+    with pytest.raises(SystemExit) as stop:
         main(["pretrain", "--cache", "nowhere"])
     assert stop.value.code == 2
 
