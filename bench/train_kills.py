@@ -24,17 +24,16 @@ from tests.samples.warm_training import Begin, warm_training
 SAVE_EVERY = ("--save-every", "2")
 
 
-def kill_figures(folder: Path, *, kills: int, steps: int) -> dict[str, Any]:
+def kill_figures(begin: Begin, folder: Path, *, kills: int, steps: int) -> dict[str, Any]:
     """Train once without and once with so many kills, and compare."""
     training = small_training(folder, steps=steps)
     whole, killed = folder / "whole", folder / "killed"
-    with warm_training(folder) as begin:
-        begun = time.monotonic()
-        run_to_end(begin, training.arguments(whole, *SAVE_EVERY))
-        took_s = time.monotonic() - begun
-        arguments = training.arguments(killed, *SAVE_EVERY)
-        found = kill_training(begin, arguments, killed, kills=kills)
-        run_to_end(begin, arguments)
+    begun = time.monotonic()
+    run_to_end(begin, training.arguments(whole, *SAVE_EVERY))
+    took_s = time.monotonic() - begun
+    arguments = training.arguments(killed, *SAVE_EVERY)
+    found = kill_training(begin, arguments, killed, kills=kills)
+    run_to_end(begin, arguments)
     return {
         "updates": steps,
         "left_alone_s": round(took_s, 1),
@@ -62,8 +61,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     options = parser.parse_args()
     kills, steps = (3, 40) if options.quick else (options.kills, options.steps)
-    with tempfile.TemporaryDirectory() as name:
-        figures = kill_figures(Path(name), kills=kills, steps=steps)
+    with tempfile.TemporaryDirectory() as name, warm_training(Path(name)) as begin:
+        figures = kill_figures(begin, Path(name), kills=kills, steps=steps)
     goals = {
         "broken": goal(len(figures["broken"]), at_most=0),
         "left_over": goal(len(figures["left_over"]), at_most=0),

@@ -26,7 +26,7 @@ from glam.files import json_object, replacing
 from glam.prepare import ModelInput, prepare_sha
 from glam_train.data.cohort import cohort_of
 from glam_train.data.places import count_places
-from glam_train.data.shard_files import mapped_pixels, pixels_sha256, shard_records
+from glam_train.data.shard_files import filling, mapped_pixels, pixels_sha256, shard_records
 
 SHARD_PAIRS = 64
 
@@ -115,10 +115,11 @@ def fill_cache(
     chunks = [keys[start : start + SHARD_PAIRS] for start in range(0, len(keys), SHARD_PAIRS)]
     arguments = (repeat(folder), range(len(chunks)), chunks, repeat(build))
     if min(workers, len(chunks)) < 2:  # another process would import everything once more
-        yield from _keys_done(chunks, map(build_shard, *arguments))
+        with filling(folder):
+            yield from _keys_done(chunks, map(build_shard, *arguments))
         return
     starting = (_end_with, (os.getpid(),))
-    with ProcessPoolExecutor(workers, get_context("spawn"), *starting) as pool:
+    with filling(folder), ProcessPoolExecutor(workers, get_context("spawn"), *starting) as pool:
         yield from _keys_done(chunks, pool.map(build_shard, *arguments))
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from glam.phantom.exam import write_exams
-from glam_train.data.cache import SHARD_PAIRS, CacheError, read_cache, verify_pixels
+from glam_train.data.cache import SHARD_PAIRS, CacheError, fill_cache, read_cache, verify_pixels
+from glam_train.data.shard_files import filling
 from tests.samples.trainings import PROGRAM, started, wait_for
-
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 EXAMS = SHARD_PAIRS // 2 + 2
 """A shard and two pairs more, of two breasts each."""
@@ -50,6 +49,24 @@ def marked(mark: str) -> list[int]:
     return found
 
 
+def nothing(key: int) -> None:
+    del key
+
+
+def test_a_second_command_does_not_fill_a_cache_that_one_fills(tmp_path: Path):
+    with filling(tmp_path), pytest.raises(ValueError, match="another command fills the cache at"):
+        list(fill_cache(tmp_path, range(3), nothing, workers=1))
+    assert list(fill_cache(tmp_path, range(3), nothing, workers=1)) == [3]
+
+
+def test_parts_of_shards_that_a_killed_command_left_are_removed(tmp_path: Path):
+    (tmp_path / ".shard-00007.npy.12000.part").touch()
+    list(fill_cache(tmp_path, range(3), nothing, workers=1))
+    assert not list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.slow
+@pytest.mark.alone
 def test_a_killed_command_leaves_no_process_and_a_cache_that_the_next_one_fills(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
