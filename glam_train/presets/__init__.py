@@ -40,9 +40,9 @@ from glam_train.presets.mammo_clip import (
 PRESETS: dict[str, Callable[[], PretrainConfig]] = {
     "tiny": tiny_preset,
     "glam": glam_preset,
-    "glam-small": glam_small_preset,
     "glam-paper": glam_paper_preset,
     "glam-official": glam_official_preset,
+    "glam-small": glam_small_preset,
     "mama-bert": mama_bert_preset,
     "clip": clip_preset,
     "clip-deit": clip_deit_preset,
