@@ -24,7 +24,15 @@ EXPORT_DEMO = $(BIN)/glam-export onnx "$$(ls -d runs/demo/checkpoints/step-* | t
 # glibc gives large arrays back to the system at once, and training asks for them anew at every step: keep them.
 QUICK_MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 MALLOC_TOP_PAD_=268435456
 
-.PHONY: help demo ui check fix test triton-env wheel demo-bundle gates
+# The whole chain in two minutes on two free cores: how much of each step, and where its files go.
+SMOKE := runs/smoke
+SMOKE_PAIRS := 128
+SMOKE_STEPS := 40
+SMOKE_EXAMS := 10
+EXPORT_SMOKE = $(BIN)/glam-export onnx "$$(ls -d $(SMOKE)/trained/checkpoints/step-* | tail -n 1)" --out $(SMOKE)/bundle --name smoke \
+  --version 0.0.1 --provenance $(SMOKE)/provenance.json --overwrite
+
+.PHONY: help demo ui check fix test triton-env wheel smoke demo-bundle gates
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -65,6 +73,18 @@ wheel: ## Build the wheel, install it into an empty environment, run every --hel
 	  if $(WHEEL)/python -c "import $$package" 2>/dev/null; then echo "[serve] brought $$package" >&2; exit 1; fi; done
 	@cd / && for command in $(COMMANDS); do echo "$$command --help"; "$(CURDIR)/$(WHEEL)/$$command" --help > /dev/null || exit 1; done
 	@cd / && "$(CURDIR)/$(WHEEL)/python" -c "from glam.bundle import DEMO_BUNDLE, read_bundle; print('demo bundle', read_bundle(DEMO_BUNDLE).version)"
+
+smoke: .venv/.installed ## Phantoms, a little training, figures, a bundle: whether the chain works, in two minutes
+	rm -rf $(SMOKE)/phantoms $(SMOKE)/trained $(SMOKE)/bundle
+	$(BIN)/glam-train prepare-phantoms --out $(SMOKE)/phantoms --pairs $(SMOKE_PAIRS) --preset tiny --workers 2
+	$(QUICK_MALLOC) $(BIN)/glam-train pretrain --cache $(SMOKE)/phantoms --out $(SMOKE)/trained --preset tiny --steps $(SMOKE_STEPS) --batch-size 16
+	$(BIN)/glam-train provenance --run-folder $(SMOKE)/trained > $(SMOKE)/provenance.json
+	$(EXPORT_SMOKE)
+	$(BIN)/glam-train evaluate --bundle $(SMOKE)/bundle --cache $(SMOKE)/phantoms --out $(SMOKE)/figures.json --exams $(SMOKE_EXAMS) > /dev/null
+	$(BIN)/glam-train provenance --run-folder $(SMOKE)/trained --results $(SMOKE)/figures.json > $(SMOKE)/provenance.json
+	$(EXPORT_SMOKE)
+	@echo "bundle: $(SMOKE)/bundle"
+	@echo "figures: $(SMOKE)/figures.json, and on the bundle's card"
 
 demo-bundle: .venv/.installed ## Train the demo model on phantoms and export it to glam/demo; takes up where it stopped
 	$(BIN)/glam-train prepare-phantoms --out runs/phantoms --pairs $(DEMO_PAIRS) --workers 2

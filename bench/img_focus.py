@@ -166,8 +166,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         cache = held_out(args.held_out or Path(folder), args, frame)
         figures = {
-            "frozen": hits(frozen_maps(tower, tower.grid), cache, grid=tower.grid),
-            "demo": hits(bundle_maps(DEMO_BUNDLE), cache, grid=demo.vision.grid),
+            "frozen": hits(frozen_maps(tower, tower.grid[0]), cache, grid=tower.grid[0]),
+            "demo": hits(bundle_maps(DEMO_BUNDLE), cache, grid=demo.vision.grid[0]),
         }
     print_summary("img_focus", figures | {"pairs": args.pairs, "seed": SEED}, {})
 

@@ -84,7 +84,7 @@ def results(checkpoint: Path, cache: PairCache, *, device: str) -> Iterator[Brea
                 has_mass=any(kind == "mass" for kind in _kinds(record)),
                 density_probabilities=density[index],
                 mass_probability=float(mass[index, -1]),
-                queries=_queries(record, aligned, index, grid=config.vision.grid),
+                queries=_queries(record, aligned, index, grid=config.vision.grid[0]),
             )
 
 

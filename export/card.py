@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from glam.files import JsonDict
+from glam.input_size import plain_size, rows_and_cols
 from glam.licence import PUBLISHED, generations
 
 _WHAT = """\
@@ -48,11 +49,12 @@ def model_card(manifest: JsonDict) -> str:
 def _head(manifest: JsonDict) -> str:
     model = manifest["model"]
     vision, text = model["vision"], model["text"]
+    rows, cols = rows_and_cols(plain_size(vision["image_size"]))
     return f"""\
 # {manifest["name"]} {manifest["version"]}
 {_WHAT if model["alignment"] else _WHAT_WITHOUT_MAPS} {manifest["notice"].capitalize()}.
 
-Input: {vision["image_size"]} x {vision["image_size"]} px in patches of {vision["patch_size"]} px.
+Input: {rows} x {cols} px in patches of {vision["patch_size"]} px.
 Towers: {vision["depth"]} vision blocks of width {vision["embed_dim"]}, {text["depth"]} text blocks of width \
 {text["hidden_dim"]}. Embeddings: {model["joint_dim"]} numbers.
 """

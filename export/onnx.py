@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from glam.bundle_files import ALIGNMENT
+from glam.input_size import rows_and_cols
 from glam.model.glam import Glam
 from glam.runtime import AlignOut, onnx_session
 
@@ -30,7 +31,7 @@ class VisionGraph(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, 1, S, S) -> (batch, joint), (batch, patch, dim)."""
+        """(batch, 1, H, W) -> (batch, joint), (batch, patch, dim)."""
         features = self.model.vision(image)
         return self.model.embed_view(features), features.patches
 
@@ -73,11 +74,11 @@ class Graph:
 
 def vision_graph(model: Glam) -> Graph:
     """Return the graph of a model's vision tower, which may be a fused one."""
-    size = model.config.vision.image_size
+    rows, cols = rows_and_cols(model.config.vision.image_size)
     return Graph(
         name="vision.onnx",
         module=VisionGraph(model),
-        inputs={"image": torch.zeros(2, 1, size, size)},
+        inputs={"image": torch.zeros(2, 1, rows, cols)},
         axes={0: Dim("batch")},
         outputs=("image_embedding", "patches"),
     )
@@ -94,7 +95,7 @@ def graphs(model: Glam) -> tuple[Graph, ...]:
 
 def alignment_graph(model: Glam) -> Graph:
     """Return the graph of a model's alignment module."""
-    patches = torch.zeros(2, model.config.vision.grid**2, model.vision.dim)
+    patches = torch.zeros(2, model.config.vision.num_patches, model.vision.dim)
     return Graph(
         name=ALIGNMENT,
         module=AlignmentGraph(model),

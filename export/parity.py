@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from glam.config import ModelConfig
+from glam.input_size import InputSize, rows_and_cols
 from glam.model.glam import Glam
 from glam.model.torch_runtime import TorchRuntime
 from glam.runtime import Runtime, VisionOut
@@ -92,12 +93,17 @@ def compare_runtimes(expected: Runtime, runtime: Runtime, config: ModelConfig, *
     )
 
 
-def seeded_images(rng: np.random.Generator, num_images: int, size: int) -> np.ndarray:
-    """Return images of soft blobs, no two alike: (num_images, 1, size, size) float32 in [0, 1]."""
-    steps = np.linspace(0, _BLOBS - 1, size)
-    tents = np.clip(1 - np.abs(steps[:, None] - np.arange(_BLOBS)), 0, None)  # (size, blob)
+def seeded_images(rng: np.random.Generator, num_images: int, size: InputSize) -> np.ndarray:
+    """Return images of soft blobs, no two alike: (num_images, 1, row, col) float32 in [0, 1]."""
+    down, across = (_tents(length) for length in rows_and_cols(size))
     blobs = rng.random((num_images, 1, _BLOBS, _BLOBS))
-    return np.einsum("yb,nkbc,xc->nkyx", tents, blobs, tents).astype(np.float32)
+    return np.einsum("yb,nkbc,xc->nkyx", down, blobs, across).astype(np.float32)
+
+
+def _tents(length: int) -> np.ndarray:
+    """Return what each blob is at each pixel of an axis: (length, blob)."""
+    steps = np.linspace(0, _BLOBS - 1, length)
+    return np.clip(1 - np.abs(steps[:, None] - np.arange(_BLOBS)), 0, None)
 
 
 def seeded_texts(rng: np.random.Generator, num_texts: int, config: ModelConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,8 @@ BUNDLE_FORMAT = 4
 """2: the provenance says of every generation what it started from, and of which weights it is.
 3: there may be variants of the graphs, and weights beside a graph. A bundle of format 2 reads as one without them.
 4: a model may compare no views, and has no graph of the alignment then; regions may be means, or look beyond their
-slice; a view may be embedded by the mean of its patches. A bundle of format 3 reads as one of none of these."""
+slice; a view may be embedded by the mean of its patches; an input without an alignment module may have rows and columns
+in place of one number. A bundle of format 3 reads as one of none of these."""
 _OLDEST_FORMAT = 2
 PORTABLE = "portable"
 """The bundle's own graphs, as a name beside those of the variants."""

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
+from glam.input_size import InputSize, plain_size, rows_and_cols, told_size
 from glam.settings import settings_from_json
 
 FrameKind = Literal["stretch", "isotropic", "nipple_mm", "nipple_stretch"]
@@ -14,10 +15,10 @@ PositionIds = Literal["proper", "official_zero"]
 
 @dataclass(frozen=True, kw_only=True)
 class FrameConfig:
-    """How a mammogram is laid into the model's square."""
+    """How a mammogram is laid into the model's input, called its square even where it is a rectangle."""
 
-    size: int = 518
-    """Side of the square, in pixels."""
+    size: InputSize = 518
+    """Side of the square, in pixels; or rows and columns of a rectangle, such as [1520, 912]."""
     kind: FrameKind = "nipple_stretch"
     """stretch: the breast box fills the square, as in the released code; isotropic: one scale for both axes, padded;
     nipple_mm: one scale in mm for all views, counted from the nipple; nipple_stretch: columns as nipple_mm, and the
@@ -35,10 +36,21 @@ class FrameConfig:
     neither VOI LUT nor window, modality values spread from the image's darkest to its brightest pixel."""
 
     def __post_init__(self) -> None:
-        if self.size < 14:
-            raise ValueError(f"size {self.size} is smaller than one patch of 14 px")
+        object.__setattr__(self, "size", plain_size(self.size))
+        if min(self.height, self.width) < 14:
+            raise ValueError(f"size {told_size(self.size)} is smaller than one patch of 14 px")
         if not 20 <= self.span_mm <= 500:
             raise ValueError(f"span_mm {self.span_mm} is not within 20 and 500 mm")
+
+    @property
+    def height(self) -> int:
+        """Rows of the square."""
+        return rows_and_cols(self.size)[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of the square."""
+        return rows_and_cols(self.size)[1]
 
     @property
     def in_mm(self) -> bool:
@@ -50,8 +62,9 @@ class FrameConfig:
 class VisionConfig:
     """A timm vision transformer, or another timm model by its name."""
 
-    image_size: int = 518
-    """Side of the square input, in pixels; a multiple of `patch_size`."""
+    image_size: InputSize = 518
+    """Side of the square input, in pixels, or rows and columns of a rectangle; multiples of `patch_size`, but for an
+    EfficientNet, whose last cells may reach beyond the image."""
     patch_size: int = 14
     embed_dim: int = 768
     depth: int = 12
@@ -79,8 +92,10 @@ class VisionConfig:
                 object.__setattr__(self, name, tuple(value))
         if isinstance(self.mean, tuple) != isinstance(self.std, tuple):
             raise ValueError(f"mean {self.mean} and std {self.std}: give one number for each, or three for each")
-        if self.image_size % self.patch_size:
-            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        object.__setattr__(self, "image_size", plain_size(self.image_size))
+        if self.timm_name is None and not self.is_filled:
+            size = told_size(self.image_size)
+            raise ValueError(f"image_size {size} is not a multiple of patch_size {self.patch_size}")
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
 
@@ -94,9 +109,21 @@ class VisionConfig:
         return ((self.mean, self.std),)
 
     @property
-    def grid(self) -> int:
-        """Patches along a side."""
-        return self.image_size // self.patch_size
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches; the last ones may reach beyond the image."""
+        rows, cols = rows_and_cols(self.image_size)
+        return -(-rows // self.patch_size), -(-cols // self.patch_size)
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of an image."""
+        rows, cols = self.grid
+        return rows * cols
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether whole patches fill the image."""
+        return not any(length % self.patch_size for length in rows_and_cols(self.image_size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +143,12 @@ class TextConfig:
     lower_case: bool = True
     wrap_tokens: bool = False
     """Put [BOS] after [CLS] and [EOS] before the last [SEP] of training text, as the released code does."""
-    pool: Literal["first", "mean", "last"] = "first"
+    pool: Literal["first", "mean", "last", "padding"] = "first"
     """first: the state of [CLS]; mean: over the tokens that are no padding; last: the state of the last token that is
-    no padding, the only one that a causal language model reads the whole text by."""
+    no padding, the only one that a causal language model reads the whole text by; padding: that of the padding after
+    it, as the released MaMA reads class prompts."""
+    pad_id: int = 0
+    """Id of the token that pads; it counts where `pool` is padding."""
     dropout: float = 0.0
     """Chance of a hidden unit or an attention weight to be zeroed in training."""
     architecture: dict[str, Any] | None = None
@@ -137,6 +167,8 @@ class TextConfig:
             raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
         if self.max_tokens > self.max_positions:
             raise ValueError(f"max_tokens {self.max_tokens} exceeds max_positions {self.max_positions}")
+        if self.pool == "padding" and self.max_tokens == self.max_positions:
+            raise ValueError(f"max_tokens {self.max_tokens} leaves no position for the padding that pool padding reads")
         if self.lora_rank is not None and self.lora_rank < 1:
             raise ValueError(f"lora_rank is {self.lora_rank}: give 1 or more, or leave it out")
 
@@ -204,12 +236,19 @@ class ModelConfig:
     """Width of a hidden layer, with a ReLU, of both projections into that space. None: they are linear."""
     max_scale: float | None = 100.0
     """Upper bound of every learnable inverse temperature. None: unbounded, as in the released code."""
-    image_pool: Literal["first", "mean"] = "first"
-    """What a view is embedded by. first: the CLS token; mean: the mean of its patch tokens, as in MaMA."""
+    image_pool: Literal["first", "mean", "all_tokens"] = "first"
+    """What a view is embedded by. first: the CLS token; mean: the mean of its patch tokens, as in MaMA; all_tokens: the
+    mean of CLS, registers and patches before the last norm, as in MaMA's released code."""
 
     def __post_init__(self) -> None:
-        if self.vision.image_size != self.frame.size:
-            raise ValueError(f"vision.image_size {self.vision.image_size} is not frame.size {self.frame.size}")
+        image, frame = told_size(self.vision.image_size), told_size(self.frame.size)
+        if image != frame:
+            raise ValueError(f"vision.image_size {image} is not frame.size {frame}")
+        if self.alignment is not None and not (isinstance(self.frame.size, int) and self.vision.is_filled):
+            raise ValueError(
+                f"the alignment module takes a square of whole patches of {self.vision.patch_size} px, not {frame}: set"
+                " vision.image_size and frame.size to one such number, or alignment to none"
+            )
 
     @property
     def compares_views(self) -> bool:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from glam.input_size import InputSize, plain_size, rows_and_cols
+
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
 
@@ -82,13 +84,30 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the model's square lies in a stored image."""
+    """Where the model's square, which may be a rectangle, lies in a stored image."""
 
     matrix: tuple[float, ...]
-    """Nine numbers, row-major 3x3: stored pixel (x, y) -> square (x, y) in 0..size."""
-    size: int
+    """Nine numbers, row-major 3x3: stored pixel (x, y) -> square (x, y) in 0..width and 0..height."""
+    size: InputSize
+    """Of the square: one number, or rows and columns."""
     rows: int
+    """Of the stored image, as `cols`."""
     cols: int
+
+    @property
+    def height(self) -> int:
+        """Rows of the square."""
+        return rows_and_cols(self.size)[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of the square."""
+        return rows_and_cols(self.size)[1]
+
+    @property
+    def corners(self) -> Points:
+        """The (4, 2) corners of the square: top left, top right, bottom right, bottom left."""
+        return np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64) * (self.width, self.height)
 
     @property
     def to_square_matrix(self) -> Matrix:
@@ -105,20 +124,21 @@ class Frame:
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types that `frame_from_json` reads."""
-        return {"to_square": self.to_square_matrix.tolist(), "size": self.size, "rows": self.rows, "cols": self.cols}
+        size = self.size if isinstance(self.size, int) else list(self.size)
+        return {"to_square": self.to_square_matrix.tolist(), "size": size, "rows": self.rows, "cols": self.cols}
 
 
-def make_frame(matrix: Matrix, *, size: int, rows: int, cols: int) -> Frame:
+def make_frame(matrix: Matrix, *, size: InputSize, rows: int, cols: int) -> Frame:
     """Return the Frame of a (3, 3) matrix; a matrix that cannot be inverted is a ValueError."""
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
         raise ValueError("the matrix of a Frame must have an inverse: is the breast box empty?")
-    return Frame(tuple(float(number) for number in matrix.ravel()), size, rows, cols)
+    return Frame(tuple(float(number) for number in matrix.ravel()), plain_size(size), rows, cols)
 
 
 def frame_from_json(data: dict[str, Any]) -> Frame:
     """Return the Frame that `Frame.as_json` wrote."""
     matrix = np.asarray(data["to_square"], np.float64)
-    return make_frame(matrix, size=int(data["size"]), rows=int(data["rows"]), cols=int(data["cols"]))
+    return make_frame(matrix, size=plain_size(data["size"]), rows=int(data["rows"]), cols=int(data["cols"]))
 
 
 def cell_polygon(frame: Frame, side: int, row: int, col: int) -> Points:
@@ -127,18 +147,18 @@ def cell_polygon(frame: Frame, side: int, row: int, col: int) -> Points:
     In the order top left, top right, bottom right, bottom left of the square. What lies outside the stored image is
     drawn to its edge.
     """
-    step = frame.size / side
+    step = np.array([frame.width, frame.height]) / side
     corners = np.array([[col, row], [col + 1, row], [col + 1, row + 1], [col, row + 1]], np.float64) * step
     return np.clip(frame.to_pixels(corners), (0, 0), (frame.cols, frame.rows))
 
 
 def cells_of(points: ArrayLike, frame: Frame, side: int) -> NDArray[np.int64]:
     """Row and col of the side x side cell under each stored pixel (x, y): (point, 2); the edge cell beyond it."""
-    square = frame.to_square(points) * side / frame.size
+    square = frame.to_square(points) * side / (frame.width, frame.height)
     return np.clip(np.floor(square[:, ::-1]).astype(int), 0, side - 1)
 
 
 def inside_square(points: ArrayLike, frame: Frame) -> NDArray[np.bool_]:
     """Which stored pixels (x, y) the model sees: (point,) bool."""
     square = frame.to_square(points)
-    return np.asarray(((square >= 0) & (square < frame.size)).all(axis=1))
+    return np.asarray(((square >= 0) & (square < (frame.width, frame.height))).all(axis=1))

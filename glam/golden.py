@@ -63,13 +63,17 @@ def record_difference(record: JsonDict, expected: JsonDict) -> str | None:
 
 
 def mean_grid(square: np.ndarray, side: int = GOLDEN_SIDE) -> np.ndarray:
-    """Return the mean of each cell of a side x side grid over a (size, size) image, a pixel cut by a line in parts."""
-    size = len(square)
-    edges = np.linspace(0, size, side + 1)
-    starts = np.arange(size)
-    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)  # (side, size)
-    weights = np.clip(overlap, 0, None) * side / size
-    return weights @ square.astype(np.float64) @ weights.T
+    """Return the mean of each cell of a side x side grid over an image, a pixel cut by a line in parts."""
+    of_rows, of_cols = (_cell_weights(length, side) for length in square.shape)
+    return of_rows @ square.astype(np.float64) @ of_cols.T
+
+
+def _cell_weights(length: int, side: int) -> np.ndarray:
+    """Return the share of each pixel in the mean of each cell along an axis: (side, length)."""
+    edges = np.linspace(0, length, side + 1)
+    starts = np.arange(length)
+    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+    return np.clip(overlap, 0, None) * side / length
 
 
 def _frame_error_px(frame: JsonDict, expected: JsonDict) -> float:

@@ -46,7 +46,7 @@ class ModelInput:
     """A view laid into the model's square."""
 
     pixels: NDArray[np.float32]
-    """(size, size) in [0, 1]; 0 outside the breast."""
+    """(height, width) of the frame, in [0, 1]; 0 outside the breast."""
     frame: Frame
     findings: tuple[Finding, ...]
     """Those of the view, then those of the preparation."""
@@ -75,7 +75,7 @@ def prepare(view: View, config: FrameConfig) -> ModelInput:
     upright_to_square = compose(upright_to_axis, LAYOUTS[config.kind](box, config, mm))
     rows, cols = view.pixels.shape
     frame = make_frame(compose(upright.matrix, upright_to_square), size=config.size, rows=rows, cols=cols)
-    shares = _warp(tissue.astype(np.uint8) * 255, upright_to_square, config.size, border=cv2.BORDER_CONSTANT)
+    shares = _warp(tissue.astype(np.uint8) * 255, upright_to_square, frame, border=cv2.BORDER_CONSTANT)
     inside = shares >= 128
     pixels, limits = spread_contrast(_resample(view.pixels, frame), inside)
     cut_off = _cut_off(inside, tissue, upright_to_square)
@@ -145,26 +145,26 @@ def _pixel_mm(mm: float | None, length: float, config: FrameConfig) -> tuple[flo
 
 def _stretch(box: Box, config: FrameConfig, _: float) -> Matrix:
     """Fill the square with the box."""
-    return compose(crop(box.left, box.top), scale(config.size / box.width, config.size / box.height))
+    return compose(crop(box.left, box.top), scale(config.width / box.width, config.height / box.height))
 
 
 def _isotropic(box: Box, config: FrameConfig, _: float) -> Matrix:
     """Lay the box in at one scale, against the chest wall, its rows centred."""
-    factor = config.size / max(box.width, box.height)
+    factor = min(config.width / box.width, config.height / box.height)
     return compose(
         crop(box.left, (box.top + box.bottom) / 2),
         scale(factor, factor),
-        shift(0, config.size / 2),
+        shift(0, config.height / 2),
     )
 
 
 def _nipple_mm(box: Box, config: FrameConfig, mm: float) -> Matrix:
     """Lay the box in at one scale in millimetres, the nipple near the far side, its rows centred."""
-    factor = config.size * mm / config.span_mm
+    factor = config.width * mm / config.span_mm
     return compose(
         crop(box.right, (box.top + box.bottom) / 2),
         scale(factor, factor),
-        shift((1 - AHEAD_SHARE) * config.size, config.size / 2),
+        shift((1 - AHEAD_SHARE) * config.width, config.height / 2),
     )
 
 
@@ -172,8 +172,8 @@ def _nipple_stretch(box: Box, config: FrameConfig, mm: float) -> Matrix:
     """Lay the columns in from the nipple in millimetres, and fill the square with the box's rows."""
     return compose(
         crop(box.right, box.top),
-        scale(config.size * mm / config.span_mm, config.size / box.height),
-        shift((1 - AHEAD_SHARE) * config.size, 0),
+        scale(config.width * mm / config.span_mm, config.height / box.height),
+        shift((1 - AHEAD_SHARE) * config.width, 0),
     )
 
 
@@ -195,8 +195,7 @@ def _cut_off(inside: Mask, tissue: Mask, upright_to_square: Matrix) -> tuple[Fin
 
 def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
     """Return the square in [0, 1]: crop, average whole pixels down to about the square's scale, then one warp."""
-    size = frame.size
-    corners = frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
+    corners = frame.to_pixels(frame.corners)
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, (frame.cols - 1, frame.rows - 1))
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, (left + 1, top + 1), (frame.cols, frame.rows))
     # How much of the square a step along a stored row or column covers; its inverse is what one pixel averages.
@@ -205,9 +204,10 @@ def _resample(pixels: NDArray[np.uint16], frame: Frame) -> Picture:
     across, down = (halvings * max(1, round(1 / (halvings * float(step)))) for step in reach)
     shrunk = np.asarray(averaged(pixels[top:bottom, left:right], down, across), np.float32) / np.float32(WHITE)
     back = compose(scale(across, down), shift(float(left), float(top)))
-    return _warp(shrunk, compose(back, frame.to_square_matrix), size)
+    return _warp(shrunk, compose(back, frame.to_square_matrix), frame)
 
 
-def _warp(picture: NDArray[Any], matrix: Matrix, size: int, *, border: int = cv2.BORDER_REPLICATE) -> NDArray[Any]:
-    indices = index_matrix(matrix)[:2]
-    return cv2.warpAffine(picture, indices, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+def _warp(picture: NDArray[Any], matrix: Matrix, frame: Frame, *, border: int = cv2.BORDER_REPLICATE) -> NDArray[Any]:
+    """Return what a matrix lays of a picture into a square of the frame's size."""
+    indices, size = index_matrix(matrix)[:2], (frame.width, frame.height)
+    return cv2.warpAffine(picture, indices, size, flags=cv2.INTER_LINEAR, borderMode=border)

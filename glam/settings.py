@@ -96,6 +96,11 @@ def part_class(hint: Any) -> type | None:
     return next((choice for choice in _choices(hint) if isinstance(choice, type) and is_dataclass(choice)), None)
 
 
+def is_object(hint: Any) -> bool:
+    """Whether a field of this type may hold a JSON object with parts of any name."""
+    return any((get_origin(choice) or choice) is dict for choice in _choices(hint))
+
+
 def value_from_text(hint: Any, text: str, *, name: str) -> Any:
     """Return the value that a command line means by `text` for a field of this type; SettingError for none."""
     choices = _choices(hint)
@@ -123,9 +128,16 @@ def _value(hint: Any, value: Any, *, variants: Variants, name: str) -> Any:
         return settings_from_json(part, value, variants=variants, within=f"{name}.")
     for choice in _choices(hint):
         if _is_of(choice, value):
-            return tuple(value) if isinstance(value, list) and get_origin(choice) is tuple else value
+            return tuple(value) if isinstance(value, list) and get_origin(choice) is tuple else _plain(value)
     expected = " or ".join(dict.fromkeys(map(_told, _choices(hint))))
     raise SettingError(f"{name} is {json.dumps(value)}: give {expected}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with what a command line says of parts of a JSON object as JSON has it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    return value_from_text(Any, value, name="a part") if isinstance(value, Text) else value
 
 
 def _is_of(choice: Any, value: Any) -> bool:

@@ -16,9 +16,11 @@ class ModelBody(Body):
     variant: str = Field(description="Which of the bundle's graphs answers: portable, fused, int8, fp16 or bf16.")
     prepare_sha: str
     classes: dict[str, list[str]]
-    image_size: int = Field(description="Side of the model's square, in pixels.")
+    image_size: int | tuple[int, int] = Field(
+        description="Side of the model's square, in pixels; of a rectangle its rows and columns."
+    )
     frame: dict[str, object] = Field(description="How a mammogram is laid into it: the fields of glam.FrameConfig.")
-    grid: int = Field(description="Patches along a side.")
+    grid: int | tuple[int, int] = Field(description="Patches along a side; of a rectangle rows and columns of them.")
     compares_views: bool = Field(
         description="false: the model has no alignment module; attention, pooling, cells and maps are null."
     )

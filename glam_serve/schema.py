@@ -47,9 +47,9 @@ class FrameBody(Body):
     """Where the model's square lies in the stored image; pixel i spans i to i + 1."""
 
     to_square: list[list[float]] = Field(
-        description="Row-major 3x3: stored pixel (x, y, 1) -> square (x, y) in 0..size."
+        description="Row-major 3x3: stored pixel (x, y, 1) -> square (x, y), in 0..size along each axis."
     )
-    size: int
+    size: int | tuple[int, int] = Field(description="Side of the square, in pixels; of a rectangle (rows, columns).")
     rows: int
     cols: int
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from starlette.middleware import Middleware
 
 from glam.bundle import Bundle
+from glam.input_size import plain_size
 from glam.predict import Interpreter
 from glam.prediction import NOTICE
 from glam.words.prompt_sets import packaged_sets, sets_in
@@ -116,7 +117,7 @@ def model_body(bundle: Bundle, *, on_loopback: bool, store: "StoreVectors | None
         classes={task: list(names) for task, names in bundle.classes.items()},
         image_size=model.frame.size,
         frame=asdict(model.frame),
-        grid=model.vision.grid,
+        grid=plain_size(model.vision.grid),
         compares_views=model.compares_views,
         side=model.alignment and model.alignment.side,
         pooling=model.alignment and model.alignment.pooling,

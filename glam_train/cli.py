@@ -10,11 +10,15 @@ import tyro
 from tyro.conf import AvoidSubcommands, FlagConversionOff, FlagCreatePairsOff, Positional, Suppress, arg, subcommand
 
 from glam.settings import merged
-from glam_train.command_line import Changes, WrongOption, read_settings, split_settings
+from glam_train.command_line import Changes, read_settings, split_settings
 from glam_train.commands import Evaluate, ImportOfficial, Prepare, PreparePhantoms, Presets, Pretrain, Provenance
 from glam_train.config import PretrainConfig, changed_config
 from glam_train.doctor import Doctor
+from glam_train.params_command import Params
 from glam_train.presets import preset
+
+FRAME = "model.frame."
+"""How the names of the settings of a frame begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,26 @@ class PretrainOptions(Pretrain):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrepareOptions(Prepare):
+    """Prepare the CC/MLO pairs of a manifest into a cache; prints their number.
+
+    The settings of the frame (`--model.frame.size` and others) are options too, as those of `pretrain`.
+    """
+
+    settings: Suppress[Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparePhantomsOptions(PreparePhantoms):
+    """Draw phantoms and prepare them into a cache; prints their number.
+
+    The settings of the frame (`--model.frame.size` and others) are options too, as those of `pretrain`.
+    """
+
+    settings: Suppress[Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainHelp(Pretrain):
     """Pretrain on a prepared cache; prints the folder of the last checkpoint."""
 
@@ -52,30 +76,36 @@ class PretrainHelp(Pretrain):
 
 
 Command = (
-    Annotated[Prepare, subcommand("prepare")]
-    | Annotated[PreparePhantoms, subcommand("prepare-phantoms")]
+    Annotated[PrepareOptions, subcommand("prepare")]
+    | Annotated[PreparePhantomsOptions, subcommand("prepare-phantoms")]
     | Annotated[PresetsOf, subcommand("presets")]
     | Annotated[Doctor, subcommand("doctor")]
+    | Annotated[Params, subcommand("params")]
     | Annotated[PretrainOptions, subcommand("pretrain")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Provenance, subcommand("provenance")]
     | Annotated[ImportOfficialFile, subcommand("import-official")]
 )
-OWN = [option.name for option in fields(Pretrain) if option.name != "settings"]
+SETTINGS = {"pretrain": (Pretrain, ""), "prepare": (Prepare, FRAME), "prepare-phantoms": (PreparePhantoms, FRAME)}
+"""Commands that take settings of a run as options, and how the names of those begin."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command: 0, 1 when it fails, 2 for a wrong command line."""
+    """Run a command: 0, 1 when it fails, 2 for a wrong command line, 130 when it is interrupted."""
     arguments, settings = list(sys.argv[1:] if args is None else args), {}
     try:
-        if arguments[:1] == ["pretrain"]:
-            arguments, settings = split_settings(arguments, own=OWN)
-            if {"-h", "--help"} & set(arguments):
+        if arguments and arguments[0] in SETTINGS:
+            command_class, within = SETTINGS[arguments[0]]
+            own = [option.name for option in fields(command_class) if option.name != "settings"]
+            arguments, settings = split_settings(arguments, own=own, within=within)
+            if command_class is Pretrain and {"-h", "--help"} & set(arguments):
                 _show_settings(arguments, settings)
         command = tyro.cli(
             Command, prog="glam-train", description=__doc__, args=arguments, config=(FlagCreatePairsOff,)
         )
-        (replace(command, settings=settings) if isinstance(command, Pretrain) else command).run()
+        if isinstance(command, Pretrain | Prepare | PreparePhantoms):
+            command = replace(command, settings=settings)
+        command.run()
     except ModuleNotFoundError as error:
         sys.stderr.write(f'{error.name} is not installed: pip install "glam-mammo[train]"\n')
         return 1
@@ -85,7 +115,10 @@ def main(args: Sequence[str] | None = None) -> int:
         return 1
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
-        return 2 if isinstance(error, WrongOption) else 1
+        return getattr(error, "exit_code", 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from glam.files import json_object
-from glam.settings import Text, part_class, type_hints
+from glam.settings import Text, is_object, part_class, type_hints
 from glam_train.config import PretrainConfig
 from glam_train.methods import METHODS
 from glam_train.methods.settings import MethodSettings
@@ -20,6 +20,8 @@ Changes = dict[str, Any]
 class WrongOption(ValueError):
     """An option of the command line that there is not, or that lacks its value."""
 
+    exit_code = 2
+
 
 class Split(NamedTuple):
     """A command line, in two."""
@@ -29,11 +31,13 @@ class Split(NamedTuple):
     settings: Changes
 
 
-def split_settings(arguments: Sequence[str], *, own: Sequence[str]) -> Split:
-    """Return a command line without the settings in it, and those. `own`: names of the command's own options.
+def split_settings(arguments: Sequence[str], *, own: Sequence[str], within: str = "") -> Split:
+    """Return a command line without the settings in it, and those.
 
-    WrongOption: an option that is neither, with the nearest that there is; a setting without a value, or given twice.
+    `own`: names of the command's own options; `within`: how the names of the settings begin that it takes. WrongOption:
+    an option that is neither, with the nearest that there is; a setting without a value, or given twice.
     """
+    known = [name for name in setting_names() if name.startswith(within)]
     rest: list[str] = []
     settings: Changes = {}
     coming = iter(arguments)
@@ -43,8 +47,8 @@ def split_settings(arguments: Sequence[str], *, own: Sequence[str]) -> Split:
         if not option.startswith("--") or name in (*own, "help"):
             rest.append(argument)
             continue
-        if name not in setting_names():
-            raise WrongOption(f"there is no option {option}{_nearest(name, own)}")
+        if name not in known and not (name.startswith(within) and _is_in_object(name)):
+            raise WrongOption(f"there is no option {option}{_nearest(name, [*own, *known])}")
         text = value if "=" in argument else next(coming, None)
         if text is None or (text.startswith("--") and "=" not in argument):
             raise WrongOption(f"{option} has no value: give one after it")
@@ -75,12 +79,23 @@ def as_option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def _is_in_object(name: str) -> bool:
+    """Whether the name is one within a setting that is a JSON object."""
+    return name.startswith(tuple(f"{known}." for known, hint in _named(PretrainConfig, "") if is_object(hint)))
+
+
 def _names(cls: type, within: str) -> Iterator[str]:
+    return (name for name, _ in _named(cls, within))
+
+
+def _named(cls: type, within: str) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name of each field and its type."""
     for field in fields(cls):  # type: ignore[arg-type]
-        name, part = f"{within}{field.name}", part_class(type_hints(cls)[field.name])
-        yield name
+        name, hint = f"{within}{field.name}", type_hints(cls)[field.name]
+        yield name, hint
+        part = part_class(hint)
         if part is not None and part is not MethodSettings:
-            yield from _names(part, f"{name}.")
+            yield from _named(part, f"{name}.")
 
 
 def _put(settings: Changes, name: str, value: Text, *, option: str) -> None:
@@ -94,9 +109,9 @@ def _put(settings: Changes, name: str, value: Text, *, option: str) -> None:
     settings[last] = value
 
 
-def _nearest(name: str, own: Sequence[str]) -> str:
+def _nearest(name: str, names: Sequence[str]) -> str:
     """Return ": did you mean ...?" with the option that is most like `name`, or whose last part is."""
-    known = {other: other for other in [*own, *setting_names()]}
+    known = {other: other for other in names}
     known = {other.rsplit(".", 1)[-1]: other for other in reversed(known)} | known
     for wanted in (name, name.rsplit(".", 1)[-1]):
         if close := difflib.get_close_matches(wanted, known, n=1):

@@ -13,6 +13,7 @@ from glam.config import VoiPolicy
 from glam.settings import merged
 from glam_train.command_line import read_settings
 from glam_train.presets import PRESETS, describe_preset, list_presets
+from glam_train.presets.frames import told_preparation
 
 if TYPE_CHECKING:
     from glam_train.pretraining.start import Start
@@ -40,6 +41,8 @@ class Prepare:
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
     """Number of processes."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the frame that replace the preset's: nested, of JSON types."""
 
     def run(self) -> None:
         """Fill the cache."""
@@ -48,11 +51,12 @@ class Prepare:
         from glam_train.pretraining.start import frame_to_prepare
 
         _check_counts(workers=self.workers)
-        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="glam")
+        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="glam", options=self.settings)
         rows, lone = paired_rows(self.manifest, split=self.split)
         source = manifest_source(self.manifest, split=self.split)
         done = cache_manifest(self.out, rows, source=source, frame=frame, workers=self.workers)
         _with_bar(done, total=len(rows), label="prepare")
+        sys.stderr.write(f"prepared as {told_preparation(frame)}\n")
         counts = {"pairs": len(read_cache(self.out)), "of": len(rows), "breasts_with_one_view": lone}
         sys.stdout.write(json.dumps(counts) + "\n")
 
@@ -75,6 +79,8 @@ class PreparePhantoms:
     """Policy of grey values (docs/reading.md). None: the preset's. A model trained on the cache reads files by it."""
     workers: int = 1
     """Number of processes."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the frame that replace the preset's: nested, of JSON types."""
 
     def run(self) -> None:
         """Fill the cache."""
@@ -84,9 +90,10 @@ class PreparePhantoms:
 
         _check_counts(workers=self.workers, pairs=self.pairs)
         seed = TRAINING_SEED if self.seed is None else self.seed
-        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="tiny")
+        frame = frame_to_prepare(self.preset, self.checkpoint, self.voi, default="tiny", options=self.settings)
         done = cache_phantoms(self.out, num_pairs=self.pairs, seed=seed, frame=frame, workers=self.workers)
         _with_bar(done, total=self.pairs, label="prepare")
+        sys.stderr.write(f"prepared as {told_preparation(frame)}\n")
         sys.stdout.write(json.dumps({"pairs": len(read_cache(self.out)), "seed": seed}) + "\n")
 
 
@@ -124,6 +131,8 @@ class Pretrain:
     """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
     save_every: int | None = None
     """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
+    readers: int | None = None
+    """Threads that read and change the images of coming updates. None: 1 on a processor, 4 for a GPU."""
     stop_after_s: float | None = None
     """Save and stop after this many seconds, to be resumed. None: run to the end."""
     checkpointing: bool = False
@@ -141,6 +150,8 @@ class Pretrain:
         """Train."""
         from glam_train.data.cache import read_cache, verify_pixels
         from glam_train.pretraining.announcement import announcement
+        from glam_train.pretraining.errors import RunEnded
+        from glam_train.pretraining.lock import check_free
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
         from glam_train.pretraining.start import check_resumed, new_run, with_hub
@@ -148,6 +159,7 @@ class Pretrain:
         loop_options = LoopOptions(
             device=self.device,
             save_every=self.save_every,
+            readers=self.readers,
             stop_after_s=self.stop_after_s,
             checkpointing=self.checkpointing,
             compile=self.compile,
@@ -157,14 +169,19 @@ class Pretrain:
         )
         cache, options = read_cache(self.cache), self.changes()
         if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process starts the run, and speaks for all
-            pretrain(self.out, cache, loop_options)
+            try:
+                pretrain(self.out, cache, loop_options)
+            except RunEnded as error:
+                raise SystemExit(error.exit_code) from None
             return
+        check_free(self.out)
         _with_bar(verify_pixels(cache), total=len(cache), label="verify the cache")
         start = with_hub(self._start(), self.from_hub)
         if self.resume and has_run(self.out):
             check_resumed(self.out, preset_name=self.preset, options=options, start=start)
         else:
-            new_run(self.out, cache, preset_name=self.preset or "glam", options=options, start=start)
+            preset_name, asked = self.preset or "glam", self.settings
+            new_run(self.out, cache, preset_name=preset_name, options=options, start=start, asked=asked)
         sys.stderr.write(f"{announcement(self.out, num_pairs=len(cache))}\n")
         sys.stdout.write(f"{pretrain(self.out, cache, loop_options)}\n")
 

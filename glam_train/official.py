@@ -189,7 +189,7 @@ def _stored_image_size(weights: Weights) -> int:
     return math.isqrt(num_positions) * _shape(weights, VISION + "patch_embed.proj.weight")[-1]
 
 
-def _translate(weights: Weights, *, grid: int) -> Weights:
+def _translate(weights: Weights, *, grid: tuple[int, int]) -> Weights:
     """Return the weights under our names; the position of CLS goes into CLS, the others are brought to the grid."""
     ours = {_our_name(name): tensor for name, tensor in weights.items() if not NEVER_USED.fullmatch(name)}
     position = ours["vision.vit.pos_embed"]  # (1, 1 + patch, dim)

@@ -28,6 +28,12 @@ ANSWERING = ModelConfig(
 )
 UNALIGNED = replace(ANSWERING, alignment=None, image_pool="mean")
 """A model that does not compare its views."""
+RECTANGLE = replace(
+    UNALIGNED,
+    vision=replace(ANSWERING.vision, image_size=(168, 98)),
+    frame=FrameConfig(size=(168, 98), kind="stretch", align_mlo=False, mask_muscle=False),
+)
+"""The same for inputs of 168 rows and 98 columns."""
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +96,16 @@ def _export(checkpoint: Path, name: str, folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def rectangle_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle of a model whose input is no square; it may be served anywhere."""
+    from glam.bundle import read_bundle
+
+    checkpoint = made_once(tmp_path_factory, "rectangle_checkpoint", partial(_save_random_checkpoint, RECTANGLE))
+    export = partial(_export, checkpoint, "rectangle")
+    return read_bundle(made_once(tmp_path_factory, "rectangle_bundle", export) / "rectangle")
+
+
+@pytest.fixture(scope="session")
 def kept_bundle(random_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The same bundle under a licence that permits nothing: its embeddings stay on this machine."""
     from glam.bundle import read_bundle
@@ -117,6 +133,15 @@ def unaligned_predictor(unaligned_bundle: Bundle) -> "Predictor":
     from glam.predict import Predictor
 
     return Predictor(unaligned_bundle, open_runtime(unaligned_bundle, threads=1))
+
+
+@pytest.fixture(scope="session")
+def rectangle_predictor(rectangle_bundle: Bundle) -> "Predictor":
+    """The bundle of rectangles in ONNX Runtime."""
+    from glam.loading import open_runtime
+    from glam.predict import Predictor
+
+    return Predictor(rectangle_bundle, open_runtime(rectangle_bundle, threads=1))
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,11 @@ export function composed(first, second) {
   return [a * g + b * j, a * h + b * k, a * i + b * l + c, d * g + e * j, d * h + e * k, d * i + e * l + f];
 }
 
-/** The frame of a view as the server tells it, with the way back. */
+/** The frame of a view as the server tells it, with the way back; `size` is one number, or rows and columns. */
 export function frameOf({ to_square, size, rows, cols }) {
   const toSquare = affineOf(to_square);
-  return { toSquare, toPixels: inverse(toSquare), size, rows, cols };
+  const [height, width] = Array.isArray(size) ? size : [size, size];
+  return { toSquare, toPixels: inverse(toSquare), width, height, rows, cols };
 }
 
 /**
@@ -40,27 +41,27 @@ export function frameOf({ to_square, size, rows, cols }) {
 export function cellAt(frame, side, point) {
   if (side === null) return null;
   const [x, y] = moved(frame.toSquare, point);
-  if (!(x >= 0 && y >= 0 && x < frame.size && y < frame.size)) return null;
-  return { row: Math.floor((y * side) / frame.size), col: Math.floor((x * side) / frame.size) };
+  if (!(x >= 0 && y >= 0 && x < frame.width && y < frame.height)) return null;
+  return { row: Math.floor((y * side) / frame.height), col: Math.floor((x * side) / frame.width) };
 }
 
 /** The corners, in stored pixels, of a cell: top left, top right, bottom right, bottom left of the square. */
 export function cellPolygon(frame, side, { row, col }) {
-  const step = frame.size / side;
+  const [across, down] = stepsOf(frame, side);
   const corners = [[col, row], [col + 1, row], [col + 1, row + 1], [col, row + 1]];
-  return corners.map(([x, y]) => within(frame, moved(frame.toPixels, [x * step, y * step])));
+  return corners.map(([x, y]) => within(frame, moved(frame.toPixels, [x * across, y * down])));
 }
 
 /** The middle of a cell, in stored pixels. */
 export function cellMiddle(frame, side, { row, col }) {
-  const step = frame.size / side;
-  return moved(frame.toPixels, [(col + 0.5) * step, (row + 0.5) * step]);
+  const [across, down] = stepsOf(frame, side);
+  return moved(frame.toPixels, [(col + 0.5) * across, (row + 0.5) * down]);
 }
 
 /** The corners of a whole slice: all rows of one column of cells, which is one position from chest wall to nipple. */
 export function slicePolygon(frame, side, col) {
-  const step = frame.size / side;
-  const corners = [[col * step, 0], [(col + 1) * step, 0], [(col + 1) * step, frame.size], [col * step, frame.size]];
+  const [step] = stepsOf(frame, side);
+  const corners = [[col * step, 0], [(col + 1) * step, 0], [(col + 1) * step, frame.height], [col * step, frame.height]];
   return corners.map((corner) => within(frame, moved(frame.toPixels, corner)));
 }
 
@@ -70,6 +71,9 @@ export function distanceMm(spacing, [x, y], [u, v]) {
   const [ofRows, ofCols] = spacing;
   return Math.hypot((x - u) * ofCols, (y - v) * ofRows);
 }
+
+/** How wide and how high a cell of the square is. */
+export const stepsOf = ({ width, height }, side) => [width / side, height / side];
 
 function within({ rows, cols }, [x, y]) {
   return [Math.min(Math.max(x, 0), cols), Math.min(Math.max(y, 0), rows)];

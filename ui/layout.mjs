@@ -96,12 +96,11 @@ export function placed(view, pane, scale) {
   return [across, 0, edge - wall * across, 0, ofRows * scale, (pane.height - height * scale) / 2 - box.top * ofRows * scale];
 }
 
-/** The same for the model's square, in which the slices of both views stand upright: the square fills the pane. */
-export function placedSquare(view, pane) {
-  const side = Math.min(pane.width, pane.height) - 2 * MARGIN;
-  const scale = side / view.frame.size;
-  const toPane = [scale, 0, (pane.width - side) / 2, 0, scale, (pane.height - side) / 2];
-  return composed(view.frame.toSquare, toPane);
+/** The same for the model's square, in which the slices of both views stand upright: it fills the pane, a rectangle too. */
+export function placedSquare({ frame }, pane) {
+  const scale = Math.min((pane.width - 2 * MARGIN) / frame.width, (pane.height - 2 * MARGIN) / frame.height);
+  const toPane = [scale, 0, (pane.width - scale * frame.width) / 2, 0, scale, (pane.height - scale * frame.height) / 2];
+  return composed(frame.toSquare, toPane);
 }
 
 /** A matrix that zooms about a point of the screen, by as much of `factor` as the bounds allow. */

@@ -1,7 +1,7 @@
 /** What is drawn over a view: the query, its slice, where the model looks, pins and findings' places. After Figure 3 of the paper. */
 
 import { peakOf, spreadOf } from "./attention.mjs";
-import { cellPolygon, composed, moved, slicePolygon } from "./frame.mjs";
+import { cellPolygon, composed, moved, slicePolygon, stepsOf } from "./frame.mjs";
 import { composedMap, strengths } from "./heat.mjs";
 
 const QUERY = "#4da3ff";
@@ -71,8 +71,8 @@ function drawAnswer(context, scene, path, cell) {
 function drawHeat(context, { frame, matrix, opacity, threshold, answer }) {
   const map = strengths(composedMap(answer.weights, answer.col, answer.pooling), answer.weights);
   const patches = Math.sqrt(map.length);
-  const step = frame.size / patches;
-  const [a, b, c, d, e, f] = composed(composed([step, 0, 0, 0, step, 0], frame.toPixels), matrix); // patches to the pane
+  const [across, down] = stepsOf(frame, patches);
+  const [a, b, c, d, e, f] = composed(composed([across, 0, 0, 0, down, 0], frame.toPixels), matrix); // patches to the pane
   context.save();
   traced(context, matrix, [[0, 0], [frame.cols, 0], [frame.cols, frame.rows], [0, frame.rows]]);
   context.clip();

@@ -58,9 +58,7 @@ def stored_panel(view: View, prepared: ModelInput) -> Panel:
     done = prepared.preparation
     assert done is not None, "prepared from a view"
     panel = grey_panel(view.pixels, panel_scales({"cc": view})["cc"], (done.black * WHITE, done.white * WHITE))
-    size = prepared.frame.size
-    corners = prepared.frame.to_pixels([[0, 0], [size, 0], [size, size], [0, size]])
-    panel = panel.with_outline(corners, QUERY, width=2)
+    panel = panel.with_outline(prepared.frame.to_pixels(prepared.frame.corners), QUERY, width=2)
     return panel if prepared.anatomy is None else _with_anatomy(panel, prepared.anatomy)
 
 
@@ -75,11 +73,11 @@ def _with_anatomy(panel: Panel, anatomy: Anatomy) -> Panel:
 
 def square_panel(prepared: ModelInput, height: int) -> Panel:
     """Return the square at the height of its neighbour, its AP slices dashed."""
-    size = prepared.frame.size
-    panel = grey_panel(prepared.pixels, (height / size, height / size), (0.0, 1.0))
+    frame = prepared.frame
+    panel = grey_panel(prepared.pixels, (height / frame.height, height / frame.height), (0.0, 1.0))
     for number in range(1, NUM_SLICES):
-        x = number * size / NUM_SLICES
-        panel = panel.with_dashes(np.array([[x, 0.0], [x, size]]), GREY, width=1)
+        x = number * frame.width / NUM_SLICES
+        panel = panel.with_dashes(np.array([[x, 0.0], [x, frame.height]]), GREY, width=1)
     return panel
 
 

@@ -154,8 +154,8 @@ def heat_values(heat: np.ndarray, frame: Frame, size: tuple[int, int], scale: tu
     cols, rows = np.meshgrid(*(np.arange(length) + 0.5 for length in size))
     stored = np.stack([cols.ravel() / scale[0], rows.ravel() / scale[1]], -1)
     square = frame.to_square(stored)
-    inside = ((square >= 0) & (square <= frame.size)).all(-1)
-    x, y = (square * len(heat) / frame.size - 0.5).T  # in patches, centre of patch i at i
+    inside = ((square >= 0) & (square <= (frame.width, frame.height))).all(-1)
+    x, y = (square * len(heat) / (frame.width, frame.height) - 0.5).T  # in patches, centre of patch i at i
     return np.where(inside, bilinear(heat, x, y), 0).reshape(rows.shape)
 
 

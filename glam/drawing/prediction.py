@@ -162,7 +162,7 @@ def _spread(prediction: Prediction, query: Query, heat: np.ndarray) -> str:
 
 def _with_slice(panel: Panel, frame: Frame, side: int, col: int) -> Panel:
     """Dash both borders of an AP slice."""
-    step = frame.size / side
+    step = frame.width / side
     for x in (col * step, (col + 1) * step):
-        panel = panel.with_dashes(frame.to_pixels([[x, 0], [x, frame.size]]), LIGHT)
+        panel = panel.with_dashes(frame.to_pixels([[x, 0], [x, frame.height]]), LIGHT)
     return panel

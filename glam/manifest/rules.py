@@ -2,20 +2,22 @@
 
 import json
 import math
-import operator
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
+from glam.manifest.columns import TextColumn, rows_with_many
 from glam.words.facts import lesions_from_text
 
 Kind = Literal["text", "integer", "number", "date", "findings", "boxes", "ids"]
-Cells = Mapping[str, Sequence[str]]
-"""Column -> its cells as text, "" where unknown."""
+Cells = Mapping[str, TextColumn]
+"""The columns of a table by name."""
 SPLITS = ("train", "val", "test")
 
 
@@ -106,49 +108,54 @@ def boxes(text: str) -> tuple[tuple[float, float, float, float], ...]:
 
 def leaks(cells: Cells) -> list[Problem]:
     """Return the rows of patients that are in more than one split; no split counts as one."""
-    rows = _rows_with_many(cells["patient_id"], cells["split"])
+    rows = rows_with_many(cells["patient_id"], cells["split"])
     return [Problem(row, "split", "the patient is in more than one split") for row in rows]
 
 
 def _repeated_images(cells: Cells) -> Iterator[Problem]:
-    times = Counter(cells["image_id"])
-    if len(times) == len(cells["image_id"]):
+    images = cells["image_id"]
+    if images.values.is_unique:
         return
-    for row, image in enumerate(cells["image_id"], start=1):
-        if image and times[image] > 1:
-            yield Problem(row, "image_id", f"{times[image]} rows have it: give each image one row")
+    times = np.bincount(images.codes)
+    for row in images.rows_of((times > 1) & np.array([text != "" for text in images.texts], bool)):
+        rule = f"{times[images.codes[row - 1]]} rows have it: give each image one row"
+        yield Problem(row, "image_id", rule)
 
 
 def _shared_exams(cells: Cells) -> Iterator[Problem]:
-    for row in _rows_with_many(cells["exam_id"], cells["patient_id"]):
+    for row in rows_with_many(cells["exam_id"], cells["patient_id"]):
         yield Problem(row, "exam_id", "the exam belongs to more than one patient")
 
 
 def _uncounted_ids(cells: Cells) -> Iterator[Problem]:
     """Rows whose ids and boxes are not as many; a cell that breaks its own rule is told of elsewhere."""
-    if not any(cells["finding_ids"]):
-        return
-    for row, texts in enumerate(zip(cells["finding_ids"], cells["boxes"], strict=True), start=1):
-        if not texts[0]:
-            continue
-        ids, places = _read(finding_ids, texts[0]), _read(boxes, texts[1])
-        if ids is not None and places is not None and len(ids) != len(places):
-            yield Problem(row, "finding_ids", f"there are {len(ids)} ids for {len(places)} boxes: give each box one")
+    ids, places = cells["finding_ids"], cells["boxes"]
+    counts = [_count(finding_ids, text) for text in ids.texts]
+    num_boxes = [_count(boxes, text) for text in places.texts]
+    for row in (1 + np.flatnonzero(~ids.is_empty)).tolist():
+        has, wants = counts[ids.codes[row - 1]], num_boxes[places.codes[row - 1]]
+        if has is not None and wants is not None and has != wants:
+            yield Problem(row, "finding_ids", f"there are {has} ids for {wants} boxes: give each box one")
 
 
 def _shared_ids(cells: Cells) -> Iterator[Problem]:
-    if not any(cells["finding_ids"]):
-        return
-    breasts = list(zip(cells["exam_id"], cells["laterality"], strict=True))
-    owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    rows = [_read(finding_ids, text) or () if text else () for text in cells["finding_ids"]]
-    for ids, breast in zip(rows, breasts, strict=True):
-        for name in ids:
-            owners[name].add(breast)
-    for row, ids in enumerate(rows, start=1):
-        for name in ids:
+    ids, exams, sides = cells["finding_ids"], cells["exam_id"].codes, cells["laterality"].codes
+    names = [_read(finding_ids, text) or () for text in ids.texts]
+    rows = np.flatnonzero(~ids.is_empty).tolist()
+    owners: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for row in rows:
+        for name in names[ids.codes[row]]:
+            owners[name].add((exams[row], sides[row]))
+    for row in rows:
+        for name in names[ids.codes[row]]:
             if len(owners[name]) > 1:
-                yield Problem(row, "finding_ids", f"{name!r} is in more than one breast: an id is of one finding")
+                yield Problem(row + 1, "finding_ids", f"{name!r} is in more than one breast: an id is of one finding")
+
+
+def _count(read: Callable[[str], tuple[Any, ...]], text: str) -> int | None:
+    """Return how many a cell holds; None where it breaks its own rule."""
+    values = _read(read, text)
+    return None if values is None else len(values)
 
 
 def _read(read: Callable[[str], tuple[Any, ...]], text: str) -> tuple[Any, ...] | None:
@@ -159,29 +166,21 @@ def _read(read: Callable[[str], tuple[Any, ...]], text: str) -> tuple[Any, ...] 
         return None
 
 
-def _rows_with_many(owners: Sequence[str], values: Sequence[str]) -> Iterator[int]:
-    """Rows of owners that have more than one value."""
-    if not values or values.count(values[0]) == len(values):
-        return iter(())
-    last = dict(zip(owners, values, strict=True))
-    if all(map(operator.eq, map(last.__getitem__, owners), values)):
-        return iter(())
-    seen = defaultdict(set)
-    for owner, value in zip(owners, values, strict=True):
-        seen[owner].add(value)
-    return (row for row, owner in enumerate(owners, start=1) if owner and len(seen[owner]) > 1)
+def _cell_problems(column: Column, cells: TextColumn) -> Iterator[Problem]:
+    if column.kind == "text" and not column.allowed and _is_fine_text(column, cells):
+        return
+    rules = [_broken_rule(column, text) for text in cells.texts]
+    for row in cells.rows_of(np.array([rule is not None for rule in rules], bool)):
+        rule = rules[cells.codes[row - 1]]
+        assert rule is not None
+        yield Problem(row, column.name, rule)
 
 
-def _cell_problems(column: Column, cells: Sequence[str]) -> Iterator[Problem]:
-    is_free = column.kind == "text" and not column.allowed
-    if is_free and (all(cells) or not column.required) and "\0" not in "".join(cells):
-        return
-    rules = {text: _broken_rule(column, text) for text in set(cells)}
-    if not any(rules.values()):
-        return
-    for row, text in enumerate(cells, start=1):
-        if rule := rules[text]:
-            yield Problem(row, column.name, rule)
+def _is_fine_text(column: Column, cells: TextColumn) -> bool:
+    """Whether free text holds its rules, seen without a look at each distinct text."""
+    if column.required and cells.is_empty.any():
+        return False
+    return not cells.values.str.contains("\0", regex=False).any()
 
 
 def _broken_rule(column: Column, text: str) -> str | None:

@@ -1,10 +1,8 @@
 """The manifest: one table of images for training and cohorts alike. Reading, splitting, pairing."""
 
 import hashlib
-import re
 import warnings
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from glam.files import below
-from glam.manifest.rules import COLUMNS, NAMES, SPLITS, Cells, Kind, Problem, all_problems, leaks
+from glam.manifest.columns import TextColumn, empty_column, text_column
+from glam.manifest.rules import COLUMNS, NAMES, SPLITS, Cells, Column, Problem, all_problems, leaks
 
-WHOLE = r"^([0-9]+)\.0$"
-"""A whole number as a column with gaps has it."""
-UNUSUAL_PATH = re.compile(r"//|(^|/)\.|/$|^$", re.MULTILINE)
-"""A path, of several with a line end between them, that Path writes otherwise."""
+UNUSUAL_PATH = r"//|(?:^|/)\.|/$|^$"
+"""A path that Path writes otherwise."""
 SHOWN = 20
 """Problems that an error's message tells in full."""
 
@@ -43,15 +40,16 @@ def read_manifest(path: str | Path, *, root: Path | str | None = None) -> pd.Dat
     cells = _text_cells(_load(file), file)
     if problems := all_problems(cells):
         raise ManifestError(f"{file} breaks its rules {len(problems)} times:", problems)
-    return _typed({**cells, "path": _joined(file.parent if root is None else root, cells["path"])})
+    typed = {column.name: _typed(column, cells[column.name]) for column in COLUMNS}
+    return pd.DataFrame(typed | {"path": _joined(file.parent if root is None else root, cells["path"].values)})
 
 
-def _joined(folder: Path | str, names: Sequence[str]) -> list[str]:
+def _joined(folder: Path | str, paths: pd.Series) -> pd.Series:
     """Return paths below a folder, or as they are where they are absolute. A Path for each of a million takes long."""
-    if isinstance(folder, Path) and not UNUSUAL_PATH.search("\n".join(names)):
-        begin = "" if folder == Path() else str(folder / "-")[:-1]
-        return [name if name[0] == "/" else begin + name for name in names]
-    return [below(folder, name) for name in names]
+    if not isinstance(folder, Path) or paths.str.contains(UNUSUAL_PATH).any():
+        return pd.Series([below(folder, path) for path in paths], dtype="str")
+    begin = "" if folder == Path() else str(folder / "-")[:-1]
+    return (begin + paths).where(~paths.str.startswith("/"), paths)
 
 
 def patient_split(patient_id: str, *, seed: int, fractions: Sequence[float] = (0.7, 0.1, 0.2)) -> str:
@@ -76,7 +74,7 @@ def assign_splits(manifest: pd.DataFrame, *, seed: int, fractions: Sequence[floa
 
 def check_leakage(manifest: pd.DataFrame) -> None:
     """Raise ManifestError when a patient is in more than one split."""
-    cells = {name: manifest[name].tolist() for name in ("patient_id", "split")}
+    cells = {name: text_column(manifest[name]) for name in ("patient_id", "split")}
     if problems := leaks(cells):
         raise ManifestError("the manifest leaks between its splits:", problems)
 
@@ -136,48 +134,18 @@ def _text_cells(table: pd.DataFrame, file: Path) -> Cells:
     if missing := [column.name for column in COLUMNS if column.required and column.name not in present]:
         raise ManifestError(f"{file} lacks the columns {', '.join(missing)}: add them (docs/train.md, section 1)")
     return {
-        column.name: _column_text(table[column.name], column.kind) if column.name in present else [""] * len(table)
+        column.name: text_column(table[column.name], whole=column.kind == "integer")
+        if column.name in present
+        else empty_column(len(table))
         for column in COLUMNS
     }
 
 
-def _column_text(cells: Any, kind: Kind) -> list[str]:
-    """The cells of a column as text. Columns are long: each of their values is looked at once where they are alike."""
-    if isinstance(cells.dtype, pd.StringDtype):
-        texts: Any = cells.fillna("").str.strip()
-        return (texts.str.replace(WHOLE, r"\1", regex=True) if kind == "integer" else texts).tolist()
-    if cells.dtype.kind in "iufM":  # of objects, True equals 1
-        places, values = pd.factorize(cells)  # -1: no value
-        texts = np.array([*(_cell_text(value, kind) for value in pd.Series(values).astype(object)), ""], object)
-        return texts[places].tolist()
-    return [_cell_text(value, kind) for value in cells.astype(object).where(cells.notna(), None)]
-
-
-def _cell_text(value: Any, kind: Kind) -> str:
-    """A cell as text: dates as ISO 8601, whole numbers without the ".0" that a gap in their column gives them."""
-    if value is None:
-        return ""
-    if isinstance(value, date):
-        return value.isoformat()[:10]
-    whole = kind == "integer" or isinstance(value, float)
-    text = str(value).strip()
-    return re.sub(WHOLE, r"\1", text) if whole else text
-
-
-def _typed(cells: Cells) -> pd.DataFrame:
-    kinds = {column.name: column.kind for column in COLUMNS}
-    series = {}
-    for name, texts in cells.items():
-        if kinds[name] == "integer":
-            numbers = {text: int(text or "0") for text in set(texts)}
-            is_unknown = np.array([not text for text in texts], bool)
-            values = np.array([numbers[text] for text in texts], np.int64)
-            series[name] = pd.arrays.IntegerArray(values, is_unknown)
-        elif kinds[name] == "number":
-            floats = {text: float(text or "nan") for text in set(texts)}
-            series[name] = np.array([floats[text] for text in texts], np.float64)
-        elif texts and texts.count(texts[0]) == len(texts):
-            series[name] = pd.array(texts[:1], dtype="str").repeat(len(texts))
-        else:
-            series[name] = pd.array(texts, dtype="str")
-    return pd.DataFrame(series)
+def _typed(column: Column, cells: TextColumn) -> Any:
+    """Return the checked cells of a column in its type."""
+    if column.kind == "integer":
+        numbers = np.array([int(text or "0") for text in cells.texts], np.int64)
+        return pd.arrays.IntegerArray(numbers[cells.codes], cells.is_empty)
+    if column.kind == "number":
+        return np.array([float(text or "nan") for text in cells.texts], np.float64)[cells.codes]
+    return cells.values.array

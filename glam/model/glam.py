@@ -1,6 +1,7 @@
 """GLAM as one module: two towers, the space they share, the alignment of CC with MLO."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from glam.config import ModelConfig
 from glam.model.alignment import Alignment, AlignmentModule, unit_vectors
-from glam.model.text import POOLINGS, TextTower
+from glam.model.text import TextTower, text_pooling
 from glam.model.vision import ViewFeatures, VisionTower
 
 
@@ -19,6 +20,13 @@ class Scales(NamedTuple):
     image_text: Tensor
     local: Tensor
     view: Tensor
+
+
+IMAGE_POOLINGS: dict[str, Callable[[ViewFeatures], Tensor]] = {
+    "first": lambda features: features.cls,
+    "mean": lambda features: features.patches.mean(dim=1),
+    "all_tokens": lambda features: features.all_tokens,
+}
 
 
 class PairOutput(NamedTuple):
@@ -39,18 +47,20 @@ class Glam(nn.Module):
         self.config = config
         self.vision = VisionTower(config.vision)
         self.text = TextTower(config.text)
-        self.pool_text = POOLINGS[config.text.pool]
+        self.pool_text = text_pooling(config.text)
         self.image_projection = _projection(self.vision.dim, config)
         self.text_projection = _projection(self.text.dim, config)
         self.alignment = (
-            AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid) if config.alignment else None
+            AlignmentModule(config.alignment, dim=self.vision.dim, grid=self.vision.grid[0])  # a square, by its rule
+            if config.alignment
+            else None
         )
         self.logit_scale = _log_scale()
         self.local_scale = _log_scale()
         self.view_scale = _log_scale()
 
     def forward(self, cc: Tensor, mlo: Tensor, token_ids: Tensor, mask: Tensor) -> PairOutput:
-        """Embed and align a batch: views (batch, 1, S, S) in [0, 1], all facing right; reports (batch, token)."""
+        """Embed and align a batch: views (batch, 1, H, W) in [0, 1], all facing right; reports (batch, token)."""
         features_cc, features_mlo = self.view_features(cc, mlo)
         return PairOutput(
             image_cc=self.embed_view(features_cc),
@@ -63,8 +73,8 @@ class Glam(nn.Module):
     def view_features(self, cc: Tensor, mlo: Tensor) -> tuple[ViewFeatures, ViewFeatures]:
         """Both views through the tower in one pass."""
         both = self.vision(torch.cat([cc, mlo]))
-        (cls_cc, cls_mlo), (patches_cc, patches_mlo) = both.cls.chunk(2), both.patches.chunk(2)
-        return ViewFeatures(cls_cc, patches_cc), ViewFeatures(cls_mlo, patches_mlo)
+        of_cc, of_mlo = zip(*(part.chunk(2) for part in both), strict=True)
+        return ViewFeatures(*of_cc), ViewFeatures(*of_mlo)
 
     def embed_view(self, features: ViewFeatures) -> Tensor:
         """Project a view into the joint space: (batch, joint) unit vectors."""
@@ -72,7 +82,7 @@ class Glam(nn.Module):
 
     def pool_view(self, features: ViewFeatures) -> Tensor:
         """What a view is embedded by: (batch, dim)."""
-        return features.patches.mean(dim=1) if self.config.image_pool == "mean" else features.cls
+        return IMAGE_POOLINGS[self.config.image_pool](features)
 
     def embed_text(self, token_ids: Tensor, mask: Tensor) -> Tensor:
         """Project pooled token states into the joint space: (batch, joint) unit vectors."""

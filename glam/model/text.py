@@ -1,9 +1,11 @@
 """The text tower: a language model that gives every token's state, and the ways to make one vector of them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PretrainedConfig, PreTrainedModel
 
@@ -22,7 +24,10 @@ class TextFeatures(NamedTuple):
 
 
 class TextTower(nn.Module):
-    """Token ids in, token states out. One sequence a text, padded on the right: every token type of a BERT is 0."""
+    """Token ids in, token states out. One sequence a text, padded on the right: every token type of a BERT is 0.
+
+    Where a text is embedded by the state of the padding after it, each has one padding token more than it came with.
+    """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -31,15 +36,19 @@ class TextTower(nn.Module):
         self.transformer = None if isinstance(model, BertModel) else model
         self.dim = config.hidden_dim
         self.positions_of = POSITIONS[config.position_ids]
+        self.padded_by = config.pad_id if config.pool == "padding" else None
 
     def checkpoint_gradients(self) -> None:
         """Have the layers computed again for the gradient, in place of keeping what they computed."""
         model = self.transformer if self.bert is None else self.bert
         assert model is not None
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        enable: Any = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})  # the first is its name from transformers 5 on
 
     def forward(self, token_ids: Tensor, mask: Tensor) -> TextFeatures:
         """(batch, token) of ids and of 1 (text) or 0 (padding)."""
+        if self.padded_by is not None:
+            token_ids, mask = F.pad(token_ids, (0, 1), value=self.padded_by), F.pad(mask, (0, 1))
         if self.bert is not None:
             states = self.bert(
                 input_ids=token_ids,
@@ -85,12 +94,33 @@ def last_token(features: TextFeatures) -> Tensor:
     return features.tokens.gather(1, index)[:, 0]
 
 
+def first_padding(features: TextFeatures, *, max_tokens: int | None = None) -> Tensor:
+    """Return the state of the padding token that follows each text: (batch, dim).
+
+    The released MaMA reads class prompts by it (XYPB/MaMA 0ca3a9e, encoder_pemed.py). A text of `max_tokens`, which no
+    padding follows there, has the state of its first token, as all such texts have.
+    """
+    length = features.mask.sum(dim=1)  # (batch,)
+    if max_tokens is not None:
+        length = length * (length < max_tokens)
+    index = length[:, None, None].expand(-1, 1, features.tokens.shape[2])  # (batch, 1, dim)
+    return features.tokens.gather(1, index)[:, 0]
+
+
 POSITIONS: dict[str, Callable[[Tensor], Tensor]] = {"proper": proper_positions, "official_zero": zero_positions}
 POOLINGS: dict[str, Callable[[TextFeatures], Tensor]] = {
     "first": first_token,
     "mean": mean_of_tokens,
     "last": last_token,
+    "padding": first_padding,
 }
+
+
+def text_pooling(config: TextConfig) -> Callable[[TextFeatures], Tensor]:
+    """Return the way in which a tower's states make one vector of a text."""
+    if config.pool == "padding":
+        return partial(first_padding, max_tokens=config.max_tokens)
+    return POOLINGS[config.pool]
 
 
 def merge_adapters(model: nn.Module) -> None:

@@ -10,16 +10,18 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from glam.config import VisionConfig
+from glam.input_size import rows_and_cols, told_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class ViewFeatures(NamedTuple):
-    """What the tower says of a view; every token went through the last norm."""
+    """What the tower says of a view; `cls` and `patches` went through the last norm."""
 
     cls: Tensor  # (batch, dim); of an EfficientNet the mean of the patches
     patches: Tensor  # (batch, patch, dim), row-major grid
+    all_tokens: Tensor  # (batch, dim): mean of CLS, registers and patches before that norm; of an EfficientNet as `cls`
 
 
 class ConvStem(nn.Module):
@@ -29,10 +31,10 @@ class ConvStem(nn.Module):
     on a CPU it costs less than a transformer block, and it learns texture from fewer images than one linear map.
     """
 
-    def __init__(self, *, img_size: int, in_chans: int, embed_dim: int, **_: Any) -> None:
+    def __init__(self, *, img_size: tuple[int, int], in_chans: int, embed_dim: int, **_: Any) -> None:
         """Take timm's names for `embed_layer`; what timm passes besides has no meaning here."""
         super().__init__()
-        self.num_patches = (img_size // 14) ** 2
+        self.num_patches = (img_size[0] // 14) * (img_size[1] // 14)
         self.texture = nn.Conv2d(in_chans, 16, kernel_size=5, stride=2, padding=2)
         self.gather = nn.Conv2d(16, 96, kernel_size=7, stride=7)
         self.norm = nn.GroupNorm(1, 96)
@@ -40,9 +42,9 @@ class ConvStem(nn.Module):
         self.act = nn.GELU()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(batch, channel, S, S) -> (batch, patch, dim)."""
-        texture = self.act(self.texture(pixels))  # (batch, 16, S / 2, S / 2)
-        patches = self.act(self.norm(self.gather(texture)))  # (batch, 96, grid, grid)
+        """(batch, channel, H, W) -> (batch, patch, dim)."""
+        texture = self.act(self.texture(pixels))  # (batch, 16, H / 2, W / 2)
+        patches = self.act(self.norm(self.gather(texture)))  # (batch, 96, row, col)
         return self.mix(patches).flatten(2).mT  # (batch, patch, dim)
 
 
@@ -59,7 +61,7 @@ class VisionTower(nn.Module):
         width = body.num_features
         assert isinstance(width, int)
         self.dim: int = width
-        self.grid = config.grid
+        self.grid: tuple[int, int] = config.grid
 
     def checkpoint_gradients(self) -> None:
         """Have the blocks computed again for the gradient, in place of keeping what they computed."""
@@ -68,19 +70,28 @@ class VisionTower(nn.Module):
         body.set_grad_checkpointing(True)
 
     def forward(self, pixels: Tensor) -> ViewFeatures:
-        """(batch, 1, S, S) in [0, 1] -> CLS and patch tokens."""
-        channels = self.normalised(pixels)  # (batch, 1 or 3, S, S)
+        """(batch, 1, H, W) in [0, 1] -> CLS and patch tokens."""
+        channels = self.normalised(pixels)  # (batch, 1 or 3, H, W)
         if self.cnn is not None:
             cells = self.cnn.forward_features(channels).flatten(2).mT  # (batch, row * col, dim)
-            return ViewFeatures(cls=cells.mean(dim=1), patches=cells)
+            return ViewFeatures(cls=cells.mean(dim=1), patches=cells, all_tokens=cells.mean(dim=1))
         assert self.vit is not None
-        tokens = self.vit.forward_features(channels)  # (batch, prefix + patch, dim)
-        return ViewFeatures(cls=tokens[:, 0], patches=tokens[:, self.vit.num_prefix_tokens :])
+        tokens, raw = _tokens(self.vit, channels)  # (batch, prefix + patch, dim)
+        return ViewFeatures(
+            cls=tokens[:, 0], patches=tokens[:, self.vit.num_prefix_tokens :], all_tokens=raw.mean(dim=1)
+        )
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Grey values as the weights expect them, in every channel of the stem: (batch, 1 or 3, S, S)."""
-        scaled = [(pixels - mean) / std for mean, std in self.scales]  # (batch, 1, S, S) each
+        """Grey values as the weights expect them, in every channel of the stem: (batch, 1 or 3, H, W)."""
+        scaled = [(pixels - mean) / std for mean, std in self.scales]  # (batch, 1, H, W) each
         return torch.cat(scaled, dim=1) if len(scaled) > 1 else scaled[0].expand(-1, self.in_chans, -1, -1)
+
+
+def _tokens(vit: VisionTransformer, channels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the tokens after the last norm and before it: (batch, prefix + patch, dim) each."""
+    through: Any = vit.forward_intermediates(channels, indices=1, return_prefix_tokens=True, output_fmt="NLC")
+    tokens, [(patches, prefix)] = through
+    return tokens, torch.cat([prefix, patches], dim=1)
 
 
 def _vit(config: VisionConfig) -> VisionTransformer:
@@ -92,7 +103,7 @@ def _vit(config: VisionConfig) -> VisionTransformer:
     if config.stem == "conv":
         stem = {"in_chans": 1, "embed_layer": _conv_stem(config)}
     return VisionTransformer(
-        img_size=config.image_size,
+        img_size=rows_and_cols(config.image_size),
         patch_size=config.patch_size,
         num_classes=0,
         embed_dim=config.embed_dim,
@@ -123,14 +134,17 @@ def _named(name: str, config: VisionConfig) -> VisionTransformer | EfficientNet:
 
 
 def _named_vit(name: str, config: VisionConfig) -> VisionTransformer:
-    vit = timm.create_model(name, img_size=config.image_size, num_classes=0)
+    size = told_size(config.image_size)
+    if not config.is_filled:
+        raise ValueError(f"image_size {size} is not a multiple of patch_size {config.patch_size}")
+    vit = timm.create_model(name, img_size=rows_and_cols(config.image_size), num_classes=0)
     assert isinstance(vit, VisionTransformer)
     if not vit.has_class_token:
         raise ValueError(f"timm_name {name} has no class token, which GLAM embeds a view by")
-    if vit.patch_embed.num_patches != config.grid**2:
+    if vit.patch_embed.num_patches != config.num_patches:
         raise ValueError(
-            f"timm_name {name} makes {vit.patch_embed.num_patches} patches of a {config.image_size} px image, "
-            f"patch_size {config.patch_size} makes {config.grid**2}: set patch_size to the model's"
+            f"timm_name {name} makes {vit.patch_embed.num_patches} patches of a {size} px image, "
+            f"patch_size {config.patch_size} makes {config.num_patches}: set patch_size to the model's"
         )
     return vit
 
@@ -142,6 +156,6 @@ def _named_efficientnet(name: str, config: VisionConfig) -> EfficientNet:
     if config.patch_size != stride:
         raise ValueError(
             f"timm_name {name} makes cells of {stride} px, not patch_size {config.patch_size}: "
-            f"set patch_size to {stride}, and image_size to a multiple of it"
+            f"set patch_size to {stride}"
         )
     return cnn

@@ -118,16 +118,17 @@ def breast_result(bundle: Bundle, pair: Pair, prediction: Prediction, *, exam: i
         has_mass=any(lesion.kind == "mass" for lesion in pair.truth.lesions),
         density_probabilities=np.array(list(prediction.density.values())),
         mass_probability=float(mass[-1]),
-        queries=_queries(pair, prediction, grid=bundle.model.vision.grid),
+        queries=_queries(pair, prediction),
     )
 
 
-def _queries(pair: Pair, prediction: Prediction, *, grid: int) -> dict[tuple[str, ViewKey], Queries]:
-    if prediction.attention is None:
+def _queries(pair: Pair, prediction: Prediction) -> dict[tuple[str, ViewKey], Queries]:
+    attention = prediction.attention
+    if attention is None:
         return {}
     frames: dict[ViewKey, Frame] = {key: view.frame for key, view in prediction.views.items()}
     return {
-        (kind, query): queries(prediction.attention, query, frames, points_of(pair, kind), grid=grid)
+        (kind, query): queries(attention, query, frames, points_of(pair, kind), grid=attention.grid)
         for kind in POINT_KINDS
         for query in VIEW_KEYS
     }

@@ -103,6 +103,7 @@ class Run:
         pacs = self._pacs()
         recipe = self._recipe(pacs)
         record = recipe.record
+        self._check_source()
         if self.dry_run:
             runner = None if pacs else recipe.runner()
             try:
@@ -157,6 +158,13 @@ class Run:
             raise UsageError(f"--shard-size {self.shard_size} is not from 1 to {MOST_ITEMS:,}")
         if self.max_errors is not None and not 0 <= self.max_errors <= 1:
             raise UsageError(f"--max-errors {self.max_errors} is not a share from 0 to 1")
+
+    def _check_source(self) -> None:
+        """ValueError where nothing is at the path of the cohort, before a folder is made for the store."""
+        if self.folder is not None and not self.folder.is_dir():
+            raise ValueError(f"no folder at {self.folder}: give the one that the mammograms are in")
+        if self.manifest is not None and not self.manifest.is_file():
+            raise ValueError(f"no file at {self.manifest}: give the table of the images")
 
     def _pacs(self) -> "PacsQuery | None":
         """Return what a PACS is asked for; UsageError for filters and credentials that do not read."""

@@ -20,14 +20,14 @@ BLUR_REACH = 6
 class Moved(NamedTuple):
     """Images after a random motion, with the motion."""
 
-    images: Tensor  # (batch, 1, side, side)
+    images: Tensor  # (batch, 1, row, col)
     matrix: Tensor  # (batch, 2, 3): from the new image to the old, both axes -1..1 across the square
 
 
 def augment(
     images: Tensor, config: ImageAugmentation, generators: Sequence[Generator], *, turned: Tensor | None = None
 ) -> Moved:
-    """Return (batch, 1, side, side) images in [0, 1], each moved, re-toned and made noisy on its own.
+    """Return (batch, 1, row, col) images in [0, 1], each moved, re-toned and made noisy on its own.
 
     `turned`: (batch,) bool, the images whose rows are turned over beforehand. None: no image. The matrix of the result
     includes the turn.
@@ -69,9 +69,10 @@ def random_affine(images: Tensor, config: ImageAugmentation, generators: Sequenc
     turn, growth, *aside = _uniform(4, generators)
     angle = torch.deg2rad(turn * config.rotate_deg)
     zoom = 1 / (1 + growth * config.scale)
-    shift = torch.stack(aside, dim=1) * 2 * config.shift  # (batch, 2), the side is 2
+    shift = torch.stack(aside, dim=1) * 2 * config.shift  # (batch, 2), a side is 2
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    linear = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)  # (batch, 2, 2)
+    rows, cols = images.shape[2:]  # both axes run over -1..1, so that a turn of pixels is none of theirs in a rectangle
+    linear = torch.stack([torch.stack([cos, -sin * (rows / cols)], 1), torch.stack([sin * (cols / rows), cos], 1)], 1)
     theta = torch.cat([linear, shift[..., None]], dim=2)  # (batch, 2, 3): from the new image to the old
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return Moved(F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False), theta)
@@ -96,7 +97,7 @@ def random_blur(images: Tensor, chance: float, generators: Sequence[Generator]) 
     steps = torch.arange(-BLUR_REACH, BLUR_REACH + 1)
     kernel = torch.exp(-steps.square() / (2 * sigma[:, None].square()))
     kernel = kernel / kernel.sum(dim=1, keepdim=True)  # (batch, step)
-    spread = images.transpose(0, 1)  # (1, batch, side, side): an image a channel
+    spread = images.transpose(0, 1)  # (1, batch, row, col): an image a channel
     for shape in ((1, 1, -1, 1), (1, 1, 1, -1)):
         weights = kernel.reshape(len(kernel), *shape[1:])
         margin = (0, 0, BLUR_REACH, BLUR_REACH) if shape[2] == -1 else (BLUR_REACH, BLUR_REACH, 0, 0)

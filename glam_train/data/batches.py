@@ -1,5 +1,6 @@
 """Batches of pairs as a pure function of seed and step, so that a resumed run sees the batches of a whole one."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from glam.words.facts import ReportFacts
-from glam.words.tokens import Tokenizer
+from glam.words.tokens import Tokenizer, Tokens
 from glam.words.wording import turned_location
 from glam_train.config import PretrainConfig
 from glam_train.data.augment import augment, move_points
@@ -19,24 +20,28 @@ from glam_train.data.balance import balanced_indices, members_of
 from glam_train.data.cache import PairCache
 from glam_train.data.captions import drawn_report, facts_of
 from glam_train.data.places import known_places
+from glam_train.data.sentence_order import exchanged_sentences
 
 SEPARATOR = "[SEP]"
 """What closes a sentence in the text of a report."""
 VIEWS = ("CC", "MLO")
-DRAWS = ("turn", "places", "text", "other")
-"""What is drawn for a place of an update beside the changes to its images; the order is part of every seed."""
+DRAWS = ("turn", "places", "text", "other", "image", "other image", "other text")
+"""What is drawn for a place of an update; the order is part of every seed."""
+NO_TOKENS = torch.zeros(1, 0, dtype=torch.int64)
 
 
 class Batch(NamedTuple):
     """Input of the model for the pairs of a pass, with the known places of each."""
 
-    view: Tensor  # (batch, 1, side, side) in [0, 1]: CC; under another strategy than breast, the image of the report
-    other_view: Tensor  # (batch, 1, side, side) in [0, 1]: MLO; under another strategy, what was drawn beside it
+    view: Tensor  # (batch, 1, row, col) in [0, 1]: CC; under another strategy than breast, the image of the report
+    other_view: Tensor  # (batch, 1, row, col) in [0, 1]: MLO; under another strategy, what was drawn beside it
     token_ids: Tensor  # (batch, token)
     mask: Tensor  # (batch, token), 1 for a token and 0 for padding
     points: Tensor  # (batch, place, view, 2): x and y of known places in the images above, 0..1 across them
     place_kinds: Tensor  # (batch, place): 0 for padding, else a number of PLACE_KINDS
     sentence_ends: Tensor  # (batch, token) bool: the separators that close a sentence
+    other_token_ids: Tensor = NO_TOKENS  # (batch, token): the report worded anew; (batch, 0) where no method reads it
+    other_mask: Tensor = NO_TOKENS  # (batch, token), as `mask`
 
 
 def turned_facts(facts: ReportFacts, *, cc: bool, mlo: bool) -> ReportFacts:
@@ -104,15 +109,15 @@ class PairBatches:
         assert self.config.balance is not None
         return members_of(self.cache.records, self.config.balance, views=self.config.images_per_record)
 
-    def updates(self, start: int) -> Iterator[tuple[int, list[Batch]]]:
-        """Yield (step, passes) of every update from `start` on; a thread makes the next ones meanwhile."""
+    def updates(self, start: int, *, readers: int = 1) -> Iterator[tuple[int, list[Batch]]]:
+        """Yield (step, passes) of every update from `start` on; meanwhile each of the threads makes one of the next."""
         steps = self.config.steps
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            coming = pool.submit(self.update, start)
+        with ThreadPoolExecutor(max_workers=readers) as pool:
+            coming = deque(pool.submit(self.update, step) for step in range(start, min(start + readers, steps)))
             for step in range(start, steps):
-                passes = coming.result()
-                if step + 1 < steps:
-                    coming = pool.submit(self.update, step + 1)
+                passes = coming.popleft().result()
+                if step + readers < steps:
+                    coming.append(pool.submit(self.update, step + readers))
                 yield step, passes
 
     def update(self, step: int) -> list[Batch]:
@@ -130,13 +135,13 @@ class PairBatches:
             augment(
                 self._images([(item.pair, item.view) for item in shown]),
                 config.image,
-                self._generators(step, places, 0),
+                self._generators(step, places, "image"),
                 turned=torch.from_numpy(turned[:, 0]),
             ),
             augment(
                 self._images([(item.other_pair, item.other_view) for item in shown]),
                 config.image,
-                self._generators(step, places, 1),
+                self._generators(step, places, "other image"),
                 turned=torch.from_numpy(turned[:, 1]),
             ),
         ]
@@ -148,9 +153,8 @@ class PairBatches:
             self._text(record, item, turn, self._rng(step, place, "text"))
             for record, item, turn, place in zip(records, shown, turned, places, strict=True)
         ]
-        text = config.model.text
-        tokens = self.tokenizer.encode(texts, max_tokens=text.max_tokens, wrap=text.wrap_tokens)
-        return Batch(
+        tokens = self._encoded(texts)
+        batch = Batch(
             view=views[0].images,
             other_view=views[1].images,
             token_ids=torch.from_numpy(tokens.ids),
@@ -158,7 +162,24 @@ class PairBatches:
             points=torch.stack(moved, dim=2),
             place_kinds=torch.from_numpy(known.kinds),
             sentence_ends=torch.from_numpy(sentence_ends(tokens.ids, self.separator)),
+            other_token_ids=NO_TOKENS.expand(len(places), 0),
+            other_mask=NO_TOKENS.expand(len(places), 0),
         )
+        return self._with_other_wording(batch, step, places, turned) if config.method.reads_two_wordings else batch
+
+    def _with_other_wording(self, batch: Batch, step: int, places: range, turned: np.ndarray) -> Batch:
+        """Add the reports worded anew: fields masked anew, and two sentences in each other's place."""
+        texts = []
+        for item, turn, place in zip(self.shown(step)[places.start : places.stop], turned, places, strict=True):
+            rng = self._rng(step, place, "other text")
+            text = self._text(self.cache.records[item.pair], item, turn, rng)
+            texts.append(exchanged_sentences(text, SEPARATOR, rng))
+        tokens = self._encoded(texts)
+        return batch._replace(other_token_ids=torch.from_numpy(tokens.ids), other_mask=torch.from_numpy(tokens.mask))
+
+    def _encoded(self, texts: Sequence[str]) -> Tokens:
+        text = self.config.model.text
+        return self.tokenizer.encode(texts, max_tokens=text.max_tokens, wrap=text.wrap_tokens)
 
     def shown(self, step: int) -> list[Shown]:
         """Return what each place of an update shows."""
@@ -184,7 +205,7 @@ class PairBatches:
         return Shown(pair, view, relatives[other], other_view)
 
     def _images(self, images: Sequence[tuple[int, int]]) -> Tensor:
-        """(batch, 1, side, side) in [0, 1]."""
+        """(batch, 1, row, col) in [0, 1]."""
         squares = np.stack([self.cache.squares(pair)[view] for pair, view in images])
         return torch.from_numpy(squares.astype(np.float32) / 65535).unsqueeze(1)
 
@@ -199,10 +220,10 @@ class PairBatches:
     def _rng(self, step: int, place: int, what: str) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, step, place, DRAWS.index(what)])
 
-    def _generators(self, step: int, places: range, view: int) -> list[torch.Generator]:
+    def _generators(self, step: int, places: range, what: str) -> list[torch.Generator]:
         """One generator of torch for each place, of the changes to one of its views."""
         words = [
-            np.random.SeedSequence([self.config.seed, step, place, len(DRAWS) + view]).generate_state(1, np.uint64)
+            np.random.SeedSequence([self.config.seed, step, place, DRAWS.index(what)]).generate_state(1, np.uint64)
             for place in places
         ]
         return [torch.Generator().manual_seed(int(word[0] >> np.uint64(1))) for word in words]

@@ -1,6 +1,6 @@
 """The prepared cache: pairs of model squares at 16 bit, in shards, each with the record of where it came from.
 
-A shard is two files, `shard-00007.npy` (pair, view, side, side; uint16; view 0 is CC, 1 is MLO) and
+A shard is two files, `shard-00007.npy` (pair, view, row, col; uint16; view 0 is CC, 1 is MLO) and
 `shard-00007.jsonl` (a record a pair). The second is renamed into place last: a shard without it does not exist,
 so a killed run leaves nothing half and the next one goes on where it stopped.
 """
@@ -26,7 +26,7 @@ from glam.files import json_object, replacing
 from glam.prepare import ModelInput, prepare_sha
 from glam_train.data.cohort import cohort_of
 from glam_train.data.places import count_places
-from glam_train.data.shard_files import mapped_pixels, pixels_sha256, shard_records
+from glam_train.data.shard_files import filling, mapped_pixels, pixels_sha256, shard_records
 
 SHARD_PAIRS = 64
 
@@ -115,10 +115,11 @@ def fill_cache(
     chunks = [keys[start : start + SHARD_PAIRS] for start in range(0, len(keys), SHARD_PAIRS)]
     arguments = (repeat(folder), range(len(chunks)), chunks, repeat(build))
     if min(workers, len(chunks)) < 2:  # another process would import everything once more
-        yield from _keys_done(chunks, map(build_shard, *arguments))
+        with filling(folder):
+            yield from _keys_done(chunks, map(build_shard, *arguments))
         return
     starting = (_end_with, (os.getpid(),))
-    with ProcessPoolExecutor(workers, get_context("spawn"), *starting) as pool:
+    with filling(folder), ProcessPoolExecutor(workers, get_context("spawn"), *starting) as pool:
         yield from _keys_done(chunks, pool.map(build_shard, *arguments))
 
 
@@ -156,7 +157,7 @@ class PairCache:
         return len(self.records)
 
     def squares(self, index: int) -> np.ndarray:
-        """CC and MLO of pair `index`: (2, side, side) uint16."""
+        """CC and MLO of pair `index`: (2, row, col) uint16."""
         shard = int(np.searchsorted(self.offsets, index, side="right")) - 1
         return self.shards[shard][index - self.offsets[shard]]
 

@@ -52,7 +52,7 @@ def _points(record: dict[str, Any], kind: str, rng: np.random.Generator) -> tupl
     for view in ("cc", "mlo"):
         frame = frame_from_json(record["frames"][view])
         points = np.array(stored[view], np.float64).reshape(-1, 2)[chosen]
-        shares.append(frame.to_square(points) / frame.size)
+        shares.append(frame.to_square(points) / (frame.width, frame.height))
     return shares[0], shares[1]
 
 

@@ -1,8 +1,11 @@
-"""The two files of a shard of the prepared cache, read; what is wrong with one is said in words."""
+"""The two files of a shard of the prepared cache, read; what is wrong with one is said in words. Who may write them."""
 
+import fcntl
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +55,19 @@ def _expected_bytes(path: Path) -> int:
         if dtype != np.uint16 or len(shape) != 4 or shape[1] != 2:
             raise ValueError(f"its pixels are {dtype} of {shape}, not two views a pair in 16 bit")
         return file.tell() + math.prod(shape) * dtype.itemsize
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Keep a second command from filling a cache, ValueError if there is one; parts that a killed one left are removed.
+
+    The kernel lets go of the lock when the command ends, however it does.
+    """
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another command fills the cache at {folder}: wait for its end") from None
+        for left in folder.glob(".shard-*.part"):
+            left.unlink(missing_ok=True)
+        yield

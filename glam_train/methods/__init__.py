@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from glam_train.methods.glam_settings import GlamOfficialSettings, GlamPaperSettings, GlamSettings
+from glam_train.methods.mama_settings import MamaOfficialSettings
+from glam_train.methods.mammo_clip_settings import MammoClipSettings
 from glam_train.methods.settings import (
     ClipSettings,
     ConvirtSettings,
@@ -44,6 +46,7 @@ METHODS = {
         Entry(GlamPaperSettings, "glam", "GlamPaperMethod"),
         Entry(GlamOfficialSettings, "glam", "GlamOfficialMethod"),
         Entry(MamaSettings, "mama", "MamaMethod"),
+        Entry(MamaOfficialSettings, "mama_official", "MamaOfficialMethod"),
         Entry(ClipSettings, "clip", "ClipMethod"),
         Entry(SlipSettings, "slip", "SlipMethod"),
         Entry(SlipOfficialSettings, "slip", "SlipOfficialMethod"),
@@ -52,6 +55,7 @@ METHODS = {
         Entry(ConvirtSettings, "convirt", "ConvirtMethod"),
         Entry(MgcaSettings, "mgca", "MgcaMethod"),
         Entry(MmMilSettings, "mm_mil", "MmMilMethod"),
+        Entry(MammoClipSettings, "mammo_clip", "MammoClipMethod"),
         Entry(NoneSettings, "none", "NoneMethod"),
     )
 }

@@ -15,6 +15,8 @@ class MethodSettings:
     name: ClassVar[str]
     trains: ClassVar[bool] = True
     """Whether the method trains anything; a run of one that does not has no updates."""
+    reads_two_wordings: ClassVar[bool] = False
+    """Whether the method holds a report against the same report worded anew."""
 
     @property
     def not_trained(self) -> tuple[str, ...]:

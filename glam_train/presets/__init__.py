@@ -21,15 +21,39 @@ from glam_train.presets.baselines import (
     slip_official_preset,
     slip_preset,
 )
-from glam_train.presets.glam import glam_official_preset, glam_paper_preset, glam_preset, tiny_preset
-from glam_train.presets.mama import mama_bert_preset
+from glam_train.presets.frames import preparation_of, told_preparation
+from glam_train.presets.glam import (
+    glam_official_preset,
+    glam_paper_preset,
+    glam_preset,
+    glam_small_preset,
+    tiny_preset,
+)
+from glam_train.presets.mama import (
+    mama_bert_preset,
+    mama_llama3_preset,
+    mama_meditron_preset,
+    mama_official_preset,
+    mama_paper_preset,
+)
+from glam_train.presets.mammo_clip import (
+    mammo_clip_b2_preset,
+    mammo_clip_b2_train_preset,
+    mammo_clip_b5_preset,
+    mammo_clip_b5_train_preset,
+)
 
 PRESETS: dict[str, Callable[[], PretrainConfig]] = {
     "tiny": tiny_preset,
     "glam": glam_preset,
+    "glam-small": glam_small_preset,
     "glam-paper": glam_paper_preset,
     "glam-official": glam_official_preset,
+    "mama-paper": mama_paper_preset,
+    "mama-meditron": mama_meditron_preset,
+    "mama-llama3": mama_llama3_preset,
     "mama-bert": mama_bert_preset,
+    "mama-official": mama_official_preset,
     "clip": clip_preset,
     "clip-deit": clip_deit_preset,
     "slip": slip_preset,
@@ -43,6 +67,10 @@ PRESETS: dict[str, Callable[[], PretrainConfig]] = {
     "mm-mil": mm_mil_preset,
     "random-vit": random_vit_preset,
     "dinov2-vit": dinov2_vit_preset,
+    "mammo-clip-b2": mammo_clip_b2_preset,
+    "mammo-clip-b5": mammo_clip_b5_preset,
+    "mammo-clip-b2-train": mammo_clip_b2_train_preset,
+    "mammo-clip-b5-train": mammo_clip_b5_train_preset,
 }
 """By name; a line a preset."""
 
@@ -66,11 +94,17 @@ def list_presets() -> dict[str, str]:
 
 def describe_preset(name: str) -> dict[str, Any]:
     """Return the settings of a preset, and those that are not its paper's beside the paper's, as JSON types."""
-    settings, paper = preset(name).as_json(), paper_of(name)
+    config, paper = preset(name), paper_of(name)
+    settings, frame = config.as_json(), config.model.frame
     differing = changed_leaves(preset(paper).as_json(), settings)
     return {
         "preset": name,
         "what": list_presets()[name],
+        "preparation": {
+            "name": preparation_of(frame),
+            "what": told_preparation(frame),
+            "command": f"glam-train prepare --manifest MANIFEST --preset {name} --out FOLDER",
+        },
         "settings": settings,
         "paper": paper,
         "differs": {key: {paper: theirs, name: ours} for key, (theirs, ours) in differing.items()},

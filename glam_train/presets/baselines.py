@@ -7,7 +7,7 @@ comparison differs by SGD and a weight decay of 0.2.
 
 from dataclasses import replace
 
-from glam.config import FrameConfig, ModelConfig, VisionConfig
+from glam.config import ModelConfig, VisionConfig
 from glam.config import glam_official as official_model
 from glam_train.config import PretrainConfig, TextAugmentation, Views
 from glam_train.methods.settings import (
@@ -22,6 +22,7 @@ from glam_train.methods.settings import (
     SlipOfficialSettings,
     SlipSettings,
 )
+from glam_train.presets.frames import mama_frame
 from glam_train.presets.glam import STARTS_FROM, glam_official_preset
 
 
@@ -98,8 +99,7 @@ def dinov2_vit_preset() -> PretrainConfig:
 
 
 def _on_dinov2(method: MethodSettings, *, joint_dim: int = 512, projection_hidden: int | None = None) -> PretrainConfig:
-    frame = FrameConfig(kind="isotropic", align_mlo=False, mask_muscle=False)
-    model = ModelConfig(alignment=None, frame=frame, joint_dim=joint_dim, projection_hidden=projection_hidden)
+    model = ModelConfig(alignment=None, frame=mama_frame(), joint_dim=joint_dim, projection_hidden=projection_hidden)
     return PretrainConfig(
         model=model,
         starts_from=STARTS_FROM,
@@ -113,5 +113,5 @@ def _on_dinov2(method: MethodSettings, *, joint_dim: int = 512, projection_hidde
 
 def _on_deit(config: PretrainConfig) -> PretrainConfig:
     vision = VisionConfig(image_size=384, patch_size=16, num_registers=0, timm_name="deit_base_patch16_384")
-    model = replace(config.model, vision=vision, frame=replace(config.model.frame, size=384))
+    model = replace(config.model, vision=vision, frame=mama_frame(384))
     return replace(config, model=model, starts_from="DeiT-B/16 at 384 px, and BioClinicalBERT")

@@ -8,13 +8,19 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from glam_train.pretraining.errors import RunEnded
+
 BUCKET_BYTES = 32 * 2**20
 """Gradients that cross together."""
+LONGEST_WAIT = timedelta(hours=2)
+"""How long a process waits for the others: the first one verifies the cache before it joins them, and torch's own ten
+minutes (NCCL) would end the run meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +36,9 @@ class Ranks:
         return self.rank == 0
 
     def passes(self, accumulate: int) -> range:
-        """Return which passes of an update this process makes; ValueError when they cannot be shared out evenly."""
+        """Return which passes of an update this process makes; RunEnded when they cannot be shared out evenly."""
         if accumulate % self.world:
-            raise ValueError(
+            raise RunEnded(
                 f"accumulate {accumulate} passes cannot be shared by {self.world} processes: give a multiple of"
                 f" {self.world} (batch_size is that of one pass)"
             )
@@ -100,14 +106,19 @@ ALONE = Ranks()
 
 @contextmanager
 def ranks_of_environment(device: str) -> Iterator[Ranks]:
-    """Join the processes that torchrun started (RANK, WORLD_SIZE); without these variables, this process alone."""
+    """Join the processes that torchrun started (RANK, WORLD_SIZE); without these variables, this process alone.
+
+    RunEnded where all of them would take one GPU.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield ALONE
         return
+    if device.startswith("cuda:"):
+        raise RunEnded(f"{world} processes would share {device}: give --device cuda, and each takes its own")
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=LONGEST_WAIT)
     try:
         yield Ranks(rank=dist.get_rank(), world=world)
     finally:

@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -20,19 +19,19 @@ from glam_train.data.places import count_places
 from glam_train.methods.known_places import place_kinds
 from glam_train.methods.method import Learner, Terms, precise, precise_scales
 from glam_train.pretraining.distributed import ALONE, Ranks, ranks_of_environment
-from glam_train.pretraining.finite import finite_terms
+from glam_train.pretraining.errors import RunEnded, RunError
+from glam_train.pretraining.finite import check_finite
 from glam_train.pretraining.gradients import Forward, Loss, across_update, within_passes
+from glam_train.pretraining.keeper import Keeper
+from glam_train.pretraining.lock import locked
 from glam_train.pretraining.metrics_log import MetricsLog
-from glam_train.pretraining.run_folder import Run, RunError, check_cache, checkpoints, locked, read_run
+from glam_train.pretraining.run_folder import Run, check_cache, checkpoints, read_run
 from glam_train.pretraining.schedules import warmup_cosine
 from glam_train.pretraining.setup import usable_device
-from glam_train.pretraining.signals import caught_signals
+from glam_train.pretraining.stopping import caught_signals
 from glam_train.pretraining.tracker import check_installed, open_tracker
-from glam_train.pretraining.training_state import TrainingState, load_state, save_state, starting_state
+from glam_train.pretraining.training_state import TrainingState, load_state, starting_state
 from glam_train.progress import progress_bar
-
-SAVE_EVERY_S = 900.0
-"""Seconds between checkpoints where no number of updates is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,9 @@ class LoopOptions:
     """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
     log_every: int = 10
     """Updates between lines of metrics."""
+    readers: int | None = None
+    """Threads that read and change the images of coming updates. None: 1 on a processor, whose cores train; 4 for a
+    GPU."""
     stop_after_s: float | None = None
     """Save and stop when this many seconds have passed, to be resumed later. None: run to the end."""
     checkpointing: bool = False
@@ -61,6 +63,8 @@ class LoopOptions:
     def __post_init__(self) -> None:
         if self.log_every < 1 or (self.save_every is not None and self.save_every < 1):
             raise ValueError("save_every and log_every count updates: give 1 or more")
+        if self.readers is not None and self.readers < 1:
+            raise ValueError(f"readers is {self.readers}: give 1 or more")
         if self.stop_after_s is not None and not self.stop_after_s >= 0:
             raise ValueError(f"stop_after_s is {self.stop_after_s}: give a number of seconds from 0 up")
         if self.wandb_online and self.log != "wandb":
@@ -73,8 +77,8 @@ def pretrain(out: Path, cache: PairCache, options: LoopOptions) -> Path:
 
     On the CPU a run that was stopped and resumed gives, bit for bit, the weights of one that was not: data,
     augmentation and dropout depend on the seed and the step alone. Under torchrun its processes share the passes of
-    each update. RunError when the cache is not the run's, and when a signal or an update that cannot be made ends the
-    run, after what there is was saved.
+    each update. RunError when the cache is not the run's, and when a signal (Stopped), an update that cannot be made or
+    a full disk ends the run, after what there is was saved where it could be.
     """
     device = usable_device(options.device)
     with ranks_of_environment(device) as ranks, ExitStack() as held:
@@ -95,7 +99,7 @@ def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions, *, devic
     start = load_state(saved[-1], state) if saved else 0
     _prepare_towers(state.learner, options)
     stream = _stream(run, cache, ranks)
-    keeper = _Keeper(out, run, state, options, ranks)
+    keeper = Keeper(out, run, state, ranks, save_every=options.save_every, stop_after_s=options.stop_after_s)
     with ExitStack() as held:
         log = None
         if ranks.is_first:
@@ -105,14 +109,17 @@ def _train(run: Run, cache: PairCache, out: Path, options: LoopOptions, *, devic
             progress_bar("pretrain", total=config.steps, done=start) if ranks.is_first else nullcontext(_say_nothing)
         )
         signals = held.enter_context(caught_signals())
-        for step, passes in stream.updates(start):
+        readers = options.readers or (1 if device == "cpu" else 4)
+        for step, passes in stream.updates(start, readers=readers):
             on_device = [Batch(*(tensor.to(device) for tensor in part)) for part in passes]
             try:
                 terms = update(state, on_device, config, step, ranks)
-            except RunError as error:
-                raise RunError(f"{error}. {keeper.save(step)}") from None
+            except RunEnded as error:
+                raise RunEnded(f"{error}. {keeper.save(step)}") from None
+            except RunError as error:  # of this process alone: the others do not come here
+                raise RunError(f"{error}. {keeper.save_alone(step)}") from None
             if log and (step % options.log_every == 0 or step + 1 == config.steps):
-                log.write(step, {name: float(value) for name, value in terms.items()})
+                _write(log, step, terms, keeper)
             show_done(step + 1, f"loss {float(terms['total']):.3f}")
             if keeper.after(step, signals):
                 break
@@ -148,10 +155,11 @@ def update(
     norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), config.clip_norm or math.inf)
     if not math.isfinite(norm) and not scaler.is_enabled():
         state.optimizer.zero_grad(set_to_none=True)
-        raise RunError(
+        raise RunEnded(
             f"the gradient of update {step} is not finite: go on with --resume and a lower --learning-rate, or in fp32"
         )
-    terms = finite_terms(terms, step, state.optimizer, may_overflow=scaler.is_enabled())
+    if not scaler.is_enabled():
+        check_finite(terms, step, state.optimizer)
     scaler.step(state.optimizer)  # leaves out an update whose gradient is too large for fp16
     scaler.update()
     state.after_update(step)
@@ -185,33 +193,15 @@ def loss_of(learner: Learner, step: int) -> Loss:
     return loss
 
 
-class _Keeper:
-    """Saves: at intervals, at the end, when time is over, and when a signal came."""
-
-    def __init__(self, out: Path, run: Run, state: TrainingState, options: LoopOptions, ranks: Ranks) -> None:
-        self._out, self._run, self._state, self._options, self._ranks = out, run, state, options, ranks
-        self._saved_at = time.monotonic()
-        self._stop_at = time.monotonic() + (math.inf if options.stop_after_s is None else options.stop_after_s)
-
-    def after(self, step: int, signals: Sequence[int]) -> bool:
-        """Save where it is time to; whether the run stops here. RunError when a signal stops it."""
-        last = step + 1 == self._run.config.steps
-        every, now = self._options.save_every, time.monotonic()
-        due = now - self._saved_at > SAVE_EVERY_S if every is None else (step + 1) % every == 0
-        stopped, late, due = self._ranks.agree([bool(signals), now > self._stop_at, due])
-        if not (last or stopped or late or due):
-            return False
-        told = self.save(step + 1)
-        if stopped and not last:
-            raise RunError(f"stopped by a signal after {step + 1} updates. {told}")
-        return late
-
-    def save(self, step: int) -> str:
-        """Write a checkpoint of the state before update `step`, and say where it is."""
-        if self._ranks.is_first:
-            save_state(self._out, self._state, step=step, tokenizer=self._run.tokenizer)
-        self._saved_at = time.monotonic()
-        return f"Saved as {self._out / 'checkpoints' / f'step-{step:07d}'}: go on with --resume"
+def _write(log: MetricsLog, step: int, terms: Terms, keeper: Keeper) -> None:
+    """Log the finite numbers of an update that was made; where that cannot be done, save it and end the run."""
+    values = {name: float(value) for name, value in terms.items()}  # in fp16 an update may be left out for its losses
+    try:
+        log.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
+    except OSError as error:
+        raise RunError(
+            f"the metrics of update {step} cannot be written ({error.strerror}). {keeper.save_alone(step + 1)}"
+        ) from None
 
 
 def _stream(run: Run, cache: PairCache, ranks: Ranks) -> PairBatches:

@@ -8,7 +8,9 @@ from glam.files import json_object, write_json
 from glam.origin import commit
 from glam.settings import changed_leaves
 from glam_train.config import changed_config
-from glam_train.pretraining.run_folder import RunError, checkpoints, locked, read_run, updates_of
+from glam_train.pretraining.errors import RunError
+from glam_train.pretraining.lock import locked
+from glam_train.pretraining.run_folder import checkpoints, read_run, updates_of
 
 CHANGEABLE = (
     "learning_rate",

@@ -1,10 +1,7 @@
-"""The folder of a run: its config.json, its lock, and checkpoints that are whole or absent."""
+"""The folder of a run: its config.json, and checkpoints that are whole or absent."""
 
-import fcntl
 import re
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +14,12 @@ from glam_train.config import PretrainConfig, pretrain_config_from_json
 from glam_train.data.cache import PairCache, describe_cache
 from glam_train.methods.known_places import told_places
 from glam_train.pretraining.begun import RANDOM, Begun
+from glam_train.pretraining.errors import RunError
+from glam_train.pretraining.lock import locked
+from glam_train.pretraining.prepared import prepare_command, told_difference
 from glam_train.weights.towers import tower_from_json
 
 _STEP = re.compile(r"step-(\d{7})")
-
-
-class RunError(ValueError):
-    """A run folder that cannot be started in or resumed from as asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +54,7 @@ def start_run(
     `data`: of `describe_cache`; a resumed run must find the same. `start`: the first weights, whose provenance, or
     that they have none, is written down here and in every checkpoint of the run.
     """
-    if has_run(folder):
-        raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder / "tokenizer.json")
     content = {
         "config": config.as_json(),
         "preset": preset,
@@ -72,7 +65,11 @@ def start_run(
         "start_provenance": start.provenance(),
         "commit": commit(),
     }
-    write_json(folder / "config.json", content)
+    with locked(folder):
+        if has_run(folder):
+            raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
+        tokenizer.save(folder / "tokenizer.json")
+        write_json(folder / "config.json", content)
 
 
 def has_run(folder: Path) -> bool:
@@ -183,11 +180,15 @@ def _check_checkpoint(run: Run, checkpoint: Path) -> None:
         raise RunError(f"{message}: restore both, or start another run")
 
 
-def check_fit(config: PretrainConfig, cache: PairCache) -> None:
-    """Refuse a cache prepared for another frame than the model's, or with fewer pairs than an update takes."""
-    if cache.frame != config.model.frame:
-        way_out = "prepare it again with the preset and --voi of the model"
-        raise RunError(f"the cache was prepared for {cache.frame}, the model takes {config.model.frame}: {way_out}")
+def check_fit(config: PretrainConfig, cache: PairCache, *, preset_name: str | None = None) -> None:
+    """Refuse a cache prepared for another frame than the model's, or with fewer pairs than an update takes.
+
+    `preset_name`: of the run, for the command that prepares as the model takes its images.
+    """
+    frame = config.model.frame
+    if cache.frame != frame:
+        command = prepare_command(frame, source=cache.source, preset_name=preset_name)
+        raise RunError(f"{told_difference(cache.frame, frame)}: prepare another one with {command}")
     if len(cache) < config.pairs_per_update:
         taken = f"{config.pairs_per_update} (batch_size {config.batch_size} x accumulate {config.accumulate})"
         largest = len(cache) // config.accumulate
@@ -199,26 +200,13 @@ def check_fit(config: PretrainConfig, cache: PairCache) -> None:
 
 def check_cache(run: Run, cache: PairCache) -> None:
     """Refuse a cache that does not fit the run, or holds other pairs than it was started with."""
-    check_fit(run.config, cache)
+    check_fit(run.config, cache, preset_name=run.preset)
     about = describe_cache(cache)
     if {name: about.get(name) for name in run.data} != run.data:  # older runs do not tell their cohort
         pairs = run.data["pairs"]
         raise RunError(
             f"the run was started on {pairs} pairs; this cache holds other ones: give its own --cache or another --out"
         )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a run; RunError if there is one. A half-written checkpoint is removed."""
-    with (folder / "config.json").open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another process trains the run at {folder}: stop it or wait for its end") from None
-        for building in folder.glob("checkpoints/.step-*"):
-            shutil.rmtree(building, ignore_errors=True)
-        yield
 
 
 def checkpoints(folder: Path) -> list[Path]:

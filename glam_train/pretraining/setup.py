@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam
 from glam_train.config import PretrainConfig
-from glam_train.pretraining.run_folder import RunError
+from glam_train.pretraining.errors import RunError
 from glam_train.weights.towers import TowerStart, load_towers
 
 NO_TOWERS: Mapping[str, TowerStart] = MappingProxyType({})

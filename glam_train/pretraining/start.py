@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from glam.config import FrameConfig, ModelConfig, VoiPolicy, model_config_from_json
 from glam.licence import PHANTOMS, checkpoint_provenance
-from glam.settings import changed_leaves
+from glam.settings import changed_leaves, merged, settings_from_json
 from glam.words.tokens import Tokenizer, from_vocab
 from glam_train.config import PretrainConfig, changed_config
 from glam_train.data.balance import check_balance
@@ -18,6 +19,7 @@ from glam_train.data.captions import check_reports
 from glam_train.data.phantom_pairs import check_training_seeds
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.presets import preset
+from glam_train.pretraining.asked import with_asked
 from glam_train.pretraining.begun import Begun
 from glam_train.pretraining.phases import go_on_with
 from glam_train.pretraining.run_folder import Run, RunError, check_fit, read_run, start_run
@@ -27,6 +29,7 @@ from glam_train.weights.vision import is_vision
 
 Options = Mapping[str, Any]
 """Settings that replace the preset's: nested dicts of JSON types (`glam_train.config.changed_config`)."""
+NOTHING: Options = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +65,24 @@ def with_hub(start: Start, names: Sequence[str]) -> Start:
     return start
 
 
-def new_run(out: Path, cache: PairCache, *, preset_name: str, options: Options, start: Start) -> None:
-    """Start a run in the folder `out`. RunError where the cache does not fit the settings or a run is there."""
+def new_run(
+    out: Path, cache: PairCache, *, preset_name: str, options: Options, start: Start, asked: Options = NOTHING
+) -> None:
+    """Start a run in the folder `out`. RunError where the cache does not fit the settings or a run is there.
+
+    `asked`: those of the options that the command line has, which published weights must not contradict.
+    """
     config = run_settings(preset_name, options=options, start_from=start.checkpoint)
     _check_weights(config, start, preset_name=preset_name)
     published = published_start(config.model, vision=start.vision_weights, text=start.text_weights)
-    config = replace(config, model=published.model)
+    config = replace(config, model=with_asked(published, config.model, options=options, asked=asked))
     named = options.get("model", {}).get("frame", {})
     if start.checkpoint is None and "voi" not in named:  # the model of a checkpoint keeps what it was trained on
         config = replace(config, model=with_voi(config.model, cache.frame.voi))
-    check_fit(config, cache)
+    check_fit(config, cache, preset_name=preset_name)
     words = run_tokenizer(config, cache, start=start, published=published)
     if "text" not in published.towers:  # published weights may have more rows than their tokenizer has tokens
-        text = replace(config.model.text, vocab_size=words.vocab_size)
+        text = replace(config.model.text, vocab_size=words.vocab_size, pad_id=words.pad_id)
         config = replace(config, model=replace(config.model, text=text))
     if cache.source.get("kind") == PHANTOMS:
         check_training_seeds(cache.source.get("seed", 0), num_pairs=len(cache))
@@ -213,15 +221,17 @@ def with_voi(model: ModelConfig, voi: VoiPolicy | None) -> ModelConfig:
 
 
 def frame_to_prepare(
-    preset_name: str | None, checkpoint: Path | None, voi: VoiPolicy | None, *, default: str
+    preset_name: str | None, checkpoint: Path | None, voi: VoiPolicy | None, *, default: str, options: Options
 ) -> FrameConfig:
     """Return the frame that images are prepared for: of a preset, or of the checkpoint that is to be trained on.
 
-    RunError where both are named.
+    `options`: settings that replace the preset's, of its frame alone. RunError where a checkpoint is named too.
     """
+    changes = options.get("model", {}).get("frame", {})
     if checkpoint is None:
-        return with_voi(preset(preset_name or default).model, voi).frame
-    if preset_name is not None or voi is not None:
+        frame = with_voi(preset(preset_name or default).model, voi).frame
+        return settings_from_json(FrameConfig, merged(asdict(frame), changes), within="model.frame.")
+    if preset_name is not None or voi is not None or changes:
         raise RunError("a cache for a checkpoint is prepared as its model takes images: leave out --preset and --voi")
     return _checkpoint_model(checkpoint).frame
 

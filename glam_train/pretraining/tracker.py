@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from glam_train.config import PretrainConfig
-from glam_train.pretraining.run_folder import RunError
+from glam_train.pretraining.errors import RunError
 
 PROJECT = "glam"
 

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from glam.files import flush_folder
 from glam.licence import write_provenance
 from glam.model.checkpoint import load_heads, save_checkpoint
 from glam.model.glam import Glam
 from glam_train.config import PretrainConfig
 from glam_train.methods import build_method
 from glam_train.methods.method import Learner
-from glam_train.pretraining.run_folder import Run, RunError, checkpoints, run_provenance, updates_of
+from glam_train.pretraining.errors import RunError
+from glam_train.pretraining.run_folder import Run, checkpoints, run_provenance, updates_of
 from glam_train.pretraining.setup import make_optimizer, starting_model
 
 
@@ -81,28 +84,56 @@ def state_of(model: Glam, config: PretrainConfig, *, device: str, heads_from: Pa
 def save_state(folder: Path, state: TrainingState, *, step: int, tokenizer: Path, keep: int = 2) -> Path:
     """Write checkpoint `step-…` (weights, tokenizer, provenance, state) and delete all but the newest `keep`.
 
-    It is built under another name and renamed, so that a kill leaves the last whole one. RunError where it cannot be
-    written; what was begun is removed.
+    It is built under another name, put on the disk and renamed, so that neither a kill nor a power cut leaves less
+    than the last whole one. One of the same step is kept: the run has gone on from it, and made no update since.
+    RunError where it cannot be written; what was begun is removed.
     """
     final = folder / "checkpoints" / f"step-{step:07d}"
+    if final.exists():
+        return final
     building = final.with_name(f".{final.name}.{os.getpid()}")
     shutil.rmtree(building, ignore_errors=True)
     try:
         save_checkpoint(state.exported, building, tokenizer, heads=state.learner.method.state_dict())
         write_provenance(building, run_provenance(folder, updates=step))
         _write_training(building / "state", state, step=step)
-        shutil.rmtree(final, ignore_errors=True)
+        _flush(building)
         building.replace(final)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        flush_folder(final.parent)
+    except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(building, ignore_errors=True)
-        last = checkpoints(folder)
-        kept = f"the last whole checkpoint is {last[-1]}" if last else "no checkpoint was written before"
-        raise RunError(
-            f"checkpoint {final} cannot be written ({error}); {kept}: make room and go on with --resume"
-        ) from None
+        raise RunError(f"checkpoint {final} cannot be written ({_reason(error)}); {kept(folder)}") from None
     for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+        removed = old.with_name(f".{old.name}.{os.getpid()}")  # so that a kill leaves no half of one
+        old.replace(removed)
+        shutil.rmtree(removed, ignore_errors=True)
     return final
+
+
+def kept(folder: Path) -> str:
+    """Say which checkpoint of a run is the last, and how it goes on where the disk is full."""
+    last = checkpoints(folder)
+    whole = f"the last whole checkpoint is {last[-1]}" if last else "no checkpoint was written before"
+    return f"{whole}: make room and go on with --resume"
+
+
+def _flush(folder: Path) -> None:
+    """Put the files of a folder, and those of the folders in it, on the disk."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            _flush(path)
+            continue
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+    flush_folder(folder)
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line why something cannot be written; torch tells of a full disk by the bytes that it lacks."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    told = str(error).splitlines()[0]
+    return f"is the disk full? {told}" if isinstance(error, RuntimeError) else told
 
 
 def _write_training(folder: Path, state: TrainingState, *, step: int) -> None:

@@ -53,15 +53,15 @@ def plain_state(tower: nn.Module) -> dict[str, Tensor]:
     return {name.replace(".base_layer.", "."): tensor for name, tensor in state.items() if ".lora_" not in name}
 
 
-def resample_positions(positions: Tensor, grid: int) -> Tensor:
-    """Resize position embeddings as DINOv2's register models do: (1, patch, dim) -> (1, grid * grid, dim)."""
+def resample_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Resize position embeddings as DINOv2's register models do: (1, patch, dim) -> (1, row * col of `grid`, dim)."""
     side = math.isqrt(positions.shape[1])
-    if side == grid:
+    if (side, side) == grid:
         return positions
     if side**2 != positions.shape[1]:
         raise WeightsError(f"the weights have positions for {positions.shape[1]} patches, which are no square grid")
     square = positions.mT.unflatten(2, (side, side))  # (1, dim, row, col)
-    resized = interpolate(square, size=(grid, grid), mode="bicubic", antialias=True)
+    resized = interpolate(square, size=grid, mode="bicubic", antialias=True)
     return resized.flatten(2).mT
 
 

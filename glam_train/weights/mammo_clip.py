@@ -18,8 +18,6 @@ from glam_train.weights.source import WeightsError
 from glam_train.weights.stored import StoredWeights, Weights
 
 LICENCE = "CC BY-NC-SA (Mammo-CLIP's published checkpoints)"
-GREY = (0.3089279, 0.25053555408335154)
-"""Mean and standard deviation that Mammo-CLIP takes from and divides grey values in [0, 1] by."""
 IMAGE, TEXT = "image_encoder.", ("text_encoder.text_encoder.", "text_encoder.")
 MODELS = {(1280, 16): "b0", (1280, 23): "b1", (1408, 23): "b2", (1536, 26): "b3", (1792, 32): "b4", (2048, 39): "b5"}
 """Width of the last map and number of blocks -> size of the EfficientNet."""

@@ -82,6 +82,7 @@ def _config(stored: StoredWeights, words: FolderTokenizer, max_tokens: int) -> T
         max_tokens=min(max_tokens, positions),
         lower_case=words.lower_case,
         pool=_pool(stored.path, settings.model_type),
+        pad_id=words.tokenizer.pad_id,
         dropout=float(getattr(settings, "hidden_dropout_prob", 0.0)),
         architecture=None if _is_plain_bert(settings) else _kept(said),
     )

@@ -10,6 +10,7 @@ from timm.models.efficientnet import EfficientNet
 from timm.models.vision_transformer import VisionTransformer
 
 from glam.config import VisionConfig
+from glam.input_size import InputSize
 from glam_train.weights.fit import renamed, resample_positions
 from glam_train.weights.source import WeightsError
 from glam_train.weights.stored import StoredWeights, Weights
@@ -38,7 +39,7 @@ def lone_file_weights(stored: StoredWeights) -> tuple[Weights, VitFacts]:
     return weights, VitFacts(positioned=positioned)
 
 
-def named_config(stored: StoredWeights, *, image_size: int, timm_name: str | None = None) -> VisionConfig:
+def named_config(stored: StoredWeights, *, image_size: InputSize, timm_name: str | None = None) -> VisionConfig:
     """Return the configuration of the timm model that config.json names, or of `timm_name`."""
     name = timm_name or str(stored.config["architecture"])
     if not timm.models.is_model_in_modules(name, ["vision_transformer", "deit", "efficientnet"]):
@@ -63,12 +64,11 @@ def named_tensors(stored: StoredWeights, config: VisionConfig) -> Weights:
     return {f"vit.{name}": tensor for name, tensor in weights.items()}
 
 
-def _sizes(name: str, image_size: int) -> dict[str, Any]:
+def _sizes(name: str, image_size: InputSize) -> dict[str, Any]:
     """Return what `VisionConfig` says of a named model's size."""
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=0)
     if isinstance(model, EfficientNet):
-        check_image_size(image_size, CELL_PX)
         depth = sum(len(cast("Sized", stage)) for stage in model.blocks)
         return {"patch_size": CELL_PX, "embed_dim": model.num_features, "depth": depth, "num_heads": 1}
     assert isinstance(model, VisionTransformer)

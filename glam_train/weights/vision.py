@@ -7,10 +7,12 @@ from typing import NamedTuple
 import torch
 
 from glam.config import VisionConfig
+from glam.input_size import InputSize
 from glam.model.vision import VisionTower
+from glam_train.presets.frames import MAMMO_CLIP_GREY
 from glam_train.weights.dinov2 import dinov2_weights, is_dinov2
 from glam_train.weights.fit import check_fit
-from glam_train.weights.mammo_clip import GREY, LICENCE, image_weights, is_mammo_clip
+from glam_train.weights.mammo_clip import LICENCE, image_weights, is_mammo_clip
 from glam_train.weights.source import WeightsError, WeightsSource, weights_source
 from glam_train.weights.stored import StoredWeights, Weights, read_json, read_stored
 from glam_train.weights.timm_files import is_timm, lone_file_weights, named_config, named_tensors
@@ -32,8 +34,8 @@ class VisionWeights(NamedTuple):
     source: WeightsSource
 
 
-def read_vision_weights(path: Path, *, image_size: int) -> VisionWeights:
-    """Return the vision tower of a file or folder, for square images of this side; its layout is found from its keys.
+def read_vision_weights(path: Path, *, image_size: InputSize) -> VisionWeights:
+    """Return the vision tower of a file or folder, for images of this size; its layout is found from its keys.
 
     Positions are resampled to the grid of the image. WeightsError names what does not fit.
     """
@@ -55,7 +57,7 @@ def is_vision(folder: Path) -> bool:
     return "architecture" in config or config.get("model_type") in FAMILIES
 
 
-def _converted(stored: StoredWeights, *, image_size: int) -> tuple[str, VisionConfig, Weights]:
+def _converted(stored: StoredWeights, *, image_size: InputSize) -> tuple[str, VisionConfig, Weights]:
     """Return the layout in words, the tower's configuration and its tensors."""
     if is_dinov2(stored):
         registers = "with registers" if "register_tokens" in stored.tensors else "without registers"
@@ -75,13 +77,14 @@ def _converted(stored: StoredWeights, *, image_size: int) -> tuple[str, VisionCo
     raise WeightsError(f"{stored.path} has {first} ...: no vision tower that is read ({LAYOUTS})")
 
 
-def _vit(stored: StoredWeights, found: tuple[Weights, VitFacts], image_size: int) -> tuple[VisionConfig, Weights]:
+def _vit(stored: StoredWeights, found: tuple[Weights, VitFacts], image_size: InputSize) -> tuple[VisionConfig, Weights]:
     weights, facts = found
     config = vit_config(stored, weights, facts, image_size=image_size)
     return config, vit_tensors(weights, facts, grid=config.grid)
 
 
-def _mammo_clip(stored: StoredWeights, image_size: int) -> tuple[str, VisionConfig, Weights]:
+def _mammo_clip(stored: StoredWeights, image_size: InputSize) -> tuple[str, VisionConfig, Weights]:
     weights, name = image_weights(stored)
-    config = replace(named_config(stored, image_size=image_size, timm_name=name), mean=GREY[0], std=GREY[1])
+    mean, std = MAMMO_CLIP_GREY
+    config = replace(named_config(stored, image_size=image_size, timm_name=name), mean=mean, std=std)
     return f"Mammo-CLIP, {name}", config, {f"cnn.{key}": tensor for key, tensor in weights.items()}

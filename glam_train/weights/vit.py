@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from glam.config import VisionConfig
+from glam.input_size import InputSize, plain_size, rows_and_cols, told_size
 from glam_train.weights.fit import resample_positions, three_channel_stem
 from glam_train.weights.source import WeightsError
 from glam_train.weights.stored import StoredWeights, Weights
@@ -33,7 +34,7 @@ class VitFacts:
     """Prefix tokens that have positions of their own, at the head of `pos_embed`."""
 
 
-def vit_config(stored: StoredWeights, weights: Weights, facts: VitFacts, *, image_size: int) -> VisionConfig:
+def vit_config(stored: StoredWeights, weights: Weights, facts: VitFacts, *, image_size: InputSize) -> VisionConfig:
     """Return the configuration of a tower of these weights at an image size."""
     if any(".mlp.w12." in name for name in weights):
         raise WeightsError(f"{stored.path} is a ViT-g with SwiGLU layers, which is not read: take ViT-S, B or L")
@@ -59,7 +60,7 @@ def vit_config(stored: StoredWeights, weights: Weights, facts: VitFacts, *, imag
     )
 
 
-def vit_tensors(weights: Weights, facts: VitFacts, *, grid: int) -> Weights:
+def vit_tensors(weights: Weights, facts: VitFacts, *, grid: tuple[int, int]) -> Weights:
     """Return the weights under `VisionTower`'s names, with the positions of prefix tokens in the tokens themselves."""
     ours = {name: tensor.float() for name, tensor in weights.items()}
     positions = ours["pos_embed"]  # (1, prefix + patch, dim)
@@ -75,13 +76,14 @@ def vit_tensors(weights: Weights, facts: VitFacts, *, grid: int) -> Weights:
     return {f"vit.{name}": tensor for name, tensor in ours.items()}
 
 
-def check_image_size(image_size: int, patch_size: int) -> None:
+def check_image_size(image_size: InputSize, patch_size: int) -> None:
     """Refuse an image that the patches of the weights do not fill."""
-    if image_size % patch_size:
-        nearest = max(1, round(image_size / patch_size)) * patch_size
+    sides = rows_and_cols(image_size)
+    if any(length % patch_size for length in sides):
+        nearest = plain_size([max(1, round(length / patch_size)) * patch_size for length in sides])
         raise WeightsError(
-            f"the weights make patches of {patch_size} px, which do not fill an image of {image_size} px: "
-            f"prepare and train at {nearest} px, or take other weights"
+            f"the weights make patches of {patch_size} px, which do not fill an image of {told_size(image_size)} px: "
+            f"prepare and train at {told_size(nearest)} px, or take other weights"
         )
 
 

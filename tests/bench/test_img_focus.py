@@ -14,7 +14,7 @@ def test_a_region_finds_the_row_of_its_slice_that_looks_like_it():
 
     def tower(squares):
         patches = [np.kron(view, np.ones((2, 2, 1))).reshape(grid**2, -1) for view in (looks, turned)]
-        return ViewFeatures(cls=torch.zeros(2, 32), patches=torch.from_numpy(np.stack(patches)))
+        return ViewFeatures(torch.zeros(2, 32), torch.from_numpy(np.stack(patches)), torch.zeros(2, 32))
 
     (attention,) = frozen_maps(tower, grid)(np.zeros((1, 2, 4, 4), np.float32))
     for query in ("cc", "mlo"):

@@ -70,7 +70,8 @@ def image(image_id: str, breast: str = "p1/e1/L", view: str = "CC", **more: str)
 )
 @pytest.mark.parametrize("folder", ["data", ".", "/", "/data", "../data"])
 def test_a_path_is_joined_to_the_manifests_folder_as_paths_are(folder: str, name: str):
-    assert _joined(Path(folder), [name, "b"]) == [str(Path(folder) / name), str(Path(folder) / "b")]
+    joined = _joined(Path(folder), pd.Series([name, "b"], dtype="str"))
+    assert joined.tolist() == [str(Path(folder) / name), str(Path(folder) / "b")]
 
 
 @pytest.fixture

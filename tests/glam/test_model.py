@@ -117,6 +117,16 @@ def test_a_view_can_be_embedded_by_the_mean_of_its_patches():
     assert torch.allclose(model.embed_view(features), expected, atol=1e-6)
 
 
+def test_a_view_can_be_embedded_by_the_mean_of_all_its_tokens_which_each_view_of_a_pair_keeps():
+    model, (cc, mlo, *_) = small_model(image_pool="all_tokens"), pairs()
+    of_cc, of_mlo = model.view_features(cc, mlo)
+    for view, features in ((cc, of_cc), (mlo, of_mlo)):
+        pooled = model.vision(view).all_tokens
+        assert torch.allclose(features.all_tokens, pooled, atol=1e-5)
+        expected = torch.nn.functional.normalize(model.image_projection(pooled), dim=-1)
+        assert torch.allclose(model.embed_view(features), expected, atol=1e-5)
+
+
 def test_both_projections_may_have_a_hidden_layer():
     model, views = small_model(projection_hidden=5), torch.rand(2, 1, 84, 84)
     for projection, width in ((model.image_projection, 16), (model.text_projection, 12)):

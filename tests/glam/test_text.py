@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from glam.config import TextConfig
-from glam.model.text import POOLINGS, TextFeatures, TextTower, first_token, mean_of_tokens
+from glam.model.text import (
+    POOLINGS,
+    TextFeatures,
+    TextTower,
+    first_padding,
+    first_token,
+    mean_of_tokens,
+    text_pooling,
+)
 
 
 def small_tower(**changes) -> TextTower:
@@ -48,6 +56,28 @@ def test_mean_is_over_the_tokens_that_are_no_padding():
     tokens = torch.tensor([[[1.0], [3.0], [99.0]], [[1.0], [2.0], [6.0]]])
     features = TextFeatures(tokens=tokens, mask=torch.tensor([[1, 1, 0], [1, 1, 1]]))
     assert mean_of_tokens(features).tolist() == [[2.0], [3.0]]
+
+
+def test_padding_is_the_state_after_the_text_and_of_a_text_that_fills_its_room_the_first():
+    features = TextFeatures(tokens=torch.arange(8.0).reshape(2, 4, 1), mask=torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0]]))
+    assert first_padding(features).tolist() == [[2.0], [7.0]]
+    assert first_padding(features, max_tokens=3).tolist() == [[2.0], [4.0]]
+
+
+@torch.no_grad()
+def test_a_text_that_no_padding_follows_is_given_one_to_be_embedded_by():
+    tower = small_tower(pool="padding", pad_id=5, max_tokens=8)
+    features = tower(IDS, MASK)
+    assert features.tokens.shape[1] == features.mask.shape[1] == 8
+    bert = tower.bert(torch.nn.functional.pad(IDS[1:], (0, 1), value=5), torch.nn.functional.pad(MASK[1:], (0, 1)))
+    pooled = text_pooling(TextConfig(pool="padding", max_tokens=8))(features)
+    assert torch.allclose(pooled[1], bert.last_hidden_state[0, 7], atol=1e-5)
+    assert not features.mask[:, 7].any()
+
+
+def test_a_text_without_a_position_for_the_padding_after_it_is_refused():
+    with pytest.raises(ValueError, match="max_tokens 512 leaves no position for the padding"):
+        TextConfig(pool="padding", max_tokens=512)
 
 
 def test_every_pooling_of_the_config_exists():

@@ -24,7 +24,7 @@ def test_a_view_gives_its_class_token_and_a_grid_of_patches(stem):
     features = tower(torch.rand(2, 1, 42, 42))
     assert features.cls.shape == (2, 24)
     assert features.patches.shape == (2, 9, 24)
-    assert tower.grid == 3
+    assert tower.grid == (3, 3)
 
 
 def test_grey_is_normalised_and_repeated_and_registers_are_left_out():
@@ -33,6 +33,18 @@ def test_grey_is_normalised_and_repeated_and_registers_are_left_out():
     features = tower(pixels)
     assert torch.equal(features.cls, tokens[:, 0])
     assert torch.equal(features.patches, tokens[:, 3:])
+
+
+@torch.no_grad()
+def test_all_tokens_are_class_registers_and_patches_before_the_last_norm():
+    tower, pixels = small_tower(mean=0.4, std=0.2), torch.rand(2, 1, 42, 42)
+    nn.init.normal_(tower.vit.norm.weight)
+    normed = tower(pixels)
+    tower.vit.norm = nn.Identity()
+    raw = tower.vit.forward_features(((pixels - 0.4) / 0.2).repeat(1, 3, 1, 1))
+    assert raw.shape[1] == 1 + 2 + 9
+    torch.testing.assert_close(normed.all_tokens, raw.mean(dim=1), rtol=0, atol=1e-6)
+    assert (normed.patches - raw[:, 3:]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("stem", ["linear", "conv"])

@@ -83,9 +83,11 @@ def test_what_fails_ends_with_1_and_its_code(call, tmp_path: Path):
         f"glam-embed: no_store: no store at {tmp_path}: make one with glam-embed run --out {tmp_path}\n",
     )
     code, err = call("run", "--manifest", str(tmp_path / "m.csv"), "--out", str(tmp_path / "s"))
-    assert (code, "cannot be read" in err) == (1, True)
-    code, err = call("run", "--folder", str(tmp_path / "nowhere"), "--out", str(tmp_path / "s"))
-    assert (code, "no folder at" in err) == (1, True)
+    assert (code, "no file at" in err) == (1, True)
+    for not_a_folder in (tmp_path / "nowhere", Path(__file__)):
+        code, err = call("run", "--folder", str(not_a_folder), "--out", str(tmp_path / "s"))
+        assert (code, "no folder at" in err) == (1, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sound_store_ends_with_0(call, tmp_path: Path):

@@ -67,31 +67,43 @@ def test_noise_leaves_the_background_black(images):
     assert noisy.max() <= 1
 
 
-def dots(count: int, side: int, points: torch.Tensor) -> torch.Tensor:
-    """Images with one soft bright dot each, at (x, y) of 0..1 across the square."""
-    centres = (torch.arange(side) + 0.5) / side
-    across, down = centres - points[:, :1], centres - points[:, 1:]
+def dots(count: int, size: tuple[int, int], points: torch.Tensor) -> torch.Tensor:
+    """Images of (rows, cols) with one soft bright dot each, at (x, y) of 0..1 across them."""
+    rows, cols = ((torch.arange(length) + 0.5) / length for length in size)
+    across, down = cols - points[:, :1], rows - points[:, 1:]
     return torch.exp(-(down[:, :, None].square() + across[:, None].square()) / (2 * 0.02**2))[:count, None]
 
 
 def centre_of(images: torch.Tensor) -> torch.Tensor:
     """Where the brightness of each image lies: (batch, 2), x and y of 0..1."""
-    centres = (torch.arange(images.shape[-1]) + 0.5) / images.shape[-1]
+    rows, cols = ((torch.arange(length) + 0.5) / length for length in images.shape[2:])
     total = images.sum((1, 2, 3))
-    return (
-        torch.stack([(images.sum(2)[:, 0] * centres).sum(1), (images.sum(3)[:, 0] * centres).sum(1)], 1)
-        / total[:, None]
-    )
+    return torch.stack([(images.sum(2)[:, 0] * cols).sum(1), (images.sum(3)[:, 0] * rows).sum(1)], 1) / total[:, None]
 
 
+@pytest.mark.parametrize("size", [(96, 96), (160, 96)])
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_bright_dot_and_its_point_move_together(turned):
+def test_a_bright_dot_and_its_point_move_together(turned, size):
     points = 0.3 + 0.4 * torch.rand(32, 2, generator=seeded(1, 1)[0])
     config = ImageAugmentation(rotate_deg=20, shift=0.1, scale=0.2, gamma=0, noise=0)
-    moved = augment(dots(32, 96, points), config, seeded(32, 2), turned=torch.full((32,), turned))
+    moved = augment(dots(32, size, points), config, seeded(32, 2), turned=torch.full((32,), turned))
     expected = move_points(points[:, None], moved.matrix)[:, 0]
     torch.testing.assert_close(centre_of(moved.images), expected, rtol=0, atol=0.002)  # a fifth of a pixel
     assert (expected - points).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("size", [(96, 96), (160, 96), (64, 160)])
+def test_a_rotation_keeps_the_shapes_of_any_input(size):
+    """Distances in pixels between three points are those before, times one factor."""
+    config = ImageAugmentation(rotate_deg=30, shift=0.1, scale=0.2, gamma=0, noise=0)
+    matrix = random_affine(torch.zeros(16, 1, *size), config, seeded(16, 5)).matrix
+    points = torch.tensor([[0.3, 0.4], [0.6, 0.4], [0.5, 0.7]])
+    pixels = torch.tensor([size[1], size[0]])
+    before = torch.pdist(points * pixels)
+    for found in move_points(points.expand(16, 3, 2), matrix):
+        factors = torch.pdist(found * pixels) / before
+        torch.testing.assert_close(factors, factors[:1].expand(3), rtol=1e-4, atol=0)
+        assert (found - points).abs().max() > 0.01
 
 
 def test_only_the_named_images_are_turned_over():

@@ -15,6 +15,7 @@ from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods import build_method
 from glam_train.methods.known_places import told_places
+from glam_train.methods.mammo_clip_settings import MammoClipSettings
 from glam_train.methods.method import Learner
 from glam_train.methods.settings import (
     ClipSettings,
@@ -45,6 +46,7 @@ SETTINGS = {
     "mgca": MgcaSettings(num_prototypes=6, token_dim=8, hidden_dim=16, frozen_steps=2),
     "mgca_even": MgcaSettings(num_prototypes=6, token_dim=8, hidden_dim=16, frozen_steps=0, token_shares="even"),
     "mm_mil": MmMilSettings(),
+    "mammo_clip": MammoClipSettings(),
 }
 
 

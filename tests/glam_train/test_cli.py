@@ -39,8 +39,9 @@ def test_a_failed_run_ends_with_1_and_one_sentence(tmp_path, capsys):
 
 
 def test_a_wrong_command_line_ends_with_2():
+    assert main(["prepare", "--no-such-option"]) == 2
     with pytest.raises(SystemExit) as stop:
-        main(["prepare", "--no-such-option"])
+        main(["evaluate", "--no-such-option"])
     assert stop.value.code == 2
     with pytest.raises(SystemExit) as stop:
         main(["pretrain", "--cache", "nowhere"])
@@ -126,7 +127,7 @@ def test_a_model_takes_the_grey_policy_of_its_cache_and_keeps_it(tmp_path, toy_c
     assert load_checkpoint(last).config.frame.voi == "minmax"
     replace(command, resume=True).run()
     replace(command, out=tmp_path / "next", start_from=last).run()
-    with pytest.raises(ValueError, match="prepare it again with the preset and --voi of the model"):
+    with pytest.raises(ValueError, match=r"for voi header, the model takes voi minmax: .* --model\.frame\.voi minmax"):
         replace(command, out=tmp_path / "other", start_from=last, cache=Path("plain")).run()
     with pytest.raises(ValueError, match="the cache was prepared for"):
         replace(command, resume=True, cache=Path("plain")).run()
@@ -325,7 +326,7 @@ def test_phantoms_that_cannot_be_drawn_are_refused_before_a_cache_is_made(tmp_pa
 def test_a_path_that_cannot_be_written_is_named_with_the_reason(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     said = refusal(capsys, "prepare-phantoms", "--out", tmp_path / "file" / "cache", "--pairs", 1)
-    assert said.strip() == f"{tmp_path / 'file' / 'cache'}: Not a directory"
+    assert said.splitlines()[-1] == f"{tmp_path / 'file' / 'cache'}: Not a directory"
 
 
 @pytest.fixture
@@ -353,6 +354,10 @@ def toy_preset(toy_cache, toy_config, monkeypatch):
         (["--model.alignment", "9"], "model.alignment is '9': give model.alignment.side or another part of it"),
         (["--method", "glam_paper", "--method.view-weight", "1"], "unknown setting method.view_weight"),
         (["--model.vision.image-size", "56"], "vision.image_size 56 is not frame.size 28"),
+        (
+            ["--model.vision.image-size", "[28, 42]", "--model.frame.size", "[28,42]"],
+            "the alignment module takes a square of whole patches of 14 px, not 28 x 42: set ",
+        ),
         (["--config", "nowhere.json"], "nowhere.json: No such file or directory"),
         (["--save-every", 0], "save_every and log_every count updates"),
         (["--stop-after-s", "nan"], "stop_after_s is nan"),

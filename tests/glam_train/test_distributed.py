@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from glam_train.data.cache import describe_cache, read_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods.glam_settings import GlamSettings
-from glam_train.pretraining.distributed import ALONE, Ranks, joined, padded
+from glam_train.pretraining.distributed import ALONE, Ranks, joined, padded, ranks_of_environment
+from glam_train.pretraining.errors import RunEnded
 from glam_train.pretraining.run_folder import checkpoints, start_run
 from tests.samples.ranks import ended, start_ranks
 
@@ -89,3 +90,12 @@ def test_pieces_of_several_shapes_are_joined_with_zeros_behind_their_ends():
     first, second = torch.ones(2, 3), torch.full((1, 1), 2.0)
     assert joined([first, second]).tolist() == [[1, 1, 1], [1, 1, 1], [2, 0, 0]]
     assert padded(torch.tensor([True]), [2]).tolist() == [True, False]
+
+
+def test_processes_are_not_put_on_one_gpu(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with (
+        pytest.raises(RunEnded, match="2 processes would share cuda:1: give --device cuda"),
+        ranks_of_environment("cuda:1"),
+    ):
+        pass

@@ -246,8 +246,16 @@ def batch() -> Batch:
     tokens = torch.randint(0, 11, (8, 5), generator=generator)
     points = torch.rand(8, 1, 2, 2, generator=generator)
     kinds = torch.ones(8, 1, dtype=torch.int64)
+    none = torch.zeros(8, 0)
     return Batch(
-        *views, tokens, torch.ones(8, 5, dtype=torch.int64), points, kinds, torch.zeros(8, 5, dtype=torch.bool)
+        *views,
+        tokens,
+        torch.ones(8, 5, dtype=torch.int64),
+        points,
+        kinds,
+        torch.zeros(8, 5, dtype=torch.bool),
+        none,
+        none,
     )
 
 

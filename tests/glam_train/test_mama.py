@@ -121,6 +121,25 @@ def test_a_switch_changes_what_it_says(mama_config, features, settings, changed)
     assert {name for name in plain if float(plain[name]) != pytest.approx(float(switched[name]), rel=1e-6)} == changed
 
 
+def test_without_the_local_loss_there_is_none_and_nothing_else_changes(mama_config, features):
+    plain, without = terms_of(mama_config, features), terms_of(replace(mama_config, local_weight=0.0), features)
+    assert plain.keys() - without.keys() == {"local"}
+    assert float(without["total"]) == pytest.approx(float(plain["total"] - plain["local"]), rel=1e-12)
+
+
+def test_the_local_heads_learn_from_the_step_of_the_local_loss_on(mama_config, toy_cache):
+    passes = {"batch_size": 4, "accumulate": 1}
+    config = replace(mama_config, local_start_step=2, steps=4, warmup_steps=0, learning_rate=1e-3, **passes)
+    state = state_of(starting_model(config, None), config, device="cpu")
+    heads, stream, moved = state.learner.method, stream_of(config, toy_cache), []
+    for step in range(4):
+        before = [parameter.detach().clone() for parameter in heads.parameters()]
+        terms = update(state, stream.update(step), config, step)
+        moved.append([not torch.equal(old, new) for old, new in zip(before, heads.parameters(), strict=True)])
+        assert ("local" in terms) == (step >= 2)
+    assert moved == [[False] * 4, [False] * 4, [True] * 4, [True] * 4]
+
+
 def test_sentences_are_the_states_at_their_separators():
     tokens = torch.arange(12.0).reshape(2, 6, 1)
     ids = torch.tensor([[2, 7, 3, 8, 3, 3], [2, 9, 9, 9, 0, 0]])
@@ -166,7 +185,8 @@ def test_it_learns_which_report_belongs_to_which_images(mama_config, toy_cache):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "probability", "same"), [("image", 1.0, 1.0), ("study", 0.0, 1.0), ("side", 1.0, 0.5)]
+    ("strategy", "probability", "same"),
+    [("image", 1.0, 1.0), ("study", 0.0, 1.0), ("study", 0.5, 0.75), ("side", 1.0, 0.5)],
 )
 def test_the_other_view_is_drawn_as_asked(mama_config, toy_cache, strategy, probability, same):
     config = replace(mama_config, views=Views(strategy=strategy, probability=probability), batch_size=24, accumulate=1)

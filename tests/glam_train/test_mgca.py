@@ -151,7 +151,7 @@ def test_the_shares_of_patches_are_the_attention_of_cls_in_the_last_layer(vision
     layer, maps = last_patch_layer(tower), []
     layer.fused_attn = False
     layer.attn_drop.register_forward_hook(lambda module, inputs, output: maps.append(output))
-    side = tower.grid * (16 if vision else 14)
+    side = tower.grid[0] * (16 if vision else 14)
     with torch.no_grad(), caught_input(layer) as caught:
         patches = tower(torch.rand(2, 1, side, side)).patches
     shares = patch_shares(layer, the_input(caught), num_patches=patches.shape[1])

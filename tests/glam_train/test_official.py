@@ -345,7 +345,7 @@ def test_sizes_are_taken_from_the_file_and_518_px_is_its_default(released_518):
 def test_image_size_resamples_the_position_embedding(released_518):
     model, path = released_518
     imported = import_small(path, image_size=252).model
-    assert imported.vision.grid == 18
+    assert imported.vision.grid == (18, 18)
     grid = model.vision.vit.pos_embed.detach().mT.unflatten(2, (37, 37))
     expected = torch.nn.functional.interpolate(grid, size=(18, 18), mode="bicubic", antialias=True)
     assert torch.equal(imported.vision.vit.pos_embed.detach(), expected.flatten(2).mT)

@@ -284,3 +284,39 @@ def test_a_bundle_of_published_towers_with_low_rank_changes_serves_what_the_chec
     np.testing.assert_allclose(runtime.vision(images).embedding, views, rtol=0, atol=1e-4)
     card = model_card(json.loads((tmp_path / "bundle" / "bundle.json").read_text()))
     assert "layout transformers, gpt2" in card
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"vision": {"depth": 7}}, r"dinov2 has model.vision.depth 2, not 7: leave out --model.vision.depth, or give"),
+        ({"vision": {"embed_dim": 64}}, r"has model.vision.embed_dim 128, not 64: leave out --model.vision.embed-dim"),
+        ({"text": {"ffn_dim": 48}}, r"bert has model.text.ffn_dim \d+, not 48: leave out --model.text.ffn-dim"),
+    ],
+)
+def test_a_setting_of_the_command_line_that_the_weights_have_otherwise_is_refused(command, settings, message):
+    with pytest.raises(RunError, match=message):
+        replace(command, settings={"steps": 1, "model": settings}).run()
+    assert not command.out.exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_setting_that_the_weights_have_too_is_no_contradiction_and_grey_values_are_the_users(
+    command, folders, capsys
+):
+    settings = {"vision": {"depth": 2, "mean": 0.3, "std": 0.25}, "text": {"vocab_size": 77}}
+    replace(command, settings={"steps": 1, "model": settings}).run()
+    vision, stored = read_run(command.out).config.model.vision, read_vision_weights(folders / "dinov2", image_size=28)
+    assert vision == replace(stored.config, mean=0.3, std=0.25)
+    assert "as the vision weights have it" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny")
+def test_what_the_weights_replace_of_a_file_of_settings_is_told(command, tmp_path, capsys):
+    (tmp_path / "settings.json").write_text(json.dumps({"model": {"vision": {"depth": 7, "mean": 0.5, "std": 0.5}}}))
+    replace(command, config=tmp_path / "settings.json").run()
+    said = capsys.readouterr().err
+    assert "model.vision.depth is 2, as the vision weights have it, not 7\n" in said
+    assert "model.vision.mean is (0.485, 0.456, 0.406), as the vision weights have it, not 0.5\n" in said
+    assert read_run(command.out).config.model.vision.depth == 2

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from glam_train.pretraining.run_folder import RunError
+from glam_train.pretraining.errors import RunError
 from glam_train.pretraining.setup import make_optimizer, starting_model, usable_device
 
 

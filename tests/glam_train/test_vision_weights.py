@@ -127,16 +127,17 @@ def test_a_lone_file_of_timm_is_read_by_its_shapes(tmp_path, registers, position
         assert_same(tower_of(weights)(grey(56)), tokens, prefix=1 + registers)
 
 
-def test_positions_are_resampled_to_the_grid_of_the_image_as_timm_does(tmp_path):
+@pytest.mark.parametrize("grid", [(6, 6), (7, 3)])
+def test_positions_are_resampled_to_the_grid_of_the_image_as_timm_does(tmp_path, grid):
     model = vit_folder(tmp_path / "d", "dinov2_with_registers")
-    weights = read_vision_weights(tmp_path / "d", image_size=84)
+    weights = read_vision_weights(tmp_path / "d", image_size=(14 * grid[0], 14 * grid[1]))
     positions = model.embeddings.position_embeddings.detach()
-    expected = resample_abs_pos_embed(positions, [6, 6], num_prefix_tokens=1)[:, 1:]
+    expected = resample_abs_pos_embed(positions, list(grid), num_prefix_tokens=1)[:, 1:]
     torch.testing.assert_close(weights.tensors["vit.pos_embed"], expected)
     timm_folder(tmp_path / "t", "vit_tiny_patch16_224", img_size=64)
-    weights = read_vision_weights(tmp_path / "t", image_size=96)
+    weights = read_vision_weights(tmp_path / "t", image_size=(16 * grid[0], 16 * grid[1]))
     stored = load_file(tmp_path / "t" / "model.safetensors")["pos_embed"]
-    torch.testing.assert_close(weights.tensors["vit.pos_embed"], resample_abs_pos_embed(stored, [6, 6]))
+    torch.testing.assert_close(weights.tensors["vit.pos_embed"], resample_abs_pos_embed(stored, list(grid)))
 
 
 def test_the_efficientnet_of_mammo_clip_computes_what_efficientnet_pytorch_does(tmp_path):
@@ -215,6 +216,16 @@ def test_an_image_that_the_patches_do_not_fill_is_refused_with_the_size_that_the
     vit_folder(tmp_path / "d", "dinov2")
     with pytest.raises(WeightsError, match=r"patches of 14 px, which do not fill an image of 60 px: .* at 56 px"):
         read_vision_weights(tmp_path / "d", image_size=60)
+    with pytest.raises(WeightsError, match=r"do not fill an image of 98 x 60 px: .* at 98 x 56 px"):
+        read_vision_weights(tmp_path / "d", image_size=(98, 60))
+
+
+def test_an_efficientnet_takes_any_size_and_the_last_cells_reach_beyond_it(tmp_path):
+    timm_folder(tmp_path / "e", "tf_efficientnet_b0")
+    weights = read_vision_weights(tmp_path / "e", image_size=(80, 48))
+    assert (weights.config.image_size, weights.config.grid) == ((80, 48), (3, 2))
+    with torch.no_grad():
+        assert tower_of(weights)(torch.rand(1, 1, 80, 48)).patches.shape == (1, 6, 1280)
 
 
 def test_a_shard_that_is_not_there_is_named(tmp_path):

@@ -6,10 +6,14 @@ python -m tests.samples.ranks gradient|run FOLDER CACHE; FOLDER holds the run. S
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
+import torch.distributed as dist
 
 from glam.local_server import free_port
 from glam.words.tokens import Tokenizer
@@ -24,8 +28,25 @@ from glam_train.pretraining.setup import starting_model
 from glam_train.pretraining.training_state import state_of
 
 
+@contextmanager
+def counted_bytes() -> Iterator[dict[str, int]]:
+    """Count the bytes that this process hands over to be gathered, and to be summed, while the block runs."""
+    bytes_of = {"gathered": 0, "summed": 0}
+
+    def counting(what: str, real: Callable[..., Any], place: int) -> Callable[..., Any]:
+        def crossed(*tensors: Any, **options: Any) -> Any:
+            bytes_of[what] += tensors[place].nbytes
+            return real(*tensors, **options)
+
+        return crossed
+
+    gather, reduce = counting("gathered", dist.all_gather, 1), counting("summed", dist.all_reduce, 0)
+    with mock.patch.object(dist, "all_gather", gather), mock.patch.object(dist, "all_reduce", reduce):
+        yield bytes_of
+
+
 def gradient(folder: Path, cache_folder: Path) -> None:
-    """Write the loss and the gradients of update 0, in float64, into gradient-WORLD.pt."""
+    """Write the loss and the gradients of update 0, in float64, and the bytes that crossed into gradient-WORLD.pt."""
     run, cache = read_run(folder), read_cache(cache_folder)
     with ranks_of_environment("cpu") as ranks:
         learner = state_of(starting_model(run.config, None), run.config, device="cpu").learner.double()
@@ -41,11 +62,12 @@ def gradient(folder: Path, cache_folder: Path) -> None:
             for part in stream.update(0)
         ]
         way = across_update if run.config.negatives == "update" else within_passes
-        terms = way(forward_of(learner, run.config, 0, ranks), loss_of(learner, 0), passes, ranks=ranks)
-        ranks.sum_gradients(learner.parameters())
+        with counted_bytes() as crossed:
+            terms = way(forward_of(learner, run.config, 0, ranks), loss_of(learner, 0), passes, ranks=ranks)
+            ranks.sum_gradients(learner.parameters())
         if ranks.is_first:
             gradients = {name: p.grad for name, p in learner.named_parameters() if p.grad is not None}
-            told: dict[str, Any] = {"total": float(terms["total"]), "gradients": gradients}
+            told: dict[str, Any] = {"total": float(terms["total"]), "gradients": gradients, "bytes": crossed}
             torch.save(told, folder / f"gradient-{ranks.world}.pt")
 
 

@@ -57,6 +57,16 @@ test("a cell's corners are those of the square, drawn to the edge of the image",
   assert.deepEqual(slicePolygon(frame, SIDE, 2), [[300, 0], [400, 0], [400, 900], [300, 900]]);
 });
 
+test("cells of a rectangle are counted along its own axes", () => {
+  const frame = frameOf({ to_square: [[0.5, 0, -50], [0, 0.5, 0], [0, 0, 1]], size: [900, 450], rows: 2000, cols: 1000 });
+  assert.deepEqual([frame.height, frame.width], [900, 450]);
+  assert.deepEqual(cellPolygon(frame, SIDE, { row: 1, col: 2 }), [[300, 200], [400, 200], [400, 400], [300, 400]]);
+  assert.deepEqual(slicePolygon(frame, SIDE, 2), [[300, 0], [400, 0], [400, 1800], [300, 1800]]);
+  for (const cell of [{ row: 8, col: 0 }, { row: 3, col: 8 }]) assert.deepEqual(cellAt(frame, SIDE, cellMiddle(frame, SIDE, cell)), cell);
+  assert.equal(cellAt(frame, SIDE, moved(frame.toPixels, [451, 100])), null);
+  assert.deepEqual(cellAt(frame, SIDE, moved(frame.toPixels, [100, 851])), { row: 8, col: 2 });
+});
+
 test("distances are in millimetres, by the distance of rows and of columns", () => {
   assert.equal(distanceMm([0.1, 0.2], [0, 0], [30, 40]), Math.hypot(6, 4));
   assert.equal(distanceMm(null, [0, 0], [30, 40]), null);

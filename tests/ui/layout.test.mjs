@@ -10,6 +10,7 @@ const view = (laterality, name, { chestWallLeft = laterality === "L", rows = 200
   const box = { left: 0, top: 0, right: cols, bottom: rows };
   return { laterality, view: name, rows, cols, spacing, box, frame: frameOf({ to_square, size: 500, rows, cols }) };
 };
+const near = (found, wanted) => found.forEach((number, place) => assert.ok(Math.abs(number - wanted[place]) < 1e-6, `${found} is not ${wanted}`));
 const exam = [view("L", "MLO"), view("L", "CC"), view("R", "MLO"), view("R", "CC")];
 
 test("the right breast hangs on the left, CC before MLO", () => {
@@ -43,6 +44,17 @@ test("in the model's square the corners of the square are those of the pane's sq
   const matrix = placedSquare(one, { width: 408, height: 608 });
   const [x, y] = moved(matrix, moved(one.frame.toPixels, [500, 500]));
   assert.ok(Math.abs(x - 404) < 1e-6 && Math.abs(y - 504) < 1e-6);
+});
+
+test("a rectangle that the model sees fits the pane along both axes, in the middle", () => {
+  const to_square = [[0.5, 0, 0], [0, 0.5, 0], [0, 0, 1]];
+  for (const [size, across, down] of [[[1000, 400], 0.6 * 400, 600], [[400, 1000], 400, 160]]) {
+    const frame = frameOf({ to_square, size, rows: 2000, cols: 1000 });
+    const [height, width] = size;
+    const [[left, top], [right, bottom]] = [[0, 0], [width, height]].map((corner) => moved(placedSquare({ frame }, { width: 408, height: 608 }), moved(frame.toPixels, corner)));
+    near([left + right, top + bottom], [408, 608]);
+    near([right - left, bottom - top], [across, down]);
+  }
 });
 
 test("a zoom keeps the point under the cursor, and stays within bounds", () => {

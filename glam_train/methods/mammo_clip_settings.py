@@ -1,0 +1,24 @@
+"""Settings of Mammo-CLIP's method, readable without torch."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from glam_train.methods.settings import MethodSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MammoClipSettings(MethodSettings):
+    """Mammo-CLIP (Ghosh et al. 2024): two changes of an image and two wordings of its report."""
+
+    name: ClassVar[str] = "mammo_clip"
+    reads_two_wordings: ClassVar[bool] = True
+    view_weight: float = 1.0
+    """Weight of an image against the other change of itself."""
+    text_weight: float = 0.5
+    """Weight of a report against the other wording of itself."""
+
+    def __post_init__(self) -> None:
+        for name in ("view_weight", "text_weight"):
+            if not 0 <= (weight := getattr(self, name)) < math.inf:
+                raise ValueError(f"{name} is {weight}: give a number from 0 up")
