@@ -80,7 +80,7 @@ def trained_weights(config: PretrainConfig) -> int:
 def figures_of(name: str, folder: Path) -> dict[str, Any]:
     """Return the bytes of a preset."""
     config = preset(name)
-    caches = folder / f"{config.model.frame.size}-{config.model.frame.kind}"
+    caches = folder / f"{hash(config.model.frame):x}"
     for _ in cache_phantoms(caches, num_pairs=NUM_PAIRS, seed=TRAINING_SEED, frame=config.model.frame):
         pass
     pair = bytes_a_pair(config, read_cache(caches))

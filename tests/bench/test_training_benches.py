@@ -1,5 +1,6 @@
 """The arithmetic of what crosses between processes, and what a training run's input is measured by."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from glam_train.data.cache import PairCache, read_cache
 from glam_train.methods import build_method
 from glam_train.presets import preset
 from tests.samples.trainings import small_config, small_training
+
+DOCS = Path(__file__).parents[2] / "docs"
+COLUMNS = ("pairs_an_update", "bytes_a_pair", "features_mb", "gradients_mb")
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +82,18 @@ def test_readers_are_timed_alone(folder: Path):
     found = rates(folder, small_config(batch_size=2, accumulate=1, steps=3, warmup_steps=0))
     assert set(found) == {"1", "2"}
     assert min(found.values()) > 0
+
+
+def test_the_page_on_many_gpus_has_the_bytes_that_the_bench_counted():
+    figures = dict(re.findall(r"^\| (\S+, \w+) \| (\S+) \|$", (DOCS / "benchmarks.md").read_text(), re.MULTILINE))
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| (\d+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|$",
+        (DOCS / "scale_training.md").read_text(),
+        re.MULTILINE,
+    )
+    assert {name for name, *_ in rows} >= {"glam", "clip", "mama-bert"}
+    for name, pairs, of_a_pair, features, gradients in rows:
+        told = [
+            figures[f"{name}, {what}"] for what in ("pairs_an_update", "bytes_a_pair", "features_mb", "gradients_mb")
+        ]
+        assert [pairs, of_a_pair.replace(",", ""), features, gradients] == told
