@@ -151,7 +151,7 @@ NO_PYTHON = ["--no-python"]
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Training:
     """A run whose updates two processes share."""
-    return small_training(tmp_path_factory.mktemp("shared"), steps=100, batch_size=2, accumulate=2)
+    return small_training(tmp_path_factory.mktemp("shared"), steps=40, batch_size=2, accumulate=2)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_two_processes_that_a_signal_stops_say_it_once_and_go_on_to_the_same_bit
     launcher = started([*TORCHRUN, *NO_PYTHON, *shared.command(out, *SELDOM)])
     in_the_middle(launcher, out)
     launcher.send_signal(signal.SIGTERM)
-    _, said = launcher.communicate(timeout=120)
+    _, said = launcher.communicate(timeout=300)
     assert launcher.returncode != 0
     (saved,) = checkpoints(out)
     assert said.count("stopped by a signal") == said.count(f"Saved as {saved}: go on with --resume") == 1
@@ -185,7 +185,7 @@ def test_a_launcher_that_restarts_goes_on_from_the_newest_checkpoint_when_a_proc
     wait_for(launcher, out, "checkpoints/step-*")
     (first,) = [process.pid for process in descendants(launcher.pid) if b"RANK=0" in environment(process.pid)]
     os.kill(first, signal.SIGKILL)
-    _, said = launcher.communicate(timeout=120)
+    _, said = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, said
     assert same(trained(out), trained(shared_whole))
 

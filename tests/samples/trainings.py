@@ -99,7 +99,7 @@ def run_to_end(command: Sequence[str]) -> str:
     return said
 
 
-def wait_for(process: Life | subprocess.Popen[str], folder: Path, pattern: str, *, timeout_s: float = 120) -> None:
+def wait_for(process: Life | subprocess.Popen[str], folder: Path, pattern: str, *, timeout_s: float = 300) -> None:
     """Wait until a folder has a file of such a name; AssertionError where the process ends before."""
     end = time.monotonic() + timeout_s
     while not any(folder.glob(pattern)):
