@@ -24,7 +24,7 @@ EXPORT_DEMO = $(BIN)/glam-export onnx "$$(ls -d runs/demo/checkpoints/step-* | t
 # glibc gives large arrays back to the system at once, and training asks for them anew at every step: keep them.
 QUICK_MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 MALLOC_TOP_PAD_=268435456
 
-# The whole chain in two minutes on two free cores: how much of each step, and where its files go.
+# The whole chain at a small size: how much of each step, and where its files go.
 SMOKE := runs/smoke
 SMOKE_PAIRS := 128
 SMOKE_STEPS := 40
@@ -74,7 +74,7 @@ wheel: ## Build the wheel, install it into an empty environment, run every --hel
 	@cd / && for command in $(COMMANDS); do echo "$$command --help"; "$(CURDIR)/$(WHEEL)/$$command" --help > /dev/null || exit 1; done
 	@cd / && "$(CURDIR)/$(WHEEL)/python" -c "from glam.bundle import DEMO_BUNDLE, read_bundle; print('demo bundle', read_bundle(DEMO_BUNDLE).version)"
 
-smoke: .venv/.installed ## Phantoms, a little training, figures, a bundle: whether the chain works, in two minutes
+smoke: .venv/.installed ## Phantoms, a little training, figures, a bundle: whether the chain works
 	rm -rf $(SMOKE)/phantoms $(SMOKE)/trained $(SMOKE)/bundle
 	$(BIN)/glam-train prepare-phantoms --out $(SMOKE)/phantoms --pairs $(SMOKE_PAIRS) --preset tiny --workers 2
 	$(QUICK_MALLOC) $(BIN)/glam-train pretrain --cache $(SMOKE)/phantoms --out $(SMOKE)/trained --preset tiny --steps $(SMOKE_STEPS) --batch-size 16

@@ -69,5 +69,5 @@ def test_smoke_at_its_smallest_ends_with_a_bundle_that_carries_its_figures(tmp_p
     assert told[-2:] == [f"bundle: {place}/bundle", f"figures: {place}/figures.json, and on the bundle's card"]
     figures = json.loads((place / "figures.json").read_text())
     bundle = read_bundle(place / "bundle")
-    assert bundle.provenance["metrics"] == figures
+    assert bundle.metrics == figures
     assert figures["figures"].keys() >= {"density_macro_auc", "hits"}

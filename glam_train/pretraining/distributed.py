@@ -13,6 +13,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from glam_train.pretraining.errors import RunEnded
 
@@ -118,7 +120,11 @@ def ranks_of_environment(device: str) -> Iterator[Ranks]:
         raise RunEnded(f"{world} processes would share {device}: give --device cuda, and each takes its own")
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=LONGEST_WAIT)
+    store, rank, world = next(rendezvous("env://", timeout=LONGEST_WAIT))
+    # A launcher that restarts its processes keeps its store, in which are the addresses of those that died.
+    store = PrefixStore(f"restart-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=LONGEST_WAIT)
     try:
         yield Ranks(rank=dist.get_rank(), world=world)
     finally:
