@@ -344,7 +344,7 @@ def toy_preset(toy_cache, toy_config, monkeypatch):
             ["--batch-size", 7],
             "the cache holds 12 pairs, an update takes 14 (batch_size 7 x accumulate 2): give --batch-size 6",
         ),
-        (["--learning-rate", "nan"], "learning_rate is nan: give a number from 0 up"),
+        (["--learning-rate", "nan"], 'learning_rate is "nan": give a number\n'),
         (["--learning-rate", "high"], 'learning_rate is "high": give a number\n'),
         (["--steps", "1.5"], "steps is 1.5: give a whole number\n"),
         (["--decay-all", "1"], "decay_all is 1: give true or false\n"),
