@@ -207,3 +207,7 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"glam-export: {missing_module(error, 'export')}\n")
         return 1
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

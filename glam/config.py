@@ -1,11 +1,12 @@
 """Every number a bundle must remember: frozen dataclasses of JSON types, and the published settings as functions."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from glam.input_size import InputSize, plain_size, rows_and_cols, told_size
-from glam.settings import settings_from_json
+from glam.settings import check_numbers, settings_from_json
 
 FrameKind = Literal["stretch", "isotropic", "nipple_mm", "nipple_stretch"]
 VoiPolicy = Literal["header", "window", "breast", "voi_lut", "minmax"]
@@ -92,6 +93,10 @@ class VisionConfig:
                 object.__setattr__(self, name, tuple(value))
         if isinstance(self.mean, tuple) != isinstance(self.std, tuple):
             raise ValueError(f"mean {self.mean} and std {self.std}: give one number for each, or three for each")
+        if not all(0 < std < math.inf for _, std in self.scales):
+            raise ValueError(f"std is {self.std}: give a number above 0")
+        check_numbers(self, at_least_0=("num_registers", "norm_eps"))
+        check_numbers(self, counts=("patch_size", "embed_dim", "depth", "num_heads"))
         object.__setattr__(self, "image_size", plain_size(self.image_size))
         if self.timm_name is None and not self.is_filled:
             size = told_size(self.image_size)
@@ -163,6 +168,8 @@ class TextConfig:
     """Chance of an input of the low-rank change to be zeroed in training."""
 
     def __post_init__(self) -> None:
+        check_numbers(self, counts=("vocab_size", "hidden_dim", "depth", "num_heads", "ffn_dim"))
+        check_numbers(self, counts=("max_positions", "max_tokens", "lora_alpha"), shares=("dropout", "lora_dropout"))
         if self.hidden_dim % self.num_heads:
             raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
         if self.max_tokens > self.max_positions:
@@ -202,6 +209,7 @@ class AlignmentConfig:
     def __post_init__(self) -> None:
         if self.side < 1:
             raise ValueError(f"side is {self.side}: give 1 region or more along a side")
+        check_numbers(self, counts=("pooling_heads", "slice_heads"), above_0=("window", "spread"))
         if not self.band > 0:
             raise ValueError(f"band is {self.band}: give a number of slices above 0")
 
@@ -241,6 +249,8 @@ class ModelConfig:
     mean of CLS, registers and patches before the last norm, as in MaMA's released code."""
 
     def __post_init__(self) -> None:
+        check_numbers(self, counts=("joint_dim", "projection_hidden"), above_0=("max_scale",))
+        self._check_heads()
         image, frame = told_size(self.vision.image_size), told_size(self.frame.size)
         if image != frame:
             raise ValueError(f"vision.image_size {image} is not frame.size {frame}")
@@ -249,6 +259,15 @@ class ModelConfig:
                 f"the alignment module takes a square of whole patches of {self.vision.patch_size} px, not {frame}: set"
                 " vision.image_size and frame.size to one such number, or alignment to none"
             )
+
+    def _check_heads(self) -> None:
+        """Raise ValueError where the heads of the alignment module do not divide the width of a patch."""
+        if self.alignment is None:
+            return
+        width, averages = self.vision.embed_dim, self.alignment.pooling == "average"
+        for name in ("slice_heads",) if averages else ("slice_heads", "pooling_heads"):
+            if width % (heads := getattr(self.alignment, name)):
+                raise ValueError(f"vision.embed_dim {width} is not a multiple of alignment.{name} {heads}")
 
     @property
     def compares_views(self) -> bool:

@@ -6,6 +6,7 @@ on its content (`Variants`) has the name of that class under "name".
 
 import difflib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -91,6 +92,29 @@ def type_hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
+def check_numbers(
+    settings: object,
+    *,
+    at_least_0: Sequence[str] = (),
+    above_0: Sequence[str] = (),
+    counts: Sequence[str] = (),
+    shares: Sequence[str] = (),
+) -> None:
+    """Raise ValueError for a number that breaks its rule; None, which says that there is no such number, breaks none.
+
+    Names of fields: finite numbers from 0 up, finite ones above 0, whole ones from 1 up, and shares below 1.
+    """
+    rules = [(at_least_0, lambda value: 0 <= value < math.inf, "give a number from 0 up")]
+    rules += [(above_0, lambda value: 0 < value < math.inf, "give a number above 0")]
+    rules += [(counts, lambda value: value >= 1, "give 1 or more")]
+    rules += [(shares, lambda value: 0 <= value < 1, "give a share from 0 to below 1")]
+    for names, holds, rule in rules:
+        for name in names:
+            value = getattr(settings, name)
+            if value is not None and not holds(value):
+                raise ValueError(f"{name} is {value}: {rule}")
+
+
 def part_class(hint: Any) -> type | None:
     """Return the dataclass that a field of this type is, or may be; None for other types."""
     return next((choice for choice in _choices(hint) if isinstance(choice, type) and is_dataclass(choice)), None)
@@ -110,7 +134,8 @@ def value_from_text(hint: Any, text: str, *, name: str) -> Any:
         return None
     if float in choices:
         with suppress(ValueError):
-            return float(text)
+            if math.isfinite(number := float(text)):
+                return number
     try:
         value = json.loads(text.lower() if bool in choices else text)
     except ValueError:
@@ -152,7 +177,7 @@ def _is_of(choice: Any, value: Any) -> bool:
         types = inner[:1] * len(value) if origin is list or Ellipsis in inner else inner
         return len(types) == len(value) and all(map(_is_of, types, value))
     if choice is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if choice is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, origin or choice)

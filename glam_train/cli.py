@@ -138,3 +138,7 @@ def _values(arguments: Sequence[str]) -> dict[str, str]:
     pairs = [(option, text) for option, text in zip(arguments, [*arguments[1:], ""], strict=True)]
     pairs += [tuple(argument.split("=", 1)) for argument in arguments if "=" in argument]  # type: ignore[misc]
     return {option.removeprefix("--"): text for option, text in pairs if option.startswith("--")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

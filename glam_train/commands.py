@@ -154,6 +154,7 @@ class Pretrain:
         from glam_train.pretraining.lock import check_free
         from glam_train.pretraining.loop import LoopOptions, pretrain
         from glam_train.pretraining.run_folder import has_run
+        from glam_train.pretraining.setup import usable_device
         from glam_train.pretraining.start import check_resumed, new_run, with_hub
 
         loop_options = LoopOptions(
@@ -174,6 +175,7 @@ class Pretrain:
             except RunEnded as error:
                 raise SystemExit(error.exit_code) from None
             return
+        usable_device(self.device)
         check_free(self.out)
         _with_bar(verify_pixels(cache), total=len(cache), label="verify the cache")
         start = with_hub(self._start(), self.from_hub)

@@ -1,12 +1,11 @@
 """The settings of a pretraining run: frozen dataclasses of JSON types."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from glam.config import ModelConfig
-from glam.settings import merged, settings_from_json
+from glam.settings import check_numbers, merged, settings_from_json
 from glam.words.wording import Style
 from glam_train.methods import METHODS
 from glam_train.methods.glam_settings import GlamSettings
@@ -58,6 +57,12 @@ class ImageAugmentation:
     """Chance of each axis to be reversed. Only for methods that compare no places: the chest wall moves."""
     blur: float = 0.0
     """Chance to be blurred, by a Gaussian of 0.1 to 2 pixels."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self, at_least_0=("rotate_deg", "shift", "gamma", "noise"), shares=("scale",))
+        for name in ("reverse", "blur"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a chance from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +134,9 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         self._check_chances()
         self._check_steps()
-        for name in ("batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("correspondence_weight", "tissue_weight", "local_weight", "learning_rate", "min_learning_rate"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: give a number from 0 up")
+        weights = ("correspondence_weight", "tissue_weight", "local_weight")
+        rates = ("learning_rate", "min_learning_rate", "weight_decay")
+        check_numbers(self, counts=("batch_size", "accumulate"), at_least_0=weights + rates, above_0=("clip_norm",))
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"seed is {self.seed}: give a whole number from 0 to {MAX_SEED}")
         if self.pairs_per_update < 2:

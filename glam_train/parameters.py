@@ -1,12 +1,14 @@
 """How many parameters a preset has, and how many of them its method trains: counted on torch's meta device."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from glam.model.glam import Glam
 from glam_train.config import PretrainConfig
 from glam_train.methods import build_method
+from glam_train.methods.method import Method
 
 TEMPERATURES, HEADS = "temperatures", "method"
 """What the three learned temperatures, and the heads that only training uses, are counted as."""
@@ -20,11 +22,23 @@ class PartCount:
     trainable: int = 0
 
 
-def count_parameters(config: PretrainConfig) -> dict[str, PartCount]:
-    """Return the parameters of each part of a model and of its method's heads, "total" last; no weight is drawn."""
+class Built(NamedTuple):
+    """A model and the heads of its method, on torch's meta device."""
+
+    model: Glam
+    method: Method
+
+
+def built_without_weights(config: PretrainConfig) -> Built:
+    """Return what a configuration builds, without memory for its weights; ValueError where its parts do not fit."""
     with torch.device("meta"):
         model = Glam(config.model)
-        method = build_method(config, model)
+        return Built(model, build_method(config, model))
+
+
+def count_parameters(config: PretrainConfig) -> dict[str, PartCount]:
+    """Return the parameters of each part of a model and of its method's heads, "total" last; no weight is drawn."""
+    model, method = built_without_weights(config)
     method.prepare(model)
     if not config.method.trains:
         model.requires_grad_(False)

@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SCRIPTS = PYPROJECT["project"]["scripts"]
 RENAMED = {"glam_export": "export", "glam_ui": "ui"}
 MIB = 1 << 20
 # What a declared package brings and our code imports by name.
@@ -105,10 +106,17 @@ def test_the_renamed_packages_are_flat():
 
 
 def test_every_command_has_its_module():
-    for target in PYPROJECT["project"]["scripts"].values():
+    for target in SCRIPTS.values():
         package = target.partition(".")[0]
         module = target.partition(":")[0].partition(".")[2].replace(".", "/")
         assert (ROOT / RENAMED.get(package, package) / f"{module}.py").is_file()
+
+
+@pytest.mark.parametrize("command", SCRIPTS)
+def test_every_command_runs_as_a_module_too(command):
+    module = SCRIPTS[command].partition(":")[0]
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: ")
 
 
 def test_the_changelog_starts_with_the_version_that_is_built():

@@ -62,7 +62,7 @@ class AlignedMethod(Method):
     def __init__(self, config: PretrainConfig, model: Glam) -> None:
         super().__init__(config, model)
         if config.model.alignment is None:
-            raise ValueError(f"{config.method.name} needs the alignment module: model.alignment is None")
+            raise ValueError(f"{config.method.name} needs the alignment module: leave model.alignment in")
         if config.views.strategy != "breast":
             raise ValueError(f"{config.method.name} compares CC with MLO: views.strategy is {config.views.strategy}")
         self.alignment = config.model.alignment

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from glam_train.methods.settings import MethodSettings, check_momentum, check_numbers
+from glam.settings import check_numbers
+from glam_train.methods.settings import MethodSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,7 @@ class GlamSettings(MethodSettings):
             raise ValueError(f"best_regions is {self.best_regions}: give 1 or more, or leave it out for all")
         weights = ("view_weight", "simclr_weight", "moco_weight", "sentence_weight")
         temperatures = ("simclr_temperature", "moco_temperature")
-        check_numbers(self, at_least_0=weights, above_0=temperatures, counts=("queue",))
-        check_momentum(self.momentum)
+        check_numbers(self, at_least_0=weights, above_0=temperatures, counts=("queue",), shares=("momentum",))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
 """The settings that a method has for itself: one frozen dataclass of JSON types each, readable without torch."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
+
+from glam.settings import check_numbers
 
 TEXT_SIDE = ("text", "text_projection")
 """The parts of the model that only reports go through."""
@@ -45,8 +46,7 @@ class MamaSettings(MethodSettings):
     """Which local scores count. visual: the best patch of each sentence alone, the visual-only of MaMA's Fig. 5."""
 
     def __post_init__(self) -> None:
-        if not self.view_weight >= 0:
-            raise ValueError(f"view_weight is {self.view_weight}: give a number from 0 up")
+        check_numbers(self, at_least_0=("view_weight",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +135,8 @@ class MocoSettings(MethodSettings):
     """Weight of CLIP's loss beside it. 0: no report is read."""
 
     def __post_init__(self) -> None:
-        check_numbers(self, at_least_0=("image_text_weight",), above_0=("temperature",), counts=("queue",))
-        check_momentum(self.momentum)
+        weights, temperatures = ("image_text_weight",), ("temperature",)
+        check_numbers(self, at_least_0=weights, above_0=temperatures, counts=("queue",), shares=("momentum",))
 
     @property
     def not_trained(self) -> tuple[str, ...]:
@@ -202,26 +202,3 @@ class MmMilSettings(MethodSettings):
     """Image and report, and a sentence with its best patch (Wang et al. 2023; MaMA's visual localization alone)."""
 
     name: ClassVar[str] = "mm_mil"
-
-
-def check_momentum(share: float) -> None:
-    """Raise ValueError for a share that a slow copy cannot keep of itself."""
-    if not 0 <= share < 1:
-        raise ValueError(f"momentum is {share}: give a share from 0 to below 1")
-
-
-def check_numbers(
-    settings: MethodSettings,
-    *,
-    at_least_0: tuple[str, ...] = (),
-    above_0: tuple[str, ...] = (),
-    counts: tuple[str, ...] = (),
-) -> None:
-    """Raise ValueError for a number that breaks its rule."""
-    rules = [(at_least_0, lambda value: 0 <= value < math.inf, "give a number from 0 up")]
-    rules += [(above_0, lambda value: 0 < value < math.inf, "give a number above 0")]
-    rules += [(counts, lambda value: value >= 1, "give 1 or more")]
-    for names, holds, rule in rules:
-        for name in names:
-            if not holds(value := getattr(settings, name)):
-                raise ValueError(f"{name} is {value}: {rule}")

@@ -12,7 +12,7 @@ class SingleImageMethod(Method):
         super().__init__(config, model)
         name = config.method.name
         if config.model.alignment is not None:
-            raise ValueError(f"{name} does not compare CC with MLO: set model.alignment to None")
+            raise ValueError(f"{name} does not compare CC with MLO: set model.alignment to none")
         if config.views.strategy == "breast":
             raise ValueError(f"{name} takes each image by itself: set views.strategy to image, side or study")
         if config.correspondence_weight:

@@ -66,8 +66,7 @@ def start_run(
         "commit": commit(),
     }
     with locked(folder):
-        if has_run(folder):
-            raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
+        check_new(folder)
         tokenizer.save(folder / "tokenizer.json")
         write_json(folder / "config.json", content)
 
@@ -75,6 +74,12 @@ def start_run(
 def has_run(folder: Path) -> bool:
     """Whether a run was started in the folder."""
     return (folder / "config.json").exists()
+
+
+def check_new(folder: Path) -> None:
+    """Raise RunError where a run was started in the folder."""
+    if has_run(folder):
+        raise RunError(f"{folder} holds a run: continue it with --resume or give another --out")
 
 
 def provenance(folder: Path, *, licence: str | None) -> dict[str, Any]:
@@ -219,5 +224,5 @@ def updates_of(checkpoint: Path) -> int:
     path = checkpoint / "state" / "meta.json"
     try:
         return int(json_object(path.read_bytes())["step"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: delete {checkpoint} and resume from the checkpoint before it") from error

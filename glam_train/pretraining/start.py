@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,11 +18,12 @@ from glam_train.data.cache import PairCache, describe_cache
 from glam_train.data.captions import check_reports
 from glam_train.data.phantom_pairs import check_training_seeds
 from glam_train.data.vocabulary import report_vocabulary
+from glam_train.parameters import built_without_weights
 from glam_train.presets import preset
 from glam_train.pretraining.asked import with_asked
-from glam_train.pretraining.begun import Begun
+from glam_train.pretraining.begun import Begun, Start
 from glam_train.pretraining.phases import go_on_with
-from glam_train.pretraining.run_folder import Run, RunError, check_fit, read_run, start_run
+from glam_train.pretraining.run_folder import Run, RunError, check_fit, check_new, checkpoints, read_run, start_run
 from glam_train.weights.hub import fetch
 from glam_train.weights.towers import PublishedStart, published_start
 from glam_train.weights.vision import is_vision
@@ -30,28 +31,6 @@ from glam_train.weights.vision import is_vision
 Options = Mapping[str, Any]
 """Settings that replace the preset's: nested dicts of JSON types (`glam_train.config.changed_config`)."""
 NOTHING: Options = MappingProxyType({})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """The files that a run starts from."""
-
-    checkpoint: Path | None = None
-    """Of a run of ours, with its tokenizer. None: not from one."""
-    model_only: bool = False
-    """Whether to take only the checkpoint's model, which another method than the run's may have trained."""
-    tokenizer: Path | None = None
-    """A tokenizer.json, or the vocab.txt of a BERT. None: that of the weights, or trained on the reports."""
-    vision_weights: Path | None = None
-    """Published weights of the vision tower (`glam_train.weights`). None: random numbers."""
-    text_weights: Path | None = None
-    """Published weights of the text tower. None: random numbers."""
-    from_scratch: bool = False
-    """Random numbers will do where the preset's paper starts from published weights."""
-
-    def __post_init__(self) -> None:
-        if self.checkpoint is not None and (self.vision_weights or self.text_weights):
-            raise ValueError("a run that starts from a checkpoint keeps its towers: leave out the published weights")
 
 
 def with_hub(start: Start, names: Sequence[str]) -> Start:
@@ -72,6 +51,7 @@ def new_run(
 
     `asked`: those of the options that the command line has, which published weights must not contradict.
     """
+    check_new(out)
     config = run_settings(preset_name, options=options, start_from=start.checkpoint)
     _check_weights(config, start, preset_name=preset_name)
     published = published_start(config.model, vision=start.vision_weights, text=start.text_weights)
@@ -86,6 +66,7 @@ def new_run(
         config = replace(config, model=replace(config.model, text=text))
     if cache.source.get("kind") == PHANTOMS:
         check_training_seeds(cache.source.get("seed", 0), num_pairs=len(cache))
+    built_without_weights(config)  # a method that does not fit its model says so before there is a folder
     check_reports(cache.records, words, config)
     check_balance(cache.records, config)
     heads = start.checkpoint is not None and has_heads(start.checkpoint, config, model_only=start.model_only)
@@ -242,6 +223,8 @@ def _checkpoint_model(folder: Path) -> ModelConfig:
         raise ValueError(
             f"no checkpoint at {folder}: it is a bundle, start from the checkpoint that it was exported from"
         )
+    if saved := checkpoints(folder):
+        raise ValueError(f"no checkpoint at {folder}: it is the folder of a run, whose newest is {saved[-1]}")
     if not path.is_file():
         raise ValueError(f"no checkpoint at {folder}: give a folder such as runs/mine/checkpoints/step-0001000")
     try:

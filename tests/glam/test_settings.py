@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from glam.config import ModelConfig, model_config_from_json
+from glam.config import AlignmentConfig, ModelConfig, TextConfig, VisionConfig, model_config_from_json
 from glam.settings import SettingError, Text, changed_leaves, merged, settings_from_json
 
 
@@ -42,6 +42,9 @@ def test_what_was_written_is_read_and_a_list_is_a_tuple_again():
         ({"inner": {"size": True}}, "inner.size is true: give a whole number"),
         ({"inner": None}, "inner is None: give a JSON object"),
         ({"scale": [1.0]}, r"scale is \[1.0\]: give a number or a list such as \[a number, a number\]"),
+        ({"scale": float("nan")}, "scale is NaN: give a number"),
+        ({"scale": Text("nan")}, 'scale is "nan": give a number'),
+        ({"scale": Text("1e400")}, "scale is Infinity: give a number"),
         ({"kind": "b"}, 'kind is "b": give one of a, none or none'),
         ({"on": 1}, "on is 1: give true or false"),
     ],
@@ -87,3 +90,38 @@ def test_bundles_of_before_are_read_without_the_key_that_is_retired():
     assert model_config_from_json(content | {"view_projection": True}) == ModelConfig()
     with pytest.raises(ValueError, match=r"unknown setting model\.view_projektion"):
         model_config_from_json(content | {"view_projektion": True})
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "message"),
+    [
+        (VisionConfig, {"num_heads": 0}, "num_heads is 0: give 1 or more"),
+        (VisionConfig, {"patch_size": 0}, "patch_size is 0: give 1 or more"),
+        (VisionConfig, {"depth": -1}, "depth is -1: give 1 or more"),
+        (VisionConfig, {"std": 0.0}, "std is 0.0: give a number above 0"),
+        (TextConfig, {"num_heads": 0}, "num_heads is 0: give 1 or more"),
+        (TextConfig, {"max_tokens": 0}, "max_tokens is 0: give 1 or more"),
+        (TextConfig, {"dropout": 1.5}, "dropout is 1.5: give a share from 0 to below 1"),
+        (AlignmentConfig, {"spread": 0.0}, "spread is 0.0: give a number above 0"),
+        (AlignmentConfig, {"window": 0.0}, "window is 0.0: give a number above 0"),
+        (ModelConfig, {"joint_dim": 0}, "joint_dim is 0: give 1 or more"),
+        (ModelConfig, {"max_scale": 0.0}, "max_scale is 0.0: give a number above 0"),
+        (
+            ModelConfig,
+            {"alignment": AlignmentConfig(slice_heads=5)},
+            "vision.embed_dim 768 is not a multiple of alignment.slice_heads 5",
+        ),
+        (
+            ModelConfig,
+            {"alignment": AlignmentConfig(pooling_heads=5)},
+            "vision.embed_dim 768 is not a multiple of alignment.pooling_heads 5",
+        ),
+    ],
+)
+def test_a_number_that_no_model_can_have_is_refused_before_one_is_built(part, changes, message):
+    with pytest.raises(ValueError, match=message):
+        part(**changes)
+
+
+def test_averages_of_patches_need_no_heads():
+    assert ModelConfig(alignment=AlignmentConfig(pooling="average", pooling_heads=5)).compares_views

@@ -194,7 +194,7 @@ def test_no_method_makes_no_update(toy_config, steps):
 def test_what_a_method_on_single_images_cannot_use_is_refused(toy_config, settings):
     fits = toy_baseline(toy_config, settings)
     for change, message in (
-        ({"model": toy_config.model}, "set model.alignment to None"),
+        ({"model": toy_config.model}, "set model.alignment to none"),
         ({"views": Views(strategy="breast")}, "set views.strategy to image, side or study"),
         ({"correspondence_weight": 1.0}, "set correspondence_weight to 0"),
     ):

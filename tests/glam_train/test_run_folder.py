@@ -239,6 +239,28 @@ def test_a_bundle_is_no_start(tmp_path, toy_cache, monkeypatch):
         Pretrain(cache=tmp_path, out=tmp_path / "run", preset="tiny", start_from=DEMO_BUNDLE).run()
 
 
+def test_a_run_is_no_start_and_its_newest_checkpoint_is_named(run, tmp_path, toy_cache, monkeypatch):
+    import glam_train.data.cache
+
+    monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
+    with pytest.raises(ValueError, match=r"it is the folder of a run, whose newest is .*step-0000001"):
+        Pretrain(cache=tmp_path, out=tmp_path / "other", preset="tiny", start_from=run).run()
+
+
+def test_a_checkpoint_without_its_state_says_what_to_delete(run, toy_cache):
+    (checkpoints(run)[-1] / "state" / "meta.json").unlink()
+    with pytest.raises(RunError, match=r"meta\.json is damaged: delete .*step-0000001 and resume from the"):
+        pretrain(run, toy_cache, CPU)
+
+
+def test_a_folder_that_holds_a_run_says_so_before_anything_else(run, tmp_path, toy_cache, monkeypatch):
+    import glam_train.data.cache
+
+    monkeypatch.setattr(glam_train.data.cache, "read_cache", lambda folder: toy_cache)
+    with pytest.raises(RunError, match="holds a run: continue it with --resume"):
+        Pretrain(cache=tmp_path, out=run, preset="glam").run()
+
+
 @pytest.mark.parametrize("name", ["meta.json", "optimizer.pt"])
 def test_a_damaged_state_says_which_checkpoint_to_delete(run, toy_cache, name):
     (checkpoints(run)[-1] / "state" / name).write_text("torn")
