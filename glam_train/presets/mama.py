@@ -5,8 +5,7 @@ from dataclasses import replace
 from glam.config import ModelConfig, TextConfig
 from glam.files import JsonDict
 from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation, Views
-from glam_train.methods.mama_settings import MamaOfficialSettings
-from glam_train.methods.settings import MamaSettings
+from glam_train.methods.mama_settings import MamaOfficialSettings, MamaSettings
 from glam_train.presets.frames import mama_frame, mama_official_frame
 from glam_train.presets.glam import STARTS_FROM
 
