@@ -162,7 +162,7 @@ def update(
         check_finite(terms, step, state.optimizer)
     scaler.step(state.optimizer)  # leaves out an update whose gradient is too large for fp16
     scaler.update()
-    state.after_update(step)
+    state.after_update()
     told = {"learning_rate": torch.tensor(rate), "gradient_norm": norm}
     return terms | (told if math.isfinite(norm) else {"learning_rate": told["learning_rate"]})
 
