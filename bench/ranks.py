@@ -1,6 +1,6 @@
 """One update by one, two, four and eight processes of this machine (gloo): its loss, its gradients, what crosses.
 
-python -m bench.ranks [--quick]
+python -m bench.ranks [--quick] [--worlds 1 8]
 
 The model is a small one in float64 with dropout, the update eight passes of two pairs; what is measured is that sharing
 it out changes nothing, and how many bytes a process hands over, beside the number that follows from shapes alone. Then
@@ -87,7 +87,9 @@ def main() -> None:
     """Run the updates and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one and two processes")
-    worlds = (1, 2) if parser.parse_args().quick else (1, 2, 4, 8)
+    parser.add_argument("--worlds", type=int, nargs="+", default=[1, 2, 4, 8], help="numbers of processes, 1 first")
+    options = parser.parse_args()
+    worlds = [1, 2] if options.quick else options.worlds
     with tempfile.TemporaryDirectory() as name:
         config = prepared_run(Path(name))
         told = updates(Path(name), worlds)

@@ -20,7 +20,7 @@ import torch
 from bench.report import print_summary
 from glam.model.glam import Glam
 from glam_train.config import PretrainConfig
-from glam_train.data.batches import PairBatches
+from glam_train.data.batches import Batch, PairBatches
 from glam_train.data.cache import PairCache, read_cache
 from glam_train.data.phantom_pairs import TRAINING_SEED, cache_phantoms
 from glam_train.data.vocabulary import report_vocabulary
@@ -54,13 +54,13 @@ def bytes_a_pair(config: PretrainConfig, cache: PairCache, *, double: bool = Fal
     (batch,) = stream.update(0)
     torch.manual_seed(0)
     model = Glam(config.model)
+    method = build_method(config, model)
+    if double:
+        model, method = model.double(), method.double()
+        batch = Batch(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in batch))
     with torch.no_grad():
-        features = precise(build_method(config, model).features(model, batch))
-    factor = 2 if double else 1
-    return {
-        name: Feature(value.nbytes * (factor if value.is_floating_point() else 1) // pairs, value.ndim)
-        for name, value in features._asdict().items()
-    }
+        features = precise(method.features(model, batch))
+    return {name: Feature(value.nbytes // pairs, value.ndim) for name, value in features._asdict().items()}
 
 
 def shallow(config: PretrainConfig, *, vocab_size: int) -> PretrainConfig:
@@ -78,7 +78,7 @@ def gradient_bytes(config: PretrainConfig) -> int:
 def figures_of(name: str, folder: Path) -> dict[str, Any]:
     """Return the bytes of a preset."""
     config = preset(name)
-    caches = folder / f"{config.model.frame.size}-{config.model.frame.kind}"
+    caches = folder / f"{hash(config.model.frame):x}"
     for _ in cache_phantoms(caches, num_pairs=NUM_PAIRS, seed=TRAINING_SEED, frame=config.model.frame):
         pass
     pair = bytes_a_pair(config, read_cache(caches))

@@ -10,7 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from glam.config import VisionConfig
-from glam.input_size import rows_and_cols, told_size
+from glam.input_size import InputSize, rows_and_cols, told_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +31,11 @@ class ConvStem(nn.Module):
     on a CPU it costs less than a transformer block, and it learns texture from fewer images than one linear map.
     """
 
-    def __init__(self, *, img_size: tuple[int, int], in_chans: int, embed_dim: int, **_: Any) -> None:
+    def __init__(self, *, img_size: InputSize, in_chans: int, embed_dim: int, **_: Any) -> None:
         """Take timm's names for `embed_layer`; what timm passes besides has no meaning here."""
         super().__init__()
-        self.num_patches = (img_size[0] // 14) * (img_size[1] // 14)
+        rows, cols = rows_and_cols(img_size)
+        self.num_patches = (rows // 14) * (cols // 14)
         self.texture = nn.Conv2d(in_chans, 16, kernel_size=5, stride=2, padding=2)
         self.gather = nn.Conv2d(16, 96, kernel_size=7, stride=7)
         self.norm = nn.GroupNorm(1, 96)

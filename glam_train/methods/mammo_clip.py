@@ -1,7 +1,7 @@
 """Mammo-CLIP: Ghosh et al., "Mammo-CLIP: A Vision Language Foundation Model ...", MICCAI 2024 (arXiv 2405.12255).
 
-Its multi-view supervision, written from the paper: nothing is of its code, which is CC BY-NC-SA. What differs from the
-paper: docs/methods.md.
+Its multi-view supervision. Nothing is of its code, which is CC BY-NC-SA. Where its settings are from, and what differs:
+docs/methods.md.
 """
 
 from typing import NamedTuple

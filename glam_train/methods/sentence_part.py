@@ -24,8 +24,7 @@ class SentencePart(nn.Module):
 
     def features(self, towers: Towers, sentence_ends: Tensor) -> dict[str, Tensor]:
         """Return the patches, the sentences and which of them there are, as fields of `PairFeatures`."""
-        tokens = towers.text.tokens[:, : sentence_ends.shape[1]]  # a tower may pad what it reads
-        sentences, is_sentence = sentence_states(tokens, sentence_ends)
+        sentences, is_sentence = sentence_states(towers.text.tokens, sentence_ends)
         return {
             "patches_cc": unit_vectors(self.patch_projection(towers.cc.patches)),
             "patches_mlo": unit_vectors(self.patch_projection(towers.mlo.patches)),

@@ -46,9 +46,9 @@ from glam_train.presets.mammo_clip import (
 PRESETS: dict[str, Callable[[], PretrainConfig]] = {
     "tiny": tiny_preset,
     "glam": glam_preset,
-    "glam-small": glam_small_preset,
     "glam-paper": glam_paper_preset,
     "glam-official": glam_official_preset,
+    "glam-small": glam_small_preset,
     "mama-paper": mama_paper_preset,
     "mama-meditron": mama_meditron_preset,
     "mama-llama3": mama_llama3_preset,

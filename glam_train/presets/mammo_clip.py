@@ -1,7 +1,7 @@
 """Mammo-CLIP (Ghosh et al., MICCAI 2024, arXiv 2405.12255): its towers as they are published, and its pretraining.
 
 EfficientNet-B2 or B5 at 1520 x 912 px and BioClinicalBERT. Its checkpoints are CC BY-NC-SA: you fetch your own copy,
-and give its path. Nothing here is of its code.
+and give its path. Nothing here is of its code. Where each number is from: docs/methods.md.
 """
 
 from dataclasses import replace

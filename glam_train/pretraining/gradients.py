@@ -55,9 +55,10 @@ def across_update(
     (factor / ranks.world * terms["total"]).backward()
     for index, part in enumerate(passes):
         features = first if index == 0 else forward(part, index)[0]
-        shares = [whole.share(index, ranks.world) for whole in wholes]
-        trained = [(value, share) for value, share in zip(features, shares, strict=True) if value.requires_grad]
-        torch.autograd.backward([value for value, _ in trained], [share for _, share in trained])
+        parts = zip(features, wholes, strict=True)
+        trained = [(value, whole) for value, whole in parts if value.requires_grad and whole.is_used]
+        shares = [whole.share(index, ranks.world) for _, whole in trained]
+        torch.autograd.backward([value for value, _ in trained], shares)
     return {name: value.detach() for name, value in terms.items()}
 
 
@@ -69,11 +70,15 @@ class _Whole:
         self._starts = starts
         self._shapes = shapes
 
+    @property
+    def is_used(self) -> bool:
+        """Whether the loss depends on it; heads behind features that it does not read get no gradient, not one of 0."""
+        return self.tensor.grad is not None
+
     def share(self, index: int, world: int) -> Tensor:
         """Return the gradient for pass `index` of this process, undivided."""
         shape, start = self._shapes[index], self._starts[index]
-        if self.tensor.grad is None:
-            return self.tensor.new_zeros(shape)
+        assert self.tensor.grad is not None
         rows = self.tensor.grad[start : start + shape[0]]
         return rows[(slice(None), *(slice(length) for length in shape[1:]))] * world
 

@@ -1,5 +1,6 @@
 """The arithmetic of what crosses between processes, and what a training run's input is measured by."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from glam_train.data.cache import PairCache, read_cache
 from glam_train.presets import preset
 from glam_train.pretraining.training_state import state_of
 from tests.samples.trainings import small_config, small_training
+
+DOCS = Path(__file__).parents[2] / "docs"
+COLUMNS = ("pairs_an_update", "bytes_a_pair", "features_mb", "gradients_mb")
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +41,12 @@ def test_what_crosses_of_a_pair_is_its_vectors_its_regions_and_its_known_places(
     expected |= dict.fromkeys(("regions_cc", "regions_mlo", "aligned_cc", "aligned_mlo"), regions)
     expected |= dict.fromkeys(("maps_cc", "maps_mlo"), 4 * places * model.alignment.side)
     expected |= dict.fromkeys(("rows_cc", "rows_mlo", "seen_kinds"), 8 * places)
-    assert {name: feature.bytes_a_pair for name, feature in bytes_a_pair(config, cache).items()} == expected
-    double = bytes_a_pair(config, cache, double=True)
-    assert {name: feature.bytes_a_pair // expected[name] for name, feature in double.items() if expected[name]} == {
-        name: 1 if name in ("rows_cc", "rows_mlo", "seen_kinds") else 2 for name in expected if expected[name]
+    found = {name: feature.bytes_a_pair for name, feature in bytes_a_pair(config, cache).items()}
+    assert {name: count for name, count in found.items() if count} == expected
+    double = {name: feature.bytes_a_pair for name, feature in bytes_a_pair(config, cache, double=True).items()}
+    once = ("rows_cc", "rows_mlo", "seen_kinds", "maps_cc", "maps_mlo")  # whole numbers; maps are in fp32 always
+    assert {name: double[name] // count for name, count in expected.items()} == {
+        name: 1 if name in once else 2 for name in expected
     }
 
 
@@ -78,3 +84,18 @@ def test_readers_are_timed_alone(folder: Path):
     found = rates(folder, small_config(batch_size=2, accumulate=1, steps=3, warmup_steps=0))
     assert set(found) == {"1", "2"}
     assert min(found.values()) > 0
+
+
+def test_the_page_on_many_gpus_has_the_bytes_that_the_bench_counted():
+    figures = dict(re.findall(r"^\| (\S+, \w+) \| (\S+) \|$", (DOCS / "benchmarks.md").read_text(), re.MULTILINE))
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| (\d+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|$",
+        (DOCS / "scale_training.md").read_text(),
+        re.MULTILINE,
+    )
+    assert {name for name, *_ in rows} >= {"glam", "clip", "mama-bert"}
+    for name, pairs, of_a_pair, features, gradients in rows:
+        told = [
+            figures[f"{name}, {what}"] for what in ("pairs_an_update", "bytes_a_pair", "features_mb", "gradients_mb")
+        ]
+        assert [pairs, of_a_pair.replace(",", ""), features, gradients] == told

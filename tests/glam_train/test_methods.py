@@ -32,7 +32,7 @@ def test_every_method_of_the_table_is_a_class_of_its_module_and_has_a_preset():
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"unknown preset 'glam_paper': expected one of tiny, glam, .*glam-paper, "):
+    with pytest.raises(ValueError, match="unknown preset 'glam_paper': expected one of tiny, glam, glam-paper, "):
         preset("glam_paper")
     data = preset("tiny").as_json()
     with pytest.raises(ValueError, match="unknown method 'clap': expected one of glam, glam_paper"):

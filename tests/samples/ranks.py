@@ -1,11 +1,13 @@
 """A program for each process of a distributed run: one update's gradient in float64, or a run as the command makes it.
 
-python -m tests.samples.ranks gradient|run FOLDER CACHE; FOLDER holds the run. Started by `start_ranks`.
+python -m tests.samples.ranks gradient|run FOLDER CACHE OPTIONS WORLD; FOLDER holds the run. Started by `start_ranks`.
 """
 
 import os
+import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,28 +74,56 @@ def gradient(folder: Path, cache_folder: Path) -> None:
 
 
 def start_ranks(what: str, folder: Path, cache: Path, *, world: int, options: str = "") -> list[subprocess.Popen[str]]:
-    """Start the processes of a run on this machine."""
-    port = free_port(0)
-    processes = []
-    for rank in range(world):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.samples.ranks", what, str(folder), str(cache), options]
-        environment = os.environ | place | meeting
-        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    return processes
+    """Start the processes of a run on this machine, as the children of one that has their imports."""
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port(0)), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.samples.ranks", what, str(folder), str(cache), options, str(world)]
+    return [subprocess.Popen(command, env=os.environ | meeting, stderr=subprocess.PIPE, text=True)]
 
 
 def ended(processes: list[subprocess.Popen[str]]) -> list[str]:
     """What the processes said on stderr; AssertionError when one failed."""
-    said = [process.communicate(timeout=300)[1] for process in processes]
+    said = [process.communicate(timeout=600)[1] for process in processes]
     assert all(process.returncode == 0 for process in processes), said
     return said
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "gradient":
-        gradient(Path(sys.argv[2]), Path(sys.argv[3]))
+def _act(what: str, folder: Path, cache: Path, options: str) -> None:
+    if what == "gradient":
+        gradient(folder, cache)
     else:
-        stop_after_s = 0.0 if sys.argv[4] == "stop" else None
-        pretrain(Path(sys.argv[2]), read_cache(Path(sys.argv[3])), LoopOptions(device="cpu", stop_after_s=stop_after_s))
+        stop_after_s = 0.0 if options == "stop" else None
+        pretrain(folder, read_cache(cache), LoopOptions(device="cpu", stop_after_s=stop_after_s))
+
+
+def _fork(rank: int, world: str, *act: Any) -> int:
+    """Start a process of a rank and return its number."""
+    if pid := os.fork():
+        return pid
+    os.environ.update({"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": world})
+    code = 1
+    try:
+        _act(*act)
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _main() -> int:
+    """Start the processes and wait for them; the first that fails ends the others, which would wait for it."""
+    what, folder, cache, options, world = sys.argv[1:]
+    children = {_fork(rank, world, what, Path(folder), Path(cache), options) for rank in range(int(world))}
+    while children:
+        pid, status = os.wait()
+        children.discard(pid)
+        if status:
+            for other in children:
+                os.kill(other, signal.SIGKILL)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -19,6 +19,7 @@ from glam_train.config import PretrainConfig
 from glam_train.data.phantom_pairs import TRAINING_SEED, cache_phantoms
 from glam_train.presets.glam import tiny_preset
 from glam_train.pretraining.run_folder import checkpoints
+from tests.samples.warm_training import Life
 
 ROOT = Path(__file__).parents[2]
 FRAME = FrameConfig(size=56, kind="stretch")
@@ -98,11 +99,11 @@ def run_to_end(command: Sequence[str]) -> str:
     return said
 
 
-def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str, *, timeout_s: float = 120) -> None:
+def wait_for(process: Life | subprocess.Popen[str], folder: Path, pattern: str, *, timeout_s: float = 300) -> None:
     """Wait until a folder has a file of such a name; AssertionError where the process ends before."""
     end = time.monotonic() + timeout_s
     while not any(folder.glob(pattern)):
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None
         assert time.monotonic() < end, f"{pattern} did not come in {timeout_s:g} s"
         time.sleep(LOOK_S)
 

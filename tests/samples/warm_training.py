@@ -7,6 +7,7 @@ each it forks a process, prints its number, waits until it ends, and prints how.
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -73,6 +74,7 @@ def _fork(arguments: list[str], said: str) -> int:
         file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process of a script is started to ignore
         code = main(arguments)
     finally:
         sys.stdout.flush()
