@@ -27,6 +27,7 @@ from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods import build_method
 from glam_train.methods.known_places import place_kinds
 from glam_train.methods.method import precise
+from glam_train.parameters import count_parameters
 from glam_train.presets import PRESETS, preset
 
 NUM_PAIRS = 2
@@ -68,13 +69,10 @@ def shallow(config: PretrainConfig, *, vocab_size: int) -> PretrainConfig:
     return replace(config, model=replace(config.model, vision=vision, text=text))
 
 
-def trained_weights(config: PretrainConfig) -> int:
-    """Number of weights whose gradients are summed over processes."""
-    with torch.device("meta"):
-        model = Glam(config.model)
-        method = build_method(config, model)
-    method.prepare(model)
-    return sum(p.numel() for part in (model, method) for p in part.parameters() if p.requires_grad)
+def gradient_bytes(config: PretrainConfig) -> int:
+    """Return the bytes of the gradients that are summed over processes: in bf16 where the weights are, else in fp32."""
+    weight_bytes = 2 if config.precision == "bf16-true" else 4
+    return weight_bytes * count_parameters(config)["total"].trainable
 
 
 def figures_of(name: str, folder: Path) -> dict[str, Any]:
@@ -90,7 +88,7 @@ def figures_of(name: str, folder: Path) -> dict[str, Any]:
         "bytes_a_pair": total,
         "largest": max(pair, key=lambda name: pair[name].bytes_a_pair),
         "features_mb": round(config.pairs_per_update * total / 1e6, 2),
-        "gradients_mb": round(4 * trained_weights(config) / 1e6, 1),
+        "gradients_mb": round(gradient_bytes(config) / 1e6, 1),
     }
 
 

@@ -24,8 +24,8 @@ from bench.train_step import random_batch
 from glam_train.config import PretrainConfig
 from glam_train.data.batches import Batch
 from glam_train.presets import PRESETS
+from glam_train.pretraining.errors import RunError
 from glam_train.pretraining.loop import forward_of, loss_of, update
-from glam_train.pretraining.run_folder import RunError
 from glam_train.pretraining.setup import starting_model
 from glam_train.pretraining.training_state import TrainingState, state_of
 

@@ -11,10 +11,18 @@ from tyro.conf import AvoidSubcommands, FlagConversionOff, FlagCreatePairsOff, P
 
 from glam.settings import merged
 from glam_train.command_line import Changes, read_settings, split_settings
-from glam_train.commands import Evaluate, ImportOfficial, Prepare, PreparePhantoms, Presets, Pretrain, Provenance
+from glam_train.commands import (
+    Doctor,
+    Evaluate,
+    ImportOfficial,
+    Params,
+    Prepare,
+    PreparePhantoms,
+    Presets,
+    Pretrain,
+    Provenance,
+)
 from glam_train.config import PretrainConfig, changed_config
-from glam_train.doctor import Doctor
-from glam_train.params_command import Params
 from glam_train.presets import preset
 
 FRAME = "model.frame."

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from glam.words import wording
 from glam.words.facts import ReportFacts
 from glam.words.labels import BIRADS_NAMES
-from glam.words.structured import Segment, described
+from glam.words.structured import Segment, described, with_article
 
 
 def context(facts: ReportFacts) -> list[Segment]:
@@ -70,11 +70,6 @@ def phrases_of_assessment(birads: int) -> list[Segment]:
 def one_sentence(segments: Sequence[Segment]) -> str:
     """Put phrases behind each other, without a separator."""
     return " ".join([wording.CLIP_IMAGE, *(phrase for segment in segments for phrase in segment.sentences)])
-
-
-def with_article(words: str) -> str:
-    """Put a or an before words, by their first letter."""
-    return f"{'an' if words[0] in 'aeioAEIO' else 'a'} {words}"
 
 
 def listed(words: Sequence[str]) -> str:

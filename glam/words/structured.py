@@ -123,4 +123,9 @@ def _calcification(lesion: Lesion) -> str:
         return wording.CALCIFICATION.format(**words)
     word = lesion.distribution or lesion.calc_type
     sentence = wording.PRESENT["calcification"]
-    return sentence.replace("A ", f"{'An' if word[0] in 'aeio' else 'A'} {word} ", 1) if word else sentence
+    return sentence.replace("A ", f"{with_article(word).capitalize()} ", 1) if word else sentence
+
+
+def with_article(words: str) -> str:
+    """Put a or an before words, by their first letter."""
+    return f"{'an' if words[0] in 'aeioAEIO' else 'a'} {words}"

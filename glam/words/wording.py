@@ -12,6 +12,7 @@ STYLES: tuple[Style, ...] = get_args(Style)
 
 UNKNOWN = "unknown"
 SEPARATOR = "[SEP]"
+"""What closes a sentence in the text of a report."""
 
 PROCEDURE = "Procedure reported: {}"
 REASON = "Reason for procedure: {}"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from glam.words.facts import ReportFacts
 from glam.words.tokens import Tokenizer, Tokens
-from glam.words.wording import turned_location
+from glam.words.wording import SEPARATOR, turned_location
 from glam_train.config import PretrainConfig
 from glam_train.data.augment import augment, move_points
 from glam_train.data.balance import balanced_indices, members_of
@@ -22,8 +22,6 @@ from glam_train.data.captions import drawn_report, facts_of
 from glam_train.data.places import known_places
 from glam_train.data.sentence_order import exchanged_sentences
 
-SEPARATOR = "[SEP]"
-"""What closes a sentence in the text of a report."""
 VIEWS = ("CC", "MLO")
 DRAWS = ("turn", "places", "text", "other", "image", "other image", "other text")
 """What is drawn for a place of an update; the order is part of every seed."""

@@ -10,12 +10,12 @@ def exchanged_sentences(text: str, separator: str, rng: np.random.Generator) -> 
     """
     parts = text.split(separator)
     sentences = [index for index, part in enumerate(parts) if part.strip()]
-    first, second = rng.random(2)
+    drawn = rng.random(2)
     if len(sentences) < 2:
         return text
-    one = int(first * len(sentences))
-    other = (one + 1 + int(second * (len(sentences) - 1))) % len(sentences)
-    a, b = sentences[one], sentences[other]
+    first = int(drawn[0] * len(sentences))
+    second = (first + 1 + int(drawn[1] * (len(sentences) - 1))) % len(sentences)
+    a, b = sentences[first], sentences[second]
     parts[a], parts[b] = _in_place_of(parts[a], parts[b]), _in_place_of(parts[b], parts[a])
     return separator.join(parts)
 

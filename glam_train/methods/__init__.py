@@ -8,12 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from glam_train.methods.glam_settings import GlamOfficialSettings, GlamPaperSettings, GlamSettings
-from glam_train.methods.mama_settings import MamaOfficialSettings
+from glam_train.methods.mama_settings import MamaOfficialSettings, MamaSettings
 from glam_train.methods.mammo_clip_settings import MammoClipSettings
 from glam_train.methods.settings import (
     ClipSettings,
     ConvirtSettings,
-    MamaSettings,
     MethodSettings,
     MgcaSettings,
     MmMilSettings,

@@ -12,9 +12,9 @@ from glam.model.glam import Glam, Scales
 from glam_train.config import PretrainConfig
 from glam_train.data.batches import Batch
 from glam_train.methods.losses import symmetric_nce, view_loss
+from glam_train.methods.mama_settings import MamaSettings
 from glam_train.methods.method import Method, Terms
 from glam_train.methods.sentences import sentence_loss, sentence_scores, sentence_states
-from glam_train.methods.settings import MamaSettings
 
 
 class MamaFeatures(NamedTuple):
@@ -25,7 +25,7 @@ class MamaFeatures(NamedTuple):
     text: Tensor  # (batch, joint)
     patches: Tensor  # (batch, patch, joint), of the first view
     sentences: Tensor  # (batch, sentence, joint)
-    there: Tensor  # (batch, sentence) bool: which sentences there are
+    is_sentence: Tensor  # (batch, sentence) bool: False for padding
 
 
 class MamaMethod(Method):
@@ -46,14 +46,14 @@ class MamaMethod(Method):
         """Embed both views, the report, the patches of the first view, and the sentences."""
         features, other = model.view_features(batch.view, batch.other_view)
         states = model.text(batch.token_ids, batch.mask)
-        sentences, there = sentence_states(states.tokens, batch.sentence_ends)
+        sentences, is_sentence = sentence_states(states.tokens, batch.sentence_ends)
         return MamaFeatures(
             image=model.embed_view(features),
             other_image=model.embed_view(other),
             text=unit_vectors(model.text_projection(model.pool_text(states))),
             patches=unit_vectors(self.patch_projection(features.patches)),
             sentences=unit_vectors(self.sentence_projection(sentences)),
-            there=there,
+            is_sentence=is_sentence,
         )
 
     def terms(self, features: MamaFeatures, scales: Scales, step: int) -> Terms:
@@ -71,7 +71,7 @@ class MamaMethod(Method):
         return terms | {"total": total}
 
     def _local(self, features: MamaFeatures, scale: Tensor) -> Tensor:
-        of_sentences, of_patches = sentence_scores(features.sentences, features.there, features.patches)
+        of_sentences, of_patches = sentence_scores(features.sentences, features.is_sentence, features.patches)
         both = self.settings.score_directions == "both"
         if self.settings.reads == "visual":
             return sentence_loss(of_sentences, of_sentences, scale, both_directions=both)

@@ -32,7 +32,7 @@ class MamaOfficialFeatures(NamedTuple):
     other_view: Tensor  # (batch, dim)
     patches: Tensor  # (batch, patch, dim), of the first view
     sentences: Tensor  # (batch, sentence, text dim)
-    there: Tensor  # (batch, sentence) bool: which sentences there are
+    is_sentence: Tensor  # (batch, sentence) bool: False for padding
 
 
 class LocalProjection(nn.Module):
@@ -83,7 +83,7 @@ class MamaOfficialMethod(Method):
         features, other = model.view_features(batch.view, batch.other_view)
         text = model.config.text
         states = model.text(*filled(batch.token_ids, batch.mask, text)).tokens[:, : text.max_tokens]
-        sentences, there = sentence_states(states, batch.sentence_ends)
+        sentences, is_sentence = sentence_states(states, batch.sentence_ends)
         return MamaOfficialFeatures(
             image=model.embed_view(features),
             other_image=model.embed_view(other),
@@ -92,7 +92,7 @@ class MamaOfficialMethod(Method):
             other_view=model.pool_view(other),
             patches=features.patches,
             sentences=sentences,
-            there=there,
+            is_sentence=is_sentence,
         )
 
     def terms(self, features: MamaOfficialFeatures, scales: Scales, step: int) -> Terms:
@@ -120,13 +120,13 @@ class MamaOfficialMethod(Method):
         """Return how well texts and images fit by their parts, as `sentence_scores`."""
         images, count = features.patches.shape[:2]
         patches = self.patch_head(features.patches.flatten(0, 1)).unflatten(0, (images, count))
-        return sentence_scores(self._sentences(features), features.there, patches)
+        return sentence_scores(self._sentences(features), features.is_sentence, patches)
 
     def _sentences(self, features: MamaOfficialFeatures) -> Tensor:
         """Project the sentences of each report by itself: (batch, sentence, joint) unit vectors, 0 for padding."""
         projected = [
-            self.sentence_head(sentences[there])
-            for sentences, there in zip(features.sentences, features.there, strict=True)
+            self.sentence_head(sentences[is_sentence])
+            for sentences, is_sentence in zip(features.sentences, features.is_sentence, strict=True)
         ]
         return nn.utils.rnn.pad_sequence(projected, batch_first=True)
 

@@ -1,10 +1,9 @@
 """Settings of Mammo-CLIP's method, readable without torch."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from glam_train.methods.settings import MethodSettings
+from glam_train.methods.settings import MethodSettings, check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +18,4 @@ class MammoClipSettings(MethodSettings):
     """Weight of a report against the other wording of itself."""
 
     def __post_init__(self) -> None:
-        for name in ("view_weight", "text_weight"):
-            if not 0 <= (weight := getattr(self, name)) < math.inf:
-                raise ValueError(f"{name} is {weight}: give a number from 0 up")
+        check_numbers(self, at_least_0=("view_weight", "text_weight"))

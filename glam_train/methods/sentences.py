@@ -20,28 +20,28 @@ def sentence_states(tokens: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
     ends[:, 0] |= ~ends.any(dim=1)
     count = int(ends.sum(dim=1).max())
     order = ends.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]  # (batch, sentence)
-    there = torch.take_along_dim(ends, order, dim=1)
-    return torch.take_along_dim(tokens, order.unsqueeze(-1), dim=1), there
+    is_sentence = torch.take_along_dim(ends, order, dim=1)
+    return torch.take_along_dim(tokens, order.unsqueeze(-1), dim=1), is_sentence
 
 
-def sentence_scores(sentences: Tensor, there: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+def sentence_scores(sentences: Tensor, is_sentence: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
     """Return how well texts and images fit by their parts: two of (text, image).
 
     The first is the mean over the sentences of the best cosine among the patches, the second the mean over the patches
-    of the best cosine among the sentences. sentences: (text, sentence, dim), there: (text, sentence) bool, patches:
-    (image, patch, dim); unit vectors.
+    of the best cosine among the sentences. sentences: (text, sentence, dim), is_sentence: (text, sentence) bool,
+    patches: (image, patch, dim); unit vectors.
     """
     of_sentences, of_patches = [], []
     for cosines in _cosines(sentences, patches):
-        of_sentences.append(_mean_of_best_patches(cosines, there))
-        best_sentence = cosines.masked_fill(~there[:, None, :, None], -torch.inf).max(dim=2).values
+        of_sentences.append(_mean_of_best_patches(cosines, is_sentence))
+        best_sentence = cosines.masked_fill(~is_sentence[:, None, :, None], -torch.inf).max(dim=2).values
         of_patches.append(best_sentence.mean(dim=2))
     return torch.cat(of_sentences, dim=1), torch.cat(of_patches, dim=1)
 
 
-def best_patch_scores(sentences: Tensor, there: Tensor, patches: Tensor) -> Tensor:
+def best_patch_scores(sentences: Tensor, is_sentence: Tensor, patches: Tensor) -> Tensor:
     """Return the first of `sentence_scores` alone: (text, image)."""
-    return torch.cat([_mean_of_best_patches(cosines, there) for cosines in _cosines(sentences, patches)], dim=1)
+    return torch.cat([_mean_of_best_patches(cosines, is_sentence) for cosines in _cosines(sentences, patches)], dim=1)
 
 
 def _cosines(sentences: Tensor, patches: Tensor) -> Iterator[Tensor]:
@@ -50,8 +50,8 @@ def _cosines(sentences: Tensor, patches: Tensor) -> Iterator[Tensor]:
         yield torch.einsum("tsd,ipd->tisp", sentences, some)
 
 
-def _mean_of_best_patches(cosines: Tensor, there: Tensor) -> Tensor:
-    counted = there.unsqueeze(1).to(cosines.dtype)  # (text, 1, sentence)
+def _mean_of_best_patches(cosines: Tensor, is_sentence: Tensor) -> Tensor:
+    counted = is_sentence.unsqueeze(1).to(cosines.dtype)  # (text, 1, sentence)
     return (cosines.max(dim=3).values * counted).sum(dim=2) / counted.sum(dim=2).clamp_min(1)
 
 

@@ -31,25 +31,6 @@ class MethodSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MamaSettings(MethodSettings):
-    """MaMA by its printed equations."""
-
-    name: ClassVar[str] = "mama"
-    view_weight: float = 1.0
-    """Weight of the contrast between the two views of a study (L_VV). 0: it is not there (MaMA's Table 4)."""
-    symmetric: bool = True
-    """Hold the report against the second view too. False: against the first alone (MaMA's Table 4)."""
-    score_directions: Literal["one", "both"] = "one"
-    """one: each local score matrix is contrasted along one axis, as in the paper's Algorithm 1; both: along both, as in
-    its Eq. 3."""
-    reads: Literal["both", "visual"] = "both"
-    """Which local scores count. visual: the best patch of each sentence alone, the visual-only of MaMA's Fig. 5."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self, at_least_0=("view_weight",))
-
-
-@dataclass(frozen=True, kw_only=True)
 class NoneSettings(MethodSettings):
     """No training: the weights that a run starts from, as a checkpoint."""
 

@@ -23,7 +23,7 @@ from glam_train.methods.settings import (
     SlipSettings,
 )
 from glam_train.presets.frames import mama_frame
-from glam_train.presets.glam import STARTS_FROM, glam_official_preset
+from glam_train.presets.glam import DINOV2, STARTS_FROM, glam_official_preset
 
 
 def clip_preset() -> PretrainConfig:
@@ -95,7 +95,7 @@ def random_vit_preset() -> PretrainConfig:
 
 def dinov2_vit_preset() -> PretrainConfig:
     """DINOv2's published ViT-B/14-reg as a checkpoint, without an update."""
-    return replace(random_vit_preset(), starts_from="DINOv2 ViT-B/14 with registers")
+    return replace(random_vit_preset(), starts_from=DINOV2)
 
 
 def _on_dinov2(method: MethodSettings, *, joint_dim: int = 512, projection_hidden: int | None = None) -> PretrainConfig:

@@ -9,7 +9,8 @@ from glam.config import tiny as tiny_model
 from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation
 from glam_train.methods.glam_settings import GlamOfficialSettings, GlamPaperSettings
 
-STARTS_FROM = "DINOv2 ViT-B/14 with registers, and BioClinicalBERT"
+DINOV2 = "DINOv2 ViT-B/14 with registers"
+STARTS_FROM = f"{DINOV2}, and BioClinicalBERT"
 
 
 def glam_preset() -> PretrainConfig:

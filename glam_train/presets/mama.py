@@ -5,12 +5,10 @@ from dataclasses import replace
 from glam.config import ModelConfig, TextConfig
 from glam.files import JsonDict
 from glam_train.config import ImageAugmentation, PretrainConfig, TextAugmentation, Views
-from glam_train.methods.mama_settings import MamaOfficialSettings
-from glam_train.methods.settings import MamaSettings
+from glam_train.methods.mama_settings import MamaOfficialSettings, MamaSettings
 from glam_train.presets.frames import mama_frame, mama_official_frame
-from glam_train.presets.glam import STARTS_FROM
+from glam_train.presets.glam import DINOV2, STARTS_FROM
 
-VISION = "DINOv2 ViT-B/14 with registers"
 _LLAMA: JsonDict = {
     "model_type": "llama",
     "hidden_size": 4096,
@@ -119,4 +117,4 @@ def _causal(architecture: JsonDict, *, hidden_dim: int, num_heads: int) -> TextC
 
 
 def _with_text(config: PretrainConfig, text: TextConfig, name: str) -> PretrainConfig:
-    return replace(config, model=replace(config.model, text=text), starts_from=f"{VISION}, and {name}")
+    return replace(config, model=replace(config.model, text=text), starts_from=f"{DINOV2}, and {name}")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from glam.config import ModelConfig
+from glam_train.command_line import as_option
 from glam_train.pretraining.errors import RunError
 from glam_train.weights.towers import PublishedStart
 
@@ -40,10 +41,9 @@ def with_asked(
         elif tower == "vision" and name in COLOURS:
             colours[name] = wanted
         else:
-            option = f"--{setting.replace('_', '-')}"
             raise RunError(
-                f"{published.towers[tower].path} has {setting} {stored!r}, not {wanted!r}: leave out {option}, or give "
-                "other weights"
+                f"{published.towers[tower].path} has {setting} {stored!r}, not {wanted!r}: leave out "
+                f"{as_option(setting)}, or give other weights"
             )
     return replace(published.model, vision=replace(published.model.vision, **colours))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -25,6 +25,7 @@ from glam_train.pretraining.gradients import Forward, Loss, across_update, withi
 from glam_train.pretraining.keeper import Keeper
 from glam_train.pretraining.lock import locked
 from glam_train.pretraining.metrics_log import MetricsLog
+from glam_train.pretraining.options import SessionOptions
 from glam_train.pretraining.run_folder import Run, check_cache, checkpoints, read_run
 from glam_train.pretraining.schedules import warmup_cosine
 from glam_train.pretraining.setup import usable_device
@@ -35,30 +36,11 @@ from glam_train.progress import progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopOptions:
-    """Options that change no number of a run."""
+class LoopOptions(SessionOptions):
+    """The options of a session as the loop takes them, checked."""
 
-    device: str | None = None
-    """cpu, cuda, cuda:1 ... None: a GPU where there is one."""
-    save_every: int | None = None
-    """Updates between checkpoints. None: a quarter of an hour between them, and one at the end."""
     log_every: int = 10
     """Updates between lines of metrics."""
-    readers: int | None = None
-    """Threads that read and change the images of coming updates. None: 1 on a processor, whose cores train; 4 for a
-    GPU."""
-    stop_after_s: float | None = None
-    """Save and stop when this many seconds have passed, to be resumed later. None: run to the end."""
-    checkpointing: bool = False
-    """Compute what is inside the towers a second time for the gradient, in place of keeping it: half the memory."""
-    compile: bool = False
-    """Compile the towers with torch.compile before the first update."""
-    deterministic: bool = False
-    """Take only algorithms of torch that give the same bits again on a GPU, as those on the CPU do."""
-    log: Literal["wandb"] | None = None
-    """wandb: metrics go to Weights & Biases too, as a record on this machine. None: metrics.jsonl and TensorBoard."""
-    wandb_online: bool = False
-    """Send that record, and the settings of the run, to the wandb server while the run goes on."""
 
     def __post_init__(self) -> None:
         if self.log_every < 1 or (self.save_every is not None and self.save_every < 1):
@@ -162,7 +144,7 @@ def update(
         check_finite(terms, step, state.optimizer)
     scaler.step(state.optimizer)  # leaves out an update whose gradient is too large for fp16
     scaler.update()
-    state.after_update(step)
+    state.after_update()
     told = {"learning_rate": torch.tensor(rate), "gradient_norm": norm}
     return terms | (told if math.isfinite(norm) else {"learning_rate": told["learning_rate"]})
 

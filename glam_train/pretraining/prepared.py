@@ -6,6 +6,7 @@ from typing import Any
 from glam.config import FrameConfig
 from glam.input_size import told_size
 from glam.licence import PHANTOMS
+from glam_train.command_line import as_option
 from glam_train.presets import PRESETS, preset
 
 
@@ -30,7 +31,7 @@ def _options(name: str, frame: FrameConfig) -> list[str]:
     """Return the options that make a preset's frame another one."""
     theirs, ours = asdict(preset(name).model.frame), asdict(frame)
     differing = {key: value for key, value in ours.items() if value != theirs[key]}
-    return [f"--model.frame.{key.replace('_', '-')} {_as_text(value)}" for key, value in differing.items()]
+    return [f"{as_option(f'model.frame.{key}')} {_as_text(value)}" for key, value in differing.items()]
 
 
 def _as_text(value: Any) -> str:

@@ -22,8 +22,9 @@ from glam_train.parameters import built_without_weights
 from glam_train.presets import preset
 from glam_train.pretraining.asked import with_asked
 from glam_train.pretraining.begun import Begun, Start
+from glam_train.pretraining.errors import RunError
 from glam_train.pretraining.phases import go_on_with
-from glam_train.pretraining.run_folder import Run, RunError, check_fit, check_new, checkpoints, read_run, start_run
+from glam_train.pretraining.run_folder import Run, check_fit, check_new, checkpoints, read_run, start_run
 from glam_train.weights.hub import fetch
 from glam_train.weights.towers import PublishedStart, published_start
 from glam_train.weights.vision import is_vision

@@ -44,9 +44,8 @@ class TrainingState:
         assert isinstance(self.mean.module, Glam)
         return self.mean.module
 
-    def after_update(self, step: int) -> None:
+    def after_update(self) -> None:
         """Bring everything that follows the weights up to them."""
-        del step
         learner = self.learner
         learner.model.bound_scales()
         learner.method.after_update(learner.model)

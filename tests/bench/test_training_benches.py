@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.traffic import bytes_a_pair, traffic, trained_weights
+from bench.traffic import bytes_a_pair, gradient_bytes, traffic
 from bench.train_input import drop_pages, in_memory, rates, ratio, read_bytes
 from glam.model.glam import Glam
 from glam_train.data.cache import PairCache, read_cache
-from glam_train.methods import build_method
 from glam_train.presets import preset
+from glam_train.pretraining.training_state import state_of
 from tests.samples.trainings import small_config, small_training
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -50,15 +50,15 @@ def test_what_crosses_of_a_pair_is_its_vectors_its_regions_and_its_known_places(
     }
 
 
-def test_weights_that_are_counted_are_those_that_are_trained():
-    config = preset("tiny")
-    model = Glam(config.model)
-    method = build_method(config, model)
-    assert trained_weights(config) == sum(p.numel() for part in (model, method) for p in part.parameters())
+@pytest.mark.parametrize("precision", ["fp32", "bf16-mixed", "bf16-true"])
+def test_bytes_of_gradients_are_those_of_the_weights_that_are_trained(precision):
+    config = replace(preset("tiny"), precision=precision)
+    learner = state_of(Glam(config.model), config, device="cpu").learner
+    assert gradient_bytes(config) == sum(p.nbytes for p in learner.parameters() if p.requires_grad)
     config = replace(preset("simclr"), model=config.model)
     config = replace(config, model=replace(config.model, alignment=None))
     text = sum(p.numel() for p in Glam(config.model).text.parameters())
-    assert 0 < trained_weights(config) < trained_weights(preset("tiny")) - text
+    assert 0 < gradient_bytes(config) < gradient_bytes(preset("tiny")) - 4 * text
 
 
 def test_a_preset_that_trains_nothing_is_left_out():

@@ -14,7 +14,8 @@ from glam_train.config import ImageAugmentation
 from glam_train.data.batches import PairBatches, facts_of
 from glam_train.data.cache import PairCache, PreparedPair, build_shard, open_cache_folder, read_cache
 from glam_train.data.vocabulary import report_vocabulary
-from glam_train.methods.settings import MamaSettings, MocoSettings, SimclrSettings
+from glam_train.methods.mama_settings import MamaSettings
+from glam_train.methods.settings import MocoSettings, SimclrSettings
 from glam_train.pretraining.loop import update
 from glam_train.pretraining.setup import starting_model
 from glam_train.pretraining.training_state import TrainingState, state_of

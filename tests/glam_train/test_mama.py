@@ -13,8 +13,8 @@ from glam_train.data.batches import PairBatches, sentence_ends
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods import build_method
 from glam_train.methods.mama import MamaFeatures
+from glam_train.methods.mama_settings import MamaSettings
 from glam_train.methods.sentences import sentence_loss, sentence_scores, sentence_states
-from glam_train.methods.settings import MamaSettings
 from glam_train.presets import preset
 from glam_train.pretraining.gradients import across_update
 from glam_train.pretraining.loop import forward_of, loss_of, update
@@ -44,14 +44,18 @@ def features() -> MamaFeatures:
     def unit(*shape: int) -> torch.Tensor:
         return F.normalize(torch.randn(*shape, generator=generator, dtype=torch.float64), dim=-1)
 
-    there = torch.tensor([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]]).bool()
-    return MamaFeatures(unit(4, 8), unit(4, 8), unit(4, 8), unit(4, 5, 8), unit(4, 3, 8), there)
+    is_sentence = torch.tensor([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]]).bool()
+    return MamaFeatures(unit(4, 8), unit(4, 8), unit(4, 8), unit(4, 5, 8), unit(4, 3, 8), is_sentence)
 
 
 def loop_scores(features: MamaFeatures) -> tuple[torch.Tensor, torch.Tensor]:
     of_sentences, of_patches = torch.zeros(2, 4, 4, dtype=torch.float64)
     for text in range(4):
-        sentences = [s for s, there in zip(features.sentences[text], features.there[text], strict=True) if there]
+        sentences = [
+            s
+            for s, is_sentence in zip(features.sentences[text], features.is_sentence[text], strict=True)
+            if is_sentence
+        ]
         for image in range(4):
             patches = list(features.patches[image])
             of_sentences[text, image] = sum(max(float(s @ p) for p in patches) for s in sentences) / len(sentences)
@@ -66,7 +70,7 @@ def rows_nce(logits: torch.Tensor) -> float:
 
 
 def test_scores_are_the_loops_over_sentences_and_patches(features):
-    found = sentence_scores(features.sentences, features.there, features.patches)
+    found = sentence_scores(features.sentences, features.is_sentence, features.patches)
     for ours, loop in zip(found, loop_scores(features), strict=True):
         torch.testing.assert_close(ours, loop, rtol=1e-12, atol=1e-12)
 
@@ -79,7 +83,7 @@ def test_the_local_loss_is_algorithm_1_or_eq_3(features, both):
         expected = sum(rows_nce(way) for way in (by_text, by_text.T, by_image, by_image.T)) / 4
     else:
         expected = (rows_nce(by_text) + rows_nce(by_image)) / 2
-    scores = sentence_scores(features.sentences, features.there, features.patches)
+    scores = sentence_scores(features.sentences, features.is_sentence, features.patches)
     assert float(sentence_loss(*scores, 12.0, both_directions=both)) == pytest.approx(expected, rel=1e-12)
 
 
@@ -145,8 +149,8 @@ def test_sentences_are_the_states_at_their_separators():
     ids = torch.tensor([[2, 7, 3, 8, 3, 3], [2, 9, 9, 9, 0, 0]])
     ends = torch.from_numpy(sentence_ends(ids.numpy(), [3]))
     assert ends.tolist() == [[False, False, True, False, True, False], [False] * 6]
-    states, there = sentence_states(tokens, ends)
-    assert there.tolist() == [[True, True], [True, False]]
+    states, is_sentence = sentence_states(tokens, ends)
+    assert is_sentence.tolist() == [[True, True], [True, False]]
     assert states[0, :, 0].tolist() == [2, 4]
     assert states[1, 0, 0] == 6  # a text without a separator has its first token
 

@@ -68,8 +68,8 @@ def test_the_local_heads_give_what_the_released_ones_gave(learner, features, gol
     with torch.no_grad():
         patches = learner.method.patch_head(features.patches[0])
         assert_close(patches, F.normalize(golden["eval_late.img_local.0.0"][0], dim=-1))
-        for index, there in enumerate(features.there):
-            sentences = learner.method.sentence_head(features.sentences[index][there])
+        for index, is_sentence in enumerate(features.is_sentence):
+            sentences = learner.method.sentence_head(features.sentences[index][is_sentence])
             assert_close(sentences, F.normalize(golden[f"eval_late.txt_local.{index}.0"][0], dim=-1))
 
 

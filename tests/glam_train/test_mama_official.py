@@ -60,7 +60,7 @@ def with_given_heads(learner: Learner) -> Learner:
 def features(golden) -> MamaOfficialFeatures:
     """What the released towers and heads gave."""
     sentences = [golden[f"eval_late.txt_local.{index}.0"][0] for index in range(6)]
-    there = [torch.ones(len(states), dtype=torch.bool) for states in sentences]
+    is_sentence = [torch.ones(len(states), dtype=torch.bool) for states in sentences]
     return MamaOfficialFeatures(
         image=F.normalize(golden["eval_late.img_proj.0.0"], dim=-1),
         other_image=F.normalize(golden["eval_late.img_proj.1.0"], dim=-1),
@@ -69,7 +69,7 @@ def features(golden) -> MamaOfficialFeatures:
         other_view=golden["eval_late.simclr_proj.0.0"],
         patches=golden["eval_late.img_local.0.0"],
         sentences=nn.utils.rnn.pad_sequence(sentences, batch_first=True),
-        there=nn.utils.rnn.pad_sequence(there, batch_first=True),
+        is_sentence=nn.utils.rnn.pad_sequence(is_sentence, batch_first=True),
     )
 
 
@@ -115,7 +115,7 @@ def test_a_report_is_the_mean_of_all_its_states_padding_too_whatever_it_came_pad
 def test_sentences_are_the_states_at_their_separators(learner, features, golden):
     with torch.no_grad():
         found = learner.method.features(learner.model, reports(golden))
-    assert torch.equal(found.there, features.there)
+    assert torch.equal(found.is_sentence, features.is_sentence)
 
 
 def test_the_local_heads_are_a_hidden_layer_and_norms_of_the_rows_they_are_given():
@@ -134,8 +134,8 @@ def test_the_sentences_of_a_report_do_not_depend_on_another_report(features):
     method.train()
     with torch.no_grad():
         together = method._sentences(features)
-        for index, there in enumerate(features.there):
-            alone = method.sentence_head(features.sentences[index][there])
+        for index, is_sentence in enumerate(features.is_sentence):
+            alone = method.sentence_head(features.sentences[index][is_sentence])
             assert_close(together[index][: len(alone)], alone)
 
 
@@ -214,12 +214,12 @@ def test_the_low_rank_changes_learn_only_where_asked(train_text, golden):
 
 def test_a_report_of_one_sentence_takes_the_running_statistics_of_the_norms(features):
     method = golden_learner().method
-    there = features.there.clone()
-    there[0, 1:] = False
+    is_sentence = features.is_sentence.clone()
+    is_sentence[0, 1:] = False
     with torch.no_grad():
         alone = method.sentence_head(features.sentences[0, :1])  # in eval mode
         method.train()
-        found = method._sentences(features._replace(there=there))
+        found = method._sentences(features._replace(is_sentence=is_sentence))
     assert_close(found[0, :1], alone)
     assert not found[0, 1:].any()
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from glam.model.checkpoint import load_checkpoint
 from glam.model.glam import Glam, Scales
 from glam.model.vision import VisionTower
+from glam.words.wording import SEPARATOR
 from glam_train.commands import Pretrain
 from glam_train.config import ImageAugmentation, Views
-from glam_train.data.batches import SEPARATOR, PairBatches
+from glam_train.data.batches import PairBatches
 from glam_train.data.phantom_pairs import cache_phantoms
 from glam_train.data.sentence_order import exchanged_sentences
 from glam_train.data.vocabulary import report_vocabulary
