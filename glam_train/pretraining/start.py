@@ -167,10 +167,7 @@ def check_resumed(out: Path, *, preset_name: str | None, options: Options, start
     run = read_run(out)
     checkpoint, tokenizer = start.checkpoint, start.tokenizer
     wanted = {"preset": preset_name, "start_from": checkpoint and checkpoint.resolve()}
-    kept = {
-        "preset": run.preset or preset_name,
-        "start_from": run.start.checkpoint,
-    }  # older runs name none
+    kept = {"preset": run.preset or preset_name, "start_from": run.start.checkpoint}  # older runs name no preset
     if tokenizer is not None:
         wanted["tokenizer"] = read_tokenizer(tokenizer, lower_case=run.config.model.text.lower_case).backend.to_str()
         kept["tokenizer"] = Tokenizer.from_file(run.tokenizer).backend.to_str()
