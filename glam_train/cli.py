@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import AvoidSubcommands, FlagConversionOff, FlagCreatePairsOff, Positional, Suppress, arg, subcommand
 
-from glam.settings import merged
-from glam_train.command_line import Changes, read_settings, split_settings
+from glam.settings import merged, nearest
+from glam_train.command_line import Changes, WrongOption, read_settings, split_settings
 from glam_train.commands import (
     Doctor,
     Evaluate,
@@ -23,7 +23,7 @@ from glam_train.commands import (
     Provenance,
 )
 from glam_train.config import PretrainConfig, changed_config
-from glam_train.presets import preset
+from glam_train.presets import PRESETS, preset
 
 FRAME = "model.frame."
 """How the names of the settings of a frame begin."""
@@ -108,6 +108,7 @@ def main(args: Sequence[str] | None = None) -> int:
             arguments, settings = split_settings(arguments, own=own, within=within)
             if command_class is Pretrain and {"-h", "--help"} & set(arguments):
                 _show_settings(arguments, settings)
+        _check_preset(arguments)
         command = tyro.cli(
             Command, prog="glam-train", description=__doc__, args=arguments, config=(FlagCreatePairsOff,)
         )
@@ -139,6 +140,13 @@ def _show_settings(arguments: Sequence[str], settings: Changes) -> None:
     shown = PretrainHelp(cache=tyro.MISSING, out=tyro.MISSING, preset=values.get("preset"), settings=config)
     flags = (FlagCreatePairsOff, AvoidSubcommands)
     tyro.cli(PretrainHelp, prog="glam-train pretrain", args=["--help"], default=shown, config=flags)
+
+
+def _check_preset(arguments: Sequence[str]) -> None:
+    """Raise WrongOption for a preset that there is not, with the nearest that there is."""
+    name = _values(arguments).get("preset", "None")
+    if name not in (*PRESETS, "None", ""):  # what has no value, tyro tells
+        raise WrongOption(f"there is no preset {name}{nearest(name, [*PRESETS])} (`glam-train presets` lists them)")
 
 
 def _values(arguments: Sequence[str]) -> dict[str, str]:

@@ -56,6 +56,7 @@ def test_a_wrong_command_line_ends_with_2():
             ["--model.alignment.sied=4"],
             "there is no option --model.alignment.sied: did you mean --model.alignment.side?",
         ),
+        (["--preset", "tinny"], "there is no preset tinny: did you mean tiny? (`glam-train presets` lists them)"),
         (["--rotate-deg", "0"], "there is no option --rotate-deg: did you mean --image.rotate-deg?"),
         (["--zzzz"], "there is no option --zzzz: --help lists them"),
         (["--steps"], "--steps has no value: give one after it"),
