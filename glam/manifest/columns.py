@@ -55,7 +55,7 @@ class TextColumn:
 def text_column(cells: Any, *, whole: bool = False) -> TextColumn:
     """Return a pandas column of any type as text; `whole`: of numbers, written without the ".0" that gaps give them."""
     if isinstance(cells.dtype, pd.StringDtype):
-        texts = cells.fillna("").str.strip()
+        texts = (cells.fillna("") if cells.hasnans else cells).str.strip()
         texts = texts.str.replace(WHOLE, r"\1", regex=True) if whole else texts
     elif cells.dtype.kind in "iufM":  # of objects, True equals 1
         places, values = pd.factorize(cells)  # -1: no value

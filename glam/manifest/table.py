@@ -133,10 +133,11 @@ def _text_cells(table: pd.DataFrame, file: Path) -> Cells:
         raise ManifestError(f"{file} has columns twice: {', '.join(repeated)}: keep one of each")
     if missing := [column.name for column in COLUMNS if column.required and column.name not in present]:
         raise ManifestError(f"{file} lacks the columns {', '.join(missing)}: add them (docs/train.md, section 1)")
+    absent = empty_column(len(table))  # one for all of them: its million cells are in memory once
     return {
         column.name: text_column(table[column.name], whole=column.kind == "integer")
         if column.name in present
-        else empty_column(len(table))
+        else absent
         for column in COLUMNS
     }
 

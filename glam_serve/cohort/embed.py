@@ -3,7 +3,7 @@
 import errno
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from glam.store.amend import failed_items
-from glam.store.planned import is_planned, num_items, plan_root, read_plan, write_plan
+from glam.store.planned import is_planned, item_starts, plan_root, read_plan, write_plan
 from glam.store.read import content_sha256, is_done, stray_files
 from glam.store.run_key import RunRecord, check_same_run, read_run
 from glam.store.schema import REJECTED_FILE, RUN_FILE, SUCCESS_FILE, SUMMARY_FILE, Problem, ShardMark, StoreError
@@ -93,10 +93,13 @@ def embed(
     with _told_of_full_disk(store), locked(store):
         cohort = find_cohort()
         work = planned(cohort, store, record, shard_size=shard_size)
+        rejected = cohort.rejected
+        del cohort  # the plan has what a run needs of its images
+        pa.default_memory_pool().release_unused()
         if (store / RUN_FILE).exists():
             record = _as_licensed(read_run(store), record)
         engine = make_engine(record) if work.pending else None  # what it refuses is refused before anything is written
-        _begin(store, record, cohort, work)
+        _begin(store, record, rejected, work)
         if engine is not None:
             _do(store, work, engine, stop)
         if not (store / SUCCESS_FILE).exists():
@@ -112,7 +115,7 @@ def _as_licensed(there: RunRecord, asked: RunRecord) -> RunRecord:
     return replace(there, facts=replace(there.facts, may_share=may_share))
 
 
-def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> None:
+def _begin(store: Path, record: RunRecord, rejected: Sequence[Problem], work: Planned) -> None:
     """Write down what is about to be done."""
     if not (store / RUN_FILE).exists():
         write_run(store, record)
@@ -121,9 +124,9 @@ def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> Non
         remove(store / SUMMARY_FILE)
     if work.plan.num_new or not is_planned(store) or plan_root(store) != work.plan.root:
         write_plan(store, work.plan.table, root=work.plan.root, run_key=record.config.key)
-    if cohort.rejected or (store / REJECTED_FILE).exists():
+    if rejected or (store / REJECTED_FILE).exists():
         table = pa.Table.from_pylist(
-            [problem._asdict() for problem in cohort.rejected],
+            [problem._asdict() for problem in rejected],
             schema=pa.schema([pa.field(name, pa.string(), False) for name in Problem._fields]),
         )
         write_table(store / REJECTED_FILE, table, {"run_key": record.config.key, "rows": table.num_rows})
@@ -132,9 +135,9 @@ def _begin(store: Path, record: RunRecord, cohort: Cohort, work: Planned) -> Non
 def _do(store: Path, work: Planned, engine: Engine, stop: threading.Event) -> None:
     again = work.plan.again
     whole = [mark.shard for mark in work.pending if mark.shard not in again]
-    shards = work.plan.table.column("shard").to_numpy()
-    items = num_items(work.plan.table.filter(pa.array(np.isin(shards, whole))), work.plan.level)
-    items += sum(map(len, again.values()))
+    table = work.plan.table
+    of_items = table.column("shard").to_numpy()[item_starts(table, work.plan.level)]
+    items = int(np.isin(of_items, whole).sum()) + sum(map(len, again.values()))
     progress = Progress(sys.stderr, shards=len(work.pending), items=items)
     try:
         for committed in engine.run(store, work.plan.shards(work.pending), stop):
