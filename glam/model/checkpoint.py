@@ -30,11 +30,12 @@ def save_checkpoint(
     weights = {name: tensor.detach().contiguous() for name, tensor in every.items()}
     tokenizer = tokenizer_json if isinstance(tokenizer_json, str) else tokenizer_json.read_text("utf-8")
     config = json.dumps(model.config.as_json(), indent=2) + "\n"
-    with replacing(folder / "weights.safetensors") as part:
-        save_file(weights, part)
     for name, text in (("tokenizer.json", tokenizer), ("config.json", config)):
         with replacing(folder / name) as part:
             part.write_text(text, "utf-8")
+    with replacing(folder / "weights.safetensors") as part:
+        save_file(weights, part)
+        part.chmod((folder / "config.json").stat().st_mode)  # the library writes files that their owner alone may read
 
 
 def load_heads(folder: Path | str) -> dict[str, Tensor]:

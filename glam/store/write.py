@@ -1,6 +1,5 @@
 """Writing a store: a shard is there as a whole or not at all, whenever the program or the machine is stopped."""
 
-import fcntl
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glam.files import JsonDict, flush_folder, replacing
+from glam.lock import held_alone
 from glam.store.run_key import RunRecord
 from glam.store.schema import (
     FOOTER_KEY,
@@ -49,11 +49,8 @@ def locked(store: Path) -> Iterator[None]:
     if not store.is_dir() and (store.exists() or store.is_symlink()):
         raise StoreError("not_a_store", f"{store} is no folder: give a new or an empty one")
     store.mkdir(parents=True, exist_ok=True)
-    with (store / LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError("store_in_use", f"another run writes to {store}: wait until it ends, or stop it") from None
+    in_use = StoreError("store_in_use", f"another run writes to {store}: wait until it ends, or stop it")
+    with held_alone(store / LOCK_FILE, in_use=in_use):
         for path in store.iterdir():
             if TEMPORARY.fullmatch(path.name):
                 path.unlink()

@@ -30,8 +30,9 @@ class Doctor:
         if faults:
             bad = sorted({fault.shard for fault in faults})
             named = ", ".join(bad[:5]) + (" and others" if len(bad) > 5 else "")
+            counted = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
             raise CacheError(
-                f"{len(faults)} faults in {len(bad)} of {total} shards ({named}): delete the .npy and .jsonl of each"
+                f"{counted} in {len(bad)} of {total} shards ({named}): delete the .npy and .jsonl of each"
                 " and run the command of the cache again"
             )
         read_cache(self.cache)  # whose rules are of the cache as a whole: its version, at least one pair

@@ -113,6 +113,9 @@ def fill_cache(
     In this process where it is one worker's work; in others, for which `build` must be picklable, where it is more.
     """
     chunks = [keys[start : start + SHARD_PAIRS] for start in range(0, len(keys), SHARD_PAIRS)]
+    if all((folder / f"shard-{index:05d}.jsonl").exists() for index in range(len(chunks))):
+        yield len(keys)  # nothing to write: the folder may be read-only
+        return
     arguments = (repeat(folder), range(len(chunks)), chunks, repeat(build))
     if min(workers, len(chunks)) < 2:  # another process would import everything once more
         with filling(folder):

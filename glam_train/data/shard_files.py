@@ -1,6 +1,5 @@
 """The two files of a shard of the prepared cache, read; what is wrong with one is said in words. Who may write them."""
 
-import fcntl
 import hashlib
 import json
 import math
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from glam.lock import held_alone
 
 
 def mapped_pixels(path: Path) -> np.ndarray:
@@ -59,15 +60,9 @@ def _expected_bytes(path: Path) -> int:
 
 @contextmanager
 def filling(folder: Path) -> Iterator[None]:
-    """Keep a second command from filling a cache, ValueError if there is one; parts that a killed one left are removed.
-
-    The kernel lets go of the lock when the command ends, however it does.
-    """
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another command fills the cache at {folder}: wait for its end") from None
+    """Keep a second command from filling a cache; ValueError if there is one. What a killed one left is removed."""
+    in_use = ValueError(f"another command fills the cache at {folder}: wait for its end")
+    with held_alone(folder / ".lock", in_use=in_use):
         for left in folder.glob(".shard-*.part"):
             left.unlink(missing_ok=True)
         yield

@@ -1,26 +1,19 @@
 """One process at a time in a run's folder."""
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from glam.lock import held_alone
 from glam_train.pretraining.errors import RunError
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a run; RunError if there is one. What a killed one left half is removed.
-
-    The kernel lets go of the lock when its process ends, however it does. The file stays: one that was removed, or
-    replaced as config.json is, could be locked by two at once.
-    """
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another process trains the run at {folder}: stop it or wait for its end") from None
+    """Keep a second process out of a run; RunError if there is one. What a killed one left half is removed."""
+    in_use = RunError(f"another process trains the run at {folder}: stop it or wait for its end")
+    with held_alone(folder / ".lock", in_use=in_use):
         for left in folder.glob("checkpoints/.step-*"):
             shutil.rmtree(left, ignore_errors=True)
         for left in folder.glob(".*.part"):

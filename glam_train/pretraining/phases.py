@@ -1,5 +1,6 @@
 """Settings that may change in a run that goes on: each change begins a phase, which config.json and provenance tell."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ CHANGEABLE = (
     "local_start_step",
 )
 """Settings that neither the batches of a run depend on, nor the shapes of its weights, nor what it was told."""
-OF_DATA = ("model.text.vocab_size",)
+OF_DATA = ("model.text.vocab_size", "model.text.pad_id")
 """Settings that a run takes from its tokenizer, whatever its file of settings says."""
 
 
@@ -51,3 +52,5 @@ def go_on_with(out: Path, options: Mapping[str, Any]) -> None:
             content["config"][name] = change["is"]
         content["phases"] = [*content.get("phases", []), phase]
         write_json(out / "config.json", content)
+    told = ", ".join(f"{name} {change['is']} (was {change['was']})" for name, change in changes.items())
+    sys.stderr.write(f"from update {from_step} on: {told}\n")

@@ -204,6 +204,11 @@ def test_saving_over_a_checkpoint_replaces_it_and_keeps_what_lies_beside(tmp_pat
     assert (tmp_path / "state").is_dir()
 
 
+def test_whoever_may_read_the_settings_of_a_checkpoint_may_read_its_weights(tmp_path):
+    save_checkpoint(small_model(), tmp_path, "{}")
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
 def test_a_save_that_fails_leaves_the_checkpoint_there_was(tmp_path, monkeypatch):
     save_checkpoint(small_model(), tmp_path, "{}")
     changed = small_model()

@@ -234,8 +234,11 @@ def test_a_setting_that_may_change_begins_a_phase_of_a_resumed_run(tmp_path, cap
     run = tmp_path / "run"
     command = ["pretrain", "--cache", tmp_path, "--out", run, "--preset", "tiny", "--device", "cpu"]
     assert main([*map(str, command), "--steps", "4", "--stop-after-s", "0"]) == 0
+    capsys.readouterr()
     change = ["--resume", "--learning-rate", "1e-5", "--precision", "fp16-mixed", "--steps", "3"]
     assert main([*map(str, command), *change]) == 0
+    assert "from update 1 on: " in (said := capsys.readouterr().err)
+    assert "steps 3 (was 4)" in said
     kept = read_run(run)
     assert (kept.config.steps, kept.config.learning_rate, kept.config.precision) == (3, 1e-5, "fp16-mixed")
     (phase,) = kept.phases

@@ -59,6 +59,12 @@ def test_a_second_command_does_not_fill_a_cache_that_one_fills(tmp_path: Path):
     assert list(fill_cache(tmp_path, range(3), nothing, workers=1)) == [3]
 
 
+def test_a_cache_that_is_whole_is_not_written_to(tmp_path: Path):
+    list(fill_cache(tmp_path, range(3), nothing, workers=1))
+    with filling(tmp_path):
+        assert list(fill_cache(tmp_path, range(3), nothing, workers=1)) == [3]
+
+
 def test_parts_of_shards_that_a_killed_command_left_are_removed(tmp_path: Path):
     (tmp_path / ".shard-00007.npy.12000.part").touch()
     list(fill_cache(tmp_path, range(3), nothing, workers=1))
