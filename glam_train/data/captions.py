@@ -13,6 +13,9 @@ from glam.words.rewording import reordered, reworded
 from glam.words.tokens import Tokenizer
 from glam_train.config import PretrainConfig
 
+LOOKED_AT, FEW_UNKNOWN, NAMED = 200, 0.1, 5
+"""Reports whose words are looked up, the share of their words that may be unknown, and how many are named."""
+
 
 class LongReports(NamedTuple):
     """How many reports are longer than the text tower takes."""
@@ -71,8 +74,24 @@ def long_reports(records: Sequence[dict[str, Any]], tokenizer: Tokenizer, config
     return LongReports(len(records), shortened, cut)
 
 
+def told_unknown_words(records: Sequence[dict[str, Any]], tokenizer: Tokenizer, config: PretrainConfig) -> str | None:
+    """Return in a line which words of the first reports the tokenizer does not know; None where it knows nearly all."""
+    texts = [report_text(facts, style=config.text.style) for facts in map(facts_of, records[:LOOKED_AT])]
+    words = {word for text in texts for word in text.split()}
+    unknown = dict.fromkeys(word for text in texts for word in tokenizer.unknown_words(text))
+    if len(unknown) <= FEW_UNKNOWN * len(words):
+        return None
+    some = ", ".join(list(unknown)[:NAMED])
+    return f"the tokenizer does not know {len(unknown)} words of the first {len(texts)} reports, such as {some}"
+
+
 def check_reports(records: Sequence[dict[str, Any]], tokenizer: Tokenizer, config: PretrainConfig) -> None:
-    """Say on stderr how many reports are too long; ValueError where more are cut than `text.max_cut` allows."""
+    """Say on stderr how many reports are too long, and which words are unknown where many are.
+
+    ValueError where more reports are cut than `text.max_cut` allows.
+    """
+    if told := told_unknown_words(records, tokenizer, config):
+        sys.stderr.write(f"{told}: give another --tokenizer, or none, which trains one on the reports\n")
     counts, limit = long_reports(records, tokenizer, config), config.model.text.max_tokens
     if not counts.shortened + counts.cut:
         return

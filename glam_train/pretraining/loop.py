@@ -20,7 +20,7 @@ from glam_train.methods.known_places import place_kinds
 from glam_train.methods.method import Learner, Terms, precise, precise_scales
 from glam_train.pretraining.distributed import ALONE, Ranks, ranks_of_environment
 from glam_train.pretraining.errors import RunEnded, RunError
-from glam_train.pretraining.finite import check_finite
+from glam_train.pretraining.finite import check_finite, check_scale
 from glam_train.pretraining.gradients import Forward, Loss, across_update, within_passes
 from glam_train.pretraining.keeper import Keeper
 from glam_train.pretraining.lock import locked
@@ -144,6 +144,7 @@ def update(
         check_finite(terms, step, state.optimizer)
     scaler.step(state.optimizer)  # leaves out an update whose gradient is too large for fp16
     scaler.update()
+    check_scale(scaler, step)
     state.after_update()
     told = {"learning_rate": torch.tensor(rate), "gradient_norm": norm}
     return terms | (told if math.isfinite(norm) else {"learning_rate": told["learning_rate"]})

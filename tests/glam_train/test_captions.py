@@ -8,10 +8,18 @@ import pytest
 from glam.settings import Text
 from glam.words.facts import Lesion, ReportFacts, mask_meta
 from glam.words.report import class_prompts, report_text, shorter_reports
+from glam.words.tokens import from_vocab
 from glam.words.wording import STYLES
 from glam_train.config import changed_config
 from glam_train.data.batches import PairBatches
-from glam_train.data.captions import check_reports, drawn_report, facts_of, fitted_report, long_reports
+from glam_train.data.captions import (
+    check_reports,
+    drawn_report,
+    facts_of,
+    fitted_report,
+    long_reports,
+    told_unknown_words,
+)
 from glam_train.data.vocabulary import report_vocabulary
 
 MASS = Lesion(kind="mass", shape="irregular", density="high", margin="spiculated", size_mm=12)
@@ -138,3 +146,11 @@ def test_without_rewording_a_report_is_its_template(records, long_config):
     expected = fitted_report(mask_meta(facts_of(records[0]), ratio=1.0, rng=rngs[0]), words, long_config)
     assert drawn_report(facts_of(records[0]), words, long_config, rngs[1]) == expected
     assert long_config.text.mask_meta == 1.0
+
+
+def test_a_tokenizer_that_knows_few_words_of_the_reports_is_told_of(records, long_config, tmp_path, capsys):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nbreast\n")
+    check_reports(records, from_vocab(tmp_path / "vocab.txt", lower_case=True), long_config)
+    assert "the tokenizer does not know" in (told := capsys.readouterr().err)
+    assert "give another --tokenizer, or none" in told
+    assert told_unknown_words(records, report_vocabulary(records, style="glam"), long_config) is None

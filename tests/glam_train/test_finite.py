@@ -8,8 +8,8 @@ import torch
 from glam_train.data.cache import describe_cache
 from glam_train.data.vocabulary import report_vocabulary
 from glam_train.methods.glam import GlamMethod
-from glam_train.pretraining.errors import RunError
-from glam_train.pretraining.finite import check_finite
+from glam_train.pretraining.errors import RunEnded, RunError
+from glam_train.pretraining.finite import MIN_SCALE, check_finite, check_scale
 from glam_train.pretraining.loop import LoopOptions, pretrain
 from glam_train.pretraining.run_folder import checkpoints, start_run
 
@@ -51,3 +51,18 @@ def test_a_run_ends_in_one_line_and_can_go_on(tmp_path, toy_cache, toy_config, m
     monkeypatch.undo()
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-0000000"]
     assert pretrain(tmp_path / "run", toy_cache, options).name == "step-0000002"
+
+
+def test_a_run_in_fp16_that_makes_no_update_any_more_ends():
+    scaler = torch.amp.GradScaler("cpu", init_scale=2 * MIN_SCALE)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    for step in (5, 6):
+        check_scale(scaler, step)
+        scaler.scale(weight.sum() * float("inf")).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+    assert weight.item() == 1.0
+    with pytest.raises(RunEnded, match="no update can be made in fp16 any more, at update 7: go on with --resume"):
+        check_scale(scaler, 7)
