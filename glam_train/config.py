@@ -149,6 +149,8 @@ class PretrainConfig:
             return
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}: give 1 or more")
+        if 0 < self.learning_rate < self.min_learning_rate:
+            raise ValueError(f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}")
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} is not below steps {self.steps}")
 

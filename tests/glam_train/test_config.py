@@ -22,6 +22,7 @@ from glam_train.config import MAX_SEED, ImageAugmentation, PretrainConfig
         ({"weight_decay": -1.0}, "weight_decay is -1.0: give a number from 0 up"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0: give a number above 0"),
         ({"steps": 10}, "warmup_steps 4000 is not below steps 10"),
+        ({"min_learning_rate": 1e-3}, "min_learning_rate 0.001 is above learning_rate 4e-05"),
     ],
 )
 def test_a_setting_that_breaks_its_rule_is_refused_with_value_rule_and_way_out(changes, message):
