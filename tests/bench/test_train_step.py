@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.train_step import WAYS, compared, measure, random_batch, whole_loss
+from bench.train_step import WAYS, compared, in_own_process, random_batch, whole_loss
 from bench.train_step import model_of as built
 from glam.config import tiny
 
@@ -26,11 +26,11 @@ def test_every_way_gives_the_same_loss_and_the_same_gradient():
         gradients.append(model.vision.vit.blocks[0].attn.qkv.weight.grad)
     assert losses == pytest.approx([losses[0]] * len(WAYS), rel=1e-5)
     for gradient in gradients[1:]:
-        torch.testing.assert_close(gradient, gradients[0], rtol=1e-3, atol=1e-6)
+        assert torch.linalg.norm(gradient - gradients[0]) <= 1e-3 * torch.linalg.norm(gradients[0])
 
 
 def test_a_step_has_a_time_and_a_peak():
-    figures = measure("ours", "vision", tiny())
+    figures = in_own_process("ours", "vision", quick=True)
     assert figures["cpu_s"] > 0
     assert figures["peak_gib"] > 0
 

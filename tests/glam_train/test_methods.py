@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from importlib import import_module
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 
 def test_the_choices_of_the_command_line_are_the_presets_of_the_table():
-    choices, none = get_args(Pretrain.__annotations__["preset"])
+    choices, none = get_args(get_type_hints(Pretrain)["preset"])
     assert get_args(choices) == tuple(PRESETS)
     assert none is type(None)
 
