@@ -10,7 +10,17 @@ from glam.model.checkpoint import HEADS
 from glam_train.methods.method import Learner
 from glam_train.presets import preset
 from glam_train.pretraining.setup import make_optimizer
-from tests.samples.released_mama import golden_batch, needs_whole, on_our_grid, our_name, whole_arrays, whole_learner
+from tests.samples.released_mama import (
+    assert_close,
+    assert_loss,
+    assert_terms,
+    golden_batch,
+    needs_whole,
+    on_our_grid,
+    our_name,
+    whole_arrays,
+    whole_learner,
+)
 
 pytestmark = needs_whole
 LATE = 8000
@@ -31,27 +41,6 @@ def learner() -> Learner:
 def features(learner, golden):
     with torch.no_grad():
         return learner.method.features(learner.model, golden_batch(golden))
-
-
-def assert_close(ours: torch.Tensor, theirs: torch.Tensor, relative: float = 1e-5) -> None:
-    """Assert that nothing differs by more than `relative` of the largest value."""
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= relative * theirs.abs().max()
-
-
-def assert_loss(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
-
-
-def assert_terms(terms: dict, golden: dict, mode: str) -> None:
-    def expected(*names: str) -> torch.Tensor:
-        return sum(golden[f"{mode}.loss.{name}"] for name in names)
-
-    assert_loss(terms["image_text"], expected("i2t", "t2i"))
-    assert_loss(terms["view"], expected("simclr"))
-    assert_loss(terms["other_image_text"], expected("ext_i2t", "ext_t2i"))
-    assert_loss(terms["local"], expected("sla_t2i_0", "sla_t2i_1", "sla_i2t_0", "sla_i2t_1"))
-    assert_loss(terms["total"], expected("total"))
 
 
 def test_an_image_is_all_tokens_before_the_last_norm_and_a_report_all_its_states_padding_too(learner, features, golden):

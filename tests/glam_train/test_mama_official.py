@@ -25,7 +25,14 @@ from glam_train.presets import preset
 from glam_train.pretraining.loop import update
 from glam_train.pretraining.setup import starting_model
 from glam_train.pretraining.training_state import state_of
-from tests.samples.released_mama import SEPARATOR, golden_arrays, golden_learner
+from tests.samples.released_mama import (
+    SEPARATOR,
+    assert_close,
+    assert_loss,
+    assert_terms,
+    golden_arrays,
+    golden_learner,
+)
 
 LATE = 8000
 
@@ -79,27 +86,6 @@ def reports(golden, *, rows=slice(None), width: int = 144) -> Batch:
     black = torch.zeros(len(ids), 1, 252, 252)
     no_places = torch.zeros(len(ids), 0, 2, 2), torch.zeros(len(ids), 0, dtype=torch.int64)
     return Batch(black, black, ids, mask, *no_places, ids == SEPARATOR)
-
-
-def assert_close(ours: torch.Tensor, theirs: torch.Tensor, relative: float = 1e-5) -> None:
-    """Assert that nothing differs by more than `relative` of the largest value."""
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= relative * theirs.abs().max()
-
-
-def assert_loss(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
-
-
-def assert_terms(terms: dict, golden: dict, mode: str) -> None:
-    def expected(*names: str) -> torch.Tensor:
-        return sum(golden[f"{mode}.loss.{name}"] for name in names)
-
-    assert_loss(terms["image_text"], expected("i2t", "t2i"))
-    assert_loss(terms["view"], expected("simclr"))
-    assert_loss(terms["other_image_text"], expected("ext_i2t", "ext_t2i"))
-    assert_loss(terms["local"], expected("sla_t2i_0", "sla_t2i_1", "sla_i2t_0", "sla_i2t_1"))
-    assert_loss(terms["total"], expected("total"))
 
 
 def test_a_report_is_the_mean_of_all_its_states_padding_too_whatever_it_came_padded_to(learner, golden):

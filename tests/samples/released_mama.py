@@ -175,3 +175,24 @@ def _our_weights(released: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _ending(names: Iterable[str], *ends: str) -> list[str]:
     return [name for name in names if name.endswith(ends)]
+
+
+def assert_close(ours: torch.Tensor, theirs: torch.Tensor, relative: float = 1e-5) -> None:
+    """Assert that nothing differs by more than `relative` of the largest value."""
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= relative * theirs.abs().max()
+
+
+def assert_loss(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def assert_terms(terms: dict, golden: dict, mode: str) -> None:
+    def expected(*names: str) -> torch.Tensor:
+        return sum(golden[f"{mode}.loss.{name}"] for name in names)
+
+    assert_loss(terms["image_text"], expected("i2t", "t2i"))
+    assert_loss(terms["view"], expected("simclr"))
+    assert_loss(terms["other_image_text"], expected("ext_i2t", "ext_t2i"))
+    assert_loss(terms["local"], expected("sla_t2i_0", "sla_t2i_1", "sla_i2t_0", "sla_i2t_1"))
+    assert_loss(terms["total"], expected("total"))

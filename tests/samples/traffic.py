@@ -120,9 +120,31 @@ def fetch_job(port: int, answer: Any, timeout_s: float) -> Outcome:
     return Outcome(-1, timeout_s)
 
 
+BAD_FIELDS = {
+    "spacing": {"spacing_mm": "wide"},
+    "side": {"laterality": "left"},
+    "field": {"patient": "x"},
+    "include": {"include": "pixels"},
+    "prompt": {"prompts": "a mass " * 200},
+}
+"""Fields that are refused beside a file that is not."""
+
+
 def bad_samples(files: dict[str, Path]) -> list[Sample]:
     """Requests that are refused with a 4xx."""
-    whole = files["L_CC"].read_bytes()
+    contents, small = bad_contents(files["L_CC"].read_bytes()), file_of()
+    samples = [Sample(name, form({"cc": content}), False) for name, content in contents.items()]
+    samples += [Sample(name, form({"cc": small}, fields), False) for name, fields in BAD_FIELDS.items()]
+    samples += bad_forms(small) + bad_bodies()
+    samples += [
+        Sample("job of a text", form({"cc": contents["text"]}), False, "/v1/jobs", fetch_job),
+        Sample("vector of a document", form({"images": contents["document"]}), False, "/v1/embed/image"),
+    ]
+    return samples
+
+
+def bad_contents(whole: bytes) -> dict[str, bytes]:
+    """Files that are refused, by what is wrong with them; `whole`: one that is not, which some are cut from."""
     small = file_of()
     contents = {
         "empty": b"",
@@ -151,39 +173,38 @@ def bad_samples(files: dict[str, Path]) -> list[Sample]:
     broken = bytearray(small)
     broken[200:260] = random.Random(0).randbytes(60)
     contents["noise in the header"] = bytes(broken)
-    samples = [Sample(name, form({"cc": content}), False) for name, content in contents.items()]
-    texts = {
-        "spacing": {"spacing_mm": "wide"},
-        "side": {"laterality": "left"},
-        "field": {"patient": "x"},
-        "include": {"include": "pixels"},
-        "prompt": {"prompts": "a mass " * 200},
-    }
-    samples += [Sample(name, form({"cc": small}, fields), False) for name, fields in texts.items()]
+    return contents
+
+
+def bad_forms(small: bytes) -> list[Sample]:
+    """Forms that are refused although each file, or each field, could be read by itself."""
     pairs = {
         "other side": file_of(ViewPosition="MLO", ImageLaterality="R"),
         "other patient": file_of(ViewPosition="MLO", PatientID="another"),
         "other study": file_of(ViewPosition="MLO", StudyInstanceUID="1.2.3"),
     }
-    samples += [Sample(name, form({"cc": small, "mlo": other}), False) for name, other in pairs.items()]
+    samples = [Sample(name, form({"cc": small, "mlo": other}), False) for name, other in pairs.items()]
     exams = {"nothing of use": [small[:300]], "another view": [file_of(ViewPosition="ML")], "nine files": [small] * 9}
     samples += [Sample(name, form({"images": images}), False) for name, images in exams.items()]
+    samples.append(Sample("twice", form({"cc": [small, small]}), False))
+    samples.append(Sample("words alone", form({}, {"prompts": "A mass is present"}), False))
+    samples.append(Sample("colour picture", form({"cc": coloured_picture()}, {"laterality": "L"}), False))
+    return samples
+
+
+def bad_bodies() -> list[Sample]:
+    """Bodies that are no form, or say what cannot be."""
     no_result = json_form({"result_id": "none", "prompts": SENTENCES})
     short = json_form({"embeddings": [[1.0, 0.0]], "prompts": SENTENCES})
-    samples += [
+    cut = Form("multipart/form-data; boundary=b", b"--b\r\nContent-Disp")
+    return [
         Sample("no such result", no_result, False, "/v1/zero-shot"),
         Sample("no such result, similar", json_form({"result_id": "none"}), False, "/v1/similar"),
         Sample("short vectors", short, False, "/v1/zero-shot"),
         Sample("not JSON", Form("application/json", b"{"), False, "/v1/embed/text"),
-        Sample("job of a text", form({"cc": contents["text"]}), False, "/v1/jobs", fetch_job),
-        Sample("vector of a document", form({"images": contents["document"]}), False, "/v1/embed/image"),
+        Sample("not a form", Form("application/json", b"{}"), False),
+        Sample("cut form", cut, False),
     ]
-    samples.append(Sample("twice", form({"cc": [small, small]}), False))
-    samples.append(Sample("words alone", form({}, {"prompts": "A mass is present"}), False))
-    samples.append(Sample("colour picture", form({"cc": coloured_picture()}, {"laterality": "L"}), False))
-    samples.append(Sample("not a form", Form("application/json", b"{}"), False))
-    samples.append(Sample("cut form", Form("multipart/form-data; boundary=b", b"--b\r\nContent-Disp"), False))
-    return samples
 
 
 def coloured_picture() -> bytes:
