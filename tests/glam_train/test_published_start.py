@@ -163,13 +163,16 @@ def test_weights_that_changed_before_the_first_checkpoint_are_refused(tmp_path, 
         first_model(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("tiny")
-def test_a_causal_model_is_tuned_by_low_rank_changes_and_exported_without(
-    command, folders, toy_config, monkeypatch, tmp_path
-):
+@pytest.fixture
+def adapted(tiny, toy_config, monkeypatch):
+    """The preset tiny, its text tower tuned by low-rank changes."""
     text = replace(toy_config.model.text, **LORA)
-    adapted = replace(toy_config, model=replace(toy_config.model, text=text), warmup_steps=0, precision="fp32")
-    monkeypatch.setitem(PRESETS, "tiny", lambda: adapted)
+    config = replace(toy_config, model=replace(toy_config.model, text=text), warmup_steps=0, precision="fp32")
+    monkeypatch.setitem(PRESETS, "tiny", lambda: config)
+
+
+@pytest.mark.usefixtures("adapted")
+def test_a_causal_model_is_tuned_by_low_rank_changes_and_exported_without(command, folders, tmp_path):
     replace(command, text_weights=folders / "gpt2", settings={"steps": 3, "text": {"max_cut": 1.0}}).run()
     (last,) = checkpoints(command.out)
     config = read_run(command.out).config.model.text
@@ -263,13 +266,10 @@ def test_a_name_that_the_hub_does_not_have_is_told_with_a_way_out(command, monke
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("adapted")
 def test_a_bundle_of_published_towers_with_low_rank_changes_serves_what_the_checkpoint_computes(
-    command, folders, toy_config, monkeypatch, tmp_path
+    command, folders, tmp_path
 ):
-    text = replace(toy_config.model.text, **LORA)
-    adapted = replace(toy_config, model=replace(toy_config.model, text=text), warmup_steps=0, precision="fp32")
-    monkeypatch.setitem(PRESETS, "tiny", lambda: adapted)
     replace(command, text_weights=folders / "gpt2", settings={"steps": 2, "text": {"max_cut": 1.0}}).run()
     (last,) = checkpoints(command.out)
     build_bundle(last, tmp_path / "bundle", Imprint(name="toy", version="1"))
